@@ -21,6 +21,8 @@ _PER_BOX = (
   'area',
   'weights',
   'views',
+  'sources',
+  'scores',
 )
 
 

@@ -6,12 +6,13 @@ a missing label with nothing said, and importing it loads tf_keras beside Keras 
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from ssd_tf import fields
+from ssd_tf.data import partial_labels
 
 _BOX_SIDES = ('ymin', 'xmin', 'ymax', 'xmax')
 
@@ -37,8 +38,13 @@ class Annotation:
     area: f32[n] of the objects (not of their boxes, where masks are known), px^2; None: the boxes'.
     weights: f32[n]; None means all 1.
     views: n poses such as 'Frontal'; None means not recorded.
-    labeled_classes: ids of the classes of which every instance in the image is annotated; None
-      means all of them.
+    labeled_classes: ids of the classes of which every instance in the image is annotated; None:
+      see the next three, and where they are None too, all classes.
+    verified_present: ids of classes known to be in the image; None means not recorded.
+    verified_absent: ids of classes known not to be in the image; None means not recorded.
+    not_exhaustive: ids of classes of which some instances may lack a box; None means not recorded.
+    sources: who made each box, such as 'human' or 'pseudo'; None means not recorded.
+    scores: f32[n], of the detector that made the box, 1 for people's; None means not recorded.
     remarks: what a converter has to tell about this image; reported, not written.
   """
 
@@ -59,7 +65,38 @@ class Annotation:
   weights: np.ndarray | None = None
   views: Sequence[str] | None = None
   labeled_classes: Sequence[int] | None = None
+  verified_present: Sequence[int] | None = None
+  verified_absent: Sequence[int] | None = None
+  not_exhaustive: Sequence[int] | None = None
+  sources: Sequence[str] | None = None
+  scores: np.ndarray | None = None
   remarks: Sequence[str] = ()
+
+  def labeled_class_ids(self, default: Collection[int]) -> set[int]:
+    """The classes labeled in the image; `default` where the record does not say."""
+    verified = None
+    if self.verified_present is not None or self.verified_absent is not None:
+      verified = {*(self.verified_present or ()), *(self.verified_absent or ())}
+    group_of = np.zeros(len(self.boxes), bool) if self.group_of is None else self.group_of
+    class_ids = np.asarray(self.class_ids, np.int64)
+    return partial_labels.labeled_class_ids(
+      explicit=self.labeled_classes,
+      verified=verified,
+      not_exhaustive=self.not_exhaustive or (),
+      group_of=class_ids[group_of].tolist(),
+      boxes=class_ids.tolist(),
+      default=default,
+    )
+
+
+# Lists of class ids of the whole image, by field of Annotation. The first key is ours; the second
+# is the Object Detection API's and Open Images', the last two are LVIS'.
+_IMAGE_CLASSES = {
+  'labeled_classes': 'image/class/labeled_classes',
+  'verified_present': 'image/class/label',
+  'verified_absent': 'image/neg_category_ids',
+  'not_exhaustive': 'image/not_exhaustive_category_ids',
+}
 
 
 def encode_example(annotation: Annotation) -> bytes:
@@ -68,7 +105,7 @@ def encode_example(annotation: Annotation) -> bytes:
   Optional fields that are None are left out of the record, but the flags, which become 0.
 
   Args:
-    annotation: the image and its n boxes; an empty labeled_classes is written as the single id 0,
+    annotation: the image and its n boxes; an empty list of classes is written as the single id 0,
       because a record cannot tell an empty list from an absent one.
 
   Returns:
@@ -102,6 +139,10 @@ def encode_example(annotation: Annotation) -> bytes:
     per_box['weight'] = _floats(annotation.weights)
   if annotation.views is not None:
     per_box['view'] = _bytes(annotation.views)
+  if annotation.sources is not None:
+    per_box['source'] = _bytes(annotation.sources)
+  if annotation.scores is not None:
+    per_box['score'] = _floats(annotation.scores)
   for name, feature in per_box.items():
     count = len(getattr(feature, feature.WhichOneof('kind')).value)
     if count != n:
@@ -109,8 +150,10 @@ def encode_example(annotation: Annotation) -> bytes:
         f'{annotation.filename}: {name} has {count} entries; expected {n}, one for each box'
       )
     features[f'image/object/{name}'] = feature
-  if annotation.labeled_classes is not None:
-    features['image/class/labeled_classes'] = _ints(annotation.labeled_classes or [0])
+  for name, key in _IMAGE_CLASSES.items():
+    ids = getattr(annotation, name)
+    if ids is not None:
+      features[key] = _ints(ids or [0])
   return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
 
 
@@ -140,6 +183,9 @@ def parse_example(serialized: bytes) -> Annotation:
     found = values(key)
     return np.asarray(found, dtype) if found else None
 
+  def ids(key):
+    return [i for i in values(key) if i] if values(key) else None
+
   return Annotation(
     encoded=next(iter(values('image/encoded')), b''),
     format=next(iter(texts('image/format')), ''),
@@ -159,16 +205,17 @@ def parse_example(serialized: bytes) -> Annotation:
     area=array('image/object/area', np.float32),
     weights=array('image/object/weight', np.float32),
     views=texts('image/object/view') or None,
-    labeled_classes=(
-      [i for i in values('image/class/labeled_classes') if i]
-      if 'image/class/labeled_classes' in features
-      else None
-    ),
+    sources=texts('image/object/source') or None,
+    scores=array('image/object/score', np.float32),
+    **{name: ids(key) for name, key in _IMAGE_CLASSES.items()},
   )
 
 
 def decode_example(
-  serialized: tf.Tensor, num_classes: int, name_to_id: Mapping[str, int] | None = None
+  serialized: tf.Tensor,
+  num_classes: int,
+  name_to_id: Mapping[str, int] | None = None,
+  labeled_by_default: Collection[int] | None = None,
 ) -> dict[str, tf.Tensor]:
   """Decodes a record into an example: the image's pixels and its groundtruth.
 
@@ -176,17 +223,18 @@ def decode_example(
     serialized: string[], a tf.train.Example; its image is JPEG, PNG, BMP or GIF (first frame).
     num_classes: K; class ids are 1..K.
     name_to_id: class name to id; used where a record has class texts but no labels.
+    labeled_by_default: ids of the classes labeled in an image whose record does not say; None: all.
 
   Returns:
     The example, keys of ssd_tf.fields: IMAGE u8[h,w,3]; GROUNDTRUTH_BOXES f32[n,4] normalized;
     _CLASSES i32[n]; _WEIGHTS f32[n], absent: 1; _IS_CROWD, _DIFFICULT, _GROUP_OF bool[n], absent:
-    False; _AREA f32[n] px^2, absent: the boxes' own; LABELED_CLASSES bool[K], absent: True, the
-    single id 0: all False; SOURCE_ID string[], absent: the file name, else a hash of the image;
-    ORIGINAL_SIZE i32[2], that of the decoded image, whatever the record says.
+    False; _AREA f32[n] px^2, absent: the boxes' own; LABELED_CLASSES bool[K], see
+    `partial_labels.labeled_class_ids`; SOURCE_ID string[], absent: the file name, else a hash of
+    the image; ORIGINAL_SIZE i32[2], that of the decoded image, whatever the record says.
 
   Raises:
     tf.errors.InvalidArgumentError: the image does not decode; a per-box list has not n entries; a
-      class id is outside 1..K. The last two name the record's source_id.
+      class id, of a box or labeled, is outside 1..K. The last two name the record's source_id.
 
   Source: the Object Detection API's TfExampleDecoder, of which this reads a subset; it there trusts
   class texts over labels, and lets ids outside 1..K vanish in the one-hot encoding.
@@ -207,6 +255,7 @@ def decode_example(
     per_box[key] = _or_default(flags, tf.zeros([n], tf.bool))
   with tf.control_dependencies(_checks(record, sides, per_box, num_classes, source_id)):
     boxes = tf.stack(sides, axis=-1)
+    labeled_classes = _labeled_classes(record, per_box, num_classes, labeled_by_default)
   pixels = tf.cast(tf.reduce_prod(size), tf.float32)
   box_area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) * pixels
   return {
@@ -214,7 +263,7 @@ def decode_example(
     fields.GROUNDTRUTH_BOXES: boxes,
     **per_box,
     fields.GROUNDTRUTH_AREA: _or_default(record['image/object/area'], box_area),
-    fields.LABELED_CLASSES: _labeled_classes(record['image/class/labeled_classes'], num_classes),
+    fields.LABELED_CLASSES: labeled_classes,
     fields.SOURCE_ID: source_id,
     fields.ORIGINAL_SIZE: size,
   }
@@ -226,6 +275,7 @@ def _checks(record, sides, per_box, num_classes, source_id):
   sizes = [tf.size(values) for values in (*sides[1:], *per_box.values())]
   sizes.append(tf.where(tf.size(area) > 0, tf.size(area), n))
   classes = per_box[fields.GROUNDTRUTH_CLASSES]
+  labeled = record['image/class/labeled_classes']
   return [
     tf.debugging.Assert(
       tf.reduce_all(tf.stack(sizes) == n),
@@ -238,6 +288,11 @@ def _checks(record, sides, per_box, num_classes, source_id):
       tf.reduce_all((classes >= 1) & (classes <= num_classes)),
       [f'class ids must lie in 1..{num_classes}; received:', classes,
        'class texts:', record['image/object/class/text'], 'record:', source_id],
+      summarize=100,
+    ),
+    tf.debugging.Assert(
+      tf.reduce_all((labeled >= 0) & (labeled <= num_classes)),
+      [f'labeled_classes must lie in 1..{num_classes}; received:', labeled, 'record:', source_id],
       summarize=100,
     ),
   ]  # fmt: skip
@@ -262,7 +317,7 @@ _FEATURES = {
   'image/object/class/text': _list_of(tf.string),
   'image/object/area': _list_of(tf.float32),
   'image/object/weight': _list_of(tf.float32),
-  'image/class/labeled_classes': _list_of(tf.int64),
+  **{key: _list_of(tf.int64) for key in _IMAGE_CLASSES.values()},
   **{f'image/object/bbox/{side}': _list_of(tf.float32) for side in _BOX_SIDES},
   **{f'image/object/{name}': _list_of(tf.int64) for name in _FLAGS.values()},
 }
@@ -291,9 +346,19 @@ def _classes(record, name_to_id):
   return _or_default(labels, tf.reduce_sum(tf.where(same, ids, 0), axis=1))
 
 
-def _labeled_classes(ids, num_classes):
-  classes = tf.range(1, num_classes + 1, dtype=tf.int64)
-  return tf.reduce_any(ids[:, tf.newaxis] == classes, axis=0) | (tf.size(ids) == 0)
+def _labeled_classes(record, per_box, num_classes, default):
+  classes = tf.cast(per_box[fields.GROUNDTRUTH_CLASSES], tf.int64)
+  group_of = per_box[fields.GROUNDTRUTH_GROUP_OF]
+  verified = [record[_IMAGE_CLASSES[name]] for name in ('verified_present', 'verified_absent')]
+  return partial_labels.labeled_classes_mask(
+    explicit=record['image/class/labeled_classes'],
+    verified=tf.concat(verified, 0),
+    not_exhaustive=record['image/not_exhaustive_category_ids'],
+    group_of=tf.where(group_of, classes, 0),
+    boxes=classes,
+    default=range(1, num_classes + 1) if default is None else default,
+    num_classes=num_classes,
+  )
 
 
 def _bytes(values):

@@ -1,0 +1,109 @@
+"""Which classes an image is annotated for, and records of one label map in the ids of another.
+
+A class is labeled in an image if every instance of it there has a box. What is not labeled may be
+in the image all the same: a loss must not call it background.
+"""
+
+from collections.abc import Collection, Mapping
+
+import tensorflow as tf
+
+from ssd_tf import fields
+
+DROPPED = 0  # In a table of `map_classes`: boxes of this class are left out.
+
+
+def labeled_class_ids(
+  *,
+  explicit: Collection[int] | None,
+  verified: Collection[int] | None,
+  not_exhaustive: Collection[int],
+  group_of: Collection[int],
+  boxes: Collection[int],
+  default: Collection[int],
+) -> set[int]:
+  """Returns the classes labeled in an image, by what its record says.
+
+  Args:
+    explicit: ids of `image/class/labeled_classes`, which decides alone; None: not in the record.
+    verified: ids of `image/class/label` and `image/neg_category_ids`: classes that somebody looked
+      for in this image; None: the record has neither.
+    not_exhaustive: ids of `image/not_exhaustive_category_ids`: some instances have no box.
+    group_of: classes with a box that holds a whole group of instances.
+    boxes: classes of the image's boxes.
+    default: the classes labeled where a record has neither explicit nor verified ids.
+
+  Returns:
+    Class ids.
+
+  Source: Gupta et al., LVIS, section 3 (federated annotation); Kuznetsova et al., Open Images V4,
+  section 3 (verified image-level labels).
+  """
+  if explicit is not None:
+    return set(explicit)
+  base = set(default) if verified is None else {*verified, *boxes}
+  return base - {*not_exhaustive, *group_of}
+
+
+def labeled_classes_mask(
+  *,
+  explicit: tf.Tensor,
+  verified: tf.Tensor,
+  not_exhaustive: tf.Tensor,
+  group_of: tf.Tensor,
+  boxes: tf.Tensor,
+  default: Collection[int],
+  num_classes: int,
+) -> tf.Tensor:
+  """Does what `labeled_class_ids` does, as tensors.
+
+  Args:
+    explicit: i64[...]; empty: not in the record; the single id 0: no class.
+    verified: i64[...]; empty: not in the record; the single id 0: no class.
+    not_exhaustive: i64[...].
+    group_of: i64[...].
+    boxes: i64[...].
+    default: class ids.
+    num_classes: K.
+
+  Returns:
+    bool[K], of the ids 1..K.
+  """
+  classes = tf.range(1, num_classes + 1, dtype=tf.int64)
+
+  def mask(ids):
+    return tf.reduce_any(ids[:, tf.newaxis] == classes, axis=0)
+
+  by_default = tf.constant([i in set(default) for i in range(1, num_classes + 1)])
+  base = tf.where(tf.size(verified) > 0, mask(verified) | mask(boxes), by_default)
+  partial = base & ~mask(not_exhaustive) & ~mask(group_of)
+  return tf.where(tf.size(explicit) > 0, mask(explicit), partial)
+
+
+def map_classes(
+  example: dict[str, tf.Tensor], table: Mapping[int, int], num_classes: int
+) -> dict[str, tf.Tensor]:
+  """Brings an example from its data set's class ids to the model's.
+
+  Boxes of dropped classes go. A class of the model is labeled if every class that becomes it is;
+  one that none becomes is not.
+
+  Args:
+    example: keys of `fields`; groundtruth_classes and labeled_classes by the data set's ids, of
+      which the greatest is k; labeled_classes bool[k].
+    table: data set's id -> model's id, or DROPPED; an id that is not in it cannot occur.
+    num_classes: K of the model.
+
+  Returns:
+    The example, with labeled_classes bool[K].
+  """
+  ids = tf.constant([table.get(i, DROPPED) for i in range(max(table) + 1)], tf.int32)
+  classes = tf.gather(ids, example[fields.GROUNDTRUTH_CLASSES])
+  kept = tf.where(classes != DROPPED)[:, 0]
+  mapped = {key: tf.gather(example[key], kept) for key in fields.PER_BOX}
+  mapped[fields.GROUNDTRUTH_CLASSES] = tf.gather(classes, kept)
+  # becomes[i, c]: class i + 1 of the data set becomes class c + 1 of the model.
+  becomes = ids[1:, tf.newaxis] == tf.range(1, num_classes + 1)
+  missing = becomes & ~example[fields.LABELED_CLASSES][:, tf.newaxis]
+  mapped[fields.LABELED_CLASSES] = tf.reduce_any(becomes, axis=0) & ~tf.reduce_any(missing, axis=0)
+  return {**example, **mapped}
