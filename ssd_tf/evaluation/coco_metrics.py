@@ -4,11 +4,9 @@ from typing import Any
 
 import numpy as np
 from absl import logging
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from ssd_tf import fields
-from ssd_tf.evaluation import log_format
+from ssd_tf.evaluation import coco_tables, log_format
 
 # In the order of COCOeval.stats, which is also the order of the twelve printed lines.
 METRIC_NAMES = (
@@ -26,16 +24,8 @@ METRIC_NAMES = (
   'DetectionBoxes_Recall/AR@100 (large)',
 )
 
-# One row per box, its columns named as the keys of a COCO annotation; bbox is [x, y, w, h], pixels.
-_ANNOTATION = [
-  ('image_id', np.int64),
-  ('category_id', np.int64),
-  ('bbox', np.float64, (4,)),
-  ('area', np.float64),
-  ('iscrowd', np.int64),
-]
-_GROUNDTRUTH = np.dtype(_ANNOTATION)
-_DETECTION = np.dtype([*_ANNOTATION, ('score', np.float64)])
+# The same of the labeled (image, class) pairs alone: DetectionBoxes_Precision_Labeled/mAP, ...
+LABELED_METRIC_NAMES = tuple(name.replace('/', '_Labeled/') for name in METRIC_NAMES)
 
 _BATCH_KEYS = (
   fields.GROUNDTRUTH_BOXES,
@@ -63,8 +53,16 @@ class CocoEvaluator:
   class. A crowd box is neither missed nor matched as a hit: detections that fall on it are left
   out. Boxes of classes outside the categories are left out, groundtruth ones with a warning.
 
+  With partial labels a detection of an object that nobody annotated counts as false. Where a class
+  is not labeled in some image, the metrics are therefore given a second time, of the labeled
+  (image, class) pairs alone: of a class not labeled in an image, detections and groundtruth there
+  are left out, and the image stays for its other classes.
+
   Source: pycocotools 2.0; the Object Detection API's metrics/coco_evaluation.py for the names.
   Unlike there, images are counted, not told apart by source_id, so a repeated id loses no image.
+  The labeled pairs as in Gupta et al., LVIS, section 3, and Kuznetsova et al., Open Images V4,
+  section 3; unlike LVIS, which still counts the boxes of a class that is not exhaustively
+  annotated in an image, that pair is left out whole.
   """
 
   def __init__(
@@ -82,15 +80,17 @@ class CocoEvaluator:
       score_threshold: below which the detector drops its detections, for `details` only.
     """
     self._categories = dict(categories)
+    self._max_id = max(self._categories, default=0)
     self._split = split
     self._score_threshold = score_threshold
     self._images = []
-    self._groundtruth = [np.zeros(0, _GROUNDTRUTH)]
-    self._detections = [np.zeros(0, _DETECTION)]
+    self._groundtruth = [np.zeros(0, coco_tables.GROUNDTRUTH)]
+    self._detections = [np.zeros(0, coco_tables.DETECTION)]
+    self._labeled = [np.zeros((0, self._max_id), bool)]  # Of each image; column i is class i + 1.
     self._max_detections = 0
     self._source_ids = set()
     self._warned = set()
-    self._coco_eval = None
+    self._coco_evals = {}
 
   def update(self, batch: dict[str, Any], detections: dict[str, Any]) -> None:
     """Adds a batch of images with their groundtruth and detections.
@@ -100,7 +100,8 @@ class CocoEvaluator:
         groundtruth_classes i32[B,N], groundtruth_mask bool[B,N] (False rows are padding),
         groundtruth_is_crowd bool[B,N], groundtruth_area f32[B,N] px^2 (0: the box's own area is
         taken), original_size i32[B,2], source_id string[B], example_mask bool[B] (False: the
-        example pads the batch and is left out).
+        example pads the batch and is left out); and, if not all classes are labeled in all images,
+        labeled_classes bool[B,K], column i for class i + 1.
       detections: detection_boxes f32[B,D,4] normalized to the same image, detection_scores
         f32[B,D], detection_classes i32[B,D] in 1..K, num_detections i32[B]; rows past the count
         are ignored.
@@ -108,13 +109,15 @@ class CocoEvaluator:
     Raises:
       ValueError: a key is missing, a shape does not fit, or a detection is not finite.
     """
+    labeled_classes = batch.get(fields.LABELED_CLASSES)
     batch = _as_arrays(batch, _BATCH_KEYS, 'batch')
     detections = _as_arrays(detections, _DETECTION_KEYS, 'detections')
     batch_size = len(batch[fields.EXAMPLE_MASK])
+    batch[fields.LABELED_CLASSES] = self._labeled_classes(labeled_classes, batch_size)
     _check_boxes(fields.GROUNDTRUTH_BOXES, batch[fields.GROUNDTRUTH_BOXES], batch_size)
     _check_boxes(fields.DETECTION_BOXES, detections[fields.DETECTION_BOXES], batch_size)
     self._max_detections = max(self._max_detections, detections[fields.DETECTION_BOXES].shape[1])
-    self._coco_eval = None
+    self._coco_evals.clear()
     for i in np.flatnonzero(batch[fields.EXAMPLE_MASK]):
       self._add_image(
         {key: array[i] for key, array in batch.items()},
@@ -124,20 +127,37 @@ class CocoEvaluator:
   def result(self) -> dict[str, float]:
     """Evaluates all images, and prints the twelve COCO lines to stdout.
 
+    If a class is not labeled in some image, prints the twelve lines of the labeled pairs too, under
+    a heading, and warns of what the missing labels do to AP.
+
     Returns:
       The twelve metrics in [0, 1], in COCO's order; -1 where there is no groundtruth of that size.
+      With partial labels, then the same of the labeled (image, class) pairs, as
+      LABELED_METRIC_NAMES.
     """
-    coco_eval = self._evaluate()
+    coco_eval = self._evaluate(labeled_only=False)
     coco_eval.summarize()
-    return {name: float(value) for name, value in zip(METRIC_NAMES, coco_eval.stats, strict=True)}
+    metrics = dict(zip(METRIC_NAMES, coco_eval.stats.tolist(), strict=True))
+    labeled = self._labeled_pairs()
+    if not labeled.all():
+      coco_eval = self._evaluate(labeled_only=True)
+      print(f'Of the {labeled.sum()} labeled of {labeled.size} (image, class) pairs alone:')
+      coco_eval.summarize()
+      metrics.update(zip(LABELED_METRIC_NAMES, coco_eval.stats.tolist(), strict=True))
+      warning = self._partial_labels_warning(metrics)
+      self._warn_once(warning, warning)
+    return metrics
 
-  def per_class_ap(self) -> dict[str, float]:
+  def per_class_ap(self, *, labeled_only: bool = False) -> dict[str, float]:
     """Gives each class's AP at IoU .50:.95, all sizes, 100 detections per image.
+
+    Args:
+      labeled_only: whether each class is measured only on the images in which it is labeled.
 
     Returns:
       AP by class name, in the order of ids; -1 for a class without groundtruth.
     """
-    coco_eval = self._evaluate()
+    coco_eval = self._evaluate(labeled_only)
     # precision f64[IoU thresholds, recalls, classes, sizes, max detections]; -1 is undefined.
     precision = coco_eval.eval['precision'][:, :, :, 0, -1]
     average = {}
@@ -148,8 +168,12 @@ class CocoEvaluator:
 
   @property
   def details(self) -> dict[str, Any]:
-    """What a figure has to be read with: split, counts, score threshold, detections per image."""
+    """What a figure has to be read with: split, counts, score threshold, detections per image.
+
+    'pairs' are all (image, class) pairs, 'labeled_pairs' those of them that are labeled.
+    """
     groundtruth = np.concatenate(self._groundtruth)
+    labeled = self._labeled_pairs()
     return {
       'split': self._split,
       'images': len(self._images),
@@ -158,6 +182,8 @@ class CocoEvaluator:
       'detections': sum(map(len, self._detections)),
       'score_threshold': self._score_threshold,
       'max_detections': self._max_detections,
+      'labeled_pairs': int(labeled.sum()),
+      'pairs': labeled.size,
     }
 
   def _add_image(self, example, detections):
@@ -169,13 +195,14 @@ class CocoEvaluator:
       )
     self._source_ids.add(source_id)
     height, width = (int(side) for side in example[fields.ORIGINAL_SIZE])
-    image_id = len(self._images) + 1
-    self._images.append({'id': image_id, 'height': height, 'width': width})
+    image = {'id': len(self._images) + 1, 'height': height, 'width': width}
+    self._images.append(image)
+    self._labeled.append(example[fields.LABELED_CLASSES][np.newaxis])
 
     real = example[fields.GROUNDTRUTH_MASK]
-    table = self._table(
-      _GROUNDTRUTH,
-      image_id,
+    table = coco_tables.make_table(
+      coco_tables.GROUNDTRUTH,
+      image,
       example[fields.GROUNDTRUTH_BOXES][real],
       example[fields.GROUNDTRUTH_CLASSES][real],
     )
@@ -199,21 +226,10 @@ class CocoEvaluator:
         f'detections of {source_id!r} are not finite: expected numbers, came NaN or infinity; '
         'look at the losses of the checkpoint evaluated'
       )
-    table = self._table(_DETECTION, image_id, boxes, detections[fields.DETECTION_CLASSES][:count])
+    classes = detections[fields.DETECTION_CLASSES][:count]
+    table = coco_tables.make_table(coco_tables.DETECTION, image, boxes, classes)
     table['score'] = scores
     self._detections.append(table[self._is_known(table)])
-
-  def _table(self, dtype, image_id, boxes, classes):
-    image = self._images[image_id - 1]
-    ymin, xmin, ymax, xmax = np.asarray(boxes, np.float64).T
-    table = np.zeros(len(boxes), dtype)
-    table['image_id'] = image_id
-    table['category_id'] = classes
-    table['bbox'] = np.stack([xmin, ymin, xmax - xmin, ymax - ymin], axis=-1) * np.array(
-      [image['width'], image['height'], image['width'], image['height']]
-    )
-    table['area'] = table['bbox'][:, 2] * table['bbox'][:, 3]
-    return table
 
   def _is_known(self, table):
     return np.isin(table['category_id'], list(self._categories))
@@ -223,31 +239,57 @@ class CocoEvaluator:
       self._warned.add(subject)
       logging.warning('%s', message)
 
-  def _evaluate(self):
-    if self._coco_eval is None:
-      log_format.emit([f'Performing evaluation on {len(self._images)} images.'])
-      self._coco_eval = COCOeval(
-        self._coco(self._groundtruth), self._coco(self._detections), iouType='bbox'
+  def _labeled_classes(self, labeled, batch_size):
+    """Returns bool[B, greatest category id]; no key: all are labeled."""
+    if labeled is None:
+      return np.ones((batch_size, self._max_id), bool)
+    labeled = np.asarray(labeled, bool)
+    if labeled.ndim != 2 or len(labeled) != batch_size or labeled.shape[1] < self._max_id:
+      raise ValueError(
+        f'{fields.LABELED_CLASSES}: expected shape [{batch_size}, classes], with a column for each '
+        f'id up to {self._max_id}; received {labeled.shape}'
       )
-      self._coco_eval.evaluate()
-      self._coco_eval.accumulate()
-    return self._coco_eval
+    return labeled[:, : self._max_id]
 
-  def _coco(self, tables):
-    table = np.concatenate(tables)
-    columns = [table[name].tolist() for name in table.dtype.names]
-    coco = COCO()
-    coco.dataset = {
-      'images': self._images,
-      'categories': [{'id': id_, 'name': name} for id_, name in self._categories.items()],
-      # Ids start at 1: to COCOeval a match with id 0 is no match.
-      'annotations': [
-        {'id': i, **dict(zip(table.dtype.names, row, strict=True))}
-        for i, row in enumerate(zip(*columns, strict=True), start=1)
-      ],
-    }
-    coco.createIndex()
-    return coco
+  def _labeled_pairs(self):
+    """Returns bool[images, categories]."""
+    return np.concatenate(self._labeled)[:, np.array([*self._categories], int) - 1]
+
+  def _of_labeled_pairs(self, table):
+    labeled = np.concatenate(self._labeled)
+    return table[labeled[table['image_id'] - 1, table['category_id'] - 1]]
+
+  def _evaluate(self, labeled_only):
+    labeled_only = labeled_only and not self._labeled_pairs().all()
+    if labeled_only not in self._coco_evals:
+      tables = [np.concatenate(tables) for tables in (self._groundtruth, self._detections)]
+      if labeled_only:
+        # Pairs are matched independently of each other: leaving out rows is all there is to it.
+        tables = [self._of_labeled_pairs(table) for table in tables]
+      else:
+        log_format.emit([f'Performing evaluation on {len(self._images)} images.'])
+      self._coco_evals[labeled_only] = coco_tables.evaluate(self._images, self._categories, *tables)
+    return self._coco_evals[labeled_only]
+
+  def _partial_labels_warning(self, metrics):
+    labeled = self._labeled_pairs()
+    groundtruth = np.concatenate(self._groundtruth)
+    left_out = len(groundtruth) - len(self._of_labeled_pairs(groundtruth))
+    everywhere, restricted = metrics[METRIC_NAMES[0]], metrics[LABELED_METRIC_NAMES[0]]
+    if restricted > -1:
+      effect = (
+        f'{everywhere:.4f}, against {restricted:.4f} on the labeled pairs alone '
+        f'({restricted - everywhere:+.4f})'
+      )
+    else:
+      effect = f'{everywhere:.4f}; the labeled pairs have no groundtruth to measure it on'
+    boxes = f' {left_out} groundtruth boxes lie in unlabeled pairs.' if left_out else ''
+    return (
+      f'{labeled.size - labeled.sum()} of {labeled.size} (image, class) pairs are not labeled. '
+      'Detections of the unlabeled objects there count as false positives, so mAP is too low: '
+      f'{effect}.{boxes} Read the DetectionBoxes_Precision_Labeled and _Recall_Labeled metrics, or '
+      'score on completely labeled images.'
+    )
 
 
 def _as_arrays(tensors, keys, name):

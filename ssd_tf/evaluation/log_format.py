@@ -78,13 +78,19 @@ def eval_lines(step: int, metrics: Mapping[str, float]) -> list[str]:
     metrics: scalars by name, in the order to print.
 
   Returns:
-    The messages, for `emit`. Unlike the original's, the last one explains -1 where there is any.
+    The messages, for `emit`. Unlike the original's, the last ones explain -1 where there is any.
   """
-  undefined = [name for name, value in metrics.items() if value == -1]
   lines = [f'Eval metrics at step {step}']
   lines += [f'\t+ {name}: {value:f}' for name, value in metrics.items()]
-  if undefined:
-    everything = not all(name.endswith(('(small)', '(medium)', '(large)')) for name in undefined)
+  undefined = {}
+  for name, value in metrics.items():
+    if value == -1:
+      # Of 'DetectionBoxes_PerformanceByCategory/mAP/cat' the name of the class says enough.
+      labeled_only = name.partition('/')[0].endswith('_Labeled')
+      undefined.setdefault(labeled_only, []).append(name.split('/', 2)[-1])
+  for labeled_only, names in sorted(undefined.items()):
+    everything = not all(name.endswith(('(small)', '(medium)', '(large)')) for name in names)
     reason = 'no groundtruth at all' if everything else 'no groundtruth of this size'
-    lines.append(f'-1.000 ({reason}): {", ".join(name.split("/")[-1] for name in undefined)}')
+    where = ' in labeled (image, class) pairs' if labeled_only else ''
+    lines.append(f'-1.000 ({reason}{where}): {", ".join(names)}')
   return lines

@@ -7,14 +7,19 @@ import pytest
 import tensorflow as tf
 
 from ssd_tf import fields
-from ssd_tf.evaluation.coco_metrics import METRIC_NAMES, CocoEvaluator
+from ssd_tf.evaluation.coco_metrics import LABELED_METRIC_NAMES, METRIC_NAMES, CocoEvaluator
 
 _CATEGORIES = [(1, 'cell'), (2, 'platelet')]
 _HEIGHT, _WIDTH = 100, 200
 
 
-def _image(groundtruth=(), detections=(), *, crowd=(), area=None, source_id='a', real=True):
-  """Makes a batch of one; boxes are pixels [ymin, xmin, ymax, xmax], with class (and score)."""
+def _image(
+  groundtruth=(), detections=(), *, crowd=(), area=None, source_id='a', real=True, labeled=None
+):
+  """Makes a batch of one; boxes are pixels [ymin, xmin, ymax, xmax], with class (and score).
+
+  labeled: the ids of the labeled classes, of the model's three; None: the batch does not say.
+  """
   n, d = len(groundtruth), len(detections)
   size = np.array([_HEIGHT, _WIDTH, _HEIGHT, _WIDTH], np.float32)
   boxes = np.full((1, n + 2, 4), 0.5, np.float32)
@@ -38,6 +43,8 @@ def _image(groundtruth=(), detections=(), *, crowd=(), area=None, source_id='a',
     fields.SOURCE_ID: np.array([source_id.encode()], object),
     fields.EXAMPLE_MASK: np.array([real]),
   }
+  if labeled is not None:
+    batch[fields.LABELED_CLASSES] = np.isin([[1, 2, 3]], labeled)
   return batch, {
     fields.DETECTION_BOXES: detected,
     fields.DETECTION_SCORES: scores,
@@ -123,7 +130,7 @@ def test_swapped_height_and_width_would_be_seen():
   box = np.array([10, 10, 50, 70])
   evaluator = _evaluator(_image([(box, 1)], [(box, 1, 0.9)]))
   evaluator.result()
-  annotation = evaluator._coco_eval.cocoGt.dataset['annotations'][0]
+  annotation = evaluator._evaluate(labeled_only=False).cocoGt.dataset['annotations'][0]
   np.testing.assert_allclose(annotation['bbox'], [10, 10, 60, 40], rtol=1e-6)
   assert annotation['area'] == pytest.approx(2400)
 
@@ -224,6 +231,8 @@ def test_details_say_what_the_figure_is_of():
     'detections': 1,
     'score_threshold': 1e-8,
     'max_detections': 4,
+    'labeled_pairs': 2,
+    'pairs': 2,
   }
 
 
@@ -241,6 +250,115 @@ def test_twelve_lines_on_stdout_have_cocos_shape(capsys):
   )
 
 
+# Of each name: without and with '_Labeled'.
+_MAP, _LABELED_MAP = (names[0] for names in (METRIC_NAMES, LABELED_METRIC_NAMES))
+
+
+def test_names_of_the_labeled_pairs():
+  assert LABELED_METRIC_NAMES[0] == 'DetectionBoxes_Precision_Labeled/mAP'
+  assert LABELED_METRIC_NAMES[1] == 'DetectionBoxes_Precision_Labeled/mAP@.50IOU'
+  assert LABELED_METRIC_NAMES[11] == 'DetectionBoxes_Recall_Labeled/AR@100 (large)'
+
+
+def _unlabeled_platelet():
+  """Two images with a cell and a platelet each, all four found; the second's platelet has no box.
+
+  The detection of that platelet has the higher score, so that of class 2 the first detection is
+  false and the second a hit: precision 1/2 at every recall.
+  """
+  return [
+    _image([(_SMALL, 1), (_MEDIUM, 2)], [(_SMALL, 1, 0.9), (_MEDIUM, 2, 0.8)], labeled=[1, 2, 3]),
+    _image([(_SMALL, 1)], [(_SMALL, 1, 0.9), (_MEDIUM, 2, 0.9)], labeled=[1], source_id='b'),
+  ]
+
+
+def test_detection_of_an_unlabeled_object_costs_ap_only_in_the_ordinary_metrics(caplog):
+  evaluator = _evaluator(*_unlabeled_platelet())
+  result = evaluator.result()
+  assert tuple(result) == METRIC_NAMES + LABELED_METRIC_NAMES
+  # Class 1: 1; class 2: 1/2 with the false one. Cells are small (600 px^2), platelets medium.
+  expected = {
+    'mAP': (0.75, 1.0),
+    'mAP@.50IOU': (0.75, 1.0),
+    'mAP@.75IOU': (0.75, 1.0),
+    'mAP (small)': (1.0, 1.0),
+    'mAP (medium)': (0.5, 1.0),
+    'mAP (large)': (-1.0, -1.0),
+  }
+  for name, (ordinary, labeled) in expected.items():
+    assert result[f'DetectionBoxes_Precision/{name}'] == pytest.approx(ordinary), name
+    assert result[f'DetectionBoxes_Precision_Labeled/{name}'] == pytest.approx(labeled), name
+  assert result['DetectionBoxes_Recall_Labeled/AR@1'] == pytest.approx(1)
+  assert evaluator.per_class_ap() == {'cell': pytest.approx(1), 'platelet': pytest.approx(0.5)}
+  labeled_only = evaluator.per_class_ap(labeled_only=True)
+  assert labeled_only == {'cell': pytest.approx(1), 'platelet': pytest.approx(1)}
+  # Two images, two categories; that the model has a third class is none of the metrics' business.
+  assert (evaluator.details['labeled_pairs'], evaluator.details['pairs']) == (3, 4)
+  evaluator.result()
+  (warning,) = [record.getMessage() for record in caplog.records]
+  assert warning == (
+    '1 of 4 (image, class) pairs are not labeled. Detections of the unlabeled objects there count '
+    'as false positives, so mAP is too low: 0.7500, against 1.0000 on the labeled pairs alone '
+    '(+0.2500). Read the DetectionBoxes_Precision_Labeled and _Recall_Labeled metrics, or score on '
+    'completely labeled images.'
+  )
+
+
+def test_labels_change_none_of_the_twelve():
+  unaware = [({k: v for k, v in b.items() if k != fields.LABELED_CLASSES}, d)
+             for b, d in _unlabeled_platelet()]  # fmt: skip
+  result = _evaluator(*_unlabeled_platelet()).result()
+  assert {name: result[name] for name in METRIC_NAMES} == _evaluator(*unaware).result()
+
+
+def test_complete_labels_give_no_further_keys_lines_or_evaluation(caplog, capsys):
+  hit = [(_SMALL, 1)], [(_SMALL, 1, 0.9)]
+  evaluator = _evaluator(_image(*hit, labeled=[1, 2]), _image(*hit, source_id='b'))
+  # A padded example is labeled for nothing, which is not to be read.
+  evaluator.update(*_image(*hit, labeled=[], real=False))
+  assert tuple(evaluator.result()) == METRIC_NAMES
+  assert evaluator.per_class_ap(labeled_only=True) == {'cell': pytest.approx(1), 'platelet': -1.0}
+  output = capsys.readouterr().out
+  assert output.count('maxDets') == 12 and output.count('Running per image evaluation') == 1
+  assert not caplog.records
+  assert evaluator.details['labeled_pairs'] == evaluator.details['pairs'] == 4
+
+
+def test_groundtruth_of_unlabeled_pairs_is_left_out_and_counted(caplog):
+  """Class 2 is annotated, but not exhaustively, in the second image, and missed there.
+
+  All: one of two found, 51 of 101 recalls; labeled: the one is found.
+  """
+  evaluator = _evaluator(
+    _image([(_MEDIUM, 2)], [(_MEDIUM, 2, 0.9)], labeled=[1, 2]),
+    _image([(_TINY, 2), (_SMALL, 1)], [(_SMALL, 1, 0.5)], labeled=[1], source_id='b'),
+  )
+  result = evaluator.result()
+  assert result[_MAP] == pytest.approx((1 + 51 / 101) / 2)
+  assert result[_LABELED_MAP] == pytest.approx(1)
+  assert ' (+0.2475). 1 groundtruth boxes lie in unlabeled pairs. Read ' in caplog.text
+
+
+@pytest.mark.parametrize('detections', [[], [(_SMALL, 1, 0.9), (_TINY, 2, 0.5)]])
+def test_no_labeled_pair_is_minus_one(detections, caplog):
+  evaluator = _evaluator(_image([(_SMALL, 1)], detections, labeled=[]))
+  result = evaluator.result()
+  assert result[_MAP] == pytest.approx(1.0 if detections else 0.0)
+  assert {result[name] for name in LABELED_METRIC_NAMES} == {-1.0}
+  assert evaluator.per_class_ap(labeled_only=True) == {'cell': -1.0, 'platelet': -1.0}
+  assert 'the labeled pairs have no groundtruth to measure it on' in caplog.text
+
+
+def test_lines_of_the_labeled_pairs_follow_under_a_heading(capsys):
+  _evaluator(*_unlabeled_platelet()).result()
+  lines = capsys.readouterr().out.splitlines()
+  first = ' Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ] = '
+  assert [line for line in lines if line.startswith(first)] == [f'{first}0.750', f'{first}1.000']
+  heading = lines.index('Of the 3 labeled of 4 (image, class) pairs alone:')
+  assert lines[heading + 1] == f'{first}1.000' and len(lines) == heading + 13
+  assert sum('maxDets' in line for line in lines[:heading]) == 12
+
+
 def test_bad_input_is_named():
   batch, detections = _image([(_SMALL, 1)], [(_SMALL, 1, 0.9)])
   with pytest.raises(ValueError, match="batch lacks .'source_id'."):
@@ -251,3 +369,6 @@ def test_bad_input_is_named():
   nan = {**detections, fields.DETECTION_SCORES: np.full((1, 4), np.nan, np.float32)}
   with pytest.raises(ValueError, match="detections of 'a' are not finite"):
     _evaluator((batch, nan))
+  narrow = {**batch, fields.LABELED_CLASSES: np.ones((1, 1), bool)}
+  with pytest.raises(ValueError, match=r'labeled_classes: .* id up to 2; received \(1, 1\)'):
+    _evaluator((narrow, detections))

@@ -86,6 +86,22 @@ def test_step_lines_print_float32_shortest_digits_sorted():
       {'DetectionBoxes_Precision/mAP': -1.0, 'DetectionBoxes_Recall/AR@100 (small)': -1.0},
       ['-1.000 (no groundtruth at all): mAP, AR@100 (small)'],
     ),
+    (
+      {
+        'DetectionBoxes_Precision/mAP': 0.5,
+        'DetectionBoxes_Recall/AR@100 (large)': -1.0,
+        'DetectionBoxes_Precision_Labeled/mAP': -1.0,
+        'DetectionBoxes_Precision_Labeled/mAP (large)': -1.0,
+      },
+      [
+        '-1.000 (no groundtruth of this size): AR@100 (large)',
+        '-1.000 (no groundtruth at all in labeled (image, class) pairs): mAP, mAP (large)',
+      ],
+    ),
+    (
+      {'DetectionBoxes_PerformanceByCategory/mAP/cat/dog': -1.0, 'Loss/total_loss': 2.0},
+      ['-1.000 (no groundtruth at all): cat/dog'],
+    ),
   ],
 )
 def test_minus_one_is_explained_after_the_metrics(metrics, expected):
