@@ -43,6 +43,8 @@ class Annotation:
     verified_present: ids of classes known to be in the image; None means not recorded.
     verified_absent: ids of classes known not to be in the image; None means not recorded.
     not_exhaustive: ids of classes of which some instances may lack a box; None means not recorded.
+    human_labeled_classes: ids of the classes labeled before a detector's boxes filled others, see
+      `pseudo_labels`; None means not recorded.
     sources: who made each box, such as 'human' or 'pseudo'; None means not recorded.
     scores: f32[n], of the detector that made the box, 1 for people's; None means not recorded.
     remarks: what a converter has to tell about this image; reported, not written.
@@ -68,6 +70,7 @@ class Annotation:
   verified_present: Sequence[int] | None = None
   verified_absent: Sequence[int] | None = None
   not_exhaustive: Sequence[int] | None = None
+  human_labeled_classes: Sequence[int] | None = None
   sources: Sequence[str] | None = None
   scores: np.ndarray | None = None
   remarks: Sequence[str] = ()
@@ -90,12 +93,13 @@ class Annotation:
 
 
 # Lists of class ids of the whole image, by field of Annotation. The first key is ours; the second
-# is the Object Detection API's and Open Images', the last two are LVIS'.
+# is the Object Detection API's and Open Images', the next two are LVIS', the last is ours.
 _IMAGE_CLASSES = {
   'labeled_classes': 'image/class/labeled_classes',
   'verified_present': 'image/class/label',
   'verified_absent': 'image/neg_category_ids',
   'not_exhaustive': 'image/not_exhaustive_category_ids',
+  'human_labeled_classes': 'image/class/human_labeled_classes',
 }
 
 

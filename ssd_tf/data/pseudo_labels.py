@@ -1,0 +1,173 @@
+"""Boxes of a detector for the classes that an image is not labeled for, beside those of people.
+
+A box that the detector is sure of is added with a weight ('pseudo'); one that it is not sure of
+with weight 0 ('ignored'), so that what it covers is trained neither as the class nor as background.
+"""
+
+import dataclasses
+from collections.abc import Collection, Mapping
+
+import numpy as np
+from pycocotools import mask
+
+from ssd_tf.data.tf_example import Annotation
+
+HUMAN = 'human'
+PSEUDO = 'pseudo'
+IGNORED = 'ignored'
+
+# Per-box fields that an annotation may leave out, with what a box that is added has in them.
+_ADDED = {'difficult': False, 'truncated': False, 'is_crowd': False, 'group_of': False}
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidates:
+  """Detections of one image that may become boxes; n of them.
+
+  Attributes:
+    boxes: f32[n,4], normalized; what reaches outside the image is cut off.
+    class_ids: i64[n].
+    scores: f32[n].
+    weights: f32[n], of the box in the loss; 0: it is ignored.
+  """
+
+  boxes: np.ndarray
+  class_ids: np.ndarray
+  scores: np.ndarray
+  weights: np.ndarray
+
+  def rows(self, index: np.ndarray) -> 'Candidates':
+    """The candidates of a mask or of row numbers, in their order."""
+    return Candidates(*(getattr(self, f.name)[index] for f in dataclasses.fields(self)))
+
+
+def human_part(annotation: Annotation) -> Annotation:
+  """Takes a detector's boxes, and what they made of the labeled classes, out of an annotation.
+
+  Args:
+    annotation: as it is read.
+
+  Returns:
+    The annotation as it was before `fill`. Where boxes are 'pseudo' or 'ignored', but the record
+    does not say which classes people had labeled, the classes of those boxes are not labeled.
+  """
+  if annotation.sources is None and annotation.human_labeled_classes is None:
+    return annotation
+  sources = annotation.sources or [HUMAN] * len(annotation.boxes)
+  kept = np.array([source not in (PSEUDO, IGNORED) for source in sources], bool)
+  labeled = annotation.human_labeled_classes
+  if labeled is None and annotation.labeled_classes is not None:
+    filled = set(np.asarray(annotation.class_ids)[~kept].tolist())
+    labeled = sorted({*annotation.labeled_classes} - filled)
+  per_box = ('boxes', 'class_ids', 'area', 'weights', 'scores', *_ADDED)
+  arrays = {name: getattr(annotation, name) for name in per_box}
+  lists = {name: getattr(annotation, name) for name in ('class_names', 'views', 'sources')}
+  return dataclasses.replace(
+    annotation,
+    labeled_classes=labeled,
+    human_labeled_classes=None,
+    **{name: None if values is None else values[kept] for name, values in arrays.items()},
+    **{
+      name: [value for value, wanted in zip(values, kept, strict=True) if wanted]
+      for name, values in lists.items()
+      if values
+    },
+  )
+
+
+def fill(
+  annotation: Annotation,
+  candidates: Candidates,
+  *,
+  fillable: Collection[int],
+  labeled_by_default: Collection[int],
+  names: Mapping[int, str],
+  max_overlap: float = 0.5,
+) -> Annotation:
+  """Adds a detector's boxes for the classes that people have not labeled; these become labeled.
+
+  The boxes of people and all else that they said stay as they are. A candidate is left out where
+  its IoU with a box of a person, of whichever class, is max_overlap or more; so it is where a
+  better candidate of another class lies there: of two classes for one object, one is wrong. Better
+  is weight above 0 before weight 0, then the higher score.
+
+  Args:
+    annotation: an image with n boxes; those of an earlier round are replaced.
+    candidates: detections; those of classes that need no filling are passed over.
+    fillable: ids of the classes that the detector can be trusted with.
+    labeled_by_default: ids of the classes labeled in an image whose record does not say.
+    names: class id -> name, of the fillable classes.
+    max_overlap: see above.
+
+  Returns:
+    The annotation, its new boxes after the n; human_labeled_classes holds what was labeled before.
+    One where no class is to be filled is as `human_part` returns it.
+  """
+  human = human_part(annotation)
+  labeled = human.labeled_class_ids(labeled_by_default)
+  filled = set(fillable) - labeled
+  if not filled:
+    return human
+  boxes = np.clip(candidates.boxes, 0.0, 1.0)
+  has_area = (boxes[:, :2] < boxes[:, 2:]).all(axis=1)
+  candidates = dataclasses.replace(candidates, boxes=boxes)
+  candidates = candidates.rows(has_area & np.isin(candidates.class_ids, list(filled)))
+  candidates = candidates.rows(np.lexsort((-candidates.scores, candidates.weights == 0)))
+  added = candidates.rows(_not_overlapping(human.boxes, candidates, max_overlap))
+  return dataclasses.replace(
+    _append(human, added, names),
+    labeled_classes=sorted(labeled | filled),
+    human_labeled_classes=sorted(labeled),
+  )
+
+
+def _not_overlapping(human_boxes, candidates, max_overlap):
+  """The row numbers of the candidates to add, which come best first."""
+  rivals = _iou(candidates.boxes, candidates.boxes) >= max_overlap
+  rivals &= candidates.class_ids[:, np.newaxis] != candidates.class_ids
+  taken = (_iou(candidates.boxes, human_boxes) >= max_overlap).any(axis=1)
+  kept = []
+  for row in np.flatnonzero(~taken):
+    if not rivals[row, kept].any():
+      kept.append(row)
+  return np.array(kept, np.int64)
+
+
+def _append(human, added, names):
+  n, m = len(human.boxes), len(added.boxes)
+
+  def extended(values, default, new):
+    return np.concatenate([np.full(n, default) if values is None else values, new])
+
+  fields = {
+    name: extended(getattr(human, name), default, np.full(m, default))
+    for name, default in _ADDED.items()
+    if getattr(human, name) is not None
+  }
+  if human.area is not None:
+    sides = added.boxes[:, 2:] - added.boxes[:, :2]
+    fields['area'] = np.append(human.area, sides.prod(axis=1) * human.height * human.width)
+  if human.views is not None:
+    fields['views'] = [*human.views, *[''] * m]
+  return dataclasses.replace(
+    human,
+    boxes=np.concatenate([np.reshape(human.boxes, [n, 4]), added.boxes]).astype(np.float32),
+    class_ids=np.concatenate([human.class_ids, added.class_ids]).astype(np.int64),
+    class_names=[*human.class_names, *(names[i] for i in added.class_ids.tolist())],
+    weights=extended(human.weights, 1.0, added.weights).astype(np.float32),
+    scores=extended(human.scores, 1.0, added.scores).astype(np.float32),
+    sources=[
+      *(human.sources or [HUMAN] * n),
+      *(PSEUDO if weight else IGNORED for weight in added.weights),
+    ],
+    **fields,
+  )
+
+
+def _iou(boxes1, boxes2):
+  """f64[n,m], between f32[n,4] and f32[m,4]."""
+  if not len(boxes1) or not len(boxes2):
+    return np.zeros([len(boxes1), len(boxes2)])
+  corners = (np.asarray(boxes, np.float64) for boxes in (boxes1, boxes2))
+  sides = (np.hstack([b[:, :2], b[:, 2:] - b[:, :2]]) for b in corners)
+  return mask.iou(*sides, np.zeros(len(boxes2), np.uint8))

@@ -1,0 +1,329 @@
+"""Fills the unlabeled (image, class) cells of partially labeled records with a model's boxes."""
+
+import collections
+import dataclasses
+import json
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+from tqdm import tqdm
+
+from ssd_tf import builders, label_map
+from ssd_tf import config as config_lib
+from ssd_tf.data import pseudo_labels, record_check, record_writer
+from ssd_tf.errors import InputError
+from ssd_tf.evaluation import score_thresholds
+from ssd_tf.export import record_detection
+from ssd_tf.training import checkpoints, run
+
+
+@dataclasses.dataclass(frozen=True)
+class Rules:
+  """What a detection has to be to become a box.
+
+  Attributes:
+    beta: of the F-beta that chooses the high threshold. Below 1, precision counts more: a wrong
+      box is trained, found again with a higher score and so confirmed, while a missed one that the
+      low threshold catches is merely ignored.
+    low_beta: of the F-beta that chooses the low threshold; above 1, recall counts more.
+    min_precision: at the high threshold; a class that stays below is not filled.
+    min_validation_boxes: a class with fewer is not filled: its thresholds would be chance.
+    max_overlap: see `pseudo_labels.fill`.
+
+  Source: Lee, Pseudo-Label; Sohn et al., A Simple Semi-Supervised Learning Framework for Object
+  Detection (STAC), and Liu et al., Unbiased Teacher, take one threshold for all classes, 0.9 and
+  0.7, for the same reason; Chen et al. (Dense Learning), and others since, ignore what lies between
+  two thresholds. Chosen per class on labeled images, the thresholds here need no common scale of
+  the scores.
+  """
+
+  beta: float = 0.5
+  low_beta: float = 2.0
+  min_precision: float = 0.5
+  min_validation_boxes: int = 20
+  max_overlap: float = 0.5
+
+  def __post_init__(self):
+    if not 0 < self.beta <= self.low_beta:
+      raise InputError(
+        f'beta is {self.beta}, low_beta {self.low_beta}: expected 0 < beta <= low_beta, or the low '
+        'threshold could lie above the high one'
+      )
+
+
+def pseudo_label(
+  config: config_lib.PipelineConfig,
+  config_path: str,
+  checkpoint: str,
+  *,
+  input_paths: Sequence[str],
+  validation_paths: Sequence[str],
+  output_path: str,
+  strategy: tf.distribute.Strategy,
+  rules: Rules,
+  label_map_path: str | None = None,
+  labeled_by_default: Sequence[str] = (),
+  report_path: str | None = None,
+  num_shards: int = 1,
+  batch_size: int = 8,
+) -> dict:
+  """Fills the (image, class) cells that are not labeled, and writes records and a report.
+
+  Thresholds of a class come from the images of the validation records that are labeled for it.
+
+  Args:
+    config: the model's.
+    config_path: where it is from.
+    checkpoint: a folder with checkpoints, or the prefix of one.
+    input_paths: TFRecord files to fill; read only.
+    validation_paths: TFRecord files with boxes by people; those of a detector do not count.
+    output_path: the record file; several shards add their number to it.
+    strategy: as `run.make_strategy` gives it.
+    rules: what a detection has to be to become a box.
+    label_map_path: of all these records and of the model; None: that of the eval_input_reader.
+    labeled_by_default: names of the classes labeled in images whose records do not say; empty: all.
+    report_path: gets the report as JSON; None: output_path and '.report.json'.
+    num_shards: files to write.
+    batch_size: images at a time on each device.
+
+  Returns:
+    The report: what was used, and per class thresholds, precision, recall and F at them, and
+    counts of images and boxes.
+
+  Raises:
+    InputError: config, checkpoint, label map or records are at fault; the model was made for other
+      classes; every cell is labeled; no class can be filled (the report is written nevertheless).
+  """
+  report_path = report_path or f'{output_path}.report.json'
+  path = checkpoints.find_checkpoint(checkpoint)
+  names = _class_names(config, config_path, label_map_path)
+  default = _ids(labeled_by_default, names) or set(names)
+  _check_output(record_writer.shard_paths(output_path, num_shards), input_paths, validation_paths)
+  _check_records(config, names, (*input_paths, *validation_paths))
+  unlabeled, num_images = _count_unlabeled(input_paths, names, default)
+  with run.naming(config_path), strategy.scope():
+    builders.require_supported_model(config)
+    detector = builders.build_detector(config.model, is_training=False)
+  run.restore(detector.model, path)
+  how = {'names': names, 'strategy': strategy, 'batch_size': batch_size}
+
+  detected = record_detection.detect_records(detector, validation_paths, **how)
+  tally = _tally(tqdm(detected, 'validation', unit='image', disable=None), set(names), default)
+  thresholds, classes = {}, {}
+  for class_id in sorted(names):
+    entry = {'name': names[class_id], 'unlabeled_images': unlabeled[class_id]}
+    chosen, found = _choose(tally.get(class_id), rules)
+    if chosen and unlabeled[class_id]:
+      thresholds[class_id] = chosen
+    classes[class_id] = {**entry, **found}
+  report = {
+    'checkpoint': path,
+    'input': list(input_paths),
+    'validation': list(validation_paths),
+    'output': record_writer.shard_paths(output_path, num_shards),
+    'rules': dataclasses.asdict(rules),
+    'images': num_images,
+    'classes': classes,
+  }
+  if not thresholds:
+    _write(report, report_path)
+    reasons = '; '.join(f'{c["name"]}: {c["not_filled"]}' for c in classes.values()
+                        if c['unlabeled_images'] and c['not_filled'])  # fmt: skip
+    raise InputError(f'no class can be filled: {reasons}; see {report_path}')
+
+  detected = record_detection.detect_records(detector, input_paths, **how)
+  filling = _Filling(detected, num_images, thresholds, default, names, rules.max_overlap)
+  record_writer.write_records(
+    filling, lambda annotation: annotation, output_path, num_shards=num_shards, strict=True
+  )
+  for class_id in thresholds:
+    classes[class_id].update(filling.counts[class_id])
+  report['images_filled'] = filling.num_filled
+  _write(report, report_path)
+  return report
+
+
+class _Filling:
+  """The annotations to write, as they come from the detector: sized, to be iterated once."""
+
+  def __init__(self, detected, num_images, thresholds, default, names, max_overlap):
+    self._detected, self._num_images = detected, num_images
+    self._thresholds, self._names = thresholds, names
+    self._default, self._max_overlap = default, max_overlap
+    self.num_filled = 0
+    keys = ('images_filled', 'boxes_added', 'boxes_ignored', 'boxes_left_out_by_overlap')
+    self.counts = {class_id: dict.fromkeys(keys, 0) for class_id in thresholds}
+
+  def __len__(self):
+    return self._num_images
+
+  def __iter__(self):
+    for image in self._detected:
+      candidates = _candidates(image, self._thresholds)
+      filled = pseudo_labels.fill(
+        image.annotation,
+        candidates,
+        fillable=self._thresholds,
+        labeled_by_default=self._default,
+        names=self._names,
+        max_overlap=self._max_overlap,
+      )
+      self._count(filled, candidates)
+      yield filled
+
+  def _count(self, filled, candidates):
+    if filled.human_labeled_classes is None:
+      return
+    self.num_filled += 1
+    made = collections.Counter(zip(filled.class_ids.tolist(), filled.sources, strict=True))
+    for class_id in set(filled.labeled_classes) - set(filled.human_labeled_classes):
+      counts = self.counts[class_id]
+      added = made[class_id, pseudo_labels.PSEUDO]
+      ignored = made[class_id, pseudo_labels.IGNORED]
+      counts['images_filled'] += 1
+      counts['boxes_added'] += added
+      counts['boxes_ignored'] += ignored
+      total = int((candidates.class_ids == class_id).sum())
+      counts['boxes_left_out_by_overlap'] += total - added - ignored
+
+
+def _candidates(image, thresholds):
+  """The detections from the low threshold of their class on, weighted."""
+  weights = np.zeros(len(image.scores), np.float32)
+  wanted = np.zeros(len(image.scores), bool)
+  for class_id, chosen in thresholds.items():
+    rows = image.class_ids == class_id
+    weights[rows] = chosen.weights(image.scores[rows])
+    wanted[rows] = image.scores[rows] >= chosen.low
+  detections = (image.boxes, image.class_ids, image.scores, weights)
+  return pseudo_labels.Candidates(*(values[wanted] for values in detections))
+
+
+@dataclasses.dataclass
+class _Tally:
+  """What validation saw of one class."""
+
+  scores: list = dataclasses.field(default_factory=list)
+  outcomes: list = dataclasses.field(default_factory=list)
+  num_boxes: int = 0
+  num_images: int = 0
+
+
+def _tally(detected, all_ids, default):
+  """{class id: _Tally}, over the (image, class) cells that people have labeled."""
+  tallies = collections.defaultdict(_Tally)
+  for image in detected:
+    human = pseudo_labels.human_part(image.annotation)
+    none = np.zeros(len(human.boxes), bool)
+    flags = (none if f is None else f for f in (human.is_crowd, human.group_of, human.difficult))
+    is_crowd, group_of, difficult = flags
+    is_crowd = is_crowd | group_of
+    for class_id in human.labeled_class_ids(default) & all_ids:
+      rows, own = image.class_ids == class_id, human.class_ids == class_id
+      tally = tallies[class_id]
+      tally.scores.append(image.scores[rows])
+      tally.outcomes.append(
+        score_thresholds.match_detections(
+          image.boxes[rows], image.scores[rows], human.boxes[own], is_crowd[own], difficult[own]
+        )
+      )
+      tally.num_boxes += int((own & ~is_crowd & ~difficult).sum())
+      tally.num_images += 1
+  if not sum(tally.num_boxes for tally in tallies.values()):
+    raise InputError(
+      'the validation records hold no box of a labeled class, so no threshold can be chosen; give '
+      'labeled records to --validation_path'
+    )
+  return tallies
+
+
+def _choose(tally, rules):
+  """(ScoreThresholds or None, what the report says of them)."""
+  tally = tally or _Tally([np.zeros(0)], [np.zeros(0, np.int8)])
+  scores, outcomes = np.concatenate(tally.scores), np.concatenate(tally.outcomes)
+  counted = outcomes >= 0
+  found = {'validation_images': tally.num_images, 'validation_boxes': tally.num_boxes}
+  if tally.num_boxes < rules.min_validation_boxes:
+    few = f'{tally.num_boxes} validation boxes; at least {rules.min_validation_boxes} are needed'
+    return None, {**found, 'not_filled': few}
+  if not counted.any():
+    return None, {**found, 'not_filled': 'nothing was detected on the validation images'}
+  curve = score_thresholds.PrecisionRecall.of(
+    scores[counted], outcomes[counted] == 1, tally.num_boxes
+  )
+  chosen = score_thresholds.choose_thresholds(curve, rules.beta, rules.low_beta)
+  found['high_threshold'] = {'score': chosen.high, **chosen.at_high}
+  found['low_threshold'] = {'score': chosen.low, **chosen.at_low}
+  if chosen.at_high['precision'] < rules.min_precision:
+    low = f'precision {chosen.at_high["precision"]:.3f}; at least {rules.min_precision} is needed'
+    return None, {**found, 'not_filled': low}
+  return chosen, {**found, 'not_filled': None}
+
+
+def _class_names(config, config_path, label_map_path):
+  """Names by class id, of the one label map that records and model share."""
+  if not label_map_path:
+    readers = config.eval_input_reader
+    if not readers or not readers[0].label_map_path:
+      raise InputError(
+        f'{config_path}: eval_input_reader.label_map_path is not set; give --label_map_path'
+      )
+    label_map_path = config_lib.resolve_path(readers[0].label_map_path, config_path)
+  labels = label_map.load(label_map_path)
+  num_classes = config.model.ssd.num_classes
+  message = (
+    f'{label_map_path}: its greatest id is {labels.num_classes}, but {config_path} has '
+    f'model.ssd.num_classes: {num_classes}; is it the label map that the model was trained with?'
+  )
+  if labels.num_classes > num_classes:
+    raise InputError(message)
+  if labels.num_classes < num_classes:
+    logging.warning('%s', message)
+  return {i: labels.name_of(i) for i in labels.ids}
+
+
+def _ids(class_names, names):
+  ids = {name: class_id for class_id, name in names.items()}
+  unknown = sorted(set(class_names) - set(ids))
+  if unknown:
+    raise InputError(
+      f'--labeled_class: the label map has no class {", ".join(unknown)}; it has {", ".join(ids)}'
+    )
+  return {ids[name] for name in class_names}
+
+
+def _check_output(output_paths, input_paths, validation_paths):
+  read = {os.path.realpath(path) for path in (*input_paths, *validation_paths)}
+  for path in output_paths:
+    if os.path.realpath(path) in read:
+      raise InputError(f'{path}: is read; give another --output_path, so that no label is lost')
+
+
+def _check_records(config, names, paths):
+  summary = record_check.check_records(paths, config.model.ssd.num_classes, names)
+  logging.info('Records: %s', summary)
+
+
+def _count_unlabeled(paths, names, default):
+  """({class id: images not labeled for it}, images)."""
+  unlabeled, num_images = collections.Counter(), 0
+  for annotation in record_detection.read_annotations(paths, names):
+    labeled = pseudo_labels.human_part(annotation).labeled_class_ids(default)
+    unlabeled.update(set(names) - labeled)
+    num_images += 1
+  if not unlabeled:
+    raise InputError(
+      f'{", ".join(paths)}: all {num_images} images are labeled for all {len(names)} classes, so '
+      'there is nothing to fill; where records lack image/class/labeled_classes, name the classes '
+      'that they are labeled for by --labeled_class'
+    )
+  return unlabeled, num_images
+
+
+def _write(report, path):
+  with open(path, 'w', encoding='utf-8') as file:
+    json.dump(report, file, indent=1, ensure_ascii=False)
+    file.write('\n')

@@ -1,0 +1,114 @@
+"""Runs a detector over records, as an evaluation does, and hands back each image's detections."""
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from ssd_tf import builders, fields
+from ssd_tf.data import input_pipeline, preprocessing, record_files, tf_example
+from ssd_tf.data.tf_example import Annotation
+
+
+@dataclasses.dataclass(frozen=True)
+class Detected:
+  """An image with what was detected on it; d detections, by falling score.
+
+  Attributes:
+    annotation: of the record, its class ids and names filled in from each other.
+    boxes: f32[d,4], normalized.
+    class_ids: i64[d].
+    scores: f32[d].
+  """
+
+  annotation: Annotation
+  boxes: np.ndarray
+  class_ids: np.ndarray
+  scores: np.ndarray
+
+
+def read_annotations(paths: Sequence[str], names: Mapping[int, str]) -> Iterator[Annotation]:
+  """Reads records, with ids and names for every box where a record holds only one of the two.
+
+  Args:
+    paths: TFRecord files, as `record_check.check_records` lets them pass.
+    names: class id -> name.
+
+  Yields:
+    Annotations, in the files' order.
+  """
+  ids = {name: class_id for class_id, name in names.items()}
+  for _, _, record in record_files.read_records(paths):
+    annotation = tf_example.parse_example(record)
+    if len(annotation.class_ids) < len(annotation.boxes):
+      annotation.class_ids = np.array([ids[name] for name in annotation.class_names], np.int64)
+    if len(annotation.class_names) < len(annotation.boxes):
+      annotation.class_names = [names[i] for i in annotation.class_ids.tolist()]
+    yield annotation
+
+
+def detect_records(
+  detector: builders.Detector,
+  paths: Sequence[str],
+  *,
+  names: Mapping[int, str],
+  strategy: tf.distribute.Strategy,
+  batch_size: int,
+) -> Iterator[Detected]:
+  """Detects on each image of records, by the detector's own preprocessing and post-processing.
+
+  Args:
+    detector: made under the strategy; its weights loaded.
+    paths: TFRecord files, as `record_check.check_records` lets them pass.
+    names: class id -> name.
+    strategy: that runs the batches.
+    batch_size: images at a time on each device.
+
+  Yields:
+    Each image, in the files' order.
+
+  Raises:
+    InputError: a record is damaged or does not decode; names it.
+  """
+  decode_fn = functools.partial(
+    tf_example.decode_example,
+    num_classes=detector.num_classes,
+    name_to_id={name: class_id for class_id, name in names.items()},
+  )
+  dataset = input_pipeline.build_dataset(
+    paths,
+    decode_fn=decode_fn,
+    preprocess_fn=functools.partial(
+      preprocessing.preprocess, preprocess_image_fn=detector.preprocess_image
+    ),
+    batch_size=batch_size * strategy.num_replicas_in_sync,
+    max_num_boxes=1,  # Groundtruth comes from the annotation.
+    is_training=False,
+  )
+  with record_files.explained_errors(paths, decode_fn):
+    rows = _detections(detector, dataset, strategy)
+    for annotation, row in zip(read_annotations(paths, names), rows, strict=True):
+      yield Detected(annotation, *row)
+
+
+def _detections(detector, dataset, strategy):
+  """Yields (boxes, class ids, scores) of each image."""
+
+  @tf.function
+  def detect(batch):
+    return strategy.run(_replica_step, args=(batch,))
+
+  def _replica_step(batch):
+    found = detector.detect(detector.model(batch[fields.IMAGE], training=False), batch)
+    keys = (fields.DETECTION_BOXES, fields.DETECTION_CLASSES, fields.DETECTION_SCORES)
+    return [batch[fields.EXAMPLE_MASK], found[fields.NUM_DETECTIONS], *(found[k] for k in keys)]
+
+  for batch in strategy.experimental_distribute_dataset(dataset):
+    per_replica = map(strategy.experimental_local_results, detect(batch))
+    for replica in zip(*per_replica, strict=True):
+      for is_real, count, boxes, classes, scores in zip(*(t.numpy() for t in replica), strict=True):
+        if is_real:
+          n = int(count)
+          yield boxes[:n], classes[:n].astype(np.int64), scores[:n]
