@@ -32,7 +32,9 @@ LABEL_MAP_PATH = flags.DEFINE_string(
   'label_map_path', None, "Of records and model; else the eval_input_reader's."
 )
 LABELED_CLASS = flags.DEFINE_multi_string(
-  'labeled_class', [], 'A class labeled in images whose records do not say; else all. Repeatable.'
+  'labeled_class',
+  [],
+  'A class that images to fill are labeled for where their record does not say; else all.',
 )
 BETA = flags.DEFINE_float(
   'beta', 0.5, 'Of the F-beta for the high threshold; below 1, precision counts more.'
@@ -50,7 +52,6 @@ MAX_OVERLAP = flags.DEFINE_float(
   'max_overlap',
   0.5,
   'No box where the IoU with a box of a person, or a better one of another class, reaches this.',
-  lower_bound=0,
   upper_bound=1,
 )
 REPORT_PATH = flags.DEFINE_string('report_path', None, 'Else the output path and .report.json.')
@@ -65,7 +66,7 @@ def main():
   """Reads the config, then fills."""
   from ssd_tf import config as config_lib
   from ssd_tf import input_paths
-  from ssd_tf.export import pseudo_labeling
+  from ssd_tf.export import class_thresholds, pseudo_labeling
   from ssd_tf.training import run
 
   pseudo_labeling.pseudo_label(
@@ -76,7 +77,7 @@ def main():
     validation_paths=input_paths.expand_input_paths(VALIDATION_PATH.value),
     output_path=OUTPUT_PATH.value,
     strategy=run.make_strategy(),
-    rules=pseudo_labeling.Rules(
+    rules=class_thresholds.Rules(
       beta=BETA.value,
       low_beta=LOW_BETA.value,
       min_precision=MIN_PRECISION.value,

@@ -100,7 +100,8 @@ def fill(
     max_overlap: see above.
 
   Returns:
-    The annotation, its new boxes after the n; human_labeled_classes holds what was labeled before.
+    The annotation, its new boxes after the n, the better ones first, so that what a reader's
+    max_number_of_boxes cuts off is the worst; human_labeled_classes holds what was labeled before.
     One where no class is to be filled is as `human_part` returns it.
   """
   human = human_part(annotation)

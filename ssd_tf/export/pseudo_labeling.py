@@ -15,43 +15,8 @@ from ssd_tf import builders, label_map
 from ssd_tf import config as config_lib
 from ssd_tf.data import pseudo_labels, record_check, record_writer
 from ssd_tf.errors import InputError
-from ssd_tf.evaluation import score_thresholds
-from ssd_tf.export import record_detection
+from ssd_tf.export import class_thresholds, record_detection
 from ssd_tf.training import checkpoints, run
-
-
-@dataclasses.dataclass(frozen=True)
-class Rules:
-  """What a detection has to be to become a box.
-
-  Attributes:
-    beta: of the F-beta that chooses the high threshold. Below 1, precision counts more: a wrong
-      box is trained, found again with a higher score and so confirmed, while a missed one that the
-      low threshold catches is merely ignored.
-    low_beta: of the F-beta that chooses the low threshold; above 1, recall counts more.
-    min_precision: at the high threshold; a class that stays below is not filled.
-    min_validation_boxes: a class with fewer is not filled: its thresholds would be chance.
-    max_overlap: see `pseudo_labels.fill`.
-
-  Source: Lee, Pseudo-Label; Sohn et al., A Simple Semi-Supervised Learning Framework for Object
-  Detection (STAC), and Liu et al., Unbiased Teacher, take one threshold for all classes, 0.9 and
-  0.7, for the same reason; Chen et al. (Dense Learning), and others since, ignore what lies between
-  two thresholds. Chosen per class on labeled images, the thresholds here need no common scale of
-  the scores.
-  """
-
-  beta: float = 0.5
-  low_beta: float = 2.0
-  min_precision: float = 0.5
-  min_validation_boxes: int = 20
-  max_overlap: float = 0.5
-
-  def __post_init__(self):
-    if not 0 < self.beta <= self.low_beta:
-      raise InputError(
-        f'beta is {self.beta}, low_beta {self.low_beta}: expected 0 < beta <= low_beta, or the low '
-        'threshold could lie above the high one'
-      )
 
 
 def pseudo_label(
@@ -63,7 +28,7 @@ def pseudo_label(
   validation_paths: Sequence[str],
   output_path: str,
   strategy: tf.distribute.Strategy,
-  rules: Rules,
+  rules: class_thresholds.Rules,
   label_map_path: str | None = None,
   labeled_by_default: Sequence[str] = (),
   report_path: str | None = None,
@@ -84,7 +49,8 @@ def pseudo_label(
     strategy: as `run.make_strategy` gives it.
     rules: what a detection has to be to become a box.
     label_map_path: of all these records and of the model; None: that of the eval_input_reader.
-    labeled_by_default: names of the classes labeled in images whose records do not say; empty: all.
+    labeled_by_default: names of the classes labeled in those of the input's images whose records do
+      not say; empty: all.
     report_path: gets the report as JSON; None: output_path and '.report.json'.
     num_shards: files to write.
     batch_size: images at a time on each device.
@@ -101,7 +67,8 @@ def pseudo_label(
   path = checkpoints.find_checkpoint(checkpoint)
   names = _class_names(config, config_path, label_map_path)
   default = _ids(labeled_by_default, names) or set(names)
-  _check_output(record_writer.shard_paths(output_path, num_shards), input_paths, validation_paths)
+  output_paths = record_writer.shard_paths(output_path, num_shards)
+  _check_output(output_paths, input_paths, validation_paths)
   _check_records(config, names, (*input_paths, *validation_paths))
   unlabeled, num_images = _count_unlabeled(input_paths, names, default)
   with run.naming(config_path), strategy.scope():
@@ -111,39 +78,56 @@ def pseudo_label(
   how = {'names': names, 'strategy': strategy, 'batch_size': batch_size}
 
   detected = record_detection.detect_records(detector, validation_paths, **how)
-  tally = _tally(tqdm(detected, 'validation', unit='image', disable=None), set(names), default)
-  thresholds, classes = {}, {}
-  for class_id in sorted(names):
-    entry = {'name': names[class_id], 'unlabeled_images': unlabeled[class_id]}
-    chosen, found = _choose(tally.get(class_id), rules)
-    if chosen and unlabeled[class_id]:
-      thresholds[class_id] = chosen
-    classes[class_id] = {**entry, **found}
+  # disable=None: no bar in a log file.
+  detected = tqdm(detected, 'validation', unit='image', disable=None)
+  tallies = class_thresholds.tally_matches(detected, set(names))
+  thresholds, classes = _choose(tallies, rules, names, unlabeled)
   report = {
     'checkpoint': path,
     'input': list(input_paths),
     'validation': list(validation_paths),
-    'output': record_writer.shard_paths(output_path, num_shards),
+    'output': output_paths,
     'rules': dataclasses.asdict(rules),
     'images': num_images,
+    'images_filled': 0,
     'classes': classes,
   }
-  if not thresholds:
-    _write(report, report_path)
-    reasons = '; '.join(f'{c["name"]}: {c["not_filled"]}' for c in classes.values()
-                        if c['unlabeled_images'] and c['not_filled'])  # fmt: skip
-    raise InputError(f'no class can be filled: {reasons}; see {report_path}')
-
-  detected = record_detection.detect_records(detector, input_paths, **how)
-  filling = _Filling(detected, num_images, thresholds, default, names, rules.max_overlap)
-  record_writer.write_records(
-    filling, lambda annotation: annotation, output_path, num_shards=num_shards, strict=True
-  )
-  for class_id in thresholds:
-    classes[class_id].update(filling.counts[class_id])
-  report['images_filled'] = filling.num_filled
+  if thresholds:
+    detected = record_detection.detect_records(detector, input_paths, **how)
+    filling = _Filling(detected, num_images, thresholds, default, names, rules.max_overlap)
+    record_writer.write_records(
+      filling, lambda annotation: annotation, output_path, num_shards=num_shards, strict=True
+    )
+    report['images_filled'] = filling.num_filled
+    for class_id, counts in filling.counts.items():
+      classes[class_id].update(counts)
   _write(report, report_path)
+  if not thresholds:
+    reasons = '; '.join(f'{c["name"]}: {c["not_filled"]}' for c in classes.values())
+    raise InputError(f'no class can be filled: {reasons}; the figures are in {report_path}')
   return report
+
+
+def _choose(tallies, rules, names, unlabeled):
+  """({class id: ScoreThresholds} of the classes to fill, {class id: what the report says})."""
+  thresholds, classes = {}, {}
+  for class_id, name in names.items():
+    chosen, found = class_thresholds.choose(tallies[class_id], rules)
+    if not unlabeled[class_id]:
+      found['not_filled'] = 'every image is labeled for it'
+    elif chosen:
+      thresholds[class_id] = chosen
+    classes[class_id] = {'name': name, 'unlabeled_images': unlabeled[class_id], **found}
+    logging.info('%s: %s', name, found.get('not_filled') or _describe(chosen))
+  return thresholds, classes
+
+
+def _describe(chosen):
+  high, low = (
+    f'{score:.3f} (precision {at["precision"]:.3f}, recall {at["recall"]:.3f})'
+    for score, at in ((chosen.high, chosen.at_high), (chosen.low, chosen.at_low))
+  )
+  return f'boxes from score {high} on, ignored from {low} on'
 
 
 class _Filling:
@@ -200,67 +184,6 @@ def _candidates(image, thresholds):
     wanted[rows] = image.scores[rows] >= chosen.low
   detections = (image.boxes, image.class_ids, image.scores, weights)
   return pseudo_labels.Candidates(*(values[wanted] for values in detections))
-
-
-@dataclasses.dataclass
-class _Tally:
-  """What validation saw of one class."""
-
-  scores: list = dataclasses.field(default_factory=list)
-  outcomes: list = dataclasses.field(default_factory=list)
-  num_boxes: int = 0
-  num_images: int = 0
-
-
-def _tally(detected, all_ids, default):
-  """{class id: _Tally}, over the (image, class) cells that people have labeled."""
-  tallies = collections.defaultdict(_Tally)
-  for image in detected:
-    human = pseudo_labels.human_part(image.annotation)
-    none = np.zeros(len(human.boxes), bool)
-    flags = (none if f is None else f for f in (human.is_crowd, human.group_of, human.difficult))
-    is_crowd, group_of, difficult = flags
-    is_crowd = is_crowd | group_of
-    for class_id in human.labeled_class_ids(default) & all_ids:
-      rows, own = image.class_ids == class_id, human.class_ids == class_id
-      tally = tallies[class_id]
-      tally.scores.append(image.scores[rows])
-      tally.outcomes.append(
-        score_thresholds.match_detections(
-          image.boxes[rows], image.scores[rows], human.boxes[own], is_crowd[own], difficult[own]
-        )
-      )
-      tally.num_boxes += int((own & ~is_crowd & ~difficult).sum())
-      tally.num_images += 1
-  if not sum(tally.num_boxes for tally in tallies.values()):
-    raise InputError(
-      'the validation records hold no box of a labeled class, so no threshold can be chosen; give '
-      'labeled records to --validation_path'
-    )
-  return tallies
-
-
-def _choose(tally, rules):
-  """(ScoreThresholds or None, what the report says of them)."""
-  tally = tally or _Tally([np.zeros(0)], [np.zeros(0, np.int8)])
-  scores, outcomes = np.concatenate(tally.scores), np.concatenate(tally.outcomes)
-  counted = outcomes >= 0
-  found = {'validation_images': tally.num_images, 'validation_boxes': tally.num_boxes}
-  if tally.num_boxes < rules.min_validation_boxes:
-    few = f'{tally.num_boxes} validation boxes; at least {rules.min_validation_boxes} are needed'
-    return None, {**found, 'not_filled': few}
-  if not counted.any():
-    return None, {**found, 'not_filled': 'nothing was detected on the validation images'}
-  curve = score_thresholds.PrecisionRecall.of(
-    scores[counted], outcomes[counted] == 1, tally.num_boxes
-  )
-  chosen = score_thresholds.choose_thresholds(curve, rules.beta, rules.low_beta)
-  found['high_threshold'] = {'score': chosen.high, **chosen.at_high}
-  found['low_threshold'] = {'score': chosen.low, **chosen.at_low}
-  if chosen.at_high['precision'] < rules.min_precision:
-    low = f'precision {chosen.at_high["precision"]:.3f}; at least {rules.min_precision} is needed'
-    return None, {**found, 'not_filled': low}
-  return chosen, {**found, 'not_filled': None}
 
 
 def _class_names(config, config_path, label_map_path):
@@ -324,6 +247,7 @@ def _count_unlabeled(paths, names, default):
 
 
 def _write(report, path):
+  os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
   with open(path, 'w', encoding='utf-8') as file:
     json.dump(report, file, indent=1, ensure_ascii=False)
     file.write('\n')
