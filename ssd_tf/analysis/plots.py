@@ -22,7 +22,7 @@ _EVAL_COLOR = '#d6604d'
 _TEXT_COLOR = '#333333'
 
 # The same numbers give the same file, byte for byte; letters stay letters.
-_STYLE = {
+STYLE = {
   'svg.hashsalt': 'ssd_tf',
   'svg.fonttype': 'none',
   'font.family': 'sans-serif',
@@ -104,6 +104,23 @@ def plot_losses(model_dir: str, output_path: str) -> None:
   _draw_panels(panels, train, evaluation, output_path)
 
 
+def smoothed(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """Gives a curve of 40 points or more as its running mean over a twentieth of them.
+
+  Args:
+    steps: i64[n], ascending.
+    values: f64[n].
+
+  Returns:
+    (steps f64[m], values f64[m]); with fewer points the curve itself.
+  """
+  window = len(values) // 20
+  if window < 2:
+    return steps, values
+  kernel = np.full(window, 1 / window)
+  return np.convolve(steps, kernel, 'valid'), np.convolve(values, kernel, 'valid')
+
+
 def _event_files(event_dir):
   if not os.path.isdir(event_dir):
     raise InputError(f'{event_dir}: expected a folder with TensorBoard event files; it is missing')
@@ -136,7 +153,7 @@ def _draw_panels(panels, train, evaluation, output_path):
   from matplotlib.figure import Figure
 
   rows = -(-len(panels) // _COLUMNS)
-  with matplotlib.rc_context(_STYLE):
+  with matplotlib.rc_context(STYLE):
     figure = Figure(figsize=(3.4 * _COLUMNS, 2.4 * rows), layout='constrained')
     last_step = max(curves[tag][0][-1] for curves in (train, evaluation) for tag in curves)
     for i, tag in enumerate(panels):
@@ -153,10 +170,9 @@ def _draw_panels(panels, train, evaluation, output_path):
 
 def _draw_curve(axes, tag, train, evaluation, with_legend):
   steps, values = train[tag]
-  window = len(values) // 20
-  if window >= 2 and tag != _LEARNING_RATE:
+  if tag != _LEARNING_RATE:
     axes.plot(steps, values, color=_TRAIN_COLOR, alpha=0.25, linewidth=0.8)
-    steps, values = (_running_mean(array, window) for array in (steps, values))
+    steps, values = smoothed(steps, values)
   axes.plot(steps, values, color=_TRAIN_COLOR, linewidth=1.6, label='training')
   if tag in evaluation:
     axes.plot(*evaluation[tag], 'o', color=_EVAL_COLOR, markersize=4, clip_on=False, label='eval')
@@ -189,7 +205,3 @@ def _draw_precisions(axes, evaluation):
   axes.set_title('mean average precision')
   axes.set_ylabel('AP')
   axes.set_ylim(0, 1)
-
-
-def _running_mean(values, window):
-  return np.convolve(values, np.full(window, 1 / window), mode='valid')

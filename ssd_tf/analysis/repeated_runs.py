@@ -1,0 +1,169 @@
+"""Trainings repeated with several seeds: folders named <variant>_seed<N>, and their evaluations."""
+
+import dataclasses
+import glob
+import json
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ssd_tf import config as config_lib
+from ssd_tf.errors import InputError
+
+AP = 'DetectionBoxes_Precision/mAP'
+AP50 = 'DetectionBoxes_Precision/mAP@.50IOU'
+
+_NAME = re.compile(r'(?P<variant>.+)_seed(?P<seed>\d+)')
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """One training.
+
+  Attributes:
+    variant: what the runs of one name have in common.
+    seed: the number behind it.
+    model_dir: where it lies.
+    num_steps: how many steps it is to make.
+    validation: lines of eval/metrics.jsonl by step, ascending; empty: it has none yet.
+    test: the same of test/eval/metrics.jsonl.
+  """
+
+  variant: str
+  seed: int
+  model_dir: str
+  num_steps: int
+  validation: Mapping[int, Mapping[str, Any]]
+  test: Mapping[int, Mapping[str, Any]]
+
+  @property
+  def name(self) -> str:
+    """The folder's name."""
+    return f'{self.variant}_seed{self.seed}'
+
+  @property
+  def last_step(self) -> int:
+    """The last step evaluated on the validation set; 0: there is none."""
+    return max(self.validation, default=0)
+
+  @property
+  def best_step(self) -> int:
+    """The step of the highest validation AP, of equal ones the first; 0: there is none."""
+    return max(self.validation, key=lambda s: self.validation[s]['metrics'][AP], default=0)
+
+  @property
+  def is_finished(self) -> bool:
+    """Whether the last step is evaluated."""
+    return bool(self.validation) and self.last_step >= self.num_steps
+
+
+def read_runs(model_dirs: str) -> tuple[list[Run], list[str]]:
+  """Reads the evaluations of runs.
+
+  A run has num_steps of its pipeline.config to make, or, if the folder has none, as many as the
+  longest run. Where a training was restarted and evaluated a step twice, the later line holds.
+
+  Args:
+    model_dirs: folders or globs, separated by commas; files that a glob matches are passed over.
+
+  Returns:
+    The runs, variants in the order given, seeds ascending; and a line for each matched folder that
+    is not named <variant>_seed<N> and so was passed over.
+
+  Raises:
+    InputError: there is no such folder, two have the same name, or a metrics.jsonl is damaged or
+      mixes data sets.
+  """
+  runs, passed_over = {}, []
+  for folder in _folders(model_dirs):
+    match = _NAME.fullmatch(os.path.basename(folder))
+    if not match:
+      passed_over.append(f'{folder}: passed over, its name is not <variant>_seed<N>')
+      continue
+    run = _read_run(folder, match['variant'], int(match['seed']))
+    other = runs.setdefault(run.name, run)
+    if other is not run:
+      raise InputError(
+        f'{folder} and {other.model_dir} are both variant {run.variant!r}, seed {run.seed}: name '
+        'one of them, or rename it'
+      )
+  if not runs:
+    raise InputError(f'model_dirs {model_dirs!r}: expected folders named <variant>_seed<N>')
+  longest = max(run.last_step for run in runs.values())
+  variants = list(dict.fromkeys(run.variant for run in runs.values()))
+  return sorted(
+    (dataclasses.replace(run, num_steps=run.num_steps or longest) for run in runs.values()),
+    key=lambda run: (variants.index(run.variant), run.seed),
+  ), passed_over
+
+
+def _folders(model_dirs):
+  folders = []
+  for path in filter(None, model_dirs.split(',')):
+    if os.path.isdir(path):
+      found = [path]
+    else:
+      found = sorted(folder for folder in glob.glob(path) if os.path.isdir(folder))
+    if not found:
+      raise InputError(f'model_dirs: {path}: no such folder')
+    folders += [os.path.normpath(folder) for folder in found]
+  return dict.fromkeys(folders)
+
+
+def _read_run(folder, variant, seed):
+  config_path = os.path.join(folder, 'pipeline.config')
+  config = os.path.exists(config_path) and config_lib.load(config_path)
+  return Run(
+    variant=variant,
+    seed=seed,
+    model_dir=folder,
+    num_steps=config.train_config.num_steps if config else 0,
+    validation=_read_evaluations(os.path.join(folder, 'eval', 'metrics.jsonl')),
+    test=_read_evaluations(os.path.join(folder, 'test', 'eval', 'metrics.jsonl')),
+  )
+
+
+def _read_evaluations(path):
+  """Returns {step: line}, steps ascending; empty if there is no such file."""
+  if not os.path.exists(path):
+    return {}
+  evaluations = {}
+  with open(path, encoding='utf-8') as file:
+    for number, text in enumerate(file, start=1):
+      line = _parse(text, f'{path}:{number}')
+      evaluations[line['step']] = line
+  data_sets = {describe_data_set(line) for line in evaluations.values()}
+  if len(data_sets) > 1:
+    raise InputError(
+      f'{path}: expected evaluations on one data set, came {"; ".join(sorted(data_sets))}: which '
+      'is meant? move the lines of a test set to test/eval/metrics.jsonl, delete the others'
+    )
+  return dict(sorted(evaluations.items()))
+
+
+def describe_data_set(line: Mapping[str, Any]) -> str:
+  """Names the data set of an evaluation: '`val.record` (200 images)'."""
+  images = f' ({line["images"]} images)' if 'images' in line else ''
+  return f'`{line.get("split", "")}`{images}'
+
+
+def _parse(text, place):
+  try:
+    line = json.loads(text)
+  except json.JSONDecodeError as error:
+    raise InputError(
+      f'{place}: not JSON ({error}); if a killed run left half a line, delete it'
+    ) from error
+  is_whole = (
+    isinstance(line, dict)
+    and isinstance(line.get('step'), int)
+    and isinstance(line.get('metrics'), dict)
+    and all(isinstance(line['metrics'].get(name), int | float) for name in (AP, AP50))
+  )
+  if not is_whole:
+    raise InputError(
+      f"{place}: expected {{'step': a whole number, 'metrics': {{{AP!r}: a number, {AP50!r}: a "
+      f'number, ...}}}}, came {text.strip()[:80]!r}'
+    )
+  return line
