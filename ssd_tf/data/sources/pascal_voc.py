@@ -83,38 +83,55 @@ def list_files(
   return files
 
 
-def check_class_names(
-  files: Iterable[VocFile], name_to_id: Mapping[str, int], ignore_difficult: bool = False
-) -> None:
-  """Reads all annotation files and refuses class names that the label map lacks.
+def list_class_names(
+  files: Iterable[VocFile], ignore_difficult: bool = False
+) -> dict[str, list[str]]:
+  """Reads all annotation files for the class names that occur in them.
 
   Files that cannot be read are passed over here: the conversion reports them.
 
   Args:
     files: to read.
+    ignore_difficult: do not count difficult objects.
+
+  Returns:
+    The names, in the order in which they first occur; for each the paths of the files with its
+    boxes, one for every box.
+  """
+  paths = collections.defaultdict(list)
+  for file in files:
+    try:
+      objects = _read_objects(file.path, ignore_difficult)[0]
+    except InputError:
+      continue
+    for entry in objects:
+      paths[entry.name].append(file.path)
+  return dict(paths)
+
+
+def check_class_names(
+  files: Iterable[VocFile], name_to_id: Mapping[str, int], ignore_difficult: bool = False
+) -> None:
+  """Reads all annotation files and refuses class names that the label map lacks.
+
+  Args:
+    files: to read; those that cannot be read are passed over, see `list_class_names`.
     name_to_id: the label map.
     ignore_difficult: do not count difficult objects.
 
   Raises:
     InputError: every unknown name, how often it occurs, and where first.
   """
-  counts, first = collections.Counter(), {}
-  for file in files:
-    try:
-      objects = _read_objects(file.path, ignore_difficult)[0]
-    except InputError:
-      continue
-    for name in (entry.name for entry in objects if entry.name not in name_to_id):
-      counts[name] += 1
-      first.setdefault(name, file.path)
-  if counts:
+  found = list_class_names(files, ignore_difficult)
+  unknown = {name: paths for name, paths in found.items() if name not in name_to_id}
+  if unknown:
     lines = []
-    for name, count in counts.most_common():
+    for name, paths in sorted(unknown.items(), key=lambda item: -len(item[1])):
       close = difflib.get_close_matches(name, name_to_id, n=1, cutoff=0.75)
       hint = f'; did you mean {close[0]!r}?' if close else ''
-      lines.append(f'  {name!r}: {count} boxes, first in {first[name]}{hint}')
+      lines.append(f'  {name!r}: {len(paths)} boxes, first in {paths[0]}{hint}')
     raise InputError(
-      f'{len(counts)} class names are not in the label map, which has {", ".join(name_to_id)}; '
+      f'{len(unknown)} class names are not in the label map, which has {", ".join(name_to_id)}; '
       'add them there or mend the XML files; nothing was written:\n' + '\n'.join(lines)
     )
 

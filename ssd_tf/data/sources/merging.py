@@ -1,0 +1,345 @@
+"""Merges data sets with different classes; each image keeps the set of classes it is labeled for.
+
+The sources are read twice: once for digests and counts, and once to write. Between the two no image
+and no box stays in memory.
+"""
+
+import collections
+import concurrent.futures
+import contextlib
+import dataclasses
+import difflib
+import hashlib
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tqdm
+
+from ssd_tf.data import box_validation, record_writer
+from ssd_tf.data.sources import merge_images
+from ssd_tf.data.sources.merge_report import (
+  MergedClass,
+  MergeReport,
+  SourceClass,
+  SourceReport,
+  find_similar_names,
+)
+from ssd_tf.data.sources.merge_sources import Source
+from ssd_tf.data.tf_example import Annotation
+from ssd_tf.errors import InputError
+
+_MAX_EXAMPLES = 10
+
+
+@dataclasses.dataclass
+class _MergedImage:
+  """An image to write: where it occurs, as (number of the source, item), in the sources' order."""
+
+  source_id: str
+  places: list[tuple[int, Any]]
+
+  def __str__(self):
+    return self.source_id
+
+
+@dataclasses.dataclass(frozen=True)
+class _Seen:
+  """What the first reading keeps of an image; classes by the source's ids."""
+
+  digest: bytes
+  source_id: str
+  labeled: frozenset[int]
+  is_self_described: bool
+  boxes: collections.Counter
+  invalid: collections.Counter
+  other_texts: collections.Counter  # (text, class id) of boxes whose text is not the class's name.
+
+
+def merge(
+  sources: Sequence[Source],
+  output_path: str,
+  *,
+  name_to_id: Mapping[str, int] | None = None,
+  num_shards: int = 1,
+  num_workers: int | None = None,
+  strict: bool = False,
+) -> MergeReport:
+  """Writes several data sets as one.
+
+  An image whose bytes occur more than once is written once, see `merge_images.unite`. Every record
+  says which classes its image is labeled for; its source_id is "<source's name>/<its own id>".
+
+  Args:
+    sources: in this order: classes, images, and who comes first where two say different things.
+    output_path: the record file.
+    name_to_id: the merged set's label map; None: ids from 1, in the order of first appearance over
+      the sources.
+    num_shards: files to write.
+    num_workers: threads; None: one for each processor.
+    strict: stop at the first broken image file, instead of leaving it out. A broken record always
+      stops it: it tells of a wrong label map or a failed conversion.
+
+  Returns:
+    The report; its classes are the label map to write.
+
+  Raises:
+    InputError: a class is not in name_to_id; no class is left, or none is labeled in any image; a
+      source has no image that can be read; the output would overwrite a source; as
+      `record_writer.write_records`.
+  """
+  _check_output(sources, record_writer.shard_paths(output_path, num_shards))
+  report = _plan_classes(sources, name_to_id)
+  images = _scan(sources, report, num_workers or os.cpu_count(), strict)
+  _check_labeled(report)
+  writer = _Writer(sources, report)
+  written = record_writer.write_records(
+    images,
+    writer.convert,
+    output_path,
+    num_shards=num_shards,
+    num_workers=num_workers,
+    strict=strict,
+  )
+  report.images, report.boxes = written.num_images, written.num_boxes
+  report.images_without_boxes = written.num_images_without_objects
+  report.duplicates.examples.sort()  # Threads finish in any order.
+  for entry in report.classes:
+    if not entry.labeled_images:
+      report.remarks.append(
+        f'no image is labeled for {entry.name!r}: nothing tells a detector what is not one'
+      )
+  return report
+
+
+def _check_output(sources, paths):
+  read = {os.path.realpath(path) for source in sources for path in source.files}
+  for path in paths:
+    if os.path.realpath(path) in read:
+      raise InputError(f'{path}: is read as a source, too; give another output_path')
+
+
+def _plan_classes(sources, name_to_id):
+  """The report with all classes and what their names tell; nothing is counted yet."""
+  merged = {name: MergedClass(i, name) for name, i in sorted((name_to_id or {}).items(), key=_id)}
+  for source in sources:
+    plan = source.plan
+    for name in source.names.values():
+      becomes = plan.becomes(name)
+      if becomes is None:
+        continue
+      if name_to_id is not None and becomes not in merged:
+        close = difflib.get_close_matches(becomes, merged, n=1)
+        hint = f', such as {close[0]!r}' if close else ''
+        raise InputError(
+          f'{plan.place}: class {becomes!r} is not in the label map: rename it to one that '
+          f'is{hint}, drop it, or add it there'
+        )
+      entry = merged.setdefault(becomes, MergedClass(len(merged) + 1, becomes))
+      entry.sources.setdefault(plan.name, []).append(name)
+  if not any(entry.sources for entry in merged.values()):
+    raise InputError('no class is left: every source drops all of its classes, or has none')
+  report = MergeReport([_source_report(source) for source in sources], list(merged.values()))
+  for entry in report.classes:
+    if len(entry.sources) > 1:
+      report.same_name.append(f'{entry.name!r}: {", ".join(entry.sources)}')
+  report.renamed_onto = _renamed_onto(sources, merged)
+  report.similar_names = find_similar_names(report.classes)
+  return report
+
+
+def _id(item):
+  return item[1]
+
+
+def _source_report(source):
+  plan = source.plan
+  classes = [SourceClass(name, plan.becomes(name)) for name in source.names.values()]
+  report = SourceReport(plan.name, plan.type, classes, remarks=list(source.remarks))
+  if plan.labeled_class is not None and not plan.labeled_class:
+    report.remarks.append('labeled_class is []: its images are labeled for no class')
+  if all(entry.becomes is None for entry in classes):
+    report.remarks.append('no class of it is kept: its images are labeled for nothing')
+  return report
+
+
+def _renamed_onto(sources, merged):
+  lines = []
+  for source in sources:
+    for old, new in source.plan.rename.items():
+      others = [
+        f'{name} ({", ".join(n for n in names if (name, n) != (source.plan.name, old))})'
+        for name, names in merged[new].sources.items()
+        if (name, names) != (source.plan.name, [old])
+      ]
+      if others:
+        origins = ', '.join(others)
+        lines.append(f'{source.plan.name}: {old!r} -> {new!r}, which comes from {origins}')
+  return lines
+
+
+def _scan(sources, report, num_workers, strict):
+  """Reads every image once; returns those to write, each once, and counts into the report."""
+  by_digest, source_ids = {}, set()
+  for number, (source, found) in enumerate(zip(sources, report.sources, strict=True)):
+    classes = dict(zip(source.names, found.classes, strict=True))
+    other_texts = collections.Counter()
+    for item, seen in _examined(source, num_workers):
+      if isinstance(seen, InputError):
+        if strict or source.plan.type == 'tfrecord':
+          raise InputError(f'{source.plan.place}: {seen}') from seen
+        found.skipped.append(str(seen))
+        continue
+      source_id = f'{source.plan.name}/{seen.source_id}'
+      found.images += 1
+      found.self_described += seen.is_self_described
+      _count(classes, source_id, seen)
+      other_texts += seen.other_texts
+      image = by_digest.get(seen.digest)
+      if image is not None:
+        same = any(other == number for other, _ in image.places)
+        duplicates = report.duplicates.within if same else report.duplicates.across
+        duplicates.append(f'{image.source_id} = {source_id}')
+        image.places.append((number, item))
+        continue
+      by_digest[seen.digest] = _MergedImage(
+        _unique(source_id, source_ids, found.remarks), [(number, item)]
+      )
+    if not found.images:
+      raise InputError(f'{source.plan.place}: none of its images can be read: {found.skipped[0]}')
+    for (text, class_id), count in other_texts.items():
+      found.remarks.append(
+        f'{count} boxes have the class text {text!r} and the id {class_id}, which is '
+        f'{source.names[class_id]!r} in the label map: the id counts'
+      )
+  return list(by_digest.values())
+
+
+def _unique(source_id, source_ids, remarks):
+  name, number = source_id, 2
+  while name in source_ids:
+    name, number = f'{source_id}#{number}', number + 1
+  if name != source_id:
+    remarks.append(f'{source_id} is the id of two different images: the second becomes {name}')
+  source_ids.add(name)
+  return name
+
+
+def _examined(source, num_workers):
+  """Yields (item, _Seen or InputError) in order."""
+  labeled = _labeled_by_default(source)
+
+  def work(item):
+    try:
+      return _examine(item, source.read(item), source.names, labeled)
+    except InputError as error:
+      return error
+
+  with (
+    concurrent.futures.ThreadPoolExecutor(num_workers) as executor,
+    contextlib.closing(executor.map(work, source.items)) as results,
+  ):
+    bar = tqdm.tqdm(results, source.plan.name, len(source.items), unit='image', disable=None)
+    yield from zip(source.items, bar, strict=True)
+
+
+def _labeled_by_default(source):
+  wanted = source.plan.labeled_class
+  return [i for i, name in source.names.items() if wanted is None or name in wanted]
+
+
+def _examine(item, annotation, names, labeled_by_default):
+  labeled = annotation.labeled_class_ids(labeled_by_default)
+  class_ids = annotation.class_ids.tolist()
+  for what, ids in (('boxes of', class_ids), ('labeled for', labeled)):
+    if unknown := sorted(set(ids) - names.keys()):
+      known = f'{min(names)} to {max(names)}' if names else 'none'
+      raise InputError(
+        f'{item} ({annotation.source_id!r}): {what} class ids {unknown}; the source has {known}'
+      )
+  said = (annotation.labeled_classes, annotation.verified_present, annotation.verified_absent)
+  valid = collections.Counter(box_validation.validate_boxes(annotation)[0].class_ids.tolist())
+  pairs = zip(annotation.class_names, class_ids, strict=True)
+  digest = hashlib.sha256(annotation.encoded)
+  return _Seen(
+    digest.digest(),
+    annotation.source_id or digest.hexdigest()[:16],
+    frozenset(labeled),
+    any(entry is not None for entry in said),
+    valid,
+    collections.Counter(class_ids) - valid,
+    collections.Counter((text, i) for text, i in pairs if text != names[i]),
+  )
+
+
+def _count(classes, source_id, seen):
+  """Adds an image to the source's classes, which are given by their ids."""
+  for class_id in seen.labeled:
+    classes[class_id].labeled_images += 1
+  for class_id, count in seen.invalid.items():
+    classes[class_id].invalid += count
+  for class_id, count in seen.boxes.items():
+    entry = classes[class_id]
+    if entry.becomes is None:
+      entry.dropped += count
+      continue
+    entry.kept += count
+    if class_id not in seen.labeled:
+      entry.not_labeled += count
+      entry.first_not_labeled = entry.first_not_labeled or source_id
+
+
+def _check_labeled(report):
+  classes = [entry for source in report.sources for entry in source.classes]
+  if not any(entry.labeled_images for entry in classes if entry.becomes is not None):
+    raise InputError(
+      'no image is labeled for any class that is kept; see labeled_class in the plan, and what the '
+      'records say themselves'
+    )
+
+
+class _Writer:
+  """Makes the annotation of each image to write, and counts into the report; used by threads."""
+
+  def __init__(self, sources: Sequence[Source], report: MergeReport):
+    self._sources = sources
+    self._report = report
+    self._by_id = {entry.id: entry for entry in report.classes}
+    self._names = {entry.id: entry.name for entry in report.classes}
+    name_to_id = {entry.name: entry.id for entry in report.classes}
+    self._tables = [
+      {
+        class_id: name_to_id[becomes]
+        for class_id, name in source.names.items()
+        if (becomes := source.plan.becomes(name)) is not None
+      }
+      for source in sources
+    ]
+    self._labeled = [_labeled_by_default(source) for source in sources]
+    self._lock = threading.Lock()
+
+  def convert(self, image: _MergedImage) -> Annotation:
+    """Reads the image wherever it occurs, and unites what is said of it."""
+    annotation, findings = merge_images.unite(
+      [
+        merge_images.map_classes(
+          self._sources[k].read(item), self._tables[k], self._names, self._labeled[k]
+        )
+        for k, item in image.places
+      ]
+    )
+    written = box_validation.validate_boxes(annotation)[0]
+    duplicates = self._report.duplicates
+    with self._lock:
+      for class_id in written.class_ids.tolist():
+        self._by_id[class_id].boxes += 1
+      for class_id in written.labeled_classes:
+        self._by_id[class_id].labeled_images += 1
+      duplicates.labeled_in_several += len(findings.labeled_in_several)
+      duplicates.conflicts += len(findings.differing)
+      duplicates.boxes_left_out += findings.num_boxes_left_out
+      if findings.differing and len(duplicates.examples) < _MAX_EXAMPLES:
+        names = ', '.join(self._names[class_id] for class_id in findings.differing)
+        duplicates.examples.append(f'{image.source_id}: {names}')
+    return dataclasses.replace(annotation, source_id=image.source_id)

@@ -1,0 +1,107 @@
+r"""Merges data sets with different classes into one, each image labeled for its own classes.
+
+python tools/merge_datasets.py --plan=merge.json --output_path=merged.record \
+    --label_map_output_path=merged.pbtxt --report_path=merged.json
+
+The plan is a list of sources; labeled_class, rename and drop may be left out:
+
+[
+  {"name": "raccoon", "type": "pascal_voc", "data_dir": "raccoon", "set": "all"},
+  {"name": "coco", "type": "coco", "annotations_file": "instances.json", "image_dir": "images",
+   "labeled_class": ["person", "dog"], "rename": {"tv": "tvmonitor"}, "drop": ["toaster"]},
+  {"name": "bccd", "type": "tfrecord", "input_path": "bccd.record-?????-of-00010",
+   "label_map_path": "bccd.pbtxt"}
+]
+
+pascal_voc also takes year, annotations_dir and label_map_path (else its classes are those in the
+XML files). Paths are found from the working directory, or from the plan's folder. labeled_class:
+the classes of which every instance has a box (default: all of the source; a record that says itself
+what it is labeled for is believed). An image that occurs several times is written once.
+"""
+
+import dataclasses
+import functools
+import json
+import os
+
+from absl import flags
+
+from ssd_tf import command_line
+from ssd_tf.errors import InputError
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string('plan', None, 'JSON file with the sources, see above.')
+flags.DEFINE_string('output_path', None, 'TFRecord file to write.')
+flags.DEFINE_string('label_map_output_path', None, 'Label map (pbtxt) to write.')
+flags.DEFINE_string(
+  'label_map_path', None, 'Label map with the ids; default: from 1, in the order of the sources.'
+)
+flags.DEFINE_string('report_path', None, 'JSON file to write the report to; printed in any case.')
+flags.DEFINE_integer('num_shards', 1, 'Files to write.', lower_bound=1)
+flags.DEFINE_integer('num_workers', None, 'Threads; default: the processors.', lower_bound=1)
+flags.DEFINE_bool('strict', False, 'Stop at the first broken image or XML file.')
+flags.mark_flags_as_required(['plan', 'output_path', 'label_map_output_path'])
+
+
+def main() -> None:
+  """Opens the sources, merges them, then writes label map and report."""
+  from ssd_tf.data.sources import merge_plan
+
+  plans = [_with_found_paths(plan) for plan in merge_plan.load_plan(FLAGS.plan)]
+  given = _label_names(FLAGS.label_map_path) if FLAGS.label_map_path else None
+  for path in filter(None, (FLAGS.label_map_output_path, FLAGS.report_path)):
+    os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
+  report = _merge(plans, given)
+  if FLAGS.report_path:
+    with open(FLAGS.report_path, 'w', encoding='utf-8') as file:
+      json.dump(report.as_dict(), file, indent=2, ensure_ascii=False)
+  print(report)
+
+
+def _merge(plans, given):
+  # TensorFlow: only once the plan and the paths are sound.
+  from ssd_tf import label_map
+  from ssd_tf.data.sources import merge_sources, merging
+
+  sources = []
+  for plan in plans:
+    path = plan.options.get('label_map_path')
+    sources.append(merge_sources.open_source(plan, _label_names(path) if path else None))
+  report = merging.merge(
+    sources,
+    FLAGS.output_path,
+    name_to_id=given and {name: class_id for class_id, name in given.items()},
+    **{name: FLAGS[name].value for name in ('num_shards', 'num_workers', 'strict')},
+  )
+  classes = sorted((entry.id, entry.name) for entry in report.classes)
+  ids, names = zip(*classes, strict=True)
+  label_map.save(label_map.LabelMap(ids, names, names), FLAGS.label_map_output_path)
+  return report
+
+
+def _label_names(path):
+  from ssd_tf import label_map
+
+  classes = label_map.load(path)
+  return dict(zip(classes.ids, classes.names, strict=True))
+
+
+def _with_found_paths(plan):
+  from ssd_tf import input_paths
+
+  find = functools.partial(input_paths.resolve_path, config_path=FLAGS.plan)
+  options = dict(plan.options)
+  for key in ('annotations_file', 'image_dir', 'data_dir', 'label_map_path', 'input_path'):
+    try:
+      if key == 'input_path' and key in options:
+        paths = [options[key]] if isinstance(options[key], str) else options[key]
+        options[key] = input_paths.expand_input_paths(paths, FLAGS.plan)
+      elif options.get(key):
+        options[key] = find(options[key])
+    except InputError as error:
+      raise InputError(f'{plan.place}: {key}: {error}') from error
+  return dataclasses.replace(plan, options=options)
+
+
+if __name__ == '__main__':
+  command_line.run(main)
