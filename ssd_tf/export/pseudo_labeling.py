@@ -75,11 +75,10 @@ def pseudo_label(
     builders.require_supported_model(config)
     detector = builders.build_detector(config.model, is_training=False)
   run.restore(detector.model, path)
-  how = {'names': names, 'strategy': strategy, 'batch_size': batch_size}
+  records = record_detection.RecordDetector(detector, names, strategy, batch_size)
 
-  detected = record_detection.detect_records(detector, validation_paths, **how)
   # disable=None: no bar in a log file.
-  detected = tqdm(detected, 'validation', unit='image', disable=None)
+  detected = tqdm(records.detect(validation_paths), 'validation', unit='image', disable=None)
   tallies = class_thresholds.tally_matches(detected, set(names))
   thresholds, classes = _choose(tallies, rules, names, unlabeled)
   report = {
@@ -93,7 +92,7 @@ def pseudo_label(
     'classes': classes,
   }
   if thresholds:
-    detected = record_detection.detect_records(detector, input_paths, **how)
+    detected = records.detect(input_paths)
     filling = _Filling(detected, num_images, thresholds, default, names, rules.max_overlap)
     record_writer.write_records(
       filling, lambda annotation: annotation, output_path, num_shards=num_shards, strict=True

@@ -49,66 +49,75 @@ def read_annotations(paths: Sequence[str], names: Mapping[int, str]) -> Iterator
     yield annotation
 
 
-def detect_records(
-  detector: builders.Detector,
-  paths: Sequence[str],
-  *,
-  names: Mapping[int, str],
-  strategy: tf.distribute.Strategy,
-  batch_size: int,
-) -> Iterator[Detected]:
-  """Detects on each image of records, by the detector's own preprocessing and post-processing.
+class RecordDetector:
+  """Detects on the images of records, by the detector's own preprocessing and post-processing.
 
   Args:
     detector: made under the strategy; its weights loaded.
-    paths: TFRecord files, as `record_check.check_records` lets them pass.
     names: class id -> name.
     strategy: that runs the batches.
     batch_size: images at a time on each device.
-
-  Yields:
-    Each image, in the files' order.
-
-  Raises:
-    InputError: a record is damaged or does not decode; names it.
   """
-  decode_fn = functools.partial(
-    tf_example.decode_example,
-    num_classes=detector.num_classes,
-    name_to_id={name: class_id for class_id, name in names.items()},
-  )
-  dataset = input_pipeline.build_dataset(
-    paths,
-    decode_fn=decode_fn,
-    preprocess_fn=functools.partial(
+
+  def __init__(
+    self,
+    detector: builders.Detector,
+    names: Mapping[int, str],
+    strategy: tf.distribute.Strategy,
+    batch_size: int,
+  ):
+    self._names = names
+    self._strategy = strategy
+    self._batch_size = batch_size * strategy.num_replicas_in_sync
+    self._decode_fn = functools.partial(
+      tf_example.decode_example,
+      num_classes=detector.num_classes,
+      name_to_id={name: class_id for class_id, name in names.items()},
+    )
+    self._preprocess_fn = functools.partial(
       preprocessing.preprocess, preprocess_image_fn=detector.preprocess_image
-    ),
-    batch_size=batch_size * strategy.num_replicas_in_sync,
-    max_num_boxes=1,  # Groundtruth comes from the annotation.
-    is_training=False,
-  )
-  with record_files.explained_errors(paths, decode_fn):
-    rows = _detections(detector, dataset, strategy)
-    for annotation, row in zip(read_annotations(paths, names), rows, strict=True):
-      yield Detected(annotation, *row)
+    )
 
+    def replica_step(batch):
+      found = detector.detect(detector.model(batch[fields.IMAGE], training=False), batch)
+      keys = (fields.DETECTION_BOXES, fields.DETECTION_CLASSES, fields.DETECTION_SCORES)
+      return [batch[fields.EXAMPLE_MASK], found[fields.NUM_DETECTIONS], *(found[k] for k in keys)]
 
-def _detections(detector, dataset, strategy):
-  """Yields (boxes, class ids, scores) of each image."""
+    self._step = tf.function(lambda batch: strategy.run(replica_step, args=(batch,)))
 
-  @tf.function
-  def detect(batch):
-    return strategy.run(_replica_step, args=(batch,))
+  def detect(self, paths: Sequence[str]) -> Iterator[Detected]:
+    """Detects on each image.
 
-  def _replica_step(batch):
-    found = detector.detect(detector.model(batch[fields.IMAGE], training=False), batch)
-    keys = (fields.DETECTION_BOXES, fields.DETECTION_CLASSES, fields.DETECTION_SCORES)
-    return [batch[fields.EXAMPLE_MASK], found[fields.NUM_DETECTIONS], *(found[k] for k in keys)]
+    Args:
+      paths: TFRecord files, as `record_check.check_records` lets them pass.
 
-  for batch in strategy.experimental_distribute_dataset(dataset):
-    per_replica = map(strategy.experimental_local_results, detect(batch))
-    for replica in zip(*per_replica, strict=True):
-      for is_real, count, boxes, classes, scores in zip(*(t.numpy() for t in replica), strict=True):
-        if is_real:
-          n = int(count)
-          yield boxes[:n], classes[:n].astype(np.int64), scores[:n]
+    Yields:
+      Each image, in the files' order.
+
+    Raises:
+      InputError: a record is damaged or does not decode; names it.
+    """
+    dataset = input_pipeline.build_dataset(
+      paths,
+      decode_fn=self._decode_fn,
+      preprocess_fn=self._preprocess_fn,
+      batch_size=self._batch_size,
+      max_num_boxes=1,  # Groundtruth comes from the annotation.
+      is_training=False,
+    )
+    with record_files.explained_errors(paths, self._decode_fn):
+      rows = self._detections(dataset)
+      for annotation, row in zip(read_annotations(paths, self._names), rows, strict=True):
+        yield Detected(annotation, *row)
+
+  def _detections(self, dataset):
+    """Yields (boxes, class ids, scores) of each image."""
+    results_of = self._strategy.experimental_local_results
+    for batch in self._strategy.experimental_distribute_dataset(dataset):
+      # From one list for each output to one for each replica, then for each image.
+      for replica in zip(*map(results_of, self._step(batch)), strict=True):
+        images = zip(*(tensor.numpy() for tensor in replica), strict=True)
+        for is_real, count, boxes, classes, scores in images:
+          if is_real:
+            n = int(count)
+            yield boxes[:n], classes[:n].astype(np.int64), scores[:n]
