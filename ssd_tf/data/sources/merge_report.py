@@ -180,7 +180,7 @@ class MergeReport:
     sources: in the plan's order.
     classes: of the merged set, by id.
     same_name: classes that come from several sources: they are one.
-    renamed_onto: a sentence for each rename onto a name that is there without it.
+    renamed_onto: a sentence for each rename onto a name that another class has.
     similar_names: classes whose names differ by case, plural or separator only.
     duplicates: images that occur more than once.
     remarks: whatever else is odd.
@@ -205,7 +205,7 @@ class MergeReport:
     lines += [f'  {line}' for source in self.sources for line in source.lines()]
     lines += _listed('classes', self.classes, limit=None)
     lines += _listed('classes of one name in several sources: merged', self.same_name)
-    lines += _listed('renamed onto a name that was there', self.renamed_onto)
+    lines += _listed('renamed onto a name that another class has', self.renamed_onto)
     lines += _listed('names that may mean the same class', self.similar_names)
     lines += self.duplicates.lines()
     lines += _listed('remarks', self.remarks)
