@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from absl import logging
 from google.protobuf import text_encoding
 
-from ssd_tf import label_map, text_proto
+from ssd_tf import label_map, reader_classes, text_proto
 from ssd_tf.errors import InputError
 from ssd_tf.input_paths import expand_input_paths, resolve_path
 from ssd_tf.protos import pipeline_pb2
@@ -113,7 +113,18 @@ def _train_faults(config, path, num_replicas):
       _check_checkpoint(resolve_path(train.fine_tune_checkpoint, path))
     except InputError as error:
       yield 'train_config.fine_tune_checkpoint', str(error)
-  yield from _reader_faults(config, config.train_input_reader, 'train_input_reader', path)
+  if not config.train_input_reader:
+    yield 'train_input_reader', 'there is none: add one with a label map and an input path'
+  for field, reader in reader_classes.named_readers(config):
+    if field.startswith('train'):
+      yield from _reader_faults(config, reader, field, path)
+  weights = [reader.sampling_weight for reader in config.train_input_reader]
+  if any(weights) and not all(weight > 0 for weight in weights):
+    yield (
+      'train_input_reader.sampling_weight',
+      f'is {", ".join(f"{weight:g}" for weight in weights)}: set it in every reader, to more than'
+      ' 0, or in none',
+    )
 
 
 def _eval_faults(config, path):
@@ -129,10 +140,11 @@ def _eval_faults(config, path):
 def _reader_faults(config, reader, field, path):
   if reader.label_map_path:
     try:
-      classes = label_map.load(resolve_path(reader.label_map_path, path))
-      yield from _class_faults(config, classes, reader, path)
+      label_map.load(resolve_path(reader.label_map_path, path))
     except InputError as error:
       yield f'{field}.label_map_path', str(error)
+    else:
+      yield from _class_faults(config, reader, field, path)
   inputs = reader.tf_record_input_reader.input_path
   if not inputs:
     yield f'{field}.tf_record_input_reader.input_path', 'is empty: name the TFRecord files'
@@ -143,21 +155,36 @@ def _reader_faults(config, reader, field, path):
       yield f'{field}.tf_record_input_reader.input_path', str(error)
 
 
-def _class_faults(config, classes, reader, path):
+def _class_faults(config, reader, field, path):
   num_classes = config.model.ssd.num_classes
   if num_classes < 1:
     return  # said already
+  try:
+    classes = reader_classes.model_classes(config, path)
+    reader_classes.reader_classes(config, path, field, reader)
+  except InputError as error:
+    yield tuple(str(error).split(': ', 1))
+    return
+  is_merged = len(config.train_input_reader) > 1
+  source = config.label_map_path or reader.label_map_path
+  named = 'the label maps of all train_input_reader together' if is_merged else source
   if classes.num_classes > num_classes:
+    hint = (
+      f'the classes are {", ".join(classes.names)}; set it to {classes.num_classes}, or rename or '
+      'drop classes by class_map'
+      if is_merged
+      else f'set it to {classes.num_classes}, or give the classes the ids 1 to {num_classes}'
+    )
     yield (
       'model.ssd.num_classes',
-      f'is {num_classes}, but {reader.label_map_path} has id {classes.num_classes}'
+      f'is {num_classes}, but {named} has id {classes.num_classes}'
       f' ({classes.name_of(classes.num_classes)!r}): objects of ids above {num_classes} would be'
-      f' lost; set it to {classes.num_classes}, or give the classes the ids 1 to {num_classes}',
+      f' lost; {hint}',
     )
   elif len(classes.ids) < num_classes:
     logging.warning(
       '%s: model.ssd.num_classes: is %d, but %s names %d classes.',
-      path, num_classes, reader.label_map_path, len(classes.ids),
+      path, num_classes, named, len(classes.ids),
     )
 
 

@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 # Message -> fields that builders and validation read. A message that is not listed is read whole.
 _READ = {
   'TrainEvalPipelineConfig': (
-    'model train_config train_input_reader eval_config eval_input_reader'
+    'model train_config train_input_reader eval_config eval_input_reader label_map_path'
   ),
   'Ssd': (
     'num_classes image_resizer feature_extractor box_coder matcher similarity_calculator '
@@ -43,7 +43,7 @@ _READ = {
   'AnchorGenerator': 'ssd_anchor_generator',
   'Loss': (
     'localization_loss classification_loss hard_example_miner classification_weight '
-    'localization_weight'
+    'localization_weight partial_labels'
   ),
   'LocalizationLoss': 'weighted_smooth_l1',
   'WeightedSmoothL1LocalizationLoss': 'delta',
@@ -71,7 +71,7 @@ _READ = {
   ),
   'InputReader': (
     'label_map_path shuffle num_epochs num_readers tf_record_input_reader shuffle_buffer_size '
-    'max_number_of_boxes sample_1_of_n_examples'
+    'max_number_of_boxes sample_1_of_n_examples labeled_class class_map sampling_weight'
   ),
 }
 # Message -> fields that tune or describe the original's machinery and change no result here.

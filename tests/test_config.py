@@ -152,16 +152,17 @@ RATIOS = 'model.ssd.anchor_generator.ssd_anchor_generator.aspect_ratios'
       c.train_config.fine_tune_checkpoint_version), 1),
     ('model.ssd.post_processing.score_converter=SOFTMAX', lambda c: (
       c.model.ssd.post_processing.score_converter), 2),
-    ('train_input_reader[0].label_map_path=m', lambda c: c.train_input_reader.label_map_path, 'm'),
+    ('train_input_reader[0].label_map_path=m', lambda c: (
+      c.train_input_reader[0].label_map_path), 'm'),
     ('eval_input_reader[0].label_map_path=m', lambda c: c.eval_input_reader[0].label_map_path, 'm'),
     ('eval_input_reader.label_map_path=m', lambda c: c.eval_input_reader[0].label_map_path, 'm'),
     ('eval_input_reader[1].label_map_path=m', lambda c: [
       r.label_map_path for r in c.eval_input_reader], ['PATH_TO_BE_CONFIGURED/label_map.txt', 'm']),
-    (f'{INPUT}=a.record', lambda c: c.train_input_reader.tf_record_input_reader.input_path,
+    (f'{INPUT}=a.record', lambda c: c.train_input_reader[0].tf_record_input_reader.input_path,
      ['a.record']),
-    (f'{INPUT}=["a", "b"]', lambda c: c.train_input_reader.tf_record_input_reader.input_path,
+    (f'{INPUT}=["a", "b"]', lambda c: c.train_input_reader[0].tf_record_input_reader.input_path,
      ['a', 'b']),
-    (f'{INPUT}[1]=b', lambda c: c.train_input_reader.tf_record_input_reader.input_path[1], 'b'),
+    (f'{INPUT}[1]=b', lambda c: c.train_input_reader[0].tf_record_input_reader.input_path[1], 'b'),
     (f'{RATIOS}=[1, 2]', lambda c: (
       c.model.ssd.anchor_generator.ssd_anchor_generator.aspect_ratios), [1.0, 2.0]),
     (f'{RATIOS}[1]=4', lambda c: (
@@ -203,7 +204,9 @@ def test_overrides_apply_in_order_and_change_nothing_else():
      ' did you mean "SOFTMAX"?'),
     ('eval_input_reader[2].shuffle=true', 'there are 1 of eval_input_reader, so no'
      ' eval_input_reader[2]'),
-    ('train_input_reader[1].shuffle=true', 'there is only one train_input_reader'),
+    ('train_input_reader[2].shuffle=true', 'there are 1 of train_input_reader, so no'
+     ' train_input_reader[2]'),
+    ('train_config[1].batch_size=3', 'there is only one train_config'),
     ('train_config.data_augmentation_options.random_crop_image.min_area=1', 'there are 2 of'
      ' data_augmentation_options: say which, as data_augmentation_options[0]'),
     (f'{RATIOS}[9]=1', 'there are 5 of aspect_ratios, so no aspect_ratios[9]'),
@@ -277,7 +280,7 @@ def test_an_empty_config(tmp_path):
   (tmp_path / 'pipeline.config').touch()
   assert faults(tmp_path) == [
     'model: there is no ssd { ... } in it',
-    'train_input_reader.tf_record_input_reader.input_path: is empty: name the TFRecord files',
+    'train_input_reader: there is none: add one with a label map and an input path',
     'eval_input_reader: there is none: add one with a label map and an input path',
   ]
 

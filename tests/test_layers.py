@@ -7,7 +7,9 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 
-_CONFIG = ('config', 'label_map', 'text_proto', 'input_paths', 'supported_fields')
+_CONFIG = (
+  *('config', 'label_map', 'reader_classes', 'text_proto', 'input_paths', 'supported_fields'),
+)
 _LIBRARY = ('fields', 'protos', 'data', 'models', 'pretrained', 'evaluation', 'ops')
 _BELOW_BUILDERS = (*_CONFIG, *_LIBRARY)
 # Module or package of ssd_tf (the longest that fits) -> what it may import of ssd_tf, besides
@@ -21,6 +23,7 @@ LAYERS = {
   'input_paths': (),
   'command_line': (),
   'label_map': ('text_proto', 'protos'),
+  'reader_classes': ('label_map', 'text_proto', 'input_paths'),
   'config': (*_CONFIG, 'protos'),
   'ops': (),
   'models': (),

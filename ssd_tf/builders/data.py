@@ -1,17 +1,26 @@
 """Data sets and metrics, from the config's input readers and `eval_config`."""
 
+import collections
 import contextlib
+import dataclasses
 import functools
 
 import tensorflow as tf
 from absl import logging
 
 from ssd_tf import config as config_lib
-from ssd_tf import label_map as label_maps
+from ssd_tf import reader_classes
 from ssd_tf.builders.detector import Detector
 from ssd_tf.builders.support import require_supported
 from ssd_tf.builders.training import build_augmentation
-from ssd_tf.data import input_pipeline, preprocessing, record_check, record_files, tf_example
+from ssd_tf.data import (
+  input_pipeline,
+  partial_labels,
+  preprocessing,
+  record_check,
+  record_files,
+  tf_example,
+)
 from ssd_tf.errors import InputError
 from ssd_tf.evaluation.coco_metrics import CocoEvaluator
 
@@ -30,18 +39,13 @@ def build_train_dataset(
   Returns:
     Global batches; keys of `fields`.
   """
-  reader = config.train_input_reader
   return input_pipeline.build_dataset(
-    _paths(reader, config_path),
-    **_decoding(config, reader, config_path, detector),
+    list(_sources(config, config_path, is_training=True)),
+    **_preprocessing(config, detector, is_training=True),
     batch_size=config.train_config.batch_size,
     is_training=True,
     augment_operations=build_augmentation(config.train_config),
     seed=config.train_config.seed,
-    shuffle=reader.shuffle,
-    shuffle_buffer_size=reader.shuffle_buffer_size,
-    sample_1_of_n=reader.sample_1_of_n_examples,
-    num_readers=reader.num_readers,
     start_step=start_step,
   )
 
@@ -63,18 +67,20 @@ def build_eval_dataset(
     detector: for its preprocessing.
     num_replicas: a batch holds eval_config.batch_size examples for each.
     sample_1_of_n_examples: take every n-th example only, besides the reader's own field.
-    on_train_data: read train_input_reader's records.
+    on_train_data: read the records of every train_input_reader.
 
   Returns:
     Global batches; keys of `fields`.
   """
-  reader = _eval_reader(config, on_train_data)
+  sources = _sources(config, config_path, is_training=on_train_data)
   return input_pipeline.build_dataset(
-    _paths(reader, config_path),
-    **_decoding(config, reader, config_path, detector),
+    [
+      dataclasses.replace(source, sample_1_of_n=source.sample_1_of_n * sample_1_of_n_examples)
+      for source in sources
+    ],
+    **_preprocessing(config, detector, is_training=on_train_data),
     batch_size=config.eval_config.batch_size * num_replicas,
     is_training=False,
-    sample_1_of_n=reader.sample_1_of_n_examples * sample_1_of_n_examples,
   )
 
 
@@ -86,7 +92,7 @@ def build_metrics(
   Args:
     config: the whole config.
     config_path: where it is from.
-    on_train_data: whether the train_input_reader is evaluated.
+    on_train_data: whether the training records are evaluated.
 
   Returns:
     An evaluator, empty.
@@ -101,87 +107,132 @@ def build_metrics(
       'coco_detection_metrics'
     )
   require_supported(config.eval_config, 'eval_config')
-  reader = _eval_reader(config, on_train_data)
+  inputs = [reader.tf_record_input_reader for _, reader in _readers(config, on_train_data)]
   return CocoEvaluator(
-    sorted(class_names(config, config_path, on_train_data).items()),
-    split=', '.join(reader.tf_record_input_reader.input_path),
+    sorted(class_names(config, config_path).items()),
+    split=', '.join(path for reader in inputs for path in reader.input_path),
     score_threshold=config.model.ssd.post_processing.batch_non_max_suppression.score_threshold,
   )
 
 
-def class_names(
-  config: config_lib.PipelineConfig, config_path: str, on_train_data: bool = False
-) -> dict[int, str]:
-  """Names by class id, of the ids that the label map has; 'class 7' without a label map."""
-  reader = _eval_reader(config, on_train_data)
-  if not reader.label_map_path:
+def class_names(config: config_lib.PipelineConfig, config_path: str) -> dict[int, str]:
+  """Names by class id, of the model's classes; 'class 7' without a label map."""
+  classes = reader_classes.model_classes(config, config_path)
+  if classes is None:
     return {i: f'class {i}' for i in range(1, config.model.ssd.num_classes + 1)}
-  label_map = label_maps.load(config_lib.resolve_path(reader.label_map_path, config_path))
-  return {i: label_map.display_name_of(i) for i in label_map.ids}
+  return {i: classes.display_name_of(i) for i in classes.ids}
 
 
 def check_records(
   config: config_lib.PipelineConfig, config_path: str, *, is_training: bool
 ) -> None:
-  """Looks through the records of a reader; see `record_check.check_records`.
+  """Looks through the records of the readers; see `record_check.check_records`.
 
   Args:
     config: the whole config.
     config_path: where it is from.
-    is_training: whether it is train_input_reader's turn, or the first eval_input_reader's.
+    is_training: whether it is the turn of every train_input_reader, or of the first
+      eval_input_reader.
 
   Raises:
-    InputError: they hold what cannot be trained or evaluated on.
+    InputError: they hold what cannot be trained or evaluated on, or no image is labeled for any
+      class.
   """
-  reader = _eval_reader(config, is_training)
-  which = 'train_input_reader' if is_training else 'eval_input_reader'
-  require_supported(reader, which)
-  summary = record_check.check_records(
-    _paths(reader, config_path),
-    config.model.ssd.num_classes,
-    {i: name for name, i in (_name_to_id(reader, config_path) or {}).items()},
-    max_num_boxes=reader.max_number_of_boxes,
-  )
-  logging.info('%s: %s', which, summary)
+  labeled = collections.Counter()
+  for field, reader in _readers(config, is_training):
+    require_supported(reader, field)
+    classes = reader_classes.reader_classes(config, config_path, field, reader)
+    try:
+      summary = record_check.check_records(
+        _paths(reader, config_path),
+        classes.num_classes,
+        classes.id_to_name,
+        max_num_boxes=reader.max_number_of_boxes,
+        labeled_by_default=classes.labeled_ids,
+      )
+    except InputError as error:
+      raise InputError(f'{field}: {error}') from error
+    logging.info('%s: %s', field, summary)
+    for warning in summary.warnings:
+      logging.warning('%s: %s', field, warning)
+    for class_id, count in summary.labeled_counts.items():
+      labeled[class_id if classes.table is None else classes.table[class_id]] += count
+  _check_labeled(config, config_path, labeled, is_training)
 
 
 def explained_record_errors(
   config: config_lib.PipelineConfig, config_path: str, on_train_data: bool
 ) -> contextlib.AbstractContextManager:
   """Put around a loop: an error that a record causes names file and record."""
-  reader = _eval_reader(config, on_train_data)
-  decode_fn = functools.partial(
+  stack = contextlib.ExitStack()
+  for source in _sources(config, config_path, is_training=on_train_data):
+    stack.enter_context(record_files.explained_errors(source.paths, source.decode_fn))
+  return stack
+
+
+def _readers(config, is_training):
+  """(field, reader) of all that train, or of the one that evaluates."""
+  kind = 'train' if is_training else 'eval'
+  readers = [item for item in reader_classes.named_readers(config) if item[0].startswith(kind)]
+  return readers if is_training else readers[:1]
+
+
+def _sources(config, config_path, is_training):
+  for field, reader in _readers(config, is_training):
+    yield input_pipeline.RecordSource(
+      _paths(reader, config_path),
+      _decode_fn(config, config_path, field, reader),
+      weight=reader.sampling_weight,
+      shuffle=reader.shuffle,
+      shuffle_buffer_size=reader.shuffle_buffer_size,
+      num_readers=reader.num_readers,
+      sample_1_of_n=reader.sample_1_of_n_examples,
+    )
+
+
+def _decode_fn(config, config_path, field, reader):
+  classes = reader_classes.reader_classes(config, config_path, field, reader)
+  decode = functools.partial(
     tf_example.decode_example,
-    num_classes=config.model.ssd.num_classes,
-    name_to_id=_name_to_id(reader, config_path),
+    num_classes=classes.num_classes,
+    name_to_id={name: i for i, name in classes.id_to_name.items()} or None,
+    labeled_by_default=classes.labeled_ids,
   )
-  return record_files.explained_errors(_paths(reader, config_path), decode_fn)
+  if classes.table is None:
+    return decode
+  return lambda serialized: partial_labels.map_classes(
+    decode(serialized), classes.table, config.model.ssd.num_classes, classes.unused_ids
+  )
 
 
-def _eval_reader(config, on_train_data):
-  return config.train_input_reader if on_train_data else config.eval_input_reader[0]
+def _check_labeled(config, config_path, labeled, is_training):
+  """Refuses labels that teach nothing, and warns of classes that no image is labeled for."""
+  fields = ', '.join(field for field, _ in _readers(config, is_training))
+  if not sum(labeled.values()):
+    raise InputError(
+      f'{fields}: no image is labeled for any class, so there is nothing to learn or measure; look '
+      'at labeled_class and at image/class/labeled_classes of the records'
+    )
+  names = class_names(config, config_path)
+  missing = [name for class_id, name in names.items() if not labeled[class_id]]
+  if missing:
+    logging.warning(
+      '%s: no image is labeled for %s: nothing says where there is none of them, so expect false '
+      'detections; label some images for them, or take them out of the label map.',
+      fields,
+      ', '.join(repr(name) for name in missing),
+    )
 
 
 def _paths(reader, config_path):
   return config_lib.expand_input_paths(reader.tf_record_input_reader.input_path, config_path)
 
 
-def _name_to_id(reader, config_path):
-  if not reader.label_map_path:
-    return None
-  label_map = label_maps.load(config_lib.resolve_path(reader.label_map_path, config_path))
-  return dict(zip(label_map.names, label_map.ids, strict=True))
-
-
-def _decoding(config, reader, config_path, detector):
+def _preprocessing(config, detector, is_training):
+  readers = [reader for _, reader in _readers(config, is_training)]
   return {
-    'decode_fn': functools.partial(
-      tf_example.decode_example,
-      num_classes=config.model.ssd.num_classes,
-      name_to_id=_name_to_id(reader, config_path),
-    ),
     'preprocess_fn': functools.partial(
       preprocessing.preprocess, preprocess_image_fn=detector.preprocess_image
     ),
-    'max_num_boxes': reader.max_number_of_boxes,
+    'max_num_boxes': max(reader.max_number_of_boxes for reader in readers),
   }

@@ -12,7 +12,7 @@ from ssd_tf.builders.model import build_anchors, build_model, image_size
 from ssd_tf.builders.support import chosen
 from ssd_tf.data import preprocessing
 from ssd_tf.errors import InputError
-from ssd_tf.ops import losses, objective
+from ssd_tf.ops import losses, masked_loss, objective
 from ssd_tf.ops.box_coder import FasterRCNNBoxCoder
 from ssd_tf.ops.hard_negatives import HardExampleMiner
 from ssd_tf.ops.matching import ArgMaxMatcher
@@ -34,6 +34,7 @@ class Detector:
     assign: (anchors, boxes, classes, weights, mask of a batch's groundtruth) -> Targets.
     losses: (class_logits, box_encodings, targets, anchors=, normalizer=, example_mask=,
       labeled_classes=) -> losses.
+    count_labels: (class_logits, targets, example_mask=, labeled_classes=) -> f32[4, K].
     suppress: (class_logits, box_encodings, anchors) -> detections.
   """
 
@@ -44,6 +45,7 @@ class Detector:
   preprocess_image: Callable
   assign: Callable[..., Targets]
   losses: Callable[..., dict[str, tf.Tensor]]
+  count_labels: Callable[..., tf.Tensor]
   suppress: Callable[..., dict[str, tf.Tensor]]
 
   def assign_targets(self, batch: dict[str, tf.Tensor]) -> Targets:
@@ -74,6 +76,17 @@ class Detector:
       targets,
       anchors=self.anchors,
       normalizer=normalizer,
+      example_mask=batch[fields.EXAMPLE_MASK],
+      labeled_classes=batch[fields.LABELED_CLASSES],
+    )
+
+  def label_statistics(
+    self, outputs: dict[str, tf.Tensor], targets: Targets, batch: dict[str, tf.Tensor]
+  ) -> tf.Tensor:
+    """What this replica's labels let it learn of each class, f32[4, K]; see `ops.objective`."""
+    return self.count_labels(
+      outputs[fields.CLASS_LOGITS],
+      targets,
       example_mask=batch[fields.EXAMPLE_MASK],
       labeled_classes=batch[fields.LABELED_CLASSES],
     )
@@ -117,6 +130,7 @@ def build_detector(model_config: pipeline_pb2.DetectionModel, is_training: bool)
   ssd = model_config.ssd
   model = build_model(model_config, is_training)
   box_coder = _box_coder(ssd)
+  classification_loss = _classification_loss(ssd)
   return Detector(
     model=model,
     anchors=tf.constant(build_anchors(model_config, model)),
@@ -124,7 +138,10 @@ def build_detector(model_config: pipeline_pb2.DetectionModel, is_training: bool)
     image_size=image_size(ssd),
     preprocess_image=_preprocess_image(ssd),
     assign=functools.partial(assign_targets, matcher=_matcher(ssd), box_coder=box_coder),
-    losses=_losses(ssd, box_coder),
+    losses=_losses(ssd, box_coder, classification_loss),
+    count_labels=functools.partial(
+      objective.label_statistics, classification_loss=classification_loss
+    ),
     suppress=_suppress(ssd, box_coder),
   )
 
@@ -172,8 +189,14 @@ def _matcher(ssd):
   )
 
 
-def _losses(ssd, box_coder):
+def _losses(ssd, box_coder, classification_loss):
   loss = ssd.loss
+  mode = losses_pb2.Loss.PartialLabels.Name(loss.partial_labels)
+  if mode == 'MASKED_BUT_BACKGROUND' and loss.classification_loss.HasField('weighted_softmax'):
+    raise InputError(
+      'model.ssd.loss.partial_labels: MASKED_BUT_BACKGROUND is for the sigmoid losses, whose '
+      'background column stands apart; take MASKED or NAIVE with weighted_softmax'
+    )
   if loss.HasField('hard_example_miner') and loss.classification_loss.HasField(
     'weighted_sigmoid_focal'
   ):
@@ -190,12 +213,12 @@ def _losses(ssd, box_coder):
   return functools.partial(
     objective.ssd_losses,
     box_coder=box_coder,
-    classification_loss=_classification_loss(loss.classification_loss),
+    classification_loss=classification_loss,
+    partial_labels=mode.lower(),
     localization_loss=functools.partial(
       losses.smooth_l1, delta=loss.localization_loss.weighted_smooth_l1.delta
     ),
     hard_example_miner=_hard_example_miner(loss) if loss.HasField('hard_example_miner') else None,
-    encode_background_as_zeros=ssd.encode_background_as_zeros,
     classification_weight=loss.classification_weight,
     localization_weight=loss.localization_weight,
     normalize_by_num_matches=ssd.normalize_loss_by_num_matches,
@@ -203,7 +226,8 @@ def _losses(ssd, box_coder):
   )
 
 
-def _classification_loss(classification_loss):
+def _classification_loss(ssd):
+  classification_loss = ssd.loss.classification_loss
   kind = chosen(
     classification_loss,
     'classification_loss',
@@ -211,12 +235,22 @@ def _classification_loss(classification_loss):
     ('weighted_sigmoid', 'weighted_sigmoid_focal', 'weighted_softmax'),
   )
   values = getattr(classification_loss, kind)
-  if kind == 'weighted_sigmoid':
-    return losses.sigmoid_cross_entropy
+  background_as_zeros = ssd.encode_background_as_zeros
   if kind == 'weighted_softmax':
-    return functools.partial(losses.softmax_cross_entropy, logit_scale=values.logit_scale)
-  alpha = values.alpha if values.HasField('alpha') else None
-  return functools.partial(losses.sigmoid_focal, gamma=values.gamma, alpha=alpha)
+    if background_as_zeros:
+      raise InputError(
+        'model.ssd.encode_background_as_zeros: expected false with '
+        'model.ssd.loss.classification_loss.weighted_softmax, received true: background would '
+        'cost nothing and every anchor would become an object. Set it to false.'
+      )
+    return masked_loss.SoftmaxLoss(logit_scale=values.logit_scale)
+  if kind == 'weighted_sigmoid':
+    return masked_loss.SigmoidLoss(background_as_zeros=background_as_zeros)
+  return masked_loss.SigmoidLoss(
+    gamma=values.gamma,
+    alpha=values.alpha if values.HasField('alpha') else None,
+    background_as_zeros=background_as_zeros,
+  )
 
 
 def _hard_example_miner(loss):

@@ -72,8 +72,7 @@ def time_training_input(
   decode_fn = functools.partial(tf_example.decode_example, num_classes=num_classes)
   resize_fn = functools.partial(preprocessing.resize, size=(image_size, image_size))
   dataset = input_pipeline.build_dataset(
-    input_paths,
-    decode_fn=decode_fn,
+    [input_pipeline.RecordSource(input_paths, decode_fn)],
     preprocess_fn=functools.partial(
       preprocessing.preprocess,
       preprocess_image_fn=functools.partial(preprocessing.preprocess_image, resize_fn=resize_fn),

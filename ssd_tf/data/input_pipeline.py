@@ -6,9 +6,11 @@ at step k gives the batches that one started at 0 would have given: whole epochs
 their number of records, the rest of an epoch is read but not decoded.
 """
 
+import dataclasses
 import os
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import tensorflow as tf
 from absl import logging
 
@@ -19,21 +21,43 @@ from ssd_tf.errors import InputError
 Example = dict[str, tf.Tensor]
 
 
+# Positions after which the order in which sources take turns begins anew.
+_TURNS = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordSource:
+  """Records that are read and decoded alike.
+
+  Attributes:
+    paths: TFRecord files.
+    decode_fn: serialized string[] -> example; that of every source gives the same keys.
+    weight: share of the examples, relative to the other sources'; 0 in all: by number of records.
+    shuffle: whether to shuffle files and records in each epoch of a training.
+    shuffle_buffer_size: records, encoded, from which the next one is drawn.
+    num_readers: files read in turn when shuffling.
+    sample_1_of_n: take every n-th record only; the files are then read in their own order.
+  """
+
+  paths: Sequence[str]
+  decode_fn: Callable[[tf.Tensor], Example]
+  weight: float = 0.0
+  shuffle: bool = True
+  shuffle_buffer_size: int = 2048
+  num_readers: int = 8
+  sample_1_of_n: int = 1
+
+
 def build_dataset(
-  input_paths: Sequence[str],
+  sources: Sequence[RecordSource],
   *,
-  decode_fn: Callable[[tf.Tensor], Example],
   preprocess_fn: Callable[[Example], Example],
   batch_size: int,
   max_num_boxes: int,
   is_training: bool,
   augment_operations: Sequence[tuple[str, augmentation.Operation]] = (),
   seed: int = 0,
-  shuffle: bool | None = None,
-  shuffle_buffer_size: int = 2048,
   max_shuffle_bytes: int = 512 * 2**20,
-  num_readers: int = 8,
-  sample_1_of_n: int = 1,
   num_epochs: int | None = None,
   start_step: int = 0,
   input_context: tf.distribute.InputContext | None = None,
@@ -46,6 +70,9 @@ def build_dataset(
   Training repeats for ever, so no example is lost at an epoch's end, and every batch is full. In
   evaluation each example comes once; the last batch is filled with empty examples.
 
+  In training, sources take turns by weight in a fixed order, each with epochs of its own; in
+  evaluation they come one after the other.
+
   With a tf.distribute strategy, give the data set to `strategy.experimental_distribute_dataset`,
   which splits each global batch over the replicas, in order: the global batch does not depend on
   their number. With several workers, `strategy.distribute_datasets_from_function` passes an
@@ -53,8 +80,7 @@ def build_dataset(
   i, i + W, ... of the common order, which every worker reads.
 
   Args:
-    input_paths: TFRecord files.
-    decode_fn: serialized string[] -> example.
+    sources: at least one.
     preprocess_fn: example -> example with an image f32[H,W,C], equal sizes unless batch_size is 1.
     batch_size: examples of a global batch.
     max_num_boxes: N; of an example with more boxes the first N are kept (`check_records` says how
@@ -62,11 +88,7 @@ def build_dataset(
     is_training: whether to repeat and to augment.
     augment_operations: (name, operation), applied in training only.
     seed: of order and augmentation.
-    shuffle: whether to shuffle files and records in each epoch; None: in training only.
-    shuffle_buffer_size: records, encoded, from which the next one is drawn.
-    max_shuffle_bytes: limit of that buffer's memory; lowers shuffle_buffer_size.
-    num_readers: files read in turn when shuffling.
-    sample_1_of_n: take every n-th record only; the files are then read in their own order.
+    max_shuffle_bytes: limit of the shuffle buffers' memory; lowers shuffle_buffer_size.
     num_epochs: times the data is gone through in training; None for ever. The examples left over
       at the very end, too few for a batch, are dropped.
     start_step: batches to leave out at the start.
@@ -87,36 +109,29 @@ def build_dataset(
   Source: the original's input_reader and pad_input_data_to_static_shapes. There the order differs
   from run to run, and groundtruth has one column for each class.
   """
-  if not sum(os.path.getsize(path) for path in input_paths):
-    raise InputError(f'{", ".join(input_paths)}: no record in there; expected at least one')
+  for source in sources:
+    if not sum(os.path.getsize(path) for path in source.paths):
+      raise InputError(f'{", ".join(source.paths)}: no record in there; expected at least one')
   if input_context and not is_training:
     raise ValueError('input_context is for training; evaluate in one process')
-  shuffle = is_training if shuffle is None else shuffle
   seed %= tf.int32.max
-  if shuffle:
-    shuffle_buffer_size = _bounded_buffer(input_paths, shuffle_buffer_size, max_shuffle_bytes)
+  start = start_step * batch_size
+  if is_training:
+    records = _mixed_records(sources, start, num_epochs, seed, max_shuffle_bytes // len(sources))
+  else:
+    records = _records_in_turn(sources)
 
-  def epoch_records(epoch):
-    if not shuffle:
-      return tf.data.TFRecordDataset(input_paths).shard(sample_1_of_n, 0)
-    paths = tf.constant(input_paths)
-    if sample_1_of_n == 1:  # The sample has to be the same in each epoch.
-      paths = tf.random.experimental.stateless_shuffle(paths, tf.stack([seed, epoch]))
-    return _shuffled_records(paths, sample_1_of_n, num_readers, shuffle_buffer_size, seed, epoch)
-
-  def make_example(position, serialized):
-    example = decode_fn(serialized)
+  def make_example(position, record):
+    number, serialized = record
+    decoders = [lambda source=source: source.decode_fn(serialized) for source in sources]
+    example = decoders[0]() if len(decoders) == 1 else tf.switch_case(number, decoders)
     if is_training and augment_operations:
       example_seed = tf.cast(tf.stack([seed, position % tf.int32.max]), tf.int32)
       example = augmentation.augment(example, example_seed, augment_operations)
     example = pad_groundtruth(preprocess_fn(example), max_num_boxes)
     return {**example, fields.EXAMPLE_MASK: tf.constant(True)}
 
-  start = start_step * batch_size
-  start_epoch, skipped = _locate(start, input_paths, sample_1_of_n)
-  end_epoch = (num_epochs or tf.int64.max) if is_training else 1
-  records = tf.data.Dataset.range(start_epoch, end_epoch).flat_map(epoch_records)
-  records = records.skip(skipped).enumerate(start)
+  records = records.enumerate(start)
   if input_context:
     records = records.shard(input_context.num_input_pipelines, input_context.input_pipeline_id)
     batch_size = input_context.get_per_replica_batch_size(batch_size)
@@ -148,20 +163,89 @@ def pad_groundtruth(example: Example, max_num_boxes: int) -> Example:
   return padded
 
 
-def _shuffled_records(paths, sample_1_of_n, num_readers, buffer_size, seed, epoch):
+def _mixed_records(sources, start, num_epochs, seed, max_shuffle_bytes):
+  """(number of the source, serialized record), from a position on."""
+  turns = _turns([_weight(source, sources) for source in sources], seed)
+  taken = [
+    start // len(turns) * np.sum(turns == i) + np.sum(turns[: start % len(turns)] == i)
+    for i in range(len(sources))
+  ]
+  streams = []
+  for i, source in enumerate(sources):
+    stream = _training_records(source, int(taken[i]), num_epochs, seed, max_shuffle_bytes)
+    streams.append(tf.data.Dataset.zip(tf.data.Dataset.from_tensors(i).repeat(), stream))
+  if len(streams) == 1:
+    return streams[0]
+  choices = tf.data.Dataset.range(start, tf.int64.max).map(
+    lambda position: tf.gather(tf.constant(turns, tf.int64), position % len(turns))
+  )
+  return tf.data.Dataset.choose_from_datasets(streams, choices)
+
+
+def _records_in_turn(sources):
+  """As `_mixed_records`, each record once, in the files' order."""
+  parts = [
+    tf.data.Dataset.zip(
+      tf.data.Dataset.from_tensors(i).repeat(),
+      tf.data.TFRecordDataset(source.paths).shard(source.sample_1_of_n, 0),
+    )
+    for i, source in enumerate(sources)
+  ]
+  records = parts[0]
+  for part in parts[1:]:
+    records = records.concatenate(part)
+  return records
+
+
+def _weight(source, sources):
+  if any(other.weight for other in sources):
+    return source.weight
+  return sum(map(record_files.count_records, source.paths)) / source.sample_1_of_n
+
+
+def _turns(weights, seed):
+  """i[_TURNS], whose turn it is, each number in proportion to its weight and at least once."""
+  if len(weights) == 1:
+    return np.zeros(1, np.int64)
+  shares = np.cumsum(np.maximum(np.array(weights) / np.sum(weights), 1 / _TURNS))
+  ends = np.rint(shares / shares[-1] * _TURNS).astype(int)
+  turns = np.repeat(np.arange(len(weights)), np.diff(ends, prepend=0))
+  return np.random.default_rng(seed).permutation(turns)
+
+
+def _training_records(source, start, num_epochs, seed, max_shuffle_bytes):
+  """A source's serialized records, epoch after epoch, from the record numbered `start` on."""
+  buffer_size = source.shuffle_buffer_size
+  if source.shuffle:
+    buffer_size = _bounded_buffer(source.paths, buffer_size, max_shuffle_bytes)
+
+  def epoch_records(epoch):
+    if not source.shuffle:
+      return tf.data.TFRecordDataset(source.paths).shard(source.sample_1_of_n, 0)
+    return _shuffled_records(source, buffer_size, seed, epoch)
+
+  start_epoch, skipped = _locate(start, source.paths, source.sample_1_of_n)
+  epochs = tf.data.Dataset.range(start_epoch, num_epochs or tf.int64.max)
+  return epochs.flat_map(epoch_records).skip(skipped)
+
+
+def _shuffled_records(source, buffer_size, seed, epoch):
   """One epoch's serialized records, in an order that is a function of paths, seed and epoch."""
+  paths = tf.constant(source.paths)
+  if source.sample_1_of_n == 1:  # The sample has to be the same in each epoch.
+    paths = tf.random.experimental.stateless_shuffle(paths, tf.stack([seed, epoch]))
   # Inside Dataset.flat_map this is the seed of the graph being traced, not the program's: that one
   # has no say in the order. Dataset.shuffle takes a tensor beside any seed but 0.
   tf.random.set_seed(seed + 1)
   files = tf.data.Dataset.from_tensor_slices(paths)
-  cycle_length = min(num_readers, paths.shape[0])
+  cycle_length = min(source.num_readers, paths.shape[0])
   records = files.interleave(
     tf.data.TFRecordDataset,
     cycle_length=cycle_length,
     num_parallel_calls=cycle_length,
     deterministic=True,
   )
-  records = records.shard(sample_1_of_n, 0)
+  records = records.shard(source.sample_1_of_n, 0)
   return records.shuffle(buffer_size, seed=epoch, reshuffle_each_iteration=False)
 
 

@@ -81,7 +81,10 @@ def labeled_classes_mask(
 
 
 def map_classes(
-  example: dict[str, tf.Tensor], table: Mapping[int, int], num_classes: int
+  example: dict[str, tf.Tensor],
+  table: Mapping[int, int],
+  num_classes: int,
+  unused_ids: Collection[int] = (),
 ) -> dict[str, tf.Tensor]:
   """Brings an example from its data set's class ids to the model's.
 
@@ -93,6 +96,7 @@ def map_classes(
       which the greatest is k; labeled_classes bool[k].
     table: data set's id -> model's id, or DROPPED; an id that is not in it cannot occur.
     num_classes: K of the model.
+    unused_ids: ids of the model that no class has; they count as labeled.
 
   Returns:
     The example, with labeled_classes bool[K].
@@ -105,5 +109,7 @@ def map_classes(
   # becomes[i, c]: class i + 1 of the data set becomes class c + 1 of the model.
   becomes = ids[1:, tf.newaxis] == tf.range(1, num_classes + 1)
   missing = becomes & ~example[fields.LABELED_CLASSES][:, tf.newaxis]
-  mapped[fields.LABELED_CLASSES] = tf.reduce_any(becomes, axis=0) & ~tf.reduce_any(missing, axis=0)
+  known = tf.reduce_any(becomes, axis=0) & ~tf.reduce_any(missing, axis=0)
+  unused = tf.constant([i in set(unused_ids) for i in range(1, num_classes + 1)])
+  mapped[fields.LABELED_CLASSES] = known | unused
   return {**example, **mapped}

@@ -2,17 +2,18 @@
 
 import collections
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import tensorflow as tf
 from google.protobuf import message
 
-from ssd_tf.data import record_files
+from ssd_tf.data import partial_labels, record_files
 from ssd_tf.errors import InputError
 
 # How JPEG, PNG, GIF and BMP files begin.
 _IMAGE_STARTS = (b'\xff\xd8\xff', b'\x89PNG', b'GIF8', b'BM')
 _MAX_PLACES = 3
+_LABELED_CLASSES = 'image/class/labeled_classes'
 _BOX_SIDES = ('ymin', 'xmin', 'ymax', 'xmax')
 # What rounding to float32 may add to a box that ends at the image's border.
 _TOLERANCE = 1e-6
@@ -32,6 +33,9 @@ class RecordSummary:
     num_images_cut: images with more boxes than max_num_boxes.
     num_boxes_without_area: of no height or width; the loss counts them like any other.
     max_boxes: the most boxes of an image.
+    labeled_counts: class id to number of images labeled for it.
+    num_partial: images not labeled for some class.
+    warnings: sentences about what can be trained on, but should be looked at.
   """
 
   num_files: int
@@ -43,6 +47,9 @@ class RecordSummary:
   num_images_cut: int = 0
   num_boxes_without_area: int = 0
   max_boxes: int = 0
+  labeled_counts: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+  num_partial: int = 0
+  warnings: list[str] = dataclasses.field(default_factory=list)
 
   def __str__(self):
     cut = f', {self.num_images_cut} images have more than are used' if self.num_images_cut else ''
@@ -51,7 +58,15 @@ class RecordSummary:
       f'{self.num_records} records checked ({"all" if self.is_complete else "a part"} of '
       f'{self.num_files} files): {self.num_boxes} boxes{flat}, at most {self.max_boxes} in an '
       f'image{cut}; {self.num_images_without_boxes} images without boxes; '
-      f'boxes of each class id: {dict(sorted(self.class_counts.items()))}'
+      f'boxes of each class id: {dict(sorted(self.class_counts.items()))}{self._partial()}'
+    )
+
+  def _partial(self):
+    if not self.num_partial:
+      return ''
+    return (
+      f'; {self.num_partial} images are labeled for some classes only; images labeled for each '
+      f'class id: {dict(sorted(self.labeled_counts.items()))}'
     )
 
 
@@ -62,6 +77,7 @@ def check_records(
   *,
   max_num_boxes: int | None = None,
   max_records: int = 20_000,
+  labeled_by_default: Collection[int] | None = None,
 ) -> RecordSummary:
   """Reads records, without decoding pixels, and refuses those that training could not use.
 
@@ -72,19 +88,23 @@ def check_records(
       of records that hold class texts only.
     max_num_boxes: boxes of an image that training uses; None if all are.
     max_records: limit of the records read, spread evenly over the files.
+    labeled_by_default: ids of the classes labeled in an image whose record does not say; None: all.
 
   Returns:
     The summary; `str()` of it is one line for the log.
 
   Raises:
-    InputError: everything found at once: class ids outside 1..K or not in the label map, boxes
+    InputError: everything found at once: class ids, of boxes or labeled, outside 1..K or not in
+      the label map, boxes
       outside the image, inverted or not finite (those without area pass: the original's converters
       write them), records that do not parse, images of no bytes or of an unknown format; or a
       damaged file. A problem comes with its count and the first places.
   """
   max_per_file = max(1, max_records // len(paths))
   summary = RecordSummary(num_files=len(paths))
-  problems = collections.defaultdict(list)
+  problems, oddities = collections.defaultdict(list), collections.defaultdict(list)
+  if labeled_by_default is None:
+    labeled_by_default = range(1, num_classes + 1)
   for path, number, record in record_files.read_records(paths, max_per_file + 1):
     if number == max_per_file:
       summary.is_complete = False
@@ -97,12 +117,45 @@ def check_records(
       continue
     for problem in _problems_of(features, summary, num_classes, label_names, max_num_boxes):
       problems[problem].append((path, number, record_files.source_id(features)))
+    for oddity in _label_oddities(features, summary, label_names, labeled_by_default):
+      oddities[oddity].append((path, number, record_files.source_id(features)))
   if not summary.num_records:
     raise InputError(f'{", ".join(paths)}: no record in there; expected at least one')
   if problems:
     found = '; '.join(_describe(problem, places) for problem, places in problems.items())
     raise InputError(f'{summary.num_records} records checked: {found}')
+  summary.warnings = [_describe(oddity, places) for oddity, places in oddities.items()]
   return summary
+
+
+def _label_oddities(features, summary, label_names, labeled_by_default) -> Iterator[str]:
+  """Counts an image's labeled classes into the summary and yields what is odd about them."""
+
+  def ids(key):
+    return list(features[key].int64_list.value)
+
+  verified = ids('image/class/label') + ids('image/neg_category_ids')
+  boxes = set(ids('image/object/class/label'))
+  group_of = zip(ids('image/object/class/label'), ids('image/object/group_of'), strict=False)
+  labeled = partial_labels.labeled_class_ids(
+    explicit=ids(_LABELED_CLASSES) or None,
+    verified=verified or None,
+    not_exhaustive=ids('image/not_exhaustive_category_ids'),
+    group_of=[class_id for class_id, flag in group_of if flag],
+    boxes=boxes,
+    default=labeled_by_default,
+  )
+  labeled.discard(0)
+  summary.labeled_counts.update(labeled)
+  summary.num_partial += bool(set(label_names) - labeled)
+  if not verified:  # There, that is usual.
+    for class_id in sorted(boxes - labeled):
+      name = label_names.get(class_id, 'no name')
+      yield (
+        f'images have boxes of class {class_id} ({name}), but are not labeled for it: the boxes '
+        'train, but its other instances there are not taken for background; is the list of labeled '
+        'classes right?'
+      )
 
 
 def _problems_of(features, summary, num_classes, label_names, max_num_boxes) -> Iterator[str]:
@@ -130,6 +183,12 @@ def _problems_of(features, summary, num_classes, label_names, max_num_boxes) -> 
     if not 1 <= class_id <= num_classes or (label_names and class_id not in label_names):
       text = texts[row].decode('utf-8', 'replace') if row < len(texts) else ''
       yield _class_problem(class_id, text or label_names.get(class_id, 'no name'), num_classes)
+  for class_id in features[_LABELED_CLASSES].int64_list.value:
+    if class_id not in {0, *(label_names or range(1, num_classes + 1))}:
+      yield (
+        f'images are labeled for class id {class_id} ({_LABELED_CLASSES}), which is not in the '
+        f'label map, or outside 1..{num_classes}: correct the ids and write the records again'
+      )
   for box in zip(*sides, strict=True):
     ymin, xmin, ymax, xmax = box
     summary.num_boxes_without_area += ymin == ymax or xmin == xmax

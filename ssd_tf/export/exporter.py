@@ -1,12 +1,13 @@
 """From a config and a checkpoint to a folder that can be deployed."""
 
 import os
-import shutil
 
 import tensorflow as tf
+from absl import logging
 
-from ssd_tf import builders
+from ssd_tf import builders, label_map, reader_classes
 from ssd_tf import config as config_lib
+from ssd_tf.errors import InputError
 from ssd_tf.export.saved_model import export_saved_model
 from ssd_tf.training import checkpoints, run
 
@@ -50,16 +51,16 @@ def export(
     checkpoint, os.path.join(output_dir, 'checkpoint'), max_to_keep=1
   ).save(checkpoint_number=0)
   config_lib.save(config, output_dir)
-  _copy_label_map(config, config_path, output_dir)
+  _save_label_map(config, config_path, output_dir)
   return exported
 
 
-def _copy_label_map(config, config_path, output_dir):
+def _save_label_map(config, config_path, output_dir):
   """Keeps the names beside the numbers; an export without data at hand goes without."""
-  for reader in (*config.eval_input_reader, config.train_input_reader):
-    if not reader.label_map_path:
-      continue
-    path = config_lib.resolve_path(reader.label_map_path, config_path)
-    if os.path.exists(path):
-      shutil.copy(path, os.path.join(output_dir, 'label_map.pbtxt'))
-      return
+  try:
+    classes = reader_classes.model_classes(config, config_path)
+  except InputError as error:
+    logging.warning('No label map beside the export: %s', error)
+    return
+  if classes is not None:
+    label_map.save(classes, os.path.join(output_dir, 'label_map.pbtxt'))

@@ -98,8 +98,7 @@ class RecordDetector:
       InputError: a record is damaged or does not decode; names it.
     """
     dataset = input_pipeline.build_dataset(
-      paths,
-      decode_fn=self._decode_fn,
+      [input_pipeline.RecordSource(paths, self._decode_fn)],
       preprocess_fn=self._preprocess_fn,
       batch_size=self._batch_size,
       max_num_boxes=1,  # Groundtruth comes from the annotation.

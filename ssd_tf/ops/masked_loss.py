@@ -30,7 +30,10 @@ class ClassificationLoss(Protocol):
   def value_and_gradient(
     self, class_logits: tf.Tensor, class_targets: tf.Tensor, supervised: tf.Tensor
   ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Loss f[A] and its gradient f[A, K+1]; supervised bool[K+1] holds for the image's negatives."""
+    """Loss f[A] and its gradient f[A, K+1]; supervised bool[K+1] holds for the negatives."""
+
+  def losses_of_no(self, class_logits: tf.Tensor) -> tf.Tensor:
+    """What the answer "not this one" costs in each column, f[..., K+1]."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -81,6 +84,11 @@ class SigmoidLoss:
     changes = tf.concat([change, missing * slopes[:, 0]], axis=0)
     return loss, tf.tensor_scatter_nd_add(gradient, cells, changes)
 
+  def losses_of_no(self, class_logits):
+    """As in the protocol."""
+    weight = 1.0 if self.alpha is None else 1.0 - self.alpha
+    return weight * self._value_and_slope(class_logits)[0]
+
   def _value_and_slope(self, margin):
     """F and F' of each margin, without alpha."""
     cross_entropy = tf.nn.softplus(margin)
@@ -127,6 +135,10 @@ class SoftmaxLoss:
     gradient = exponentials * ((one / total)[:, tf.newaxis] - taken_back)
     gradient = tf.tensor_scatter_nd_sub(gradient, cells, tf.where(marginal, zero, one))
     return loss, gradient if self.logit_scale == 1.0 else gradient / self.logit_scale
+
+  def losses_of_no(self, class_logits):
+    """As in the protocol: -log(1 - p)."""
+    return -tf.math.log1p(-tf.minimum(tf.nn.softmax(class_logits / self.logit_scale), 1.0 - 1e-7))
 
 
 def masked_classification_loss(
@@ -188,7 +200,7 @@ def _supervised_columns(class_logits, labeled_classes, mode):
 
 def _check(class_logits, class_targets, labeled_classes, loss, mode):
   if mode not in MODES or (mode == 'masked_but_background' and isinstance(loss, SoftmaxLoss)):
-    raise ValueError(f'mode: expected one of {MODES}, the second with SigmoidLoss; received {mode!r}')
+    raise ValueError(f'mode: expected one of {MODES}, the second for sigmoids; received {mode!r}')
   shape = class_logits.shape
   if shape.rank != 3 or not shape[:2].is_compatible_with(class_targets.shape):
     raise ValueError(

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1assd_tf/protos/losses.proto\x12\rssd_tf.protos\"\xc2\x05\n\x04Loss\x12:\n\x11localization_loss\x18\x01 \x01(\x0b\x32\x1f.ssd_tf.protos.LocalizationLoss\x12>\n\x13\x63lassification_loss\x18\x02 \x01(\x0b\x32!.ssd_tf.protos.ClassificationLoss\x12;\n\x12hard_example_miner\x18\x03 \x01(\x0b\x32\x1f.ssd_tf.protos.HardExampleMiner\x12 \n\x15\x63lassification_weight\x18\x04 \x01(\x02:\x01\x31\x12\x1e\n\x13localization_weight\x18\x05 \x01(\x02:\x01\x31\x12\x43\n\x16random_example_sampler\x18\x06 \x01(\x0b\x32#.ssd_tf.protos.RandomExampleSampler\x12?\n\x11\x65qualization_loss\x18\x07 \x01(\x0b\x32$.ssd_tf.protos.Loss.EqualizationLoss\x12L\n\x15\x65xpected_loss_weights\x18\x12 \x01(\x0e\x32\'.ssd_tf.protos.Loss.ExpectedLossWeights:\x04NONE\x12#\n\x18min_num_negative_samples\x18\x13 \x01(\x02:\x01\x30\x12*\n\x1f\x64\x65sired_negative_sampling_ratio\x18\x14 \x01(\x02:\x01\x33\x1a?\n\x10\x45qualizationLoss\x12\x11\n\x06weight\x18\x01 \x01(\x02:\x01\x30\x12\x18\n\x10\x65xclude_prefixes\x18\x02 \x03(\t\"Y\n\x13\x45xpectedLossWeights\x12\x08\n\x04NONE\x10\x00\x12\x15\n\x11\x45XPECTED_SAMPLING\x10\x01\x12!\n\x1dREWEIGHTING_UNMATCHED_ANCHORS\x10\x02\"\x85\x03\n\x10LocalizationLoss\x12@\n\x0bweighted_l2\x18\x01 \x01(\x0b\x32).ssd_tf.protos.WeightedL2LocalizationLossH\x00\x12M\n\x12weighted_smooth_l1\x18\x02 \x01(\x0b\x32/.ssd_tf.protos.WeightedSmoothL1LocalizationLossH\x00\x12\x42\n\x0cweighted_iou\x18\x03 \x01(\x0b\x32*.ssd_tf.protos.WeightedIOULocalizationLossH\x00\x12\x41\n\x14l1_localization_loss\x18\x04 \x01(\x0b\x32!.ssd_tf.protos.L1LocalizationLossH\x00\x12\x44\n\rweighted_giou\x18\x05 \x01(\x0b\x32+.ssd_tf.protos.WeightedGIOULocalizationLossH\x00\x42\x13\n\x11localization_loss\">\n\x1aWeightedL2LocalizationLoss\x12 \n\x11\x61nchorwise_output\x18\x01 \x01(\x08:\x05\x66\x61lse\"V\n WeightedSmoothL1LocalizationLoss\x12 \n\x11\x61nchorwise_output\x18\x01 \x01(\x08:\x05\x66\x61lse\x12\x10\n\x05\x64\x65lta\x18\x02 \x01(\x02:\x01\x31\"\x1d\n\x1bWeightedIOULocalizationLoss\"\x14\n\x12L1LocalizationLoss\"\x1e\n\x1cWeightedGIOULocalizationLoss\"\x8b\x05\n\x12\x43lassificationLoss\x12L\n\x10weighted_sigmoid\x18\x01 \x01(\x0b\x32\x30.ssd_tf.protos.WeightedSigmoidClassificationLossH\x00\x12L\n\x10weighted_softmax\x18\x02 \x01(\x0b\x32\x30.ssd_tf.protos.WeightedSoftmaxClassificationLossH\x00\x12T\n\x14\x62ootstrapped_sigmoid\x18\x03 \x01(\x0b\x32\x34.ssd_tf.protos.BootstrappedSigmoidClassificationLossH\x00\x12O\n\x16weighted_sigmoid_focal\x18\x04 \x01(\x0b\x32-.ssd_tf.protos.SigmoidFocalClassificationLossH\x00\x12`\n\x17weighted_logits_softmax\x18\x05 \x01(\x0b\x32=.ssd_tf.protos.WeightedSoftmaxClassificationAgainstLogitsLossH\x00\x12]\n#penalty_reduced_logistic_focal_loss\x18\x06 \x01(\x0b\x32..ssd_tf.protos.PenaltyReducedLogisticFocalLossH\x00\x12Z\n!weighted_dice_classification_loss\x18\x07 \x01(\x0b\x32-.ssd_tf.protos.WeightedDiceClassificationLossH\x00\x42\x15\n\x13\x63lassification_loss\"E\n!WeightedSigmoidClassificationLoss\x12 \n\x11\x61nchorwise_output\x18\x01 \x01(\x08:\x05\x66\x61lse\"c\n\x1eSigmoidFocalClassificationLoss\x12 \n\x11\x61nchorwise_output\x18\x01 \x01(\x08:\x05\x66\x61lse\x12\x10\n\x05gamma\x18\x02 \x01(\x02:\x01\x32\x12\r\n\x05\x61lpha\x18\x03 \x01(\x02\"]\n!WeightedSoftmaxClassificationLoss\x12 \n\x11\x61nchorwise_output\x18\x01 \x01(\x08:\x05\x66\x61lse\x12\x16\n\x0blogit_scale\x18\x02 \x01(\x02:\x01\x31\"j\n.WeightedSoftmaxClassificationAgainstLogitsLoss\x12 \n\x11\x61nchorwise_output\x18\x01 \x01(\x08:\x05\x66\x61lse\x12\x16\n\x0blogit_scale\x18\x02 \x01(\x02:\x01\x31\"w\n%BootstrappedSigmoidClassificationLoss\x12\r\n\x05\x61lpha\x18\x01 \x01(\x02\x12\x1d\n\x0ehard_bootstrap\x18\x02 \x01(\x08:\x05\x66\x61lse\x12 \n\x11\x61nchorwise_output\x18\x03 \x01(\x08:\x05\x66\x61lse\">\n\x1fPenaltyReducedLogisticFocalLoss\x12\r\n\x05\x61lpha\x18\x01 \x01(\x02\x12\x0c\n\x04\x62\x65ta\x18\x02 \x01(\x02\"F\n\x1eWeightedDiceClassificationLoss\x12$\n\x15squared_normalization\x18\x01 \x01(\x08:\x05\x66\x61lse\"\x97\x02\n\x10HardExampleMiner\x12\x1d\n\x11num_hard_examples\x18\x01 \x01(\x05:\x02\x36\x34\x12\x1a\n\riou_threshold\x18\x02 \x01(\x02:\x03\x30.7\x12\x41\n\tloss_type\x18\x03 \x01(\x0e\x32(.ssd_tf.protos.HardExampleMiner.LossType:\x04\x42OTH\x12%\n\x1amax_negatives_per_positive\x18\x04 \x01(\x05:\x01\x30\x12\"\n\x17min_negatives_per_image\x18\x05 \x01(\x05:\x01\x30\":\n\x08LossType\x12\x08\n\x04\x42OTH\x10\x00\x12\x12\n\x0e\x43LASSIFICATION\x10\x01\x12\x10\n\x0cLOCALIZATION\x10\x02\">\n\x14RandomExampleSampler\x12&\n\x18positive_sample_fraction\x18\x01 \x01(\x02:\x04\x30.01')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1assd_tf/protos/losses.proto\x12\rssd_tf.protos\"\xc9\x06\n\x04Loss\x12:\n\x11localization_loss\x18\x01 \x01(\x0b\x32\x1f.ssd_tf.protos.LocalizationLoss\x12>\n\x13\x63lassification_loss\x18\x02 \x01(\x0b\x32!.ssd_tf.protos.ClassificationLoss\x12;\n\x12hard_example_miner\x18\x03 \x01(\x0b\x32\x1f.ssd_tf.protos.HardExampleMiner\x12 \n\x15\x63lassification_weight\x18\x04 \x01(\x02:\x01\x31\x12\x1e\n\x13localization_weight\x18\x05 \x01(\x02:\x01\x31\x12\x43\n\x16random_example_sampler\x18\x06 \x01(\x0b\x32#.ssd_tf.protos.RandomExampleSampler\x12?\n\x11\x65qualization_loss\x18\x07 \x01(\x0b\x32$.ssd_tf.protos.Loss.EqualizationLoss\x12L\n\x15\x65xpected_loss_weights\x18\x12 \x01(\x0e\x32\'.ssd_tf.protos.Loss.ExpectedLossWeights:\x04NONE\x12#\n\x18min_num_negative_samples\x18\x13 \x01(\x02:\x01\x30\x12*\n\x1f\x64\x65sired_negative_sampling_ratio\x18\x14 \x01(\x02:\x01\x33\x12\x42\n\x0epartial_labels\x18\xe8\x07 \x01(\x0e\x32!.ssd_tf.protos.Loss.PartialLabels:\x06MASKED\x1a?\n\x10\x45qualizationLoss\x12\x11\n\x06weight\x18\x01 \x01(\x02:\x01\x30\x12\x18\n\x10\x65xclude_prefixes\x18\x02 \x03(\t\"Y\n\x13\x45xpectedLossWeights\x12\x08\n\x04NONE\x10\x00\x12\x15\n\x11\x45XPECTED_SAMPLING\x10\x01\x12!\n\x1dREWEIGHTING_UNMATCHED_ANCHORS\x10\x02\"A\n\rPartialLabels\x12\n\n\x06MASKED\x10\x00\x12\t\n\x05NAIVE\x10\x01\x12\x19\n\x15MASKED_BUT_BACKGROUND\x10\x02\"\x85\x03\n\x10LocalizationLoss\x12@\n\x0bweighted_l2\x18\x01 \x01(\x0b\x32).ssd_tf.protos.WeightedL2LocalizationLossH\x00\x12M\n\x12weighted_smooth_l1\x18\x02 \x01(\x0b\x32/.ssd_tf.protos.WeightedSmoothL1LocalizationLossH\x00\x12\x42\n\x0cweighted_iou\x18\x03 \x01(\x0b\x32*.ssd_tf.protos.WeightedIOULocalizationLossH\x00\x12\x41\n\x14l1_localization_loss\x18\x04 \x01(\x0b\x32!.ssd_tf.protos.L1LocalizationLossH\x00\x12\x44\n\rweighted_giou\x18\x05 \x01(\x0b\x32+.ssd_tf.protos.WeightedGIOULocalizationLossH\x00\x42\x13\n\x11localization_loss\">\n\x1aWeightedL2LocalizationLoss\x12 \n\x11\x61nchorwise_output\x18\x01 \x01(\x08:\x05\x66\x61lse\"V\n WeightedSmoothL1LocalizationLoss\x12 \n\x11\x61nchorwise_output\x18\x01 \x01(\x08:\x05\x66\x61lse\x12\x10\n\x05\x64\x65lta\x18\x02 \x01(\x02:\x01\x31\"\x1d\n\x1bWeightedIOULocalizationLoss\"\x14\n\x12L1LocalizationLoss\"\x1e\n\x1cWeightedGIOULocalizationLoss\"\x8b\x05\n\x12\x43lassificationLoss\x12L\n\x10weighted_sigmoid\x18\x01 \x01(\x0b\x32\x30.ssd_tf.protos.WeightedSigmoidClassificationLossH\x00\x12L\n\x10weighted_softmax\x18\x02 \x01(\x0b\x32\x30.ssd_tf.protos.WeightedSoftmaxClassificationLossH\x00\x12T\n\x14\x62ootstrapped_sigmoid\x18\x03 \x01(\x0b\x32\x34.ssd_tf.protos.BootstrappedSigmoidClassificationLossH\x00\x12O\n\x16weighted_sigmoid_focal\x18\x04 \x01(\x0b\x32-.ssd_tf.protos.SigmoidFocalClassificationLossH\x00\x12`\n\x17weighted_logits_softmax\x18\x05 \x01(\x0b\x32=.ssd_tf.protos.WeightedSoftmaxClassificationAgainstLogitsLossH\x00\x12]\n#penalty_reduced_logistic_focal_loss\x18\x06 \x01(\x0b\x32..ssd_tf.protos.PenaltyReducedLogisticFocalLossH\x00\x12Z\n!weighted_dice_classification_loss\x18\x07 \x01(\x0b\x32-.ssd_tf.protos.WeightedDiceClassificationLossH\x00\x42\x15\n\x13\x63lassification_loss\"E\n!WeightedSigmoidClassificationLoss\x12 \n\x11\x61nchorwise_output\x18\x01 \x01(\x08:\x05\x66\x61lse\"c\n\x1eSigmoidFocalClassificationLoss\x12 \n\x11\x61nchorwise_output\x18\x01 \x01(\x08:\x05\x66\x61lse\x12\x10\n\x05gamma\x18\x02 \x01(\x02:\x01\x32\x12\r\n\x05\x61lpha\x18\x03 \x01(\x02\"]\n!WeightedSoftmaxClassificationLoss\x12 \n\x11\x61nchorwise_output\x18\x01 \x01(\x08:\x05\x66\x61lse\x12\x16\n\x0blogit_scale\x18\x02 \x01(\x02:\x01\x31\"j\n.WeightedSoftmaxClassificationAgainstLogitsLoss\x12 \n\x11\x61nchorwise_output\x18\x01 \x01(\x08:\x05\x66\x61lse\x12\x16\n\x0blogit_scale\x18\x02 \x01(\x02:\x01\x31\"w\n%BootstrappedSigmoidClassificationLoss\x12\r\n\x05\x61lpha\x18\x01 \x01(\x02\x12\x1d\n\x0ehard_bootstrap\x18\x02 \x01(\x08:\x05\x66\x61lse\x12 \n\x11\x61nchorwise_output\x18\x03 \x01(\x08:\x05\x66\x61lse\">\n\x1fPenaltyReducedLogisticFocalLoss\x12\r\n\x05\x61lpha\x18\x01 \x01(\x02\x12\x0c\n\x04\x62\x65ta\x18\x02 \x01(\x02\"F\n\x1eWeightedDiceClassificationLoss\x12$\n\x15squared_normalization\x18\x01 \x01(\x08:\x05\x66\x61lse\"\x97\x02\n\x10HardExampleMiner\x12\x1d\n\x11num_hard_examples\x18\x01 \x01(\x05:\x02\x36\x34\x12\x1a\n\riou_threshold\x18\x02 \x01(\x02:\x03\x30.7\x12\x41\n\tloss_type\x18\x03 \x01(\x0e\x32(.ssd_tf.protos.HardExampleMiner.LossType:\x04\x42OTH\x12%\n\x1amax_negatives_per_positive\x18\x04 \x01(\x05:\x01\x30\x12\"\n\x17min_negatives_per_image\x18\x05 \x01(\x05:\x01\x30\":\n\x08LossType\x12\x08\n\x04\x42OTH\x10\x00\x12\x12\n\x0e\x43LASSIFICATION\x10\x01\x12\x10\n\x0cLOCALIZATION\x10\x02\">\n\x14RandomExampleSampler\x12&\n\x18positive_sample_fraction\x18\x01 \x01(\x02:\x04\x30.01')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,43 +32,45 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ssd_tf.protos.losses_pb2', 
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_LOSS']._serialized_start=46
-  _globals['_LOSS']._serialized_end=752
-  _globals['_LOSS_EQUALIZATIONLOSS']._serialized_start=598
-  _globals['_LOSS_EQUALIZATIONLOSS']._serialized_end=661
-  _globals['_LOSS_EXPECTEDLOSSWEIGHTS']._serialized_start=663
-  _globals['_LOSS_EXPECTEDLOSSWEIGHTS']._serialized_end=752
-  _globals['_LOCALIZATIONLOSS']._serialized_start=755
-  _globals['_LOCALIZATIONLOSS']._serialized_end=1144
-  _globals['_WEIGHTEDL2LOCALIZATIONLOSS']._serialized_start=1146
-  _globals['_WEIGHTEDL2LOCALIZATIONLOSS']._serialized_end=1208
-  _globals['_WEIGHTEDSMOOTHL1LOCALIZATIONLOSS']._serialized_start=1210
-  _globals['_WEIGHTEDSMOOTHL1LOCALIZATIONLOSS']._serialized_end=1296
-  _globals['_WEIGHTEDIOULOCALIZATIONLOSS']._serialized_start=1298
-  _globals['_WEIGHTEDIOULOCALIZATIONLOSS']._serialized_end=1327
-  _globals['_L1LOCALIZATIONLOSS']._serialized_start=1329
-  _globals['_L1LOCALIZATIONLOSS']._serialized_end=1349
-  _globals['_WEIGHTEDGIOULOCALIZATIONLOSS']._serialized_start=1351
-  _globals['_WEIGHTEDGIOULOCALIZATIONLOSS']._serialized_end=1381
-  _globals['_CLASSIFICATIONLOSS']._serialized_start=1384
-  _globals['_CLASSIFICATIONLOSS']._serialized_end=2035
-  _globals['_WEIGHTEDSIGMOIDCLASSIFICATIONLOSS']._serialized_start=2037
-  _globals['_WEIGHTEDSIGMOIDCLASSIFICATIONLOSS']._serialized_end=2106
-  _globals['_SIGMOIDFOCALCLASSIFICATIONLOSS']._serialized_start=2108
-  _globals['_SIGMOIDFOCALCLASSIFICATIONLOSS']._serialized_end=2207
-  _globals['_WEIGHTEDSOFTMAXCLASSIFICATIONLOSS']._serialized_start=2209
-  _globals['_WEIGHTEDSOFTMAXCLASSIFICATIONLOSS']._serialized_end=2302
-  _globals['_WEIGHTEDSOFTMAXCLASSIFICATIONAGAINSTLOGITSLOSS']._serialized_start=2304
-  _globals['_WEIGHTEDSOFTMAXCLASSIFICATIONAGAINSTLOGITSLOSS']._serialized_end=2410
-  _globals['_BOOTSTRAPPEDSIGMOIDCLASSIFICATIONLOSS']._serialized_start=2412
-  _globals['_BOOTSTRAPPEDSIGMOIDCLASSIFICATIONLOSS']._serialized_end=2531
-  _globals['_PENALTYREDUCEDLOGISTICFOCALLOSS']._serialized_start=2533
-  _globals['_PENALTYREDUCEDLOGISTICFOCALLOSS']._serialized_end=2595
-  _globals['_WEIGHTEDDICECLASSIFICATIONLOSS']._serialized_start=2597
-  _globals['_WEIGHTEDDICECLASSIFICATIONLOSS']._serialized_end=2667
-  _globals['_HARDEXAMPLEMINER']._serialized_start=2670
-  _globals['_HARDEXAMPLEMINER']._serialized_end=2949
-  _globals['_HARDEXAMPLEMINER_LOSSTYPE']._serialized_start=2891
-  _globals['_HARDEXAMPLEMINER_LOSSTYPE']._serialized_end=2949
-  _globals['_RANDOMEXAMPLESAMPLER']._serialized_start=2951
-  _globals['_RANDOMEXAMPLESAMPLER']._serialized_end=3013
+  _globals['_LOSS']._serialized_end=887
+  _globals['_LOSS_EQUALIZATIONLOSS']._serialized_start=666
+  _globals['_LOSS_EQUALIZATIONLOSS']._serialized_end=729
+  _globals['_LOSS_EXPECTEDLOSSWEIGHTS']._serialized_start=731
+  _globals['_LOSS_EXPECTEDLOSSWEIGHTS']._serialized_end=820
+  _globals['_LOSS_PARTIALLABELS']._serialized_start=822
+  _globals['_LOSS_PARTIALLABELS']._serialized_end=887
+  _globals['_LOCALIZATIONLOSS']._serialized_start=890
+  _globals['_LOCALIZATIONLOSS']._serialized_end=1279
+  _globals['_WEIGHTEDL2LOCALIZATIONLOSS']._serialized_start=1281
+  _globals['_WEIGHTEDL2LOCALIZATIONLOSS']._serialized_end=1343
+  _globals['_WEIGHTEDSMOOTHL1LOCALIZATIONLOSS']._serialized_start=1345
+  _globals['_WEIGHTEDSMOOTHL1LOCALIZATIONLOSS']._serialized_end=1431
+  _globals['_WEIGHTEDIOULOCALIZATIONLOSS']._serialized_start=1433
+  _globals['_WEIGHTEDIOULOCALIZATIONLOSS']._serialized_end=1462
+  _globals['_L1LOCALIZATIONLOSS']._serialized_start=1464
+  _globals['_L1LOCALIZATIONLOSS']._serialized_end=1484
+  _globals['_WEIGHTEDGIOULOCALIZATIONLOSS']._serialized_start=1486
+  _globals['_WEIGHTEDGIOULOCALIZATIONLOSS']._serialized_end=1516
+  _globals['_CLASSIFICATIONLOSS']._serialized_start=1519
+  _globals['_CLASSIFICATIONLOSS']._serialized_end=2170
+  _globals['_WEIGHTEDSIGMOIDCLASSIFICATIONLOSS']._serialized_start=2172
+  _globals['_WEIGHTEDSIGMOIDCLASSIFICATIONLOSS']._serialized_end=2241
+  _globals['_SIGMOIDFOCALCLASSIFICATIONLOSS']._serialized_start=2243
+  _globals['_SIGMOIDFOCALCLASSIFICATIONLOSS']._serialized_end=2342
+  _globals['_WEIGHTEDSOFTMAXCLASSIFICATIONLOSS']._serialized_start=2344
+  _globals['_WEIGHTEDSOFTMAXCLASSIFICATIONLOSS']._serialized_end=2437
+  _globals['_WEIGHTEDSOFTMAXCLASSIFICATIONAGAINSTLOGITSLOSS']._serialized_start=2439
+  _globals['_WEIGHTEDSOFTMAXCLASSIFICATIONAGAINSTLOGITSLOSS']._serialized_end=2545
+  _globals['_BOOTSTRAPPEDSIGMOIDCLASSIFICATIONLOSS']._serialized_start=2547
+  _globals['_BOOTSTRAPPEDSIGMOIDCLASSIFICATIONLOSS']._serialized_end=2666
+  _globals['_PENALTYREDUCEDLOGISTICFOCALLOSS']._serialized_start=2668
+  _globals['_PENALTYREDUCEDLOGISTICFOCALLOSS']._serialized_end=2730
+  _globals['_WEIGHTEDDICECLASSIFICATIONLOSS']._serialized_start=2732
+  _globals['_WEIGHTEDDICECLASSIFICATIONLOSS']._serialized_end=2802
+  _globals['_HARDEXAMPLEMINER']._serialized_start=2805
+  _globals['_HARDEXAMPLEMINER']._serialized_end=3084
+  _globals['_HARDEXAMPLEMINER_LOSSTYPE']._serialized_start=3026
+  _globals['_HARDEXAMPLEMINER_LOSSTYPE']._serialized_end=3084
+  _globals['_RANDOMEXAMPLESAMPLER']._serialized_start=3086
+  _globals['_RANDOMEXAMPLESAMPLER']._serialized_end=3148
 # @@protoc_insertion_point(module_scope)

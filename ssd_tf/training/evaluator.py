@@ -118,6 +118,10 @@ class Evaluator(orbit.StandardEvaluator):
     if self._per_category:
       for name, average in self.metrics.per_class_ap().items():
         metrics[f'DetectionBoxes_PerformanceByCategory/mAP/{name}'] = average
+      details = self.metrics.details
+      if details['labeled_pairs'] < details['pairs']:
+        for name, average in self.metrics.per_class_ap(labeled_only=True).items():
+          metrics[f'DetectionBoxes_PerformanceByCategory_Labeled/mAP/{name}'] = average
     losses = np.mean(state['losses'], axis=0).tolist()
     return {**metrics, **dict(zip(fields.LOSSES, losses, strict=True))}
 

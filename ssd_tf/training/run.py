@@ -151,7 +151,7 @@ def evaluate_checkpoints(
     timeout: seconds to wait for a further checkpoint; 0 to evaluate just the newest one.
     wait_for_first: whether the folder may still be empty, or not there yet.
     sample_1_of_n_eval_examples: evaluate on every n-th example only.
-    on_train_data: evaluate on train_input_reader's records.
+    on_train_data: evaluate on the training records.
 
   Returns:
     The metrics of the last checkpoint evaluated.
@@ -246,6 +246,8 @@ def _build_trainer(config, config_path, detector, optimizer, strategy, start_ste
     strategy=strategy,
     gradient_clipping_by_norm=config.train_config.gradient_clipping_by_norm,
     add_regularization_loss=config.train_config.add_regularization_loss,
+    label_statistics=detector.label_statistics,
+    class_names=builders.class_names(config, config_path),
   )
 
 
@@ -264,7 +266,7 @@ def _build_evaluator(config, config_path, detector, strategy, sample_1_of_n, on_
     detect=detector.detect,
     compute_losses=detector.compute_batch_losses,
     make_metrics=lambda: builders.build_metrics(config, config_path, on_train_data),
-    names=builders.class_names(config, config_path, on_train_data),
+    names=builders.class_names(config, config_path),
     strategy=strategy,
     num_visualizations=config.eval_config.num_visualizations,
     min_score_threshold=config.eval_config.min_score_threshold,

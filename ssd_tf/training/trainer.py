@@ -1,7 +1,7 @@
 """The training step, and the loop that orbit's Controller drives."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import keras
 import orbit
@@ -30,6 +30,8 @@ class Trainer(orbit.StandardTrainer):
     strategy: that the model was made under.
     gradient_clipping_by_norm: largest norm of the whole gradient; 0 for no clipping.
     add_regularization_loss: whether the regularization is part of the total.
+    label_statistics: (outputs, targets, batch) -> f32[4, K] of `ops.objective`; None: not counted.
+    class_names: class id -> name, for the curves of those.
 
   After `train(num_steps)`, `measured` holds the losses of the last step, the learning rate of the
   next one and the steps per second, by tag.
@@ -47,6 +49,8 @@ class Trainer(orbit.StandardTrainer):
     strategy: tf.distribute.Strategy,
     gradient_clipping_by_norm: float = 0.0,
     add_regularization_loss: bool = True,
+    label_statistics: Callable | None = None,
+    class_names: Mapping[int, str] | None = None,
   ):
     # A Python loop around a compiled step: Ctrl-C is answered at once, and on a GPU the steps are
     # enqueued just as fast.
@@ -60,9 +64,15 @@ class Trainer(orbit.StandardTrainer):
     self.measured: dict[str, float] = {}
     self._clip = gradient_clipping_by_norm
     self._regularize = add_regularization_loss
+    self._label_statistics = label_statistics
+    self._class_names = class_names or {}
+    num_classes = model.output_shape[fields.CLASS_LOGITS][-1] - 1
     with strategy.scope():
       optimizer.build(model.trainable_variables)
       self._last_losses = tf.Variable(tf.zeros([len(fields.LOSSES)]), trainable=False)
+      # Since the last point of the curves.
+      self._num_images = tf.Variable(0.0, trainable=False)
+      self._labels_seen = tf.Variable(tf.zeros([4, num_classes]), trainable=False)
 
   @property
   def global_step(self) -> tf.Variable:
@@ -77,8 +87,10 @@ class Trainer(orbit.StandardTrainer):
     """One update from one global batch."""
     batch = next(iterator)
     self._summarize_images(batch)
-    per_replica = self.strategy.run(self._replica_step, args=(batch,))
-    self._last_losses.assign(self.strategy.reduce('MEAN', per_replica, axis=None))
+    losses, num_images, labels = self.strategy.run(self._replica_step, args=(batch,))
+    self._last_losses.assign(self.strategy.reduce('MEAN', losses, axis=None))
+    self._num_images.assign_add(self.strategy.reduce('SUM', num_images, axis=None))
+    self._labels_seen.assign_add(self.strategy.reduce('SUM', labels, axis=None))
 
   def train_loop_end(self) -> None:
     """Measures the steps since `train_loop_begin`, and writes the curves.
@@ -94,6 +106,7 @@ class Trainer(orbit.StandardTrainer):
     }
     for tag, value in self.measured.items():
       tf.summary.scalar(tag, value, step=tf.cast(self.global_step, tf.int64))
+    self._summarize_labels()
 
   def _replica_step(self, batch):
     replica = tf.distribute.get_replica_context()
@@ -116,7 +129,11 @@ class Trainer(orbit.StandardTrainer):
     with tf.control_dependencies([self._check_finite(losses, batch)]):
       gradients = tape.gradient(total, variables)
     self.optimizer.apply(self._clipped(gradients, replica), self.model.trainable_variables)
-    return losses
+    num_images = tf.reduce_sum(tf.cast(batch[fields.EXAMPLE_MASK], tf.float32))
+    labels = tf.zeros_like(self._labels_seen)
+    if self._label_statistics is not None:
+      labels = self._label_statistics(outputs, targets, batch)
+    return losses, num_images, labels
 
   def _check_finite(self, losses, batch):
     """Fails the step before its update; every replica sees the same losses, so all of them do."""
@@ -133,6 +150,21 @@ class Trainer(orbit.StandardTrainer):
     gradients, _ = tf.clip_by_global_norm(gradients, self._clip)
     # The norm is that of the sum, which the optimizer makes again.
     return [gradient / replica.num_replicas_in_sync for gradient in gradients]
+
+  def _summarize_labels(self):
+    """Writes what the labels since the last point taught of each class, if some were partial."""
+    num_images, (labeled, positives, masked, losses) = self._num_images, self._labels_seen.numpy()
+    ids = [class_id for class_id in self._class_names if class_id <= len(labeled)]
+    if any(labeled[class_id - 1] < float(num_images) for class_id in ids):
+      step = tf.cast(self.global_step, tf.int64)
+      for class_id in ids:
+        name, i = self._class_names[class_id], class_id - 1
+        tf.summary.scalar(f'PartialLabels/labeled_images/{name}', labeled[i], step=step)
+        tf.summary.scalar(f'PartialLabels/positives/{name}', positives[i], step=step)
+        share = masked[i] / max(losses[i], 1e-9)
+        tf.summary.scalar(f'PartialLabels/masked_share_of_loss/{name}', share, step=step)
+    self._num_images.assign(0.0)
+    self._labels_seen.assign(tf.zeros_like(self._labels_seen))
 
   def _summarize_images(self, batch):
     images = self.strategy.experimental_local_results(batch[fields.IMAGE])[0][:NUM_INPUT_IMAGES]

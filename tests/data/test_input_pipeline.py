@@ -43,8 +43,11 @@ def make_records(directory, num_images=NUM_IMAGES, num_shards=3, height=16, widt
 
 
 def build(paths, **changes):
+  of_source = {'decode_fn': functools.partial(tf_example.decode_example, num_classes=2)}
+  for name in ('shuffle', 'shuffle_buffer_size', 'num_readers', 'sample_1_of_n'):
+    if name in changes:
+      of_source[name] = changes.pop(name)
   options = {
-    'decode_fn': functools.partial(tf_example.decode_example, num_classes=2),
     'preprocess_fn': functools.partial(
       preprocessing.preprocess,
       preprocess_image_fn=functools.partial(
@@ -62,7 +65,9 @@ def build(paths, **changes):
     'seed': 7,
     **changes,
   }
-  return input_pipeline.build_dataset(paths, **options)
+  return input_pipeline.build_dataset(
+    [input_pipeline.RecordSource(paths, **of_source)], **options
+  )
 
 
 def batches_of(dataset, count=None):

@@ -59,6 +59,7 @@ def test_summary_counts_images_boxes_and_classes(write):
     num_images_cut=1,
     num_boxes_without_area=1,
     max_boxes=3,
+    labeled_counts={1: 3, 2: 3},
   )
   assert str(summary) == (
     '3 records checked (all of 2 files): 4 boxes, 1 without area, at most 3 in an image, 1 images '

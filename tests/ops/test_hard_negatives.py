@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssd_tf.ops import hard_negatives, losses, target_assigner
+from ssd_tf.ops import hard_negatives, losses, masked_loss, target_assigner
 
 LOSS_TYPES = {'cls': 'CLASSIFICATION', 'loc': 'LOCALIZATION', 'both': 'BOTH'}
 
@@ -30,9 +30,12 @@ def test_selection_equals_the_original(setting, loss_goldens, golden_targets, ss
   options['loss_type'] = LOSS_TYPES[options['loss_type']]
 
   encodings = loss_goldens['box_encodings']
-  one_hot = losses.one_hot_targets(golden_targets.class_targets, 3, True)
-  class_losses = losses.sigmoid_cross_entropy(loss_goldens['logits'], one_hot)
-  class_losses = tf.reduce_sum(class_losses, axis=-1) * golden_targets.class_weights
+  class_losses = golden_targets.class_weights * masked_loss.masked_classification_loss(
+    loss_goldens['logits'],
+    golden_targets.class_targets,
+    None,
+    loss=masked_loss.SigmoidLoss(background_as_zeros=True),
+  )
   box_losses = losses.smooth_l1(encodings, golden_targets.box_targets, delta=1.0)
   box_losses *= golden_targets.box_weights
   boxes = coder.decode(encodings, ssd_anchors)

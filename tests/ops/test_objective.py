@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssd_tf import errors
-from ssd_tf.ops import hard_negatives, losses, objective, target_assigner
+from ssd_tf.ops import hard_negatives, losses, masked_loss, objective, target_assigner
 
 
 def focal(alpha):
-  return functools.partial(losses.sigmoid_focal, gamma=2.0, alpha=alpha)
+  return masked_loss.SigmoidLoss(gamma=2.0, alpha=alpha, background_as_zeros=True)
 
 
 def miner(min_negatives_per_image):
@@ -30,7 +29,6 @@ def mined(classification_loss, min_negatives_per_image):
   return {
     'classification_loss': classification_loss,
     'hard_example_miner': miner(min_negatives_per_image),
-    'encode_background_as_zeros': False,
     'normalize_loc_by_codesize': False,
   }
 
@@ -47,7 +45,6 @@ def loss(loss_goldens, golden_targets, ssd_anchors, coder):
       'classification_loss': focal(0.75),
       'localization_loss': functools.partial(losses.smooth_l1, delta=1.0),
       'hard_example_miner': None,
-      'encode_background_as_zeros': True,
       'classification_weight': 1.0,
       'localization_weight': 1.0,
       'normalize_by_num_matches': True,
@@ -73,16 +70,16 @@ def loss(loss_goldens, golden_targets, ssd_anchors, coder):
     ('v2_320_clsw2_locw05', {'classification_weight': 2.0, 'localization_weight': 0.5}),
     (
       'ssd_mobilenet_v1_coco_config_hard_mining_min0_bg_onehot',
-      mined(losses.sigmoid_cross_entropy, 0),
+      mined(masked_loss.SigmoidLoss(background_as_zeros=False), 0),
     ),
     (
       'ssdlite_mobilenet_v2_coco_config_hard_mining_min3_bg_onehot',
-      mined(losses.sigmoid_cross_entropy, 3),
+      mined(masked_loss.SigmoidLoss(background_as_zeros=False), 3),
     ),
     ('v2_320_focal_alpha025', {'classification_loss': focal(0.25)}),
     (
       'ssd_mobilenet_v1_coco_softmax_hard_mining_min0',
-      mined(functools.partial(losses.softmax_cross_entropy, logit_scale=1.0), 0),
+      mined(masked_loss.SoftmaxLoss(), 0),
     ),
     ('v2_320_is_annotated_even_images', {'example_mask': tf.constant([True, False] * 4 + [True])}),
   ],
@@ -128,21 +125,6 @@ def test_gradient_is_zero_where_ignored(loss, loss_goldens, golden_targets):
   gradient = tape.gradient(value, logits).numpy()
   assert not gradient[ignored.numpy()].any()
   assert gradient[weights.numpy() > 0].any(axis=-1).all()
-
-
-def test_softmax_needs_an_explicit_background(loss):
-  softmax = functools.partial(losses.softmax_cross_entropy, logit_scale=1.0)
-  with pytest.raises(errors.InputError, match='model.ssd.encode_background_as_zeros'):
-    loss(classification_loss=softmax)
-
-
-def test_partly_labeled_images_are_refused_but_not_padding(loss):
-  labeled = tf.tile(tf.range(9)[:, None] != 3, [1, 3])
-  with pytest.raises(tf.errors.InvalidArgumentError, match='labeled_classes'):
-    loss(labeled_classes=labeled)
-  with pytest.raises(tf.errors.InvalidArgumentError, match='labeled_classes'):
-    tf.function(lambda: loss(labeled_classes=labeled))()
-  loss(labeled_classes=labeled, example_mask=tf.range(9) != 3)
 
 
 def test_predictions_of_other_anchors_are_named(loss, golden_targets):
