@@ -69,7 +69,8 @@ def pseudo_label(
   default = _ids(labeled_by_default, names) or set(names)
   output_paths = record_writer.shard_paths(output_path, num_shards)
   _check_output(output_paths, input_paths, validation_paths)
-  _check_records(config, names, (*input_paths, *validation_paths))
+  _check_records('input', input_paths, config, names, default)
+  _check_records('validation', validation_paths, config, names, set(names))
   unlabeled, num_images = _count_unlabeled(input_paths, names, default)
   with run.naming(config_path), strategy.scope():
     builders.require_supported_model(config)
@@ -224,9 +225,12 @@ def _check_output(output_paths, input_paths, validation_paths):
       raise InputError(f'{path}: is read; give another --output_path, so that no label is lost')
 
 
-def _check_records(config, names, paths):
-  summary = record_check.check_records(paths, config.model.ssd.num_classes, names)
-  logging.info('Records: %s', summary)
+def _check_records(what, paths, config, names, default):
+  num_classes = config.model.ssd.num_classes
+  summary = record_check.check_records(paths, num_classes, names, labeled_by_default=default)
+  logging.info('%s: %s', what, summary)
+  for warning in summary.warnings:
+    logging.warning('%s: %s', what, warning)
 
 
 def _count_unlabeled(paths, names, default):
