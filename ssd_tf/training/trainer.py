@@ -66,7 +66,7 @@ class Trainer(orbit.StandardTrainer):
     self._regularize = add_regularization_loss
     self._label_statistics = label_statistics
     self._class_names = class_names or {}
-    num_classes = model.output_shape[fields.CLASS_LOGITS][-1] - 1
+    num_classes = model.output[fields.CLASS_LOGITS].shape[-1] - 1
     with strategy.scope():
       optimizer.build(model.trainable_variables)
       self._last_losses = tf.Variable(tf.zeros([len(fields.LOSSES)]), trainable=False)
