@@ -63,9 +63,7 @@ class Tally:
   num_boxes: int = 0
 
 
-def tally_matches(
-  detected: Iterable[Detected], class_ids: Collection[int]
-) -> Mapping[int, Tally]:
+def tally_matches(detected: Iterable[Detected], class_ids: Collection[int]) -> Mapping[int, Tally]:
   """Compares detections with the boxes of people, class by class, in the images labeled for it.
 
   Crowds, groups and difficult boxes are left out, as are the boxes of a detector. An image whose
