@@ -158,7 +158,9 @@ def encode_example(annotation: Annotation) -> bytes:
     ids = getattr(annotation, name)
     if ids is not None:
       features[key] = _ints(ids or [0])
-  return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+  return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(
+    deterministic=True  # Otherwise the order of the keys, and so the bytes, vary from run to run.
+  )
 
 
 def parse_example(serialized: bytes) -> Annotation:
