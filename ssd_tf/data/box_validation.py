@@ -67,11 +67,24 @@ def validate_boxes(annotation: Annotation) -> tuple[Annotation, BoxFindings]:
     clipped=[describe(i) for i in np.flatnonzero(outside)],
     dropped=[describe(i) for i in np.flatnonzero(~keep)],
   )
-  kept = {'boxes': clipped_boxes}
-  kept.update({name: getattr(annotation, name) for name in _PER_BOX[1:]})
+  clipped = dataclasses.replace(annotation, boxes=clipped_boxes)
+  return select_boxes(clipped, keep), findings
+
+
+def select_boxes(annotation: Annotation, keep: np.ndarray) -> Annotation:
+  """Keeps some of an image's boxes, with all that is said about each.
+
+  Args:
+    annotation: n boxes.
+    keep: bool[n].
+
+  Returns:
+    The annotation with the boxes that are True, in their order; classes of the image unchanged.
+  """
+  kept = {name: getattr(annotation, name) for name in _PER_BOX}
   for name, values in kept.items():
     if isinstance(values, np.ndarray):
       kept[name] = values[keep]
     elif values is not None:
       kept[name] = [value for value, wanted in zip(values, keep, strict=True) if wanted]
-  return dataclasses.replace(annotation, **kept), findings
+  return dataclasses.replace(annotation, **kept)

@@ -62,7 +62,7 @@ class SourcePlan:
     for key in ('labeled_class', 'rename', 'drop'):
       for name in getattr(self, key) or ():
         if name not in known:
-          hint = _closest(name, known)
+          hint = closest(name, known)
           raise InputError(f'{self.place}: {key}: the source has no class {name!r}; {hint}')
 
 
@@ -114,7 +114,7 @@ def _parse(place, entry):
   known = [*_COMMON, *OPTIONS[kind]]
   for key in entry:
     if key not in known:
-      raise InputError(f'{place}: a {kind} source has no key {key!r}; {_closest(key, known)}')
+      raise InputError(f'{place}: a {kind} source has no key {key!r}; {closest(key, known)}')
   options = {
     key: default if key not in entry and default is not None else _option(place, key, entry)
     for key, default in OPTIONS[kind].items()
@@ -166,9 +166,10 @@ def _unique(path, pairs):
   return entry
 
 
-def _closest(name: str, known: Iterable[str]) -> str:
-  close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-  return f'did you mean {close[0]!r}?' if close else f'known: {", ".join(known) or "none"}'
+def closest(name: str, known: Iterable[str]) -> str:
+  """A hint for an unknown name: the closest known one, else all of them."""
+  near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+  return f'did you mean {near[0]!r}?' if near else f'known: {", ".join(known) or "none"}'
 
 
 def _shown(value):

@@ -1,0 +1,304 @@
+"""Turns a complete data set, TFRecords or COCO JSON, into one with partial labels, and counts."""
+
+import collections
+import dataclasses
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ssd_tf.data import box_validation, partial_labels, record_writer
+from ssd_tf.data.sources import coco, label_dropping, merge_plan, merge_sources
+from ssd_tf.data.sources.label_dropping import DroppingRules
+from ssd_tf.errors import InputError
+
+# What else says in a COCO file's images (LVIS) for which classes one is labeled.
+_OTHER_LABELED_KEYS = ('neg_category_ids', 'not_exhaustive_category_ids')
+
+
+@dataclasses.dataclass(frozen=True)
+class _ImageLabels:
+  """What became of one image: boxes kept and dropped by class id."""
+
+  group: int
+  labeled: set[int]
+  kept: collections.Counter
+  dropped: collections.Counter
+
+
+class _Dropping:
+  """The rules applied to one data set's images, in any order, with what became of each."""
+
+  def __init__(self, rules: DroppingRules, name_to_id: Mapping[str, int], num_images: int):
+    self.rules = rules
+    self.name_to_id = name_to_id
+    self.groups = rules.class_groups(name_to_id)
+    fractions = rules.group_fractions or [1 / len(self.groups)] * len(self.groups)
+    shuffle_seed = rules.seed if rules.shuffle else None
+    self._group_of_image = label_dropping.deal_images(num_images, fractions, shuffle_seed)
+    self._class_drop = {name_to_id[name]: rate for name, rate in rules.class_drop.items()}
+    self.images: list[_ImageLabels | None] = [None] * num_images
+
+  def apply(self, index, class_ids, labeled):
+    """Returns (bool[n], whether a box stays; the classes labeled then), and notes both."""
+    group = int(self._group_of_image[index])
+    class_ids = np.asarray(class_ids, np.int64)
+    keep, labeled = label_dropping.keep_labels(
+      class_ids,
+      labeled,
+      self.groups[group],
+      drop_rate=self.rules.drop_rate,
+      class_drop=self._class_drop,
+      # A stream for each image: threads may come in any order.
+      rng=np.random.default_rng([self.rules.seed, index]),
+    )
+    self.images[index] = _ImageLabels(
+      group,
+      labeled,
+      collections.Counter(class_ids[keep].tolist()),
+      collections.Counter(class_ids[~keep].tolist()),
+    )
+    return keep, labeled
+
+
+def write_partial_records(
+  input_paths: Sequence[str],
+  names: Mapping[int, str],
+  output_path: str,
+  rules: DroppingRules,
+  *,
+  num_workers: int | None = None,
+) -> dict[str, Any]:
+  """Writes records whose images are as before, of whose labels some are dropped.
+
+  An image that is labeled for some classes only is labeled for fewer then. Boxes that
+  `box_validation` drops are not counted.
+
+  Args:
+    input_paths: TFRecord files.
+    names: the label map, id to name.
+    output_path: the record file.
+    rules: what to drop.
+    num_workers: threads; None: one for each processor.
+
+  Returns:
+    The manifest, see `make_manifest`.
+
+  Raises:
+    InputError: the rules do not fit the classes; a record is broken or has a box of a class that is
+      not in the label map; the output is one of the inputs.
+  """
+  _check_output(output_path, input_paths)
+  place = ', '.join(input_paths)
+  plan = merge_plan.SourcePlan(
+    name=place, type='tfrecord', options={'input_path': input_paths}, place=place
+  )
+  name_to_id = {name: class_id for class_id, name in names.items()}
+  rules.check(name_to_id)  # Before the records are looked through.
+  source = merge_sources.open_source(plan, names)
+  dropping = _Dropping(rules, name_to_id, len(source.items))
+
+  def convert(item):
+    index, record_place = item
+    annotation, findings = box_validation.validate_boxes(source.read(record_place))
+    unknown = {*annotation.class_ids.tolist(), *(annotation.labeled_classes or ())} - names.keys()
+    if unknown:
+      raise InputError(
+        f'{record_place}: class ids {sorted(unknown)} (of boxes or labeled) are not in the label '
+        'map; correct either'
+      )
+    keep, labeled = dropping.apply(
+      index, annotation.class_ids, annotation.labeled_class_ids(default=names)
+    )
+    return _relabeled(box_validation.select_boxes(annotation, keep), labeled, findings)
+
+  record_writer.write_records(
+    list(enumerate(source.items)), convert, output_path, num_workers=num_workers, strict=True
+  )
+  return make_manifest(dropping, input_paths, output_path)
+
+
+def write_partial_coco(
+  annotations_file: str, output_path: str, rules: DroppingRules
+) -> dict[str, Any]:
+  """Writes a COCO JSON of whose labels some are dropped; images say labeled_category_ids.
+
+  Annotations are written in the order of their images.
+
+  Args:
+    annotations_file: the complete JSON file.
+    output_path: the JSON file to write.
+    rules: what to drop.
+
+  Returns:
+    The manifest, see `make_manifest`.
+
+  Raises:
+    InputError: as `coco.load_annotations`; the rules do not fit the categories; the output is the
+      input; there is no image.
+  """
+  _check_output(output_path, [annotations_file])
+  annotations = coco.load_annotations(annotations_file)
+  if not annotations.images:
+    raise InputError(f"{annotations_file}: 'images' is empty; expected at least one")
+  dropping = _Dropping(rules, annotations.name_to_id, len(annotations.images))
+  images, instances = [], []
+  for index, image in enumerate(annotations.images):
+    class_ids = [instance['category_id'] for instance in image.instances]
+    labeled = partial_labels.labeled_class_ids(
+      explicit=image.entry.get('labeled_category_ids'),
+      verified=image.entry.get('neg_category_ids'),
+      not_exhaustive=image.entry.get('not_exhaustive_category_ids', ()),
+      group_of=(),
+      boxes=class_ids,
+      default=annotations.name_to_id.values(),
+    )
+    keep, labeled = dropping.apply(index, class_ids, labeled)
+    entry = {key: image.entry[key] for key in image.entry if key not in _OTHER_LABELED_KEYS}
+    images.append({**entry, 'labeled_category_ids': sorted(labeled)})
+    instances += [image.instances[i] for i in np.flatnonzero(keep)]
+  with open(annotations_file, 'rb') as file:
+    content = json.load(file)
+  write_json(output_path, {**content, 'images': images, 'annotations': instances})
+  manifest = make_manifest(dropping, [annotations_file], output_path)
+  manifest['warnings'] += [f'{path}: {remark}' for path, remark in annotations.remarks]
+  return manifest
+
+
+def make_manifest(
+  dropping: _Dropping, input_paths: Sequence[str], output_path: str
+) -> dict[str, Any]:
+  """Counts what was kept and dropped.
+
+  Args:
+    dropping: after all images.
+    input_paths: as read.
+    output_path: as written.
+
+  Returns:
+    For a JSON file: input_paths, output_path, rules, num_images, boxes_kept, boxes_dropped,
+    share_dropped; classes: name to id, boxes_kept, boxes_dropped, images_labeled; groups: classes,
+    num_images, boxes_kept, boxes_dropped of each; warnings: sentences.
+  """
+  images = dropping.images
+
+  def count(some, class_id=None):
+    totals = {'boxes_kept': 0, 'boxes_dropped': 0}
+    for image in some:
+      for key, boxes in (('boxes_kept', image.kept), ('boxes_dropped', image.dropped)):
+        totals[key] += boxes.total() if class_id is None else boxes[class_id]
+    return totals
+
+  total = count(images)
+  names = sorted(dropping.name_to_id, key=dropping.name_to_id.get)
+  classes = {}
+  for name in names:
+    class_id = dropping.name_to_id[name]
+    num_labeled = sum(class_id in image.labeled for image in images)
+    classes[name] = {'id': class_id, **count(images, class_id), 'images_labeled': num_labeled}
+  groups = []
+  for number, ids in enumerate(dropping.groups):
+    own = [image for image in images if image.group == number]
+    listed = [name for name in names if dropping.name_to_id[name] in ids]
+    groups.append({'classes': listed, 'num_images': len(own), **count(own)})
+  return {
+    'input_paths': list(input_paths),
+    'output_path': output_path,
+    'rules': dataclasses.asdict(dropping.rules),
+    'num_images': len(images),
+    **total,
+    'share_dropped': round(total['boxes_dropped'] / max(sum(total.values()), 1), 6),
+    'classes': classes,
+    'groups': groups,
+    'warnings': _warnings(classes, groups),
+  }
+
+
+def describe_manifest(manifest: Mapping[str, Any]) -> str:
+  """The counts of a manifest as a table.
+
+  Args:
+    manifest: of `make_manifest`.
+
+  Returns:
+    Lines of text: a row for each class, each group, and the total.
+  """
+  classes = manifest['classes']
+  titles = {
+    number: f'group {number}: {", ".join(group["classes"])}'
+    for number, group in enumerate(manifest['groups'])
+  }
+  width = min(max(map(len, (*classes, *titles.values()))), 60)
+  lines = [f'{"":{width}}  boxes kept  dropped  images labeled']
+  for name, row in classes.items():
+    lines.append(_row(name, width, row, row['images_labeled']))
+  lines.append(f'{"":{width}}  boxes kept  dropped          images')
+  for number, group in enumerate(manifest['groups']):
+    lines.append(_row(titles[number], width, group, group['num_images']))
+  lines.append(_row('all', width, manifest, manifest['num_images']))
+  lines.append(f'{manifest["share_dropped"]:.1%} of the boxes dropped')
+  return '\n'.join(lines)
+
+
+def write_json(path: str, content: Any) -> None:
+  """Writes a JSON file; a reader sees the old file or the new one, never a part.
+
+  Args:
+    path: the file; its folder is made.
+    content: for json.dump.
+  """
+  os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
+  temporary = f'{path}.tmp'
+  with open(temporary, 'w', encoding='utf-8') as file:
+    json.dump(content, file, ensure_ascii=False, indent=2)
+  os.replace(temporary, path)
+
+
+def _relabeled(annotation, labeled, findings):
+  """The explicit list decides alone; what else told of dropped labels goes."""
+  human = annotation.human_labeled_classes
+  return dataclasses.replace(
+    annotation,
+    labeled_classes=sorted(labeled),
+    human_labeled_classes=None if human is None else sorted(labeled & set(human)),
+    verified_present=None,
+    verified_absent=None,
+    not_exhaustive=None,
+    remarks=[
+      *annotation.remarks,
+      *(f'clipped to the image: {text}' for text in findings.clipped),
+      *(f'left out, no area or outside: {text}' for text in findings.dropped),
+    ],
+  )
+
+
+def _warnings(classes, groups):
+  grouped = {name for group in groups for name in group['classes']}
+  found = [
+    f'class {name!r} is in no group: all of its boxes are dropped'
+    for name in classes
+    if name not in grouped
+  ]
+  found += [
+    f'class {name!r} is labeled in no image: nothing tells a detector what is not one'
+    for name, row in classes.items()
+    if name in grouped and not row['images_labeled']
+  ]
+  return found + [
+    f'group {number} (counted from 0) has no image'
+    for number, group in enumerate(groups)
+    if not group['num_images']
+  ]
+
+
+def _row(title, width, counts, images):
+  return (
+    f'{title[:width]:{width}}  {counts["boxes_kept"]:10}  {counts["boxes_dropped"]:7}  {images:14}'
+  )
+
+
+def _check_output(output_path, input_paths):
+  if os.path.realpath(output_path) in map(os.path.realpath, input_paths):
+    raise InputError(f'{output_path}: is the input, too; give another output_path')
