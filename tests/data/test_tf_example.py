@@ -214,3 +214,11 @@ def test_keys_of_the_object_detection_api():
   flags = ('difficult', 'truncated', 'is_crowd', 'group_of', 'area', 'weight', 'view')
   names += [f'object/{name}' for name in flags]
   assert set(features) == {f'image/{name}' for name in names}
+
+
+def test_keys_are_written_in_the_order_of_their_names():
+  # As a map they would come in an order of the process's own: other bytes at each run.
+  serialized = tf_example.encode_example(annotation())
+  keys = list(tf.train.Example.FromString(serialized).features.feature)
+  places = [serialized.index(b'\n' + bytes([len(key)]) + key.encode()) for key in sorted(keys)]
+  assert len(keys) == 17 and places == sorted(places)

@@ -69,6 +69,31 @@ def test_boxes_crowds_and_areas(tmp_path):
   assert report.dropped == [('a.jpg', 'toothbrush xmin 30, ymin 20, xmax 30, ymax 30')]
 
 
+def test_labeled_category_ids_become_the_labeled_classes(tmp_path):
+  path, content = data_set(tmp_path)
+  content['images'].append({'id': 4, 'file_name': 'b.png', 'labeled_category_ids': []})
+  content['images'][0]['labeled_category_ids'] = [90]
+  path.write_text(json.dumps(content))
+  _, (first, second, third) = convert(tmp_path, path)
+  assert (first.labeled_classes, second.labeled_classes, third.labeled_classes) == ([90], None, [])
+  assert first.class_names == ['toothbrush', 'person', 'toothbrush']
+
+
+@pytest.mark.parametrize(
+  'labeled,words',
+  [
+    ([1, 2, 90, 0], r"image b.png has labeled_category_ids \[2, 0\] that 'categories' lacks"),
+    (1, 'image b.png has labeled_category_ids 1; expected a list of ids'),
+  ],
+)
+def test_faulty_labeled_category_ids_are_refused(tmp_path, labeled, words):
+  path, content = data_set(tmp_path)
+  content['images'][1]['labeled_category_ids'] = labeled
+  path.write_text(json.dumps(content))
+  with pytest.raises(InputError, match=f'instances.json: {words}'):
+    coco.load_annotations(str(path))
+
+
 def test_broken_images_and_boxes_are_skipped_and_strict_stops(tmp_path):
   path, content = data_set(tmp_path)
   content['images'] += [

@@ -1,0 +1,262 @@
+"""The masked loss: literal values, a NumPy reference, the original's numbers, its gradient."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ssd_tf.analysis import loss_benchmark
+from ssd_tf.ops import masked_loss
+from ssd_tf.ops.masked_loss import SigmoidLoss, SoftmaxLoss, masked_classification_loss
+
+LOSSES = {
+  'sigmoid': SigmoidLoss(background_as_zeros=True),
+  'sigmoid, background 1': SigmoidLoss(background_as_zeros=False),
+  'focal': SigmoidLoss(gamma=2.0, alpha=0.25, background_as_zeros=True),
+  'focal, background 1': SigmoidLoss(gamma=1.5, alpha=0.75, background_as_zeros=False),
+  'focal without alpha': SigmoidLoss(gamma=2.0, background_as_zeros=True),
+  'softmax': SoftmaxLoss(),
+  'softmax, scaled': SoftmaxLoss(logit_scale=2.0),
+}
+every_loss = pytest.mark.parametrize('loss', LOSSES.values(), ids=LOSSES.keys())
+
+
+def random_inputs(dtype=np.float64, shape=(6, 40, 5)):
+  """Logits, targets, labels; image 0 complete, 1 labeled for nothing, 2 without positives."""
+  rng = np.random.default_rng(3)
+  logits = rng.normal(0, 4, shape).astype(dtype)
+  targets = np.where(rng.random(shape[:2]) < 0.3, rng.integers(1, shape[2], shape[:2]), 0)
+  targets[2] = 0
+  labeled = rng.random([shape[0], shape[2] - 1]) < 0.5
+  labeled[0], labeled[1], labeled[3] = True, False, [True, False, True, False]
+  return tf.constant(logits), tf.constant(targets, tf.int32), tf.constant(labeled)
+
+
+def value_and_gradient(function, logits):
+  upstream = tf.cast(tf.linspace(0.5, 2.0, logits.shape[1]), logits.dtype)
+  with tf.GradientTape() as tape:
+    tape.watch(logits)
+    losses = function(logits)
+    total = tf.reduce_sum(losses * tf.cast(upstream, losses.dtype))
+  return losses.numpy(), tape.gradient(total, logits).numpy()
+
+
+def test_a_table_by_hand():
+  # sigmoid(0) = 1/2, so that every supervised column costs log 2; K = 3.
+  logits = tf.zeros([3, 3, 4])
+  targets = tf.constant([[0, 2, 1]] * 3)
+  labeled = tf.constant([[True, True, True], [True, False, False], [False, False, False]])
+  counts = {
+    # All columns; background and class 1, and 2 where it is matched; the match and background.
+    'masked': [[4, 4, 4], [1, 3, 2], [0, 2, 2]],
+    'masked_but_background': [[4, 4, 4], [2, 3, 2], [1, 2, 2]],
+    'naive': [[4, 4, 4]] * 3,
+  }
+  for mode, count in counts.items():
+    loss = SigmoidLoss(background_as_zeros=True)
+    losses = masked_classification_loss(logits, targets, labeled, loss=loss, mode=mode)
+    np.testing.assert_allclose(losses, np.log(2) * np.array(count), rtol=1e-6)
+  # Softmax: of four equal answers one is right, or background and one, two or three classes.
+  losses = masked_classification_loss(logits, targets, labeled, loss=SoftmaxLoss())
+  right = [[1, 1, 1], [3, 1, 1], [4, 1, 1]]
+  np.testing.assert_allclose(losses, np.log(4 / np.array(right)), atol=1e-6)
+
+
+def reference(loss, logits, targets, labeled, mode):
+  """The definition, anchor by anchor and column by column, in NumPy."""
+  values = np.zeros(targets.shape)
+  for b, a in np.ndindex(*targets.shape):
+    x, k = logits[b, a], targets[b, a]
+    known = {c + 1 for c in range(labeled.shape[1]) if labeled[b, c] or mode == 'naive'}
+    complete = len(known) == labeled.shape[1]
+    if isinstance(loss, SoftmaxLoss):
+      p = np.exp(x / loss.logit_scale) / np.exp(x / loss.logit_scale).sum()
+      right = {k} if k else {0} | set(range(1, len(x))) - known
+      values[b, a] = -np.log(p[sorted(right)].sum())
+      continue
+    background = k > 0 or complete or mode == 'masked_but_background'
+    for c in sorted((known | {k}) - {0}) + [0] * int(background):
+      is_yes = c == k and (k > 0 or not loss.background_as_zeros)
+      wrong = 1 / (1 + np.exp(x[c] if is_yes else -x[c]))
+      weight = 1 if loss.alpha is None else loss.alpha if is_yes else 1 - loss.alpha
+      values[b, a] += -weight * wrong**loss.gamma * np.log(1 - wrong)
+  return values
+
+
+@every_loss
+@pytest.mark.parametrize('mode', masked_loss.MODES)
+def test_values_are_those_of_the_definition(loss, mode):
+  if isinstance(loss, SoftmaxLoss) and mode == 'masked_but_background':
+    pytest.skip('softmax has no background column apart')
+  logits, targets, labeled = random_inputs()
+  losses = masked_classification_loss(logits, targets, labeled, loss=loss, mode=mode)
+  expected = reference(loss, *(t.numpy() for t in (logits, targets, labeled)), mode)
+  np.testing.assert_allclose(losses, expected, rtol=1e-9, atol=1e-12)
+
+
+@every_loss
+def test_gradient_equals_autodiff_of_the_plain_composition(loss):
+  logits, targets, labeled = random_inputs()
+  losses, gradient = value_and_gradient(
+    lambda x: masked_classification_loss(x, targets, labeled, loss=loss), logits
+  )
+  plain, plain_gradient = value_and_gradient(
+    lambda x: loss_benchmark.plain_loss(x, targets, labeled, loss), logits
+  )
+  np.testing.assert_allclose(losses, plain, rtol=1e-9, atol=1e-12)
+  np.testing.assert_allclose(gradient, plain_gradient, rtol=1e-8, atol=1e-12)
+
+
+@every_loss
+def test_masked_logits_get_no_gradient_at_all(loss):
+  logits, targets, labeled = random_inputs(np.float32)
+  _, gradient = value_and_gradient(
+    lambda x: masked_classification_loss(x, targets, labeled, loss=loss), logits
+  )
+  negative = targets.numpy() == 0
+  if isinstance(loss, SoftmaxLoss):
+    # All answers may be right in an image that is labeled for nothing.
+    np.testing.assert_allclose(gradient[1][negative[1]], 0, atol=1e-6)
+    return
+  unlabeled = np.broadcast_to(~labeled.numpy()[:, None, :], gradient[..., 1:].shape)
+  is_class = targets.numpy()[..., None] == np.arange(1, 5)
+  assert not gradient[..., 1:][unlabeled & ~is_class].any()
+  # A focal gradient may round to 0 where the answer is right already.
+  supervised = np.abs(gradient) > 0 if not loss.gamma else np.ones(gradient.shape, bool)
+  assert supervised[..., 1:][~unlabeled | is_class].all()
+  partial = negative & ~labeled.numpy().all(axis=1, keepdims=True)
+  assert not gradient[..., 0][partial].any()
+  assert supervised[..., 0][~partial].all()
+
+
+@every_loss
+def test_complete_labels_are_no_labels_bit_for_bit(loss):
+  logits, targets, labeled = random_inputs(np.float32)
+  expected = value_and_gradient(
+    lambda x: masked_classification_loss(x, targets, None, loss=loss), logits
+  )
+  for labels, mode in ((tf.ones_like(labeled), 'masked'), (labeled, 'naive')):
+    result = value_and_gradient(
+      lambda x, ls=labels, m=mode: masked_classification_loss(x, targets, ls, loss=loss, mode=m),
+      logits,
+    )
+    for ours, theirs in zip(result, expected, strict=True):
+      np.testing.assert_array_equal(ours, theirs)
+
+
+@every_loss
+@pytest.mark.parametrize('jit_compile', [False, True], ids=['graph', 'XLA'])
+def test_compiled_is_eager(loss, jit_compile):
+  logits, targets, labeled = random_inputs(np.float32)
+
+  def run(x):
+    return masked_classification_loss(x, targets, labeled, loss=loss)
+
+  compiled = tf.function(run, jit_compile=jit_compile)
+  for ours, eager in zip(
+    value_and_gradient(compiled, logits), value_and_gradient(run, logits), strict=True
+  ):
+    np.testing.assert_allclose(ours, eager, rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize('dtype', [tf.float16, tf.bfloat16])
+@every_loss
+def test_half_precision_logits_cost_as_much_as_the_same_numbers_in_single(loss, dtype):
+  logits, targets, labeled = random_inputs(np.float32)
+  half = tf.cast(logits, dtype)
+
+  def run(x):
+    return masked_classification_loss(x, targets, labeled, loss=loss)
+
+  losses, gradient = value_and_gradient(run, half)
+  expected, expected_gradient = value_and_gradient(run, tf.cast(half, tf.float32))
+  assert losses.dtype == np.float32 and gradient.dtype == dtype.as_numpy_dtype
+  np.testing.assert_array_equal(losses, expected)
+  rounded = tf.cast(expected_gradient, dtype).numpy().astype(np.float32)
+  np.testing.assert_allclose(gradient.astype(np.float32), rounded, rtol=1e-2, atol=1e-3)
+
+
+# From sure to absurd.
+EXTREME = np.float32([-1e4, -200, -90, -20, -1, 0, 1, 20, 90, 200, 1e4])
+
+
+@pytest.mark.parametrize('gamma', [0.0, 0.5, 1.0, 2.0, 5.0])
+@pytest.mark.parametrize('is_yes', [False, True])
+def test_focal_at_extreme_logits(gamma, is_yes):
+  loss = SigmoidLoss(gamma=gamma, alpha=0.25, background_as_zeros=True)
+  # Class 1 is the target of every anchor; class 2 has the same logits, and the answer no.
+  logits = tf.constant(np.stack([np.zeros_like(EXTREME), EXTREME, EXTREME], axis=-1)[np.newaxis])
+  targets = tf.ones([1, len(EXTREME)], tf.int32)
+  # Unlabeled, so that a positive has one column beside background's.
+  labeled = tf.constant([[True, not is_yes]])
+  with tf.GradientTape() as tape:
+    tape.watch(logits)
+    value = masked_classification_loss(logits, targets, labeled, loss=loss)
+  gradient = tape.gradient(value, logits).numpy()[0, :, 1 if is_yes else 2]
+
+  # In float64, with z the logit of the wrong answer: q = 1 - p = sigmoid(z), loss = w q^g s,
+  # s = softplus(z); its derivative is w q^g (g (1 - q) s + q).
+  sign = -1 if is_yes else 1
+  z = sign * EXTREME.astype(np.float64)
+  softplus = np.logaddexp(0, z)
+  wrong = np.exp(z - softplus)
+  weight = 0.25 if is_yes else 0.75
+  slope = sign * weight * wrong**gamma * (gamma * np.exp(-softplus) * softplus + wrong)
+  np.testing.assert_allclose(gradient, slope, rtol=1e-4, atol=1e-5)
+  if is_yes:
+    background = 0.75 * 0.5**gamma * np.log(2)
+    expected = weight * wrong**gamma * softplus + background
+    np.testing.assert_allclose(value[0], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_softmax_at_extreme_logits():
+  # Background is so improbable that its exponential is 0: the loss is the distance of the logits.
+  logits = tf.constant([[[-300.0, 300.0, 0.0]] * 2])
+  targets = tf.constant([[0, 2]])
+  for labeled in ([[True, True]], [[True, False]]):
+    losses, gradient = value_and_gradient(
+      lambda x, ls=labeled: masked_classification_loss(
+        x, targets, tf.constant(ls), loss=SoftmaxLoss()
+      ),
+      logits,
+    )
+    # Labeled for class 1 only, the true marginal is 300: from 0, that of class 2.
+    assert losses[0, 0] in (600.0, 300.0) and losses[0, 1] == 300.0
+    assert np.isfinite(gradient).all() and gradient[0, 0, 1] > 0
+
+
+@pytest.mark.parametrize(
+  ('name', 'loss'),
+  [
+    ('weighted_sigmoid', LOSSES['sigmoid']),
+    ('weighted_sigmoid_focal_g2_a025', LOSSES['focal']),
+    (
+      'weighted_sigmoid_focal_g2_a075',
+      SigmoidLoss(gamma=2.0, alpha=0.75, background_as_zeros=True),
+    ),
+    ('weighted_sigmoid_focal_g2_noalpha__img1', LOSSES['focal without alpha']),
+    ('weighted_softmax_bg_onehot', SoftmaxLoss()),
+    ('weighted_softmax_logit_scale_2_bg_onehot__img1', SoftmaxLoss(logit_scale=2.0)),
+  ],
+)
+def test_losses_equal_the_original(name, loss, loss_goldens, golden_targets):
+  losses = golden_targets.class_weights * masked_classification_loss(
+    loss_goldens['logits'], golden_targets.class_targets, None, loss=loss
+  )
+  golden = loss_goldens[name]
+  if golden.ndim == 3 or (golden.ndim == 2 and golden.shape[-1] == 4):
+    golden = golden.sum(axis=-1, dtype=np.float64)
+  ours = losses[1] if name.endswith('img1') else losses
+  np.testing.assert_allclose(ours, golden, rtol=1e-5, atol=1e-6)
+  if (total := loss_goldens['json']['sums'].get(name.removesuffix('__img1'))) is not None:
+    np.testing.assert_allclose(np.sum(losses, dtype=np.float64), total, rtol=1e-5)
+
+
+def test_inputs_that_do_not_agree_are_named():
+  logits, targets = tf.zeros([2, 5, 4]), tf.zeros([2, 5], tf.int32)
+  with pytest.raises(ValueError, match=r'class_targets: .*\(2, 5, 4\) and \(2, 6\)'):
+    masked_classification_loss(logits, tf.zeros([2, 6], tf.int32), None, loss=SoftmaxLoss())
+  with pytest.raises(ValueError, match=r'labeled_classes: .*\(2, 4\)'):
+    masked_classification_loss(logits, targets, tf.ones([2, 4], tf.bool), loss=SoftmaxLoss())
+  for mode in ('marginal', 'masked_but_background'):
+    with pytest.raises(ValueError, match=f'mode: .*{mode}'):
+      masked_classification_loss(logits, targets, None, loss=SoftmaxLoss(), mode=mode)
