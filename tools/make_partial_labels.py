@@ -49,10 +49,9 @@ flags.mark_flags_as_required(['output_path'])
 def main() -> None:
   """Drops labels, then writes the manifest."""
   _check_flags()
-  # TensorFlow: only once the flags are sound.
+  manifest = _drop_from_coco() if FLAGS.annotations_file else _drop_from_records()
   from ssd_tf.data.sources import partial_data_sets
 
-  manifest = _write(partial_data_sets, _rules())
   for warning in manifest['warnings']:
     print(f'warning: {warning}', file=sys.stderr)
   path = FLAGS.manifest_path or f'{FLAGS.output_path}.json'
@@ -67,6 +66,8 @@ def _check_flags():
     raise InputError('--label_map_path goes with --input_path; a COCO JSON has its own categories')
   if bool(FLAGS.groups) and FLAGS.num_groups is not None:
     raise InputError('--groups and --num_groups: give one of them')
+  if FLAGS.manifest_path == FLAGS.output_path:
+    raise InputError('--manifest_path is the output_path, too; give each its own')
   if not FLAGS.groups and FLAGS.num_groups is None and not (FLAGS.drop_rate or FLAGS.class_drop):
     raise InputError('nothing to drop: give --groups, --num_groups, --drop_rate or --class_drop')
 
@@ -85,18 +86,25 @@ def _rules():
   )
 
 
-def _write(partial_data_sets, rules):
-  if FLAGS.annotations_file:
-    return partial_data_sets.write_partial_coco(FLAGS.annotations_file, FLAGS.output_path, rules)
+def _drop_from_coco():
+  rules = _rules()
+  from ssd_tf.data.sources import partial_data_sets
+
+  return partial_data_sets.write_partial_coco(FLAGS.annotations_file, FLAGS.output_path, rules)
+
+
+def _drop_from_records():
   from ssd_tf import input_paths, label_map
 
-  classes = label_map.load(FLAGS.label_map_path)
+  rules, classes = _rules(), label_map.load(FLAGS.label_map_path)
+  rules.check(classes.names)
+  paths = input_paths.expand_input_paths(FLAGS.input_path)
+  # TensorFlow: only once the flags are sound.
+  from ssd_tf.data.sources import partial_data_sets
+
+  names = dict(zip(classes.ids, classes.names, strict=True))
   return partial_data_sets.write_partial_records(
-    input_paths.expand_input_paths(FLAGS.input_path),
-    dict(zip(classes.ids, classes.names, strict=True)),
-    FLAGS.output_path,
-    rules,
-    num_workers=FLAGS.num_workers,
+    paths, names, FLAGS.output_path, rules, num_workers=FLAGS.num_workers
   )
 
 

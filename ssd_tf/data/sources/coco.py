@@ -20,7 +20,8 @@ class CocoImage:
   """One entry of 'images' with its annotations.
 
   Attributes:
-    entry: with id and file_name, and perhaps width and height.
+    entry: with id and file_name, and perhaps width, height and labeled_category_ids, the categories
+      of which every instance in the image is annotated.
     instances: the entries of 'annotations' that refer to it.
   """
 
@@ -59,7 +60,7 @@ def load_annotations(path: str) -> CocoAnnotations:
 
   Raises:
     InputError: it is no JSON, lacks images or categories, has a category id below 1 or a name
-      twice, or annotations of unknown categories.
+      twice, annotations of unknown categories, or images labeled for some.
     OSError: it cannot be read.
   """
   with open(path, 'rb') as file:
@@ -89,6 +90,7 @@ def load_annotations(path: str) -> CocoAnnotations:
   if unknown:
     listed = ', '.join(f'{class_id} ({count} boxes)' for class_id, count in unknown.most_common())
     raise InputError(f"{path}: annotations of categories that 'categories' lacks: {listed}")
+  _check_labeled(path, images, name_to_id.values())
   remarks = []
   if by_image:
     count = sum(map(len, by_image.values()))
@@ -134,7 +136,7 @@ def read_annotation(
 
   Returns:
     The annotation; boxes as annotated, not yet clipped. source_id is the image's id; area is the
-    annotated one, of the object's mask.
+    annotated one, of the object's mask; labeled_classes are the entry's labeled_category_ids.
 
   Raises:
     InputError: the image is missing or broken, or an instance's bbox is; names the file.
@@ -167,6 +169,7 @@ def read_annotation(
     class_names=[id_to_name[class_id] for class_id in class_ids],
     is_crowd=np.array([bool(instance.get('iscrowd')) for instance in image.instances], bool),
     area=np.float32([w[i] * h[i] if area is None else area for i, area in enumerate(areas)]),
+    labeled_classes=image.entry.get('labeled_category_ids'),
     remarks=remarks,
   )
 
@@ -211,6 +214,21 @@ def _categories(path, categories):
       raise InputError(f'{path}: two categories are {name!r} or have id {class_id}')
     name_to_id[name] = class_id
   return name_to_id
+
+
+def _check_labeled(path, images, known):
+  for image in images:
+    labeled = image.entry.get('labeled_category_ids')
+    if labeled is None:
+      continue
+    if not isinstance(labeled, list):
+      raise InputError(
+        f'{path}: image {image} has labeled_category_ids {labeled!r}; expected a list of ids'
+      )
+    if unknown := [class_id for class_id in labeled if class_id not in known]:
+      raise InputError(
+        f"{path}: image {image} has labeled_category_ids {unknown} that 'categories' lacks"
+      )
 
 
 def _box(path, instance):
