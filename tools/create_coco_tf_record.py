@@ -11,13 +11,12 @@ python tools/create_coco_tf_record.py --image_dir=images --annotations_file=inst
     --output_path=my.record
 """
 
-import os
 import sys
 
 from absl import flags
 
 from ssd_tf import command_line
-from ssd_tf.errors import InputError
+from ssd_tf.data.sources.record_sets import SetFlags, given_sets
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string('train_image_dir', None, 'Folder of the training images.')
@@ -42,12 +41,11 @@ flags.DEFINE_bool('include_masks', False, 'Not supported: SSD predicts no masks.
 flags.DEFINE_bool('strict', False, 'Stop at the first broken image.')
 
 
-# Image folder, annotations file, record file (below --output_dir but the last) and its shards.
 _SETS = (
-  ('train_image_dir', 'train_annotations_file', 'coco_train.record', 100),
-  ('val_image_dir', 'val_annotations_file', 'coco_val.record', 50),
-  ('test_image_dir', 'testdev_annotations_file', 'coco_testdev.record', 50),
-  ('image_dir', 'annotations_file', None, 1),
+  SetFlags('train_image_dir', 'train_annotations_file', 'coco_train.record', 100),
+  SetFlags('val_image_dir', 'val_annotations_file', 'coco_val.record', 50),
+  SetFlags('test_image_dir', 'testdev_annotations_file', 'coco_testdev.record', 50),
+  SetFlags('image_dir', 'annotations_file', None, 1),
 )
 
 
@@ -56,38 +54,18 @@ def main() -> None:
   from ssd_tf import label_map
   from ssd_tf.data.sources import coco
 
-  given = list(_given_sets())
-  sets = coco.load_sets([annotations_file for _, annotations_file, _, _ in given])
+  if FLAGS.include_masks:
+    print('--include_masks: SSD predicts no masks; only boxes are written', file=sys.stderr)
+  given = given_sets(_SETS, FLAGS.flag_values_dict())
+  sets = coco.load_sets([each.annotations_file for each in given])
   if FLAGS.label_map_output_path:
     by_id = sorted((class_id, name) for name, class_id in sets[0].name_to_id.items())
     ids, names = zip(*by_id, strict=True)
     label_map.save(label_map.LabelMap(ids, names, names), FLAGS.label_map_output_path)
-  for annotations, (image_dir, _, output_path, num_shards) in zip(sets, given, strict=True):
-    options = {'num_shards': FLAGS.num_shards or num_shards, 'num_workers': FLAGS.num_workers}
-    coco.write_data_set(annotations, image_dir, output_path, strict=FLAGS.strict, **options)
-
-
-def _given_sets():
-  if FLAGS.include_masks:
-    print('--include_masks: SSD predicts no masks; only boxes are written', file=sys.stderr)
-  some = False
-  for image_flag, file_flag, name, num_shards in _SETS:
-    image_dir, annotations_file = FLAGS[image_flag].value, FLAGS[file_flag].value
-    if not image_dir and not annotations_file:
-      continue
-    output_flag = 'output_dir' if name else 'output_path'
-    for flag in (image_flag, file_flag, output_flag):
-      if not FLAGS[flag].value:
-        group = f'--{image_flag}, --{file_flag} and --{output_flag}'
-        raise InputError(f'--{flag} is missing: give {group} together')
-    some = True
-    output = os.path.join(FLAGS.output_dir, name) if name else FLAGS.output_path
-    yield image_dir, annotations_file, output, num_shards
-  if not some:
-    raise InputError(
-      'nothing to convert: give --image_dir, --annotations_file and --output_path, or '
-      '--train_image_dir, --train_annotations_file and --output_dir; see --help'
-    )
+  options = {name: FLAGS[name].value for name in ('num_workers', 'strict')}
+  for annotations, each in zip(sets, given, strict=True):
+    options['num_shards'] = each.num_shards
+    coco.write_data_set(annotations, each.image_dir, each.output_path, **options)
 
 
 if __name__ == '__main__':

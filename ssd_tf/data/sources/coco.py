@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,10 @@ class CocoImage:
   def __str__(self):
     return str(self.entry['file_name'])
 
+  def path_in(self, image_dir: str) -> str:
+    """Where the image lies if the data set's images are in `image_dir`."""
+    return os.path.join(image_dir, str(self))
+
 
 @dataclasses.dataclass(frozen=True)
 class CocoAnnotations:
@@ -49,11 +53,18 @@ class CocoAnnotations:
   remarks: Sequence[tuple[str, str]]
 
 
-def load_annotations(path: str) -> CocoAnnotations:
+def load_annotations(
+  path: str,
+  *,
+  image_type: type[CocoImage] = CocoImage,
+  object_hook: Callable[[dict[str, Any]], Any] | None = None,
+) -> CocoAnnotations:
   """Reads an instances JSON file (or image_info, which has no annotations).
 
   Args:
     path: the JSON file.
+    image_type: of the images returned.
+    object_hook: of `json.load`.
 
   Returns:
     Its images, each with its instances.
@@ -65,7 +76,7 @@ def load_annotations(path: str) -> CocoAnnotations:
   """
   with open(path, 'rb') as file:
     try:
-      content = json.load(file)
+      content = json.load(file, object_hook=object_hook)
     except ValueError as error:
       raise InputError(f'{path}: broken JSON: {error}') from error
   if not isinstance(content, dict) or not {'images', 'categories'} <= content.keys():
@@ -78,7 +89,7 @@ def load_annotations(path: str) -> CocoAnnotations:
     unknown = collections.Counter(
       instance['category_id'] for instances in by_image.values() for instance in instances
     )
-    images = [CocoImage(entry, by_image.pop(entry['id'], [])) for entry in content['images']]
+    images = [image_type(entry, by_image.pop(entry['id'], [])) for entry in content['images']]
     names = [str(image) for image in images]
   except (KeyError, TypeError) as error:
     raise InputError(
@@ -100,20 +111,23 @@ def load_annotations(path: str) -> CocoAnnotations:
   return CocoAnnotations(path, images, name_to_id, remarks)
 
 
-def load_sets(paths: Sequence[str]) -> list[CocoAnnotations]:
+def load_sets(
+  paths: Sequence[str], load: Callable[[str], CocoAnnotations] = load_annotations
+) -> list[CocoAnnotations]:
   """Reads the annotation files of one data set's parts.
 
   Args:
     paths: JSON files, at least one.
+    load: reads one of them.
 
   Returns:
     Them all.
 
   Raises:
-    InputError: as `load_annotations`; two files give the same category different ids.
+    InputError: as `load`; two files give the same category different ids.
     OSError: one cannot be read.
   """
-  sets = [load_annotations(path) for path in paths]
+  sets = [load(path) for path in paths]
   for other in sets[1:]:
     if other.name_to_id != sets[0].name_to_id:
       odd = sorted({*sets[0].name_to_id.items()} ^ {*other.name_to_id.items()})
@@ -124,14 +138,12 @@ def load_sets(paths: Sequence[str]) -> list[CocoAnnotations]:
   return sets
 
 
-def read_annotation(
-  image: CocoImage, image_dir: str, id_to_name: Mapping[int, str]
-) -> Annotation:
+def read_annotation(image: CocoImage, image_dir: str, id_to_name: Mapping[int, str]) -> Annotation:
   """Reads an image, and brings its instances to normalized boxes.
 
   Args:
     image: of `load_annotations`.
-    image_dir: file_name is below it.
+    image_dir: the folder of the images.
     id_to_name: the categories.
 
   Returns:
@@ -143,7 +155,7 @@ def read_annotation(
 
   Source: the Object Detection API's create_coco_tf_record, which divides by the JSON's size.
   """
-  path = os.path.join(image_dir, image.entry['file_name'])
+  path = image.path_in(image_dir)
   encoded = image_files.read_image(path)
   remarks = []
   said = (image.entry.get('width'), image.entry.get('height'))
@@ -175,7 +187,12 @@ def read_annotation(
 
 
 def write_data_set(
-  annotations: CocoAnnotations, image_dir: str, output_path: str, **options: Any
+  annotations: CocoAnnotations,
+  image_dir: str,
+  output_path: str,
+  *,
+  read: Callable[..., Annotation] = read_annotation,
+  **options: Any,
 ) -> record_writer.ConversionReport:
   """Converts an annotation file and its images to TFRecords.
 
@@ -183,6 +200,7 @@ def write_data_set(
     annotations: of `load_annotations`.
     image_dir: the folder of the images.
     output_path: the record file.
+    read: what `read_annotation` is for this kind of images.
     **options: num_shards, num_workers, strict of `record_writer.write_records`.
 
   Returns:
@@ -194,7 +212,7 @@ def write_data_set(
   id_to_name = {class_id: name for name, class_id in annotations.name_to_id.items()}
   return record_writer.write_records(
     annotations.images,
-    functools.partial(read_annotation, image_dir=image_dir, id_to_name=id_to_name),
+    functools.partial(read, image_dir=image_dir, id_to_name=id_to_name),
     output_path,
     remarks=annotations.remarks,
     **options,

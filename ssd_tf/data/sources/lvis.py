@@ -1,0 +1,139 @@
+"""LVIS: instances JSON files, v0.5 and v1, of COCO's images, each annotated for some categories."""
+
+import collections
+import dataclasses
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ssd_tf.data import record_writer
+from ssd_tf.data.sources import coco
+from ssd_tf.data.tf_example import Annotation
+from ssd_tf.errors import InputError
+
+_CATEGORY_LISTS = ('neg_category_ids', 'not_exhaustive_category_ids')
+
+
+@dataclasses.dataclass(frozen=True)
+class LvisImage(coco.CocoImage):
+  """One entry of 'images' with its annotations.
+
+  Attributes:
+    entry: with id, coco_url (or file_name), neg_category_ids (categories that are not in the image)
+      and not_exhaustive_category_ids (of which some instances are not annotated).
+    instances: the entries of 'annotations' that refer to it.
+  """
+
+  def __str__(self):
+    url = self.entry.get('coco_url')
+    return '/'.join(str(url).split('/')[-2:]) if url else str(self.entry['file_name'])
+
+  def path_in(self, image_dir: str) -> str:
+    """Where the image lies: in `image_dir` itself or in COCO's folder of it, such as train2017.
+
+    Raises:
+      InputError: it is in neither.
+    """
+    names = [os.path.basename(str(self)), str(self)]
+    if old_name := self.entry.get('file_name'):
+      # v0.5 says COCO_train2014_000000391895.jpg of what COCO calls 000000391895.jpg since 2017.
+      names += [old_name, re.sub(r'^COCO_\w+_', '', old_name)]
+    paths = [os.path.join(image_dir, name) for name in dict.fromkeys(names)]
+    for path in paths:
+      if os.path.isfile(path):
+        return path
+    raise InputError(f'image {self.entry["id"]}: no such file: {", ".join(paths)}')
+
+
+def load_annotations(path: str) -> coco.CocoAnnotations:
+  """Reads an instances JSON file; of its masks nothing is kept, which spares most of the memory.
+
+  Args:
+    path: the JSON file.
+
+  Returns:
+    Its images, each an `LvisImage`.
+
+  Raises:
+    InputError: as `coco.load_annotations`; an image lacks a list of categories.
+    OSError: it cannot be read.
+  """
+  annotations = coco.load_annotations(path, image_type=LvisImage, object_hook=_without_mask)
+  for image in annotations.images:
+    for key in _CATEGORY_LISTS:
+      ids = image.entry.get(key)
+      if not isinstance(ids, list) or not all(isinstance(class_id, int) for class_id in ids):
+        what = 'no ' + key if ids is None else f'{key} {ids!r}'
+        raise InputError(
+          f'{path}: image {image.entry["id"]} has {what}; expected a list of category ids; '
+          'a file without them is no LVIS: create_coco_tf_record.py converts it'
+        )
+  return annotations
+
+
+def read_annotation(image: LvisImage, image_dir: str, id_to_name: Mapping[int, str]) -> Annotation:
+  """Reads an image and its boxes, and what is known of its categories.
+
+  Args:
+    image: of `load_annotations`.
+    image_dir: the folder of the images, or of the folders train2017 and so on.
+    id_to_name: the categories.
+
+  Returns:
+    As `coco.read_annotation`; verified_present are the categories with annotations. Ids that are no
+    category are left out, with a remark.
+
+  Raises:
+    InputError: the image is missing or broken, or an instance's bbox is; names the file.
+  """
+  annotation = coco.read_annotation(image, image_dir, id_to_name)
+  remarks = list(annotation.remarks)
+  known = {}
+  for key in _CATEGORY_LISTS:
+    ids = sorted({*image.entry[key]})
+    known[key] = [class_id for class_id in ids if class_id in id_to_name]
+    if unknown := [class_id for class_id in ids if class_id not in id_to_name]:
+      remarks.append(
+        f"image {image.entry['id']}: {key} {unknown} are not in 'categories': left out"
+      )
+  absent, not_exhaustive = known.values()
+  present = collections.Counter(annotation.class_ids.tolist())
+  for class_id in absent:
+    if class_id in present:
+      remarks.append(
+        f'image {image.entry["id"]}: neg_category_ids says that {id_to_name[class_id]} '
+        f'({class_id}) is not in the image: it has {present[class_id]} annotations'
+      )
+  return dataclasses.replace(
+    annotation,
+    verified_present=sorted(present),
+    verified_absent=absent,
+    not_exhaustive=not_exhaustive,
+    remarks=remarks,
+  )
+
+
+def write_data_set(
+  annotations: coco.CocoAnnotations, image_dir: str, output_path: str, **options: Any
+) -> record_writer.ConversionReport:
+  """Converts an annotation file and its images to TFRecords.
+
+  Args:
+    annotations: of `load_annotations`.
+    image_dir: see `read_annotation`.
+    output_path: the record file.
+    **options: num_shards, num_workers, strict of `record_writer.write_records`.
+
+  Returns:
+    The report.
+
+  Raises:
+    InputError: as `record_writer.write_records`.
+  """
+  return coco.write_data_set(annotations, image_dir, output_path, read=read_annotation, **options)
+
+
+def _without_mask(entry):
+  entry.pop('segmentation', None)
+  return entry
