@@ -153,9 +153,10 @@ class Trainer(orbit.StandardTrainer):
 
   def _summarize_labels(self):
     """Writes what the labels since the last point taught of each class, if some were partial."""
-    num_images, (labeled, positives, masked, losses) = self._num_images, self._labels_seen.numpy()
+    num_images = self._num_images.numpy()
+    labeled, positives, masked, losses = self._labels_seen.numpy()
     ids = [class_id for class_id in self._class_names if class_id <= len(labeled)]
-    if any(labeled[class_id - 1] < float(num_images) for class_id in ids):
+    if any(labeled[class_id - 1] < num_images for class_id in ids):
       step = tf.cast(self.global_step, tf.int64)
       for class_id in ids:
         name, i = self._class_names[class_id], class_id - 1
