@@ -16,7 +16,7 @@ from ssd_tf.training import checkpoints
 
 ROOT = pathlib.Path(__file__).parents[1]
 TINY = ROOT / 'tests/testdata/tiny.config'
-CONFIGS = [*sorted((ROOT / 'configs').glob('*.config')), TINY]
+CONFIGS = [*sorted((ROOT / 'configs').glob('*.config')), *sorted(ROOT.glob('logs/*/*.config')), TINY]
 NUM_ANCHORS = {
   # 64x96, strides 16, 32, 64: 4*6 locations with 3 anchors, 2*3 and 1*2 with 4.
   'tiny': 72 + 24 + 8,
@@ -40,18 +40,20 @@ def run(detector, image):
 
 def load_with_stub_data(path, folder):
   """The config over files in the folder that are there, but empty; those it names may not be."""
-  num_classes = config.load(path).model.ssd.num_classes
+  original = config.load(path)
+  num_classes = original.model.ssd.num_classes
   items = [f"item {{ id: {i} name: 'class {i}' }}\n" for i in range(1, num_classes + 1)]
   (folder / 'label_map.pbtxt').write_text(''.join(items))
   (folder / 'data.record').touch()
   (folder / 'model.ckpt.index').touch()
   overrides = []
-  for reader in ('train_input_reader', 'eval_input_reader'):
+  trained = [f'train_input_reader[{i}]' for i in range(len(original.train_input_reader))]
+  for reader in (*trained, 'eval_input_reader'):
     overrides += [
       f'{reader}.label_map_path={folder}/label_map.pbtxt',
       f'{reader}.tf_record_input_reader.input_path={folder}/data.record',
     ]
-  if config.load(path).train_config.fine_tune_checkpoint:
+  if original.train_config.fine_tune_checkpoint:
     overrides.append(f'train_config.fine_tune_checkpoint={folder}/model.ckpt')
   return config.load(path, overrides)
 
