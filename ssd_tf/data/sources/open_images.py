@@ -1,0 +1,276 @@
+"""Open Images: CSV files of boxes and of verified image-level labels, and a folder of images.
+
+Of each image, people verified some classes to be present or absent; of those present, instances
+have boxes. Nothing is known of the other classes.
+"""
+
+import collections
+import dataclasses
+import difflib
+import functools
+import os
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ssd_tf.data import image_files, record_writer
+from ssd_tf.data.sources.open_images_csv import (
+  ImageRows,
+  Reading,
+  read_boxes,
+  read_class_descriptions,
+  read_verified_labels,
+)
+from ssd_tf.data.tf_example import Annotation
+from ssd_tf.errors import InputError
+
+NO_VERIFIED_LABELS = (
+  'no verified image-level labels: every class of the label map counts as labeled in every image, '
+  'which is not so in Open Images; give --input_image_label_annotations_csv'
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class OpenImagesAnnotations:
+  """What is known of a folder's images.
+
+  Attributes:
+    image_dir: the folder.
+    numbers: image id -> number, of all images there.
+    image_ids: of the images that have a box or a verified label, by id.
+    names: the label map, id to name.
+    boxes: see `read_boxes`.
+    labels: see `read_verified_labels`; None: there is no such file.
+    broken: image id -> why its annotations cannot be used.
+    remarks: (file, remark).
+  """
+
+  image_dir: str
+  numbers: Mapping[str, int]
+  image_ids: Sequence[str]
+  names: Mapping[int, str]
+  boxes: ImageRows
+  labels: ImageRows | None
+  broken: Mapping[str, str]
+  remarks: Sequence[tuple[str, str]]
+
+
+def find_labels(
+  name_to_id: Mapping[str, int], class_descriptions_csv: str | None = None
+) -> dict[str, int]:
+  """Finds what the CSV files call the classes of a label map.
+
+  Args:
+    name_to_id: the label map; a name is a MID, such as /m/01g317, or a name of the descriptions.
+    class_descriptions_csv: see `read_class_descriptions`; None: all names are MIDs.
+
+  Returns:
+    LabelName (a MID) -> class id.
+
+  Raises:
+    InputError: a name is neither, or several classes have it, or two of the map are one class.
+  """
+  if class_descriptions_csv is None:
+    return dict(name_to_id)
+  by_name = collections.defaultdict(list)
+  for mid, name in read_class_descriptions(class_descriptions_csv):
+    by_name[name].append(mid)
+  found = {}
+  for name, class_id in name_to_id.items():
+    mids = [name] if name.startswith('/') else by_name.get(name, [])
+    if not mids:
+      close = difflib.get_close_matches(name, by_name, n=1)
+      hint = f': did you mean {close[0]!r}?' if close else ''
+      raise InputError(f'{class_descriptions_csv}: no class is named {name!r}{hint}')
+    if len(mids) > 1:
+      raise InputError(
+        f'{class_descriptions_csv}: {name!r} is the name of {", ".join(mids)}; put one of these '
+        'into the label map instead'
+      )
+    if mids[0] in found:
+      raise InputError(f'the label map has {mids[0]} twice, as {name!r} the second time')
+    found[mids[0]] = class_id
+  return found
+
+
+def load_annotations(
+  image_dir: str,
+  boxes_csv: str,
+  labels_csv: str | None,
+  name_to_id: Mapping[str, int],
+  class_descriptions_csv: str | None = None,
+) -> OpenImagesAnnotations:
+  """Reads the annotations of the images in a folder.
+
+  Args:
+    image_dir: has {image id}.jpg.
+    boxes_csv: see `read_boxes`.
+    labels_csv: see `read_verified_labels`; None: there is no such file.
+    name_to_id: the label map.
+    class_descriptions_csv: see `find_labels`.
+
+  Returns:
+    The annotations of the label map's classes.
+
+  Raises:
+    InputError: no image in the folder; a CSV file is broken; none of its classes is in the label
+      map; as `find_labels`.
+    OSError: a file or the folder cannot be read.
+  """
+  class_ids = find_labels(name_to_id, class_descriptions_csv)
+  with os.scandir(image_dir) as entries:
+    stems = sorted(entry.name[:-4] for entry in entries if entry.name.endswith('.jpg'))
+  if not stems:
+    raise InputError(f'{image_dir}: no .jpg file; expected the images, {{image id}}.jpg')
+  numbers = {stem: i for i, stem in enumerate(stems)}
+  boxes, box_reading = read_boxes(boxes_csv, numbers, class_ids)
+  remarks = _box_remarks(boxes_csv, box_reading, boxes, image_dir, name_to_id)
+  counts, broken, labels = boxes.counts, box_reading.broken, None
+  if labels_csv is None:
+    remarks.append((boxes_csv, NO_VERIFIED_LABELS))
+    _check_classes(boxes_csv, class_ids, box_reading)
+  else:
+    labels, reading = read_verified_labels(labels_csv, numbers, class_ids)
+    remarks += _label_remarks(labels_csv, reading, labels, boxes, image_dir, name_to_id)
+    _check_classes(boxes_csv, class_ids, box_reading, reading)
+    counts, broken = counts + labels.counts, {**reading.broken, **broken}
+  image_ids = [stem for stem, i in numbers.items() if counts[i] or stem in broken]
+  if num_silent := len(stems) - len(image_ids):
+    what = 'box' if labels is None else 'box or verified label'
+    remarks.append((image_dir, f'{num_silent} images have no {what} of these classes: left out'))
+  names = {class_id: name for name, class_id in name_to_id.items()}
+  return OpenImagesAnnotations(image_dir, numbers, image_ids, names, boxes, labels, broken, remarks)
+
+
+def read_annotation(image_id: str, annotations: OpenImagesAnnotations) -> Annotation:
+  """Reads an image, its boxes and what is verified of its classes.
+
+  A class that is verified present but has no box counts as not exhaustively annotated: Open Images
+  has boxes of the most specific class only (a woman is Woman, and verified to be Person, too), and
+  none where there were too many labels. So does a class of which the files say both present and
+  absent.
+
+  Args:
+    image_id: its file name without .jpg.
+    annotations: of `load_annotations`.
+
+  Returns:
+    The annotation; boxes as annotated, not yet clipped. source_id is the image id.
+
+  Raises:
+    InputError: the image is missing or broken, or one of its rows is; names the file.
+
+  Source: Kuznetsova et al., Open Images V4, section 3; the Object Detection API's
+  create_oid_tf_record, which does not tell verified present from verified absent.
+  """
+  if image_id in annotations.broken:
+    raise InputError(annotations.broken[image_id])
+  image = image_files.read_image(os.path.join(annotations.image_dir, f'{image_id}.jpg'))
+  number = annotations.numbers[image_id]
+  class_ids, boxes, flags = annotations.boxes.of(number)
+  verified, remarks = {}, []
+  if annotations.labels is not None:
+    verified, doubtful = _verified(*annotations.labels.of(number), {*class_ids.tolist()})
+    remarks = [
+      f'{annotations.names[class_id]} is verified absent, but has a box or is verified present, '
+      'too: not labeled'
+      for class_id in doubtful
+    ]
+  return Annotation(
+    encoded=image.encoded,
+    format=image.format,
+    height=image.height,
+    width=image.width,
+    filename=f'{image_id}.jpg',
+    source_id=image_id,
+    boxes=boxes,
+    class_ids=class_ids.astype(np.int64),
+    class_names=[annotations.names[class_id] for class_id in class_ids.tolist()],
+    group_of=flags[:, 0],
+    truncated=flags[:, 1],
+    remarks=remarks,
+    **verified,
+  )
+
+
+def write_data_set(
+  annotations: OpenImagesAnnotations, output_path: str, **options: Any
+) -> record_writer.ConversionReport:
+  """Converts images and their annotations to TFRecords, by image id.
+
+  Args:
+    annotations: of `load_annotations`.
+    output_path: the record file.
+    **options: num_shards, num_workers, strict of `record_writer.write_records`.
+
+  Returns:
+    The report.
+
+  Raises:
+    InputError: as `record_writer.write_records`.
+  """
+  convert = functools.partial(read_annotation, annotations=annotations)
+  return record_writer.write_records(
+    annotations.image_ids, convert, output_path, remarks=annotations.remarks, **options
+  )
+
+
+def _verified(class_ids, is_present, boxed: Collection[int]):
+  """The lists of an Annotation, and the classes of which the files say two things."""
+  present, absent = {*class_ids[is_present].tolist()}, {*class_ids[~is_present].tolist()}
+  doubtful = absent & (present | boxed)
+  lists = {
+    'verified_present': sorted(present),
+    'verified_absent': sorted(absent - doubtful),
+    'not_exhaustive': sorted((present - boxed) | doubtful),
+  }
+  return lists, sorted(doubtful)
+
+
+def _check_classes(path, class_ids, *readings: Reading):
+  if readings[0].num_rows and not any(reading.num_of_classes for reading in readings):
+    raise InputError(
+      f'{path}: no row is of a class of the label map; LabelName of the first is '
+      f'{readings[0].first_label!r}, the label map has {_some(class_ids)}: name its classes by '
+      'their MIDs, or give --class_descriptions_csv'
+    )
+
+
+def _box_remarks(path, reading, boxes, image_dir, name_to_id):
+  remarks = _absences(path, reading, boxes, image_dir, name_to_id, 'a box')
+  if reading.num_unknown:
+    remarks.append((path, f'{reading.num_unknown} boxes of unknown IsGroupOf: taken as no groups'))
+  return remarks
+
+
+def _label_remarks(path, reading, labels, boxes, image_dir, name_to_id):
+  remarks = _absences(path, reading, labels, image_dir, name_to_id, 'a verified label')
+  if reading.num_unknown:
+    what = 'rows of a machine, or of another Confidence than 0 and 1: not verified, left out'
+    remarks.append((path, f'{reading.num_unknown} {what}'))
+  class_ids, present = labels.columns
+  # One number for each pair of image and class.
+  stride = max(name_to_id.values()) + 1
+  pairs = labels.images[present].astype(np.int64) * stride + class_ids[present]
+  boxed = boxes.images.astype(np.int64) * stride + boxes.columns[0]
+  if without := len(np.setdiff1d(pairs, boxed)):
+    what = 'times a class is verified present in an image without a box of it: not labeled there'
+    remarks.append((path, f'{without} {what}'))
+  return remarks
+
+
+def _absences(path, reading, rows, image_dir, name_to_id, what):
+  remarks = []
+  if reading.missing:
+    listed = f'{len(reading.missing)} images with {what} of these classes are'
+    remarks.append((path, f'{listed} not in {image_dir}: {_some(sorted(reading.missing))}'))
+  seen = {*np.unique(rows.columns[0]).tolist()}
+  if never := [name for name, class_id in name_to_id.items() if class_id not in seen]:
+    remarks.append((path, f'classes without {what} in the images found: {", ".join(never)}'))
+  return remarks
+
+
+def _some(names: Collection[str]) -> str:
+  shown = ', '.join(list(names)[:5])
+  return f'{shown}, ...' if len(names) > 5 else shown
