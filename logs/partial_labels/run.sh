@@ -2,8 +2,11 @@
 # The experiment of partial labels, whole: data, trainings, tests, table. About two hours on 2 cores.
 # From the repository's root:
 #   bash logs/partial_labels/run.sh data
-#   bash logs/partial_labels/run.sh digits 0 1 2
-#   bash logs/partial_labels/run.sh bccd 0 1 2
+#   for seed in 0 1 2; do
+#     bash logs/partial_labels/run.sh variants digits $seed
+#     bash logs/partial_labels/run.sh variants bccd $seed
+#   done
+#   bash logs/partial_labels/run.sh background 0
 # Needs: runs/data/coco_ssd_mobilenet_v1/model.ckpt (TF1 checkpoint of COCO), $BCCD (the data set's folder).
 set -eu
 PY=${PY:-python}
@@ -46,7 +49,7 @@ train() {
   for override in "$@"; do overrides+=(--config_override=$override); done
   local common=(--pipeline_config_path=$HERE/$data.config --seed=$seed "${overrides[@]}")
   local every=1000
-  [ $data = bccd ] && every=100
+  [ $data = bccd ] && every=150
   $PY tools/model_main_tf2.py "${common[@]}" --model_dir=$dir --checkpoint_every_n=$every \
     --checkpoint_max_to_keep=9
   for step in $($PY -c "
@@ -82,11 +85,4 @@ background() {
   train digits background1_always $1 $OUT/digits_partial.record $own $loss=MASKED_BUT_BACKGROUND
 }
 
-if [ "$1" = data ]; then
-  data
-else
-  for seed in "${@:2}"; do
-    variants $1 $seed
-    [ $1 = bccd ] || background $seed
-  done
-fi
+"$@"
