@@ -165,9 +165,10 @@ def _class_faults(config, reader, field, path):
   except InputError as error:
     yield tuple(str(error).split(': ', 1))
     return
-  is_merged = len(config.train_input_reader) > 1
-  source = config.label_map_path or reader.label_map_path
-  named = 'the label maps of all train_input_reader together' if is_merged else source
+  is_merged = len(config.train_input_reader) > 1 and not config.label_map_path
+  train_map = config.train_input_reader[0].label_map_path if config.train_input_reader else ''
+  named = config.label_map_path or train_map or reader.label_map_path
+  named = 'the label maps of all train_input_reader together' if is_merged else named
   if classes.num_classes > num_classes:
     hint = (
       f'the classes are {", ".join(classes.names)}; set it to {classes.num_classes}, or rename or '

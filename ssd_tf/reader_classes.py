@@ -10,6 +10,7 @@ import dataclasses
 import os
 from collections.abc import Iterator, Mapping
 
+from absl import logging
 from google.protobuf.message import Message
 
 from ssd_tf import label_map as label_maps
@@ -27,7 +28,7 @@ class ReaderClasses:
     id_to_name: the reader's label map; empty without one.
     labeled_ids: classes labeled where a record does not say, by the reader's ids.
     table: reader's id -> model's id, 0 for a dropped class; None: they are the same.
-    unused_ids: ids of the model that no class has.
+    unused_ids: ids of the model that no class has: every image counts as labeled for them.
   """
 
   num_classes: int
@@ -98,8 +99,11 @@ def reader_classes(
   num_classes = config.model.ssd.num_classes
   own = _load(reader, config_path)
   if own is None:
-    if reader.labeled_class or reader.class_map:
-      raise InputError(f'{field}.label_map_path: is empty, but labeled_class and class_map need it')
+    if reader.labeled_class or reader.class_map or len(config.train_input_reader) > 1:
+      raise InputError(
+        f'{field}.label_map_path: is empty, but several readers, labeled_class and class_map go by '
+        'names: give the label map of these records'
+      )
     return ReaderClasses(num_classes, {}, frozenset(range(1, num_classes + 1)), None)
   model = model_classes(config, config_path)
   targets = _targets(field, reader, own)
@@ -113,26 +117,36 @@ def reader_classes(
       )
     table[class_id] = 0 if target is None else model.id_of(target)
   labeled = frozenset(_id_of(own, name, f'{field}.labeled_class') for name in reader.labeled_class)
-  unused = frozenset(range(1, num_classes + 1)) - frozenset(model.ids)
-  id_to_name = dict(zip(own.ids, own.names, strict=True))
-  if table == {class_id: class_id for class_id in model.ids}:
-    # As the records are: also ids that no class has are then labeled, with nothing in them.
-    everything = frozenset(range(1, num_classes + 1))
-    labeled_ids = labeled | unused if labeled else everything
-    return ReaderClasses(num_classes, id_to_name, labeled_ids, None)
-  return ReaderClasses(own.num_classes, id_to_name, labeled or frozenset(own.ids), table, unused)
+  is_same = table == {class_id: class_id for class_id in model.ids}
+  return ReaderClasses(
+    num_classes=num_classes if is_same else own.num_classes,
+    id_to_name=dict(zip(own.ids, own.names, strict=True)),
+    labeled_ids=labeled or frozenset(own.ids),
+    table=None if is_same else table,
+    unused_ids=frozenset(range(1, num_classes + 1)) - frozenset(model.ids),
+  )
 
 
 def _defining_readers(config, config_path):
   """The training readers; where their files are not at hand, as in an evaluation, the others."""
-  readers = list(named_readers(config))
+  readers = [item for item in named_readers(config) if item[1].label_map_path]
   training = [item for item in readers if item[0].startswith('train')]
-  if len(training) == 1 and not training[0][1].class_map:
+  evaluation = [item for item in readers if item[0].startswith('eval')]
+  for field, reader in training:
     try:
-      resolve_path(training[0][1].label_map_path, config_path)
-    except InputError:
-      training = []
-  return training or [item for item in readers if item[0].startswith('eval')]
+      resolve_path(reader.label_map_path, config_path)
+    except InputError as error:
+      if len(training) > 1 or reader.class_map or not evaluation:
+        raise InputError(
+          f'{field}.label_map_path: {error}; where the training data is not at hand, put the label '
+          'map that an export has beside it at the top of the config, as label_map_path'
+        ) from error
+      logging.warning(
+        '%s.label_map_path: %s; the classes are taken from %s, whose ids have to be the same.',
+        field, error, evaluation[0][0],
+      )  # fmt: skip
+      return evaluation
+  return training or evaluation
 
 
 def _load(reader, config_path):

@@ -16,7 +16,7 @@ from ssd_tf.training import checkpoints
 
 ROOT = pathlib.Path(__file__).parents[1]
 TINY = ROOT / 'tests/testdata/tiny.config'
-CONFIGS = [*sorted((ROOT / 'configs').glob('*.config')), *sorted(ROOT.glob('logs/*/*.config')), TINY]
+CONFIGS = [*sorted(ROOT.glob('configs/*.config')), *sorted(ROOT.glob('logs/*/*.config')), TINY]
 NUM_ANCHORS = {
   # 64x96, strides 16, 32, 64: 4*6 locations with 3 anchors, 2*3 and 1*2 with 4.
   'tiny': 72 + 24 + 8,

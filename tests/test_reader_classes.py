@@ -57,9 +57,9 @@ def test_ids_that_no_class_has_are_labeled_with_nothing_in_them(pipeline, tmp_pa
   loaded, path = pipeline(5, "label_map_path: 'gaps.pbtxt' labeled_class: 'b'")
   (classes,) = classes_of(loaded, path).values()
   assert classes.table is None
-  assert classes.labeled_ids == {2, 3, 4, 5}
+  assert (classes.labeled_ids, classes.unused_ids) == ({4}, {2, 3, 5})
   loaded, path = pipeline(5, "label_map_path: 'gaps.pbtxt'")
-  assert classes_of(loaded, path)['train_input_reader'].labeled_ids == {1, 2, 3, 4, 5}
+  assert classes_of(loaded, path)['train_input_reader'].labeled_ids == {1, 4}
 
 
 def test_without_label_map_ids_are_taken_as_they_are(pipeline):

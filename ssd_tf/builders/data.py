@@ -1,6 +1,5 @@
 """Data sets and metrics, from the config's input readers and `eval_config`."""
 
-import collections
 import contextlib
 import dataclasses
 import functools
@@ -138,7 +137,7 @@ def check_records(
     InputError: they hold what cannot be trained or evaluated on, or no image is labeled for any
       class.
   """
-  labeled = collections.Counter()
+  labeled, is_complete = set(), True
   for field, reader in _readers(config, is_training):
     require_supported(reader, field)
     classes = reader_classes.reader_classes(config, config_path, field, reader)
@@ -147,7 +146,7 @@ def check_records(
         _paths(reader, config_path),
         classes.num_classes,
         classes.id_to_name,
-        max_num_boxes=reader.max_number_of_boxes,
+        max_num_boxes=_max_num_boxes(config, is_training),
         labeled_by_default=classes.labeled_ids,
       )
     except InputError as error:
@@ -155,19 +154,34 @@ def check_records(
     logging.info('%s: %s', field, summary)
     for warning in summary.warnings:
       logging.warning('%s: %s', field, warning)
-    for class_id, count in summary.labeled_counts.items():
-      labeled[class_id if classes.table is None else classes.table[class_id]] += count
-  _check_labeled(config, config_path, labeled, is_training)
+    is_complete &= summary.is_complete
+    for class_ids in summary.labeled_sets:
+      labeled |= (
+        class_ids
+        if classes.table is None
+        else partial_labels.map_labeled_ids(class_ids, classes.table)
+      )
+  _check_labeled(config, config_path, labeled, is_complete, is_training)
 
 
 def explained_record_errors(
-  config: config_lib.PipelineConfig, config_path: str, on_train_data: bool
+  config: config_lib.PipelineConfig, config_path: str, *, training: bool, evaluation: bool
 ) -> contextlib.AbstractContextManager:
-  """Put around a loop: an error that a record causes names file and record."""
-  stack = contextlib.ExitStack()
-  for source in _sources(config, config_path, is_training=on_train_data):
-    stack.enter_context(record_files.explained_errors(source.paths, source.decode_fn))
-  return stack
+  """Put around a loop: an error that a record causes names file and record.
+
+  Args:
+    config: the whole config.
+    config_path: where it is from.
+    training: whether the loop reads the training records.
+    evaluation: whether it reads the evaluation's.
+  """
+  sources = [
+    (source.paths, source.decode_fn)
+    for is_training, is_read in ((True, training), (False, evaluation))
+    if is_read
+    for source in _sources(config, config_path, is_training)
+  ]
+  return record_files.explained_errors(sources)
 
 
 def _readers(config, is_training):
@@ -198,28 +212,31 @@ def _decode_fn(config, config_path, field, reader):
     name_to_id={name: i for i, name in classes.id_to_name.items()} or None,
     labeled_by_default=classes.labeled_ids,
   )
-  if classes.table is None:
-    return decode
-  return lambda serialized: partial_labels.map_classes(
-    decode(serialized), classes.table, config.model.ssd.num_classes, classes.unused_ids
-  )
+  if classes.table is not None:
+    return lambda serialized: partial_labels.map_classes(
+      decode(serialized), classes.table, config.model.ssd.num_classes, classes.unused_ids
+    )
+  if classes.unused_ids:
+    return lambda serialized: partial_labels.label_unused(decode(serialized), classes.unused_ids)
+  return decode
 
 
-def _check_labeled(config, config_path, labeled, is_training):
+def _check_labeled(config, config_path, labeled, is_complete, is_training):
   """Refuses labels that teach nothing, and warns of classes that no image is labeled for."""
   fields = ', '.join(field for field, _ in _readers(config, is_training))
-  if not sum(labeled.values()):
+  if not labeled and is_complete:
     raise InputError(
       f'{fields}: no image is labeled for any class, so there is nothing to learn or measure; look '
       'at labeled_class and at image/class/labeled_classes of the records'
     )
   names = class_names(config, config_path)
-  missing = [name for class_id, name in names.items() if not labeled[class_id]]
+  missing = [name for class_id, name in names.items() if class_id not in labeled]
   if missing:
     logging.warning(
-      '%s: no image is labeled for %s: nothing says where there is none of them, so expect false '
+      '%s: no image%s is labeled for %s: nothing says where there is none of them, so expect false '
       'detections; label some images for them, or take them out of the label map.',
       fields,
+      '' if is_complete else ' of the part of the records that was checked',
       ', '.join(repr(name) for name in missing),
     )
 
@@ -229,10 +246,14 @@ def _paths(reader, config_path):
 
 
 def _preprocessing(config, detector, is_training):
-  readers = [reader for _, reader in _readers(config, is_training)]
   return {
     'preprocess_fn': functools.partial(
       preprocessing.preprocess, preprocess_image_fn=detector.preprocess_image
     ),
-    'max_num_boxes': max(reader.max_number_of_boxes for reader in readers),
+    'max_num_boxes': _max_num_boxes(config, is_training),
   }
+
+
+def _max_num_boxes(config, is_training):
+  """All images of a batch are padded alike."""
+  return max(reader.max_number_of_boxes for _, reader in _readers(config, is_training))

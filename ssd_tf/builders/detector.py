@@ -34,7 +34,7 @@ class Detector:
     assign: (anchors, boxes, classes, weights, mask of a batch's groundtruth) -> Targets.
     losses: (class_logits, box_encodings, targets, anchors=, normalizer=, example_mask=,
       labeled_classes=) -> losses.
-    count_labels: (class_logits, targets, example_mask=, labeled_classes=) -> f32[4, K].
+    sum_masked: (class_logits, targets, example_mask=, labeled_classes=) -> f32[2, K].
     suppress: (class_logits, box_encodings, anchors) -> detections.
   """
 
@@ -45,7 +45,7 @@ class Detector:
   preprocess_image: Callable
   assign: Callable[..., Targets]
   losses: Callable[..., dict[str, tf.Tensor]]
-  count_labels: Callable[..., tf.Tensor]
+  sum_masked: Callable[..., tf.Tensor]
   suppress: Callable[..., dict[str, tf.Tensor]]
 
   def assign_targets(self, batch: dict[str, tf.Tensor]) -> Targets:
@@ -80,11 +80,19 @@ class Detector:
       labeled_classes=batch[fields.LABELED_CLASSES],
     )
 
-  def label_statistics(
+  def count_labels(self, targets: Targets, batch: dict[str, tf.Tensor]) -> tf.Tensor:
+    """This replica's labeled images and positives of each class, f32[2, K]; see `ops.objective`."""
+    return objective.count_labels(
+      targets,
+      example_mask=batch[fields.EXAMPLE_MASK],
+      labeled_classes=batch[fields.LABELED_CLASSES],
+    )
+
+  def masked_losses(
     self, outputs: dict[str, tf.Tensor], targets: Targets, batch: dict[str, tf.Tensor]
   ) -> tf.Tensor:
-    """What this replica's labels let it learn of each class, f32[4, K]; see `ops.objective`."""
-    return self.count_labels(
+    """This replica's masked losses and all, of each class, f32[2, K]; see `ops.objective`."""
+    return self.sum_masked(
       outputs[fields.CLASS_LOGITS],
       targets,
       example_mask=batch[fields.EXAMPLE_MASK],
@@ -139,8 +147,10 @@ def build_detector(model_config: pipeline_pb2.DetectionModel, is_training: bool)
     preprocess_image=_preprocess_image(ssd),
     assign=functools.partial(assign_targets, matcher=_matcher(ssd), box_coder=box_coder),
     losses=_losses(ssd, box_coder, classification_loss),
-    count_labels=functools.partial(
-      objective.label_statistics, classification_loss=classification_loss
+    sum_masked=functools.partial(
+      objective.masked_losses,
+      classification_loss=classification_loss,
+      partial_labels=_partial_labels(ssd.loss),
     ),
     suppress=_suppress(ssd, box_coder),
   )
@@ -191,8 +201,8 @@ def _matcher(ssd):
 
 def _losses(ssd, box_coder, classification_loss):
   loss = ssd.loss
-  mode = losses_pb2.Loss.PartialLabels.Name(loss.partial_labels)
-  if mode == 'MASKED_BUT_BACKGROUND' and loss.classification_loss.HasField('weighted_softmax'):
+  mode = _partial_labels(loss)
+  if mode == 'masked_but_background' and loss.classification_loss.HasField('weighted_softmax'):
     raise InputError(
       'model.ssd.loss.partial_labels: MASKED_BUT_BACKGROUND is for the sigmoid losses, whose '
       'background column stands apart; take MASKED or NAIVE with weighted_softmax'
@@ -214,7 +224,7 @@ def _losses(ssd, box_coder, classification_loss):
     objective.ssd_losses,
     box_coder=box_coder,
     classification_loss=classification_loss,
-    partial_labels=mode.lower(),
+    partial_labels=mode,
     localization_loss=functools.partial(
       losses.smooth_l1, delta=loss.localization_loss.weighted_smooth_l1.delta
     ),
@@ -224,6 +234,10 @@ def _losses(ssd, box_coder, classification_loss):
     normalize_by_num_matches=ssd.normalize_loss_by_num_matches,
     normalize_loc_by_codesize=ssd.normalize_loc_loss_by_codesize,
   )
+
+
+def _partial_labels(loss):
+  return losses_pb2.Loss.PartialLabels.Name(loss.partial_labels).lower()
 
 
 def _classification_loss(ssd):

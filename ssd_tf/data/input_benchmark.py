@@ -85,5 +85,5 @@ def time_training_input(
     max_num_boxes=100,
     is_training=True,
   )
-  with record_files.explained_errors(input_paths, decode_fn):
+  with record_files.explained_errors([(input_paths, decode_fn)]):
     return time_batches(dataset, num_batches)

@@ -89,7 +89,7 @@ def build_dataset(
     augment_operations: (name, operation), applied in training only.
     seed: of order and augmentation.
     max_shuffle_bytes: limit of the shuffle buffers' memory; lowers shuffle_buffer_size.
-    num_epochs: times the data is gone through in training; None for ever. The examples left over
+    num_epochs: times one source is gone through in training; None for ever. The examples left over
       at the very end, too few for a batch, are dropped.
     start_step: batches to leave out at the start.
     input_context: of a worker in a multi-worker training; None for one process.
@@ -104,7 +104,7 @@ def build_dataset(
 
   Raises:
     InputError: the files hold no record.
-    ValueError: input_context in evaluation.
+    ValueError: input_context in evaluation; num_epochs with several sources.
 
   Source: the original's input_reader and pad_input_data_to_static_shapes. There the order differs
   from run to run, and groundtruth has one column for each class.
@@ -112,6 +112,8 @@ def build_dataset(
   for source in sources:
     if not sum(os.path.getsize(path) for path in source.paths):
       raise InputError(f'{", ".join(source.paths)}: no record in there; expected at least one')
+  if num_epochs and len(sources) > 1:
+    raise ValueError('num_epochs: sources take turns without end; give one source')
   if input_context and not is_training:
     raise ValueError('input_context is for training; evaluate in one process')
   seed %= tf.int32.max
@@ -204,12 +206,13 @@ def _weight(source, sources):
 
 
 def _turns(weights, seed):
-  """i[_TURNS], whose turn it is, each number in proportion to its weight and at least once."""
+  """i[_TURNS], whose turn it is: each number in proportion to its weight, but at least once."""
   if len(weights) == 1:
     return np.zeros(1, np.int64)
-  shares = np.cumsum(np.maximum(np.array(weights) / np.sum(weights), 1 / _TURNS))
-  ends = np.rint(shares / shares[-1] * _TURNS).astype(int)
-  turns = np.repeat(np.arange(len(weights)), np.diff(ends, prepend=0))
+  counts = np.rint(np.array(weights) / np.sum(weights) * _TURNS).astype(int)
+  counts = np.maximum(counts, 1)
+  counts[np.argmax(counts)] += _TURNS - np.sum(counts)  # What rounding left over, or took.
+  turns = np.repeat(np.arange(len(weights)), counts)
   return np.random.default_rng(seed).permutation(turns)
 
 

@@ -109,7 +109,36 @@ def map_classes(
   # becomes[i, c]: class i + 1 of the data set becomes class c + 1 of the model.
   becomes = ids[1:, tf.newaxis] == tf.range(1, num_classes + 1)
   missing = becomes & ~example[fields.LABELED_CLASSES][:, tf.newaxis]
-  known = tf.reduce_any(becomes, axis=0) & ~tf.reduce_any(missing, axis=0)
-  unused = tf.constant([i in set(unused_ids) for i in range(1, num_classes + 1)])
-  mapped[fields.LABELED_CLASSES] = known | unused
-  return {**example, **mapped}
+  mapped[fields.LABELED_CLASSES] = tf.reduce_any(becomes, axis=0) & ~tf.reduce_any(missing, axis=0)
+  return label_unused({**example, **mapped}, unused_ids)
+
+
+def map_labeled_ids(labeled: Collection[int], table: Mapping[int, int]) -> set[int]:
+  """Does to the labeled classes of an image what `map_classes` does.
+
+  Args:
+    labeled: the data set's ids.
+    table: data set's id -> model's id, or DROPPED.
+
+  Returns:
+    The model's ids.
+  """
+  missing = {target for class_id, target in table.items() if class_id not in labeled}
+  return {target for target in table.values() if target not in {DROPPED, *missing}}
+
+
+def label_unused(
+  example: dict[str, tf.Tensor], unused_ids: Collection[int]
+) -> dict[str, tf.Tensor]:
+  """Labels an example for ids that no class has: nothing of the kind is in any image.
+
+  Args:
+    example: with labeled_classes bool[K].
+    unused_ids: of 1..K.
+
+  Returns:
+    The example.
+  """
+  labeled = example[fields.LABELED_CLASSES]
+  unused = tf.constant([i in set(unused_ids) for i in range(1, labeled.shape[0] + 1)])
+  return {**example, fields.LABELED_CLASSES: labeled | unused}

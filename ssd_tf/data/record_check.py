@@ -14,6 +14,12 @@ from ssd_tf.errors import InputError
 _IMAGE_STARTS = (b'\xff\xd8\xff', b'\x89PNG', b'GIF8', b'BM')
 _MAX_PLACES = 3
 _LABELED_CLASSES = 'image/class/labeled_classes'
+_IMAGE_CLASSES = (
+  _LABELED_CLASSES,
+  'image/class/label',
+  'image/neg_category_ids',
+  'image/not_exhaustive_category_ids',
+)
 _BOX_SIDES = ('ymin', 'xmin', 'ymax', 'xmax')
 # What rounding to float32 may add to a box that ends at the image's border.
 _TOLERANCE = 1e-6
@@ -33,7 +39,7 @@ class RecordSummary:
     num_images_cut: images with more boxes than max_num_boxes.
     num_boxes_without_area: of no height or width; the loss counts them like any other.
     max_boxes: the most boxes of an image.
-    labeled_counts: class id to number of images labeled for it.
+    labeled_sets: a set of class ids to the number of images labeled for just these.
     num_partial: images not labeled for some class.
     warnings: sentences about what can be trained on, but should be looked at.
   """
@@ -47,7 +53,7 @@ class RecordSummary:
   num_images_cut: int = 0
   num_boxes_without_area: int = 0
   max_boxes: int = 0
-  labeled_counts: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+  labeled_sets: collections.Counter = dataclasses.field(default_factory=collections.Counter)
   num_partial: int = 0
   warnings: list[str] = dataclasses.field(default_factory=list)
 
@@ -64,9 +70,12 @@ class RecordSummary:
   def _partial(self):
     if not self.num_partial:
       return ''
+    counts = collections.Counter()
+    for class_ids, count in self.labeled_sets.items():
+      counts.update(dict.fromkeys(class_ids, count))
     return (
       f'; {self.num_partial} images are labeled for some classes only; images labeled for each '
-      f'class id: {dict(sorted(self.labeled_counts.items()))}'
+      f'class id: {dict(sorted(counts.items()))}'
     )
 
 
@@ -115,9 +124,12 @@ def check_records(
     except message.DecodeError:
       problems['records are no tf.train.Example: convert them again'].append((path, number, ''))
       continue
-    for problem in _problems_of(features, summary, num_classes, label_names, max_num_boxes):
+    classes = _class_ids(features, label_names)
+    for problem in _problems_of(
+      features, classes, summary, num_classes, label_names, max_num_boxes
+    ):
       problems[problem].append((path, number, record_files.source_id(features)))
-    for oddity in _label_oddities(features, summary, label_names, labeled_by_default):
+    for oddity in _label_oddities(features, classes, summary, label_names, labeled_by_default):
       oddities[oddity].append((path, number, record_files.source_id(features)))
   if not summary.num_records:
     raise InputError(f'{", ".join(paths)}: no record in there; expected at least one')
@@ -128,15 +140,27 @@ def check_records(
   return summary
 
 
-def _label_oddities(features, summary, label_names, labeled_by_default) -> Iterator[str]:
+def _class_ids(features, label_names):
+  """The classes of the boxes; where a record has texts only, 0 for one that the map lacks."""
+  classes = list(features['image/object/class/label'].int64_list.value)
+  texts = features['image/object/class/text'].bytes_list.value
+  if texts and not classes:
+    ids = {name.encode(): class_id for class_id, name in label_names.items()}
+    classes = [ids.get(text, 0) for text in texts]
+  return classes
+
+
+def _label_oddities(
+  features, classes, summary, label_names, labeled_by_default
+) -> Iterator[str]:
   """Counts an image's labeled classes into the summary and yields what is odd about them."""
 
   def ids(key):
     return list(features[key].int64_list.value)
 
   verified = ids('image/class/label') + ids('image/neg_category_ids')
-  boxes = set(ids('image/object/class/label'))
-  group_of = zip(ids('image/object/class/label'), ids('image/object/group_of'), strict=False)
+  boxes = set(classes)
+  group_of = zip(classes, ids('image/object/group_of'), strict=False)
   labeled = partial_labels.labeled_class_ids(
     explicit=ids(_LABELED_CLASSES) or None,
     verified=verified or None,
@@ -146,7 +170,7 @@ def _label_oddities(features, summary, label_names, labeled_by_default) -> Itera
     default=labeled_by_default,
   )
   labeled.discard(0)
-  summary.labeled_counts.update(labeled)
+  summary.labeled_sets[frozenset(labeled)] += 1
   summary.num_partial += bool(set(label_names) - labeled)
   if not verified:  # There, that is usual.
     for class_id in sorted(boxes - labeled):
@@ -158,15 +182,12 @@ def _label_oddities(features, summary, label_names, labeled_by_default) -> Itera
       )
 
 
-def _problems_of(features, summary, num_classes, label_names, max_num_boxes) -> Iterator[str]:
+def _problems_of(
+  features, classes, summary, num_classes, label_names, max_num_boxes
+) -> Iterator[str]:
   """Counts one record into the summary and yields a sentence for each thing wrong with it."""
   yield from _image_problems(features)
   sides = [features[f'image/object/bbox/{side}'].float_list.value for side in _BOX_SIDES]
-  texts = features['image/object/class/text'].bytes_list.value
-  classes = list(features['image/object/class/label'].int64_list.value)
-  if texts and not classes:
-    ids = {name.encode(): class_id for class_id, name in label_names.items()}
-    classes = [ids.get(text, 0) for text in texts]
   lengths = [*map(len, sides), len(classes)]
   if len(set(lengths)) > 1:
     yield (
@@ -181,14 +202,16 @@ def _problems_of(features, summary, num_classes, label_names, max_num_boxes) -> 
   summary.class_counts.update(classes)
   for row, class_id in enumerate(classes):
     if not 1 <= class_id <= num_classes or (label_names and class_id not in label_names):
+      texts = features['image/object/class/text'].bytes_list.value
       text = texts[row].decode('utf-8', 'replace') if row < len(texts) else ''
       yield _class_problem(class_id, text or label_names.get(class_id, 'no name'), num_classes)
-  for class_id in features[_LABELED_CLASSES].int64_list.value:
-    if class_id not in {0, *(label_names or range(1, num_classes + 1))}:
-      yield (
-        f'images are labeled for class id {class_id} ({_LABELED_CLASSES}), which is not in the '
-        f'label map, or outside 1..{num_classes}: correct the ids and write the records again'
-      )
+  for key in _IMAGE_CLASSES:
+    for class_id in features[key].int64_list.value:
+      if class_id not in {0, *(label_names or range(1, num_classes + 1))}:
+        yield (
+          f'images have class id {class_id} in {key}, which is not in the label map, or outside '
+          f'1..{num_classes}: correct the ids and write the records again'
+        )
   for box in zip(*sides, strict=True):
     ymin, xmin, ymax, xmax = box
     summary.num_boxes_without_area += ymin == ymax or xmin == xmax

@@ -78,7 +78,7 @@ def read_records(
 
 @contextlib.contextmanager
 def explained_errors(
-  paths: Sequence[str], decode_fn: Callable[[tf.Tensor], object]
+  sources: Sequence[tuple[Sequence[str], Callable[[tf.Tensor], object]]],
 ) -> Iterator[None]:
   """Turns an error of TensorFlow's that a record causes into one that names file and record.
 
@@ -86,8 +86,8 @@ def explained_errors(
   need be decoded, until one fails likewise; an error that no record causes passes unchanged.
 
   Args:
-    paths: the data set's TFRecord files.
-    decode_fn: serialized string[] -> example, as given to `build_dataset`.
+    sources: all that is read in the loop: TFRecord files, and their serialized string[] -> example,
+      as given to `build_dataset`.
 
   Raises:
     InputError: a record is damaged or does not decode.
@@ -95,12 +95,12 @@ def explained_errors(
   try:
     yield
   except tf.errors.DataLossError as error:
-    raise _corruption(paths, error) from error
+    raise _corruption([path for paths, _ in sources for path in paths], error) from error
   except tf.errors.InvalidArgumentError as error:
-    found = _undecodable(paths, decode_fn)
-    if found is None:
-      raise
-    raise found from error
+    for paths, decode_fn in sources:
+      if (found := _undecodable(paths, decode_fn)) is not None:
+        raise found from error
+    raise
 
 
 def source_id(features: Mapping[str, tf.train.Feature]) -> str:

@@ -104,7 +104,7 @@ class RecordDetector:
       max_num_boxes=1,  # Groundtruth comes from the annotation.
       is_training=False,
     )
-    with record_files.explained_errors(paths, self._decode_fn):
+    with record_files.explained_errors([(paths, self._decode_fn)]):
       rows = self._detections(dataset)
       for annotation, row in zip(read_annotations(paths, self._names), rows, strict=True):
         yield Detected(annotation, *row)

@@ -12,28 +12,19 @@ for a negative), L the image's labeled classes and x its logits:
 
 Where L holds all classes these are the ordinary losses: the same op with factors of exactly 1.
 
-Value and gradient are made together, image by image, so that what lies between stays in the
-processor's cache; autodiff would write half a dozen tensors of [B, A, K+1] to memory and keep them.
+Value and gradient are made together and, on a CPU, a few images at a time, so that what lies
+between stays in the cache; autodiff would write half a dozen tensors of [B, A, K+1] to memory and
+keep them.
 """
 
 import dataclasses
-from typing import Protocol
 
 import tensorflow as tf
 
+# Logits that are taken at a time: with what is made of them, about what a cache holds.
+_PIECE_SIZE = 2**21
+
 MODES = ('masked', 'masked_but_background', 'naive')
-
-
-class ClassificationLoss(Protocol):
-  """What `masked_classification_loss` sums: a loss of one image, with its gradient."""
-
-  def value_and_gradient(
-    self, class_logits: tf.Tensor, class_targets: tf.Tensor, supervised: tf.Tensor
-  ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Loss f[A] and its gradient f[A, K+1]; supervised bool[K+1] holds for the negatives."""
-
-  def losses_of_no(self, class_logits: tf.Tensor) -> tf.Tensor:
-    """What the answer "not this one" costs in each column, f[..., K+1]."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,36 +47,44 @@ class SigmoidLoss:
   alpha: float | None = None
   background_as_zeros: bool
 
-  def value_and_gradient(self, class_logits, class_targets, supervised):
-    """As in the protocol: first as if every answer were no, then the columns that differ."""
+  def value_and_gradient(
+    self, class_logits: tf.Tensor, class_targets: tf.Tensor, supervised: tf.Tensor
+  ) -> tuple[tf.Tensor, tf.Tensor]:
+    """Makes the loss of some images, with its gradient: first as if every answer were no.
+
+    Args:
+      class_logits: f[B, A, K+1].
+      class_targets: i32[B, A], 0 for background.
+      supervised: bool[B, K+1], the columns that count on negatives.
+
+    Returns:
+      f[B, A], and f[B, A, K+1] its gradient by the logits.
+    """
     weight_no, weight_yes = (1.0, 1.0) if self.alpha is None else (1.0 - self.alpha, self.alpha)
     column_weights = weight_no * tf.cast(supervised, class_logits.dtype)
     losses, slopes = self._value_and_slope(class_logits)
-    loss = tf.linalg.matvec(losses, column_weights)
-    gradient = slopes * column_weights
+    gradient = slopes * column_weights[:, tf.newaxis]
 
-    rows = tf.range(tf.shape(class_targets)[0])
     positive = class_targets > 0
     zero = tf.zeros([], class_logits.dtype)
-    # The column of the yes: a loss of its own instead of the one summed above.
-    target_cells = tf.stack([rows, class_targets], axis=-1)
-    logit_yes = tf.gather_nd(class_logits, target_cells)
-    is_yes = positive if self.background_as_zeros else positive | supervised[0]
-    loss_no, slope_no = tf.gather_nd(losses, target_cells), tf.gather_nd(slopes, target_cells)
-    loss_yes, slope_yes = self._value_and_slope(-logit_yes)
-    summed = tf.gather(column_weights, class_targets)
-    loss += tf.where(is_yes, weight_yes * loss_yes - summed * loss_no, zero)
-    change = tf.where(is_yes, -weight_yes * slope_yes - summed * slope_no, zero)
+    # The column of the yes.
+    cells = _cells(class_targets)
+    is_yes = positive if self.background_as_zeros else positive | supervised[:, :1]
+    value, slope = self._value_and_slope(-_at(class_logits, cells))
     # Background is known to be wrong on a positive, whatever else is not labeled.
-    missing = tf.where(positive, weight_no - column_weights[0], zero)
-    loss += missing * losses[:, 0]
-    background_cells = tf.stack([rows, tf.zeros_like(rows)], axis=-1)
-    cells = tf.concat([target_cells, background_cells], axis=0)
-    changes = tf.concat([change, missing * slopes[:, 0]], axis=0)
-    return loss, tf.tensor_scatter_nd_add(gradient, cells, changes)
+    missing = tf.where(positive, weight_no - column_weights[:, :1], zero)
+    loss = tf.where(is_yes, weight_yes * value, zero) + missing * losses[..., 0]
+    # Not taken back after the sum, where a large loss would leave its rounding.
+    losses = _add_at(losses, [cells], [tf.where(is_yes, -_at(losses, cells), zero)])
+    loss += tf.linalg.matvec(losses, column_weights)
 
-  def losses_of_no(self, class_logits):
-    """As in the protocol."""
+    summed = tf.gather(column_weights, class_targets, batch_dims=1)
+    change = tf.where(is_yes, -weight_yes * slope - summed * _at(slopes, cells), zero)
+    background = _cells(tf.zeros_like(class_targets))
+    return loss, _add_at(gradient, [cells, background], [change, missing * slopes[..., 0]])
+
+  def losses_of_no(self, class_logits: tf.Tensor) -> tf.Tensor:
+    """What the answer "not this class" costs in each column, like class_logits in shape."""
     weight = 1.0 if self.alpha is None else 1.0 - self.alpha
     return weight * self._value_and_slope(class_logits)[0]
 
@@ -113,8 +112,10 @@ class SoftmaxLoss:
 
   logit_scale: float = 1.0
 
-  def value_and_gradient(self, class_logits, class_targets, supervised):
-    """As in the protocol."""
+  def value_and_gradient(
+    self, class_logits: tf.Tensor, class_targets: tf.Tensor, supervised: tf.Tensor
+  ) -> tuple[tf.Tensor, tf.Tensor]:
+    """Makes the loss of some images, with its gradient; see `SigmoidLoss.value_and_gradient`."""
     dtype = class_logits.dtype
     zero, one = tf.zeros([], dtype), tf.ones([], dtype)
     # Dividing by 1 would change nothing, and take a pass over the logits.
@@ -122,23 +123,39 @@ class SoftmaxLoss:
     logits -= tf.reduce_max(logits, axis=-1, keepdims=True)
     exponentials = tf.exp(logits)
     total = tf.reduce_sum(exponentials, axis=-1)
-    cells = tf.stack([tf.range(tf.shape(class_targets)[0]), class_targets], axis=-1)
-    target_logits = tf.gather_nd(logits, cells)
 
-    may_be_right = tf.cast(tf.concat([[True], ~supervised[1:]], axis=0), dtype)
-    total_right = tf.linalg.matvec(exponentials, may_be_right)
-    # Where all that may be right is too improbable for a sum, the target alone counts.
-    marginal = (class_targets == 0) & (total_right > 1e-30) & ~tf.reduce_all(supervised)
+    negative = class_targets == 0
+    is_right = tf.concat([supervised[:, :1] | True, ~supervised[:, 1:]], axis=1)
+    total_right = tf.linalg.matvec(exponentials, tf.cast(is_right, dtype))
+    marginal = negative & ~tf.reduce_all(supervised, axis=1, keepdims=True)
+    # Where all that may be right is too improbable for a sum, the likeliest of it counts alone.
+    tiny = marginal & (total_right < 1e-30)
+    marginal &= ~tiny
+    cells = _cells(
+      tf.cond(
+        tf.reduce_any(tiny),
+        lambda: tf.where(tiny, _likeliest(logits, is_right), class_targets),
+        lambda: class_targets,
+      )
+    )
     total_right = tf.where(marginal, total_right, one)
-    loss = tf.math.log(total) - tf.where(marginal, tf.math.log(total_right), target_logits)
-    taken_back = tf.where(marginal, one / total_right, zero)[:, tf.newaxis] * may_be_right
-    gradient = exponentials * ((one / total)[:, tf.newaxis] - taken_back)
-    gradient = tf.tensor_scatter_nd_sub(gradient, cells, tf.where(marginal, zero, one))
+    loss = tf.math.log(total) - tf.where(marginal, tf.math.log(total_right), _at(logits, cells))
+    # With nothing labeled every answer may be right: there is no loss, but for rounding.
+    unknown = negative & ~tf.reduce_any(supervised, axis=1, keepdims=True)
+    loss = tf.where(unknown, zero, loss)
+    all_shares = tf.where(unknown, zero, one / total)[..., tf.newaxis]
+    right_shares = tf.where(marginal & ~unknown, one / total_right, zero)[..., tf.newaxis]
+    right_shares *= tf.cast(is_right, dtype)[:, tf.newaxis]
+    gradient = exponentials * (all_shares - right_shares)
+    gradient = _add_at(gradient, [cells], [tf.where(marginal | unknown, zero, -one)])
     return loss, gradient if self.logit_scale == 1.0 else gradient / self.logit_scale
 
-  def losses_of_no(self, class_logits):
-    """As in the protocol: -log(1 - p)."""
+  def losses_of_no(self, class_logits: tf.Tensor) -> tf.Tensor:
+    """What the answer "not this class" costs in each column: -log(1 - p)."""
     return -tf.math.log1p(-tf.minimum(tf.nn.softmax(class_logits / self.logit_scale), 1.0 - 1e-7))
+
+
+ClassificationLoss = SigmoidLoss | SoftmaxLoss
 
 
 def masked_classification_loss(
@@ -160,7 +177,8 @@ def masked_classification_loss(
       supervises the background column everywhere (sigmoid only).
 
   Returns:
-    f[B, A], f64 for logits of f64, else f32. Masked logits get a gradient of exactly 0.
+    f[B, A], f64 for logits of f64, else f32. Masked logits of a sigmoid get a gradient of exactly
+    0.
 
   Raises:
     ValueError: shapes do not agree, or there is no such mode.
@@ -174,17 +192,63 @@ def masked_classification_loss(
 
   @tf.custom_gradient
   def losses_of(logits):
-    spec = tf.TensorSpec(logits.shape[1:], dtype)
-    losses, gradients = tf.map_fn(
-      lambda image: loss.value_and_gradient(*image),
-      (logits, class_targets, supervised),
-      fn_output_signature=(tf.TensorSpec(logits.shape[1:2], dtype), spec),
-      # What is computed for an image lies in memory so many times.
-      parallel_iterations=2,
-    )
+    losses, gradients = _by_pieces(loss.value_and_gradient, logits, class_targets, supervised)
     return losses, lambda upstream: upstream[..., tf.newaxis] * gradients
 
   return losses_of(tf.cast(class_logits, dtype))
+
+
+def _by_pieces(value_and_gradient, logits, targets, supervised):
+  """Calls the function with as many images at a time as the processor's cache holds."""
+  batch_size, *shape = logits.shape
+  piece = batch_size
+  if batch_size and None not in shape and not tf.config.list_logical_devices('GPU'):
+    most = max(1, _PIECE_SIZE // (shape[0] * shape[1]))
+    piece = max(size for size in range(1, batch_size + 1) if size <= most and not batch_size % size)
+  if piece == batch_size:  # Also where the shape is not known yet.
+    return value_and_gradient(logits, targets, supervised)
+  pieces = [
+    tf.reshape(tensor, [-1, piece, *tensor.shape[1:]]) for tensor in (logits, targets, supervised)
+  ]
+  spec = tf.TensorSpec([piece, *shape], logits.dtype)
+  losses, gradients = tf.map_fn(
+    lambda images: value_and_gradient(*images),
+    tuple(pieces),
+    fn_output_signature=(tf.TensorSpec([piece, shape[0]], logits.dtype), spec),
+    # What is computed for a piece lies in memory so many times.
+    parallel_iterations=2,
+  )
+  return tf.reshape(losses, [batch_size, shape[0]]), tf.reshape(gradients, logits.shape)
+
+
+def _cells(columns):
+  """i32[B * A, 2]: row and column, of one column for each row of f[B * A, C]."""
+  columns = tf.reshape(columns, [-1])
+  return tf.stack([tf.range(tf.size(columns)), columns], axis=-1)
+
+
+def _at(values, cells):
+  """f[B, A]: the values of f[B, A, C] in one cell of each row."""
+  shape = tf.shape(values)
+  return tf.reshape(tf.gather_nd(_rows(values), cells), shape[:2])
+
+
+def _add_at(values, cells, changes):
+  """Adds to f[B, A, C] in one cell of each row, for each of the lists."""
+  flat = tf.concat([tf.reshape(change, [-1]) for change in changes], axis=0)
+  rows = tf.tensor_scatter_nd_add(_rows(values), tf.concat(cells, axis=0), flat)
+  return tf.reshape(rows, tf.shape(values))
+
+
+def _rows(values):
+  return tf.reshape(values, [-1, tf.shape(values)[2]])
+
+
+def _likeliest(logits, is_right):
+  """i32[B, A]: the column of the greatest logit among those that may be right."""
+  lowest = tf.constant(float('-inf'), logits.dtype)
+  right = tf.where(is_right[:, tf.newaxis], logits, lowest)
+  return tf.argmax(right, axis=-1, output_type=tf.int32)
 
 
 def _supervised_columns(class_logits, labeled_classes, mode):

@@ -99,49 +99,67 @@ def ssd_losses(
   }
 
 
-def label_statistics(
+def count_labels(
+  targets: target_assigner.Targets, *, example_mask: tf.Tensor, labeled_classes: tf.Tensor
+) -> tf.Tensor:
+  """Counts, by class, what the labels of the replica's images hold.
+
+  Args:
+    targets: of the images.
+    example_mask: bool[B], False where the image pads the batch.
+    labeled_classes: bool[B, K].
+
+  Returns:
+    f32[2, K]: images labeled for the class; anchors matched to it.
+  """
+  num_columns = labeled_classes.shape[-1] + 1
+  real = example_mask[:, tf.newaxis]
+  labeled = tf.reduce_sum(tf.cast(labeled_classes & real, tf.float32), axis=0)
+  matched = tf.where(real, targets.class_targets, 0)
+  positives = tf.math.bincount(matched, minlength=num_columns, maxlength=num_columns)
+  return tf.stack([labeled, tf.cast(positives[1:], tf.float32)])
+
+
+def masked_losses(
   class_logits: tf.Tensor,
   targets: target_assigner.Targets,
   *,
   classification_loss: masked_loss.ClassificationLoss,
+  partial_labels: str,
   example_mask: tf.Tensor,
   labeled_classes: tf.Tensor,
 ) -> tf.Tensor:
-  """Counts, by class, what the labels of the replica's images let it learn.
+  """Sums, by class, the losses of the answer "not this class", masked ones and all.
 
   Args:
     class_logits: f32[B, A, K+1].
     targets: of the same images and anchors.
     classification_loss: as given to `ssd_losses`.
+    partial_labels: as given to `ssd_losses`.
     example_mask: bool[B], False where the image pads the batch.
     labeled_classes: bool[B, K].
 
   Returns:
-    f32[4, K]: images labeled for the class; anchors matched to it; of all other anchors the loss of
-    the answer "not this class", as far as it is masked, and in all. These last two are 0 if no
-    image has an unlabeled class. No gradient.
+    f32[2, K]: sums over the anchors that are not matched to the class, in images that are not
+    labeled for it, and in all images. No gradient.
   """
-  num_classes = labeled_classes.shape[-1]
-  real = tf.cast(example_mask, tf.float32)[:, tf.newaxis]
-  labeled = tf.cast(labeled_classes, tf.float32) * real
-  positives = tf.where(example_mask[:, tf.newaxis], targets.class_targets, 0)
-  num_positives = tf.math.bincount(positives, minlength=num_classes + 1, maxlength=num_classes + 1)
 
-  def masked_and_all():
-    losses = classification_loss.losses_of_no(tf.cast(tf.stop_gradient(class_logits), tf.float32))
-    is_class = targets.class_targets[..., tf.newaxis] == tf.range(1, num_classes + 1)
-    losses = tf.where(is_class, 0.0, losses[..., 1:] * targets.class_weights[..., tf.newaxis])
-    by_image = tf.reduce_sum(losses, axis=1) * real
-    masked = tf.where(labeled_classes, 0.0, by_image)
-    return tf.stack([tf.reduce_sum(masked, axis=0), tf.reduce_sum(by_image, axis=0)])
+  def of_image(inputs):
+    logits, class_targets, weights = inputs
+    losses = classification_loss.losses_of_no(tf.cast(logits, tf.float32))[:, 1:]
+    is_class = class_targets[:, tf.newaxis] == tf.range(1, tf.shape(losses)[1] + 1)
+    return tf.reduce_sum(tf.where(is_class, 0.0, losses * weights[:, tf.newaxis]), axis=0)
 
-  losses = tf.cond(
-    tf.reduce_all(labeled_classes | ~example_mask[:, tf.newaxis]),
-    lambda: tf.zeros([2, num_classes]),
-    masked_and_all,
+  # Image by image, so that it takes little memory.
+  losses = tf.map_fn(
+    of_image,
+    (tf.stop_gradient(class_logits), targets.class_targets, targets.class_weights),
+    fn_output_signature=tf.TensorSpec(labeled_classes.shape[1:], tf.float32),
   )
-  counts = [tf.reduce_sum(labeled, axis=0), tf.cast(num_positives[1:], tf.float32)]
-  return tf.concat([tf.stack(counts), losses], axis=0)
+  losses = tf.where(example_mask[:, tf.newaxis], losses, 0.0)
+  is_masked = ~labeled_classes & (partial_labels != 'naive')
+  masked = tf.reduce_sum(tf.where(is_masked, losses, 0.0), axis=0)
+  return tf.stack([masked, tf.reduce_sum(losses, axis=0)])
 
 
 def _check_shapes(class_logits, box_encodings, targets):

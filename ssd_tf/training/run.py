@@ -95,7 +95,9 @@ def train(
     return
   # Not before the checkpoint is seen to fit: else the config that it fits would be lost.
   _save_config(config, model_dir)
-  model_trainer = _build_trainer(config, config_path, detector, optimizer, strategy, start_step)
+  model_trainer = _build_trainer(
+    config, config_path, detector, optimizer, strategy, start_step, log_every_n
+  )
   step = model_trainer.global_step
   evaluator = evaluate and _build_evaluator(
     config, config_path, detector, strategy, sample_1_of_n_eval_examples
@@ -113,7 +115,7 @@ def train(
     train_actions=[lambda _: _log_step(model_trainer, num_steps)],
     eval_actions=[lambda output: _log_evaluation(step, evaluator, output, model_dir)],
   )
-  with explaining_failures(config, config_path):
+  with explaining_failures(config, config_path, evaluation=evaluate):
     if evaluate:
       controller.train_and_evaluate(num_steps, eval_steps=-1, eval_interval=checkpoint_every_n)
     else:
@@ -183,7 +185,9 @@ def evaluate_checkpoints(
     log_format.emit([f'Found new checkpoint at {path}'])
     restore(detector.model, path)
     step.assign(checkpoints.checkpoint_step(path))
-    with explaining_failures(config, config_path, on_train_data):
+    with explaining_failures(
+      config, config_path, training=on_train_data, evaluation=not on_train_data
+    ):
       metrics = controller.evaluate(steps=-1)
     if timeout and 0 < config.train_config.num_steps <= step:
       break  # The training is over.
@@ -234,7 +238,9 @@ def _check(config, config_path, strategy, evaluate):
     logging.info('Fields that are set and change nothing here: %s', ', '.join(without_effect))
 
 
-def _build_trainer(config, config_path, detector, optimizer, strategy, start_step):
+def _build_trainer(
+  config, config_path, detector, optimizer, strategy, start_step, log_every_n
+):
   dataset = builders.build_train_dataset(config, config_path, detector, start_step)
   return trainer.Trainer(
     model=detector.model,
@@ -246,8 +252,12 @@ def _build_trainer(config, config_path, detector, optimizer, strategy, start_ste
     strategy=strategy,
     gradient_clipping_by_norm=config.train_config.gradient_clipping_by_norm,
     add_regularization_loss=config.train_config.add_regularization_loss,
-    label_statistics=detector.label_statistics,
-    class_names=builders.class_names(config, config_path),
+    label_curves=trainer.LabelCurves(
+      count_labels=detector.count_labels,
+      masked_losses=detector.masked_losses,
+      class_names=builders.class_names(config, config_path),
+      interval=log_every_n,
+    ),
   )
 
 
@@ -364,10 +374,26 @@ def naming(config_path: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def explaining_failures(
-  config: config_lib.PipelineConfig, config_path: str, on_train_data: bool = True
+  config: config_lib.PipelineConfig,
+  config_path: str,
+  *,
+  training: bool = True,
+  evaluation: bool = False,
 ) -> Iterator[None]:
-  """Turns the errors of a running graph that mean bad input into one line that says so."""
-  with builders.explained_record_errors(config, config_path, on_train_data):
+  """Turns the errors of a running graph that mean bad input into one line that says so.
+
+  Args:
+    config: the whole config.
+    config_path: where it is from.
+    training: whether the graph reads the training records.
+    evaluation: whether it reads the evaluation's.
+
+  Raises:
+    InputError: what the graph failed of, or the loss was not finite.
+  """
+  with builders.explained_record_errors(
+    config, config_path, training=training, evaluation=evaluation
+  ):
     try:
       yield
     except tf.errors.InvalidArgumentError as error:

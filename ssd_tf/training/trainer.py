@@ -1,5 +1,6 @@
 """The training step, and the loop that orbit's Controller drives."""
 
+import dataclasses
 import time
 from collections.abc import Callable, Mapping
 
@@ -11,6 +12,23 @@ from ssd_tf import fields
 
 NON_FINITE = 'The loss is not finite'
 NUM_INPUT_IMAGES = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelCurves:
+  """What the curves of partial labels are made of, see `ops.objective`.
+
+  Attributes:
+    count_labels: (targets, batch) -> f32[2, K].
+    masked_losses: (outputs, targets, batch) -> f32[2, K].
+    class_names: class id -> name.
+    interval: steps between the points.
+  """
+
+  count_labels: Callable
+  masked_losses: Callable
+  class_names: Mapping[int, str]
+  interval: int
 
 
 class Trainer(orbit.StandardTrainer):
@@ -30,8 +48,7 @@ class Trainer(orbit.StandardTrainer):
     strategy: that the model was made under.
     gradient_clipping_by_norm: largest norm of the whole gradient; 0 for no clipping.
     add_regularization_loss: whether the regularization is part of the total.
-    label_statistics: (outputs, targets, batch) -> f32[4, K] of `ops.objective`; None: not counted.
-    class_names: class id -> name, for the curves of those.
+    label_curves: what the curves of partial labels are made of; None: they are not drawn.
 
   After `train(num_steps)`, `measured` holds the losses of the last step, the learning rate of the
   next one and the steps per second, by tag.
@@ -49,8 +66,7 @@ class Trainer(orbit.StandardTrainer):
     strategy: tf.distribute.Strategy,
     gradient_clipping_by_norm: float = 0.0,
     add_regularization_loss: bool = True,
-    label_statistics: Callable | None = None,
-    class_names: Mapping[int, str] | None = None,
+    label_curves: LabelCurves | None = None,
   ):
     # A Python loop around a compiled step: Ctrl-C is answered at once, and on a GPU the steps are
     # enqueued just as fast.
@@ -64,15 +80,15 @@ class Trainer(orbit.StandardTrainer):
     self.measured: dict[str, float] = {}
     self._clip = gradient_clipping_by_norm
     self._regularize = add_regularization_loss
-    self._label_statistics = label_statistics
-    self._class_names = class_names or {}
+    self._label_curves = label_curves
     num_classes = model.output[fields.CLASS_LOGITS].shape[-1] - 1
     with strategy.scope():
       optimizer.build(model.trainable_variables)
       self._last_losses = tf.Variable(tf.zeros([len(fields.LOSSES)]), trainable=False)
       # Since the last point of the curves.
       self._num_images = tf.Variable(0.0, trainable=False)
-      self._labels_seen = tf.Variable(tf.zeros([4, num_classes]), trainable=False)
+      self._labels_seen = tf.Variable(tf.zeros([2, num_classes]), trainable=False)
+      self._masked_losses = tf.Variable(tf.zeros([2, num_classes]), trainable=False)
 
   @property
   def global_step(self) -> tf.Variable:
@@ -87,10 +103,11 @@ class Trainer(orbit.StandardTrainer):
     """One update from one global batch."""
     batch = next(iterator)
     self._summarize_images(batch)
-    losses, num_images, labels = self.strategy.run(self._replica_step, args=(batch,))
+    losses, num_images, labels, masked = self.strategy.run(self._replica_step, args=(batch,))
     self._last_losses.assign(self.strategy.reduce('MEAN', losses, axis=None))
     self._num_images.assign_add(self.strategy.reduce('SUM', num_images, axis=None))
     self._labels_seen.assign_add(self.strategy.reduce('SUM', labels, axis=None))
+    self._masked_losses.assign(self.strategy.reduce('SUM', masked, axis=None))
 
   def train_loop_end(self) -> None:
     """Measures the steps since `train_loop_begin`, and writes the curves.
@@ -130,10 +147,16 @@ class Trainer(orbit.StandardTrainer):
       gradients = tape.gradient(total, variables)
     self.optimizer.apply(self._clipped(gradients, replica), self.model.trainable_variables)
     num_images = tf.reduce_sum(tf.cast(batch[fields.EXAMPLE_MASK], tf.float32))
-    labels = tf.zeros_like(self._labels_seen)
-    if self._label_statistics is not None:
-      labels = self._label_statistics(outputs, targets, batch)
-    return losses, num_images, labels
+    labels = masked = tf.zeros_like(self._labels_seen)
+    if (curves := self._label_curves) is not None:
+      labels = curves.count_labels(targets, batch)
+      # A sample is enough: the last batch before each point.
+      masked = tf.cond(
+        self.global_step % curves.interval == 0,  # The update is made already.
+        lambda: curves.masked_losses(outputs, targets, batch),
+        lambda: tf.zeros_like(labels),
+      )
+    return losses, num_images, labels, masked
 
   def _check_finite(self, losses, batch):
     """Fails the step before its update; every replica sees the same losses, so all of them do."""
@@ -153,13 +176,16 @@ class Trainer(orbit.StandardTrainer):
 
   def _summarize_labels(self):
     """Writes what the labels since the last point taught of each class, if some were partial."""
+    if self._label_curves is None:
+      return
     num_images = self._num_images.numpy()
-    labeled, positives, masked, losses = self._labels_seen.numpy()
-    ids = [class_id for class_id in self._class_names if class_id <= len(labeled)]
-    if any(labeled[class_id - 1] < num_images for class_id in ids):
+    labeled, positives = self._labels_seen.numpy()
+    masked, losses = self._masked_losses.numpy()
+    names = self._label_curves.class_names
+    if any(labeled[class_id - 1] < num_images for class_id in names):
       step = tf.cast(self.global_step, tf.int64)
-      for class_id in ids:
-        name, i = self._class_names[class_id], class_id - 1
+      for class_id, name in names.items():
+        i = class_id - 1
         tf.summary.scalar(f'PartialLabels/labeled_images/{name}', labeled[i], step=step)
         tf.summary.scalar(f'PartialLabels/positives/{name}', positives[i], step=step)
         share = masked[i] / max(losses[i], 1e-9)

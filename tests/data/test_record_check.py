@@ -1,3 +1,4 @@
+import functools
 import os
 
 import numpy as np
@@ -59,7 +60,7 @@ def test_summary_counts_images_boxes_and_classes(write):
     num_images_cut=1,
     num_boxes_without_area=1,
     max_boxes=3,
-    labeled_counts={1: 3, 2: 3},
+    labeled_sets={frozenset({1, 2}): 3},
   )
   assert str(summary) == (
     '3 records checked (all of 2 files): 4 boxes, 1 without area, at most 3 in an image, 1 images '
@@ -178,11 +179,12 @@ def test_an_error_of_the_running_pipeline_is_traced_to_its_record(write):
   path = write(make_record(), make_record(encoded=JPEG[:200], source_id='cut'))
   dataset = tf.data.TFRecordDataset(path).map(decode)
   undecodable = r"a\.record: record 1 \(counted from 0, source_id 'cut'\) does not decode"
-  with pytest.raises(InputError, match=undecodable), record_files.explained_errors([path], decode):
+  explained = functools.partial(record_files.explained_errors, [([path], decode)])
+  with pytest.raises(InputError, match=undecodable), explained():
     list(dataset)
   damage(path, flip=40)
   damaged = r'a\.record: record 0 \(counted from 0\) cannot be read'
-  with pytest.raises(InputError, match=damaged), record_files.explained_errors([path], decode):
+  with pytest.raises(InputError, match=damaged), explained():
     list(dataset)
 
 
@@ -195,6 +197,6 @@ def test_an_error_of_the_running_pipeline_is_traced_to_its_record(write):
 )
 def test_an_error_that_is_no_records_fault_passes_unchanged(write, error):
   path = write(make_record())
-  with pytest.raises(type(error)) as raised, record_files.explained_errors([path], decode):
+  with pytest.raises(type(error)) as raised, record_files.explained_errors([([path], decode)]):
     raise error
   assert raised.value is error

@@ -127,7 +127,8 @@ def test_a_labeled_id_outside_the_label_map_is_refused(tiny):
   with pytest.raises(InputError) as error:
     check(tiny, images)
   assert re.search(
-    r'train_input_reader: .*1 images are labeled for class id 7 .*record 2, source_id image 2',
+    r'train_input_reader: .*1 images have class id 7 in image/class/labeled_classes.*record 2, '
+    r'source_id image 2',
     str(error.value),
   )
 
@@ -162,6 +163,6 @@ def test_a_labeled_id_that_slips_past_the_check_stops_the_decoder(tiny):
   dataset = builders.build_train_dataset(loaded, path, detector)
   with (
     pytest.raises(InputError, match=r'labeled_classes must lie in 1\.\.3'),
-    builders.explained_record_errors(loaded, path, True),
+    builders.explained_record_errors(loaded, path, training=True, evaluation=False),
   ):
     next(iter(dataset))
