@@ -112,6 +112,34 @@ def test_a_label_map_of_the_model_decides_the_ids(pipeline, tmp_path):
   assert animals.table == {1: 5, 2: 1}
 
 
+def test_a_label_map_of_evaluation_alone_names_the_classes(pipeline):
+  loaded, path = pipeline(
+    3, 'shuffle: false', more="eval_input_reader { label_map_path: 'cells.pbtxt' }"
+  )
+  assert reader_classes.model_classes(loaded, path).names == CELLS
+  training, evaluation = classes_of(loaded, path).values()
+  assert (training.table, training.id_to_name) == (None, {})
+  assert evaluation.table is None
+
+
+def test_of_several_readers_each_needs_a_label_map(pipeline):
+  loaded, path = pipeline(3, "label_map_path: 'cells.pbtxt'", 'shuffle: false')
+  with pytest.raises(InputError, match=r'train_input_reader\[1\].label_map_path: is empty'):
+    classes_of(loaded, path)
+
+
+def test_merged_classes_need_the_label_maps_at_hand(pipeline):
+  loaded, path = pipeline(
+    3,
+    "label_map_path: 'cells.pbtxt'",
+    "label_map_path: 'gone.pbtxt'",
+    more="eval_input_reader { label_map_path: 'cells.pbtxt' }",
+  )
+  message = r'train_input_reader\[1\].label_map_path: .*at the top of the config'
+  with pytest.raises(InputError, match=message):
+    reader_classes.model_classes(loaded, path)
+
+
 def test_evaluation_alone_takes_its_own_label_map(pipeline):
   loaded, path = pipeline(
     3, "label_map_path: 'gone.pbtxt'", more="eval_input_reader { label_map_path: 'cells.pbtxt' }"

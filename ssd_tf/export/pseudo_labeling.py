@@ -11,7 +11,7 @@ import tensorflow as tf
 from absl import logging
 from tqdm import tqdm
 
-from ssd_tf import builders, label_map
+from ssd_tf import builders, label_map, reader_classes
 from ssd_tf import config as config_lib
 from ssd_tf.data import pseudo_labels, record_check, record_writer
 from ssd_tf.errors import InputError
@@ -188,15 +188,23 @@ def _candidates(image, thresholds):
 
 def _class_names(config, config_path, label_map_path):
   """Names by class id, of the one label map that records and model share."""
-  if not label_map_path:
-    readers = config.eval_input_reader
-    if not readers or not readers[0].label_map_path:
-      raise InputError(
-        f'{config_path}: eval_input_reader.label_map_path is not set; give --label_map_path'
-      )
+  classes = reader_classes.model_classes(config, config_path)
+  readers = config.eval_input_reader
+  if not label_map_path and readers and readers[0].label_map_path:
     label_map_path = config_lib.resolve_path(readers[0].label_map_path, config_path)
+  if not label_map_path:
+    raise InputError(
+      f'{config_path}: eval_input_reader.label_map_path is not set; give --label_map_path'
+    )
   labels = label_map.load(label_map_path)
+  names = dict(zip(labels.ids, labels.names, strict=True))
   num_classes = config.model.ssd.num_classes
+  if classes is not None and (other := dict(zip(classes.ids, classes.names, strict=True))) != names:
+    raise InputError(
+      f'{label_map_path}: the records are to hold the ids of the model, which are {other} by '
+      f'{config_path}, but this label map has {names}; convert the records with the label map of '
+      'the model (tools/merge_datasets.py --label_map_path does so), and give that'
+    )
   message = (
     f'{label_map_path}: its greatest id is {labels.num_classes}, but {config_path} has '
     f'model.ssd.num_classes: {num_classes}; is it the label map that the model was trained with?'
@@ -205,7 +213,7 @@ def _class_names(config, config_path, label_map_path):
     raise InputError(message)
   if labels.num_classes < num_classes:
     logging.warning('%s', message)
-  return {i: labels.name_of(i) for i in labels.ids}
+  return names
 
 
 def _ids(class_names, names):

@@ -47,7 +47,13 @@ def build(paths, **changes):
   for name in ('shuffle', 'shuffle_buffer_size', 'num_readers', 'sample_1_of_n'):
     if name in changes:
       of_source[name] = changes.pop(name)
-  options = {
+  return input_pipeline.build_dataset(
+    [input_pipeline.RecordSource(paths, **of_source)], **{**options(), **changes}
+  )
+
+
+def options():
+  return {
     'preprocess_fn': functools.partial(
       preprocessing.preprocess,
       preprocess_image_fn=functools.partial(
@@ -63,11 +69,7 @@ def build(paths, **changes):
       ('ssd_random_crop', augmentation.ssd_random_crop),
     ],
     'seed': 7,
-    **changes,
   }
-  return input_pipeline.build_dataset(
-    [input_pipeline.RecordSource(paths, **of_source)], **options
-  )
 
 
 def batches_of(dataset, count=None):
@@ -166,6 +168,50 @@ def test_example_is_what_decoding_and_resizing_give(paths):
   np.testing.assert_array_equal(batch[fields.GROUNDTRUTH_CLASSES][1], [1, 2, 1, 0, 0])
   np.testing.assert_array_equal(batch[fields.ORIGINAL_SIZE][1], [16, 24])
   np.testing.assert_array_equal(batch[fields.LABELED_CLASSES][1], [True, True])
+
+
+@pytest.mark.parametrize('weights', [(0, 0, 0), (1, 2, 5)])
+def test_sources_take_turns_by_weight_also_after_a_restart(weights, tmp_path):
+  counts = (11, 4, 6)
+  sources = []
+  for number, (count, weight) in enumerate(zip(counts, weights, strict=True)):
+    folder = tmp_path / str(number)
+    folder.mkdir()
+
+    def decode(serialized, number=number):
+      example = tf_example.decode_example(serialized, num_classes=2)
+      source_id = tf.strings.join([str(number), example[fields.SOURCE_ID]], ' ')
+      return {**example, fields.SOURCE_ID: source_id}
+
+    paths = make_records(folder, count, num_shards=2)
+    sources.append(input_pipeline.RecordSource(paths, decode, weight=weight))
+
+  def take(num_batches=None, **changes):
+    dataset = input_pipeline.build_dataset(sources, **{**options(), 'batch_size': 7, **changes})
+    batches = batches_of(dataset, num_batches)
+    return [i for batch in batches for i in batch[fields.SOURCE_ID].tolist()]
+
+  shares = np.array(weights if any(weights) else counts) / sum(weights if any(weights) else counts)
+  undisturbed = take(300)[:2000]
+  drawn = [[i.split()[1] for i in undisturbed if i.split()[0] == b'%d' % n] for n in range(3)]
+  # Two whole rounds of 1,000 turns.
+  np.testing.assert_array_equal([len(ids) for ids in drawn], np.rint(shares * 1000) * 2)
+  for ids, count in zip(drawn, counts, strict=True):
+    epochs = np.reshape(ids[: len(ids) // count * count], [-1, count]).astype(int)
+    assert (np.sort(epochs, axis=1) == np.arange(count)).all()
+  # 145 * 7 is past the first round of turns.
+  for start_step in (1, 145):
+    assert take(3, start_step=start_step) == undisturbed[start_step * 7 :][:21]
+  found = take(is_training=False)
+  assert sorted(found) == sorted(b'%d %d' % (n, i) for n in range(3) for i in range(counts[n]))
+  assert [i.split()[0] for i in found] == [b'0'] * 11 + [b'1'] * 4 + [b'2'] * 6
+  with pytest.raises(ValueError, match='num_epochs'):
+    take(num_epochs=1)
+
+
+def test_a_small_source_beside_a_large_one_gets_a_turn():
+  turns = input_pipeline._turns([1e6, *[1] * 60], seed=0)
+  np.testing.assert_array_equal(np.bincount(turns), [940, *[1] * 60])
 
 
 def groundtruth(n):

@@ -115,7 +115,7 @@ def test_masked_logits_get_no_gradient_at_all(loss):
   negative = targets.numpy() == 0
   if isinstance(loss, SoftmaxLoss):
     # All answers may be right in an image that is labeled for nothing.
-    np.testing.assert_allclose(gradient[1][negative[1]], 0, atol=1e-6)
+    assert not gradient[1][negative[1]].any()
     return
   unlabeled = np.broadcast_to(~labeled.numpy()[:, None, :], gradient[..., 1:].shape)
   is_class = targets.numpy()[..., None] == np.arange(1, 5)
@@ -141,6 +141,21 @@ def test_complete_labels_are_no_labels_bit_for_bit(loss):
     )
     for ours, theirs in zip(result, expected, strict=True):
       np.testing.assert_array_equal(ours, theirs)
+
+
+@every_loss
+def test_a_batch_in_pieces_is_the_batch_at_once(loss, monkeypatch):
+  logits, targets, labeled = random_inputs(np.float32)
+
+  def run(x):
+    return masked_classification_loss(x, targets, labeled, loss=loss)
+
+  whole = value_and_gradient(run, logits)
+  # An image has 200 logits, the batch six of them: pieces of three, two and one.
+  for size in (700, 400, 1):
+    monkeypatch.setattr(masked_loss, '_PIECE_SIZE', size)
+    for ours, expected in zip(value_and_gradient(run, logits), whole, strict=True):
+      np.testing.assert_allclose(ours, expected, rtol=1e-6, atol=1e-7)
 
 
 @every_loss
@@ -208,20 +223,31 @@ def test_focal_at_extreme_logits(gamma, is_yes):
     np.testing.assert_allclose(value[0], expected, rtol=1e-4, atol=1e-6)
 
 
-def test_softmax_at_extreme_logits():
-  # Background is so improbable that its exponential is 0: the loss is the distance of the logits.
+@pytest.mark.parametrize(
+  ('labeled', 'negative', 'column'),
+  # Background is 600 below class 1; with class 2 unlabeled, that one is 300 below.
+  [([True, True], 600.0, 0), ([True, False], 300.0, 2)],
+)
+def test_softmax_at_extreme_logits(labeled, negative, column):
   logits = tf.constant([[[-300.0, 300.0, 0.0]] * 2])
   targets = tf.constant([[0, 2]])
-  for labeled in ([[True, True]], [[True, False]]):
-    losses, gradient = value_and_gradient(
-      lambda x, ls=labeled: masked_classification_loss(
-        x, targets, tf.constant(ls), loss=SoftmaxLoss()
-      ),
-      logits,
-    )
-    # Labeled for class 1 only, the true marginal is 300: from 0, that of class 2.
-    assert losses[0, 0] in (600.0, 300.0) and losses[0, 1] == 300.0
-    assert np.isfinite(gradient).all() and gradient[0, 0, 1] > 0
+  losses, gradient = value_and_gradient(
+    lambda x: masked_classification_loss(x, targets, tf.constant([labeled]), loss=SoftmaxLoss()),
+    logits,
+  )
+  np.testing.assert_array_equal(losses, [[negative, 300.0]])
+  # Upstream is .5 and 2: towards the answer that may be right, away from class 1.
+  expected = np.zeros([2, 3])
+  expected[:, 1], expected[0, column], expected[1, 2] = [0.5, 2], -0.5, -2
+  np.testing.assert_allclose(gradient[0], expected, atol=1e-6)
+
+
+def test_the_marginal_is_smooth_where_it_becomes_too_improbable_for_a_sum():
+  targets, labeled = tf.constant([[0]]), tf.constant([[True, False]])
+  for gap in (60.0, 68.0, 70.0, 90.0):
+    logits = tf.constant([[[-300.0, gap, 0.0]]])
+    loss = masked_classification_loss(logits, targets, labeled, loss=SoftmaxLoss())
+    np.testing.assert_allclose(loss, [[gap]], rtol=1e-6)
 
 
 @pytest.mark.parametrize(

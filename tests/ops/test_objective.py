@@ -127,6 +127,92 @@ def test_gradient_is_zero_where_ignored(loss, loss_goldens, golden_targets):
   assert gradient[weights.numpy() > 0].any(axis=-1).all()
 
 
+def test_hard_negatives_are_mined_on_the_masked_loss(coder):
+  # One row of ten anchors that do not overlap. Anchor 0 is matched to class 1; of the negatives 3
+  # is the hardest, but for class 2, and 7 the hardest for class 1.
+  left = np.arange(10, dtype=np.float32) / 10
+  anchors = tf.constant(np.stack([0 * left, left, 0 * left + 0.1, left + 0.1], axis=-1))
+  logits = np.full([1, 10, 3], -4, np.float32)
+  logits[0, 3, 2], logits[0, 7, 1] = 6, 2
+  is_first = np.arange(10)[np.newaxis] == 0
+  targets = target_assigner.Targets(
+    class_targets=tf.constant(is_first.astype(np.int32)),
+    box_targets=tf.zeros([1, 10, 4]),
+    class_weights=tf.ones([1, 10]),
+    box_weights=tf.constant(is_first.astype(np.float32)),
+    positive_mask=tf.constant(is_first),
+  )
+  one_negative = hard_negatives.HardExampleMiner(
+    num_hard_examples=None,
+    iou_threshold=0.99,
+    loss_type='CLASSIFICATION',
+    classification_weight=1.0,
+    localization_weight=1.0,
+    max_negatives_per_positive=1.0,
+    min_negatives_per_image=0,
+  )
+  found = {}
+  for labels in ([True, True], [True, False]):
+    logits_in = tf.constant(logits)
+    with tf.GradientTape() as tape:
+      tape.watch(logits_in)
+      value = objective.ssd_losses(
+        logits_in,
+        tf.zeros([1, 10, 4]),
+        targets,
+        anchors=anchors,
+        box_coder=coder,
+        classification_loss=masked_loss.SigmoidLoss(background_as_zeros=True),
+        localization_loss=functools.partial(losses.smooth_l1, delta=1.0),
+        hard_example_miner=one_negative,
+        classification_weight=1.0,
+        localization_weight=1.0,
+        normalize_by_num_matches=True,
+        normalize_loc_by_codesize=True,
+        normalizer=tf.constant(1.0),
+        example_mask=tf.constant([True]),
+        labeled_classes=tf.constant([labels]),
+      )['classification_loss']
+    gradient = tape.gradient(value, logits_in).numpy()[0]
+    found[labels[1]] = (np.flatnonzero(gradient.any(axis=-1)).tolist(), float(value))
+  softplus = np.log1p(np.exp([-4.0, 4.0, 6.0, 2.0]))
+  no, yes, hardest, next_one = softplus
+  # The positive with all three columns and anchor 3 with all; the positive without class 2, and of
+  # anchor 7 class 1 alone: on a negative, neither background nor class 2 is known.
+  assert found[True][0] == [0, 3] and found[False][0] == [0, 7]
+  np.testing.assert_allclose(found[True][1], (yes + 2 * no) + (hardest + 2 * no), rtol=1e-6)
+  np.testing.assert_allclose(found[False][1], (yes + no) + next_one, rtol=1e-6)
+
+
+def test_label_counts_and_masked_losses_of_a_mixed_batch(golden_targets):
+  # Equal logits: a column costs log 2 on each anchor.
+  rows = target_assigner.Targets(*(target[:2] for target in golden_targets))
+  labeled = tf.constant([[True, True, True], [True, False, True]])
+  both = tf.ones([2], tf.bool)
+  counts = objective.count_labels(rows, example_mask=both, labeled_classes=labeled).numpy()
+  np.testing.assert_array_equal(counts[0], [2, 1, 2])
+  matched = rows.class_targets.numpy()
+  np.testing.assert_array_equal(counts[1], [(matched == i).sum() for i in (1, 2, 3)])
+  options = {
+    'classification_loss': masked_loss.SigmoidLoss(background_as_zeros=True),
+    'labeled_classes': labeled,
+  }
+  logits = tf.zeros([2, matched.shape[1], 4])
+  weights = rows.class_weights.numpy()
+  others = [
+    [np.log(2) * weights[b][matched[b] != i].sum() for i in (1, 2, 3)] for b in range(2)
+  ]
+  for mode, masked in (('masked', [0, others[1][1], 0]), ('naive', [0, 0, 0])):
+    found = objective.masked_losses(
+      logits, rows, example_mask=both, partial_labels=mode, **options
+    )
+    np.testing.assert_allclose(found, [masked, np.sum(others, axis=0)], rtol=1e-5)
+  alone = objective.masked_losses(
+    logits, rows, example_mask=tf.constant([False, True]), partial_labels='masked', **options
+  )
+  np.testing.assert_allclose(alone, [[0, others[1][1], 0], others[1]], rtol=1e-5)
+
+
 def test_predictions_of_other_anchors_are_named(loss, golden_targets):
   cut = target_assigner.Targets(*(target[:, :1000] for target in golden_targets))
   with pytest.raises(ValueError, match=r'class_logits: expected \(9, 1000\).*\(9, 1917, 4\)'):
