@@ -232,12 +232,19 @@ def _check_labeled(config, config_path, labeled, is_complete, is_training):
   names = class_names(config, config_path)
   missing = [name for class_id, name in names.items() if class_id not in labeled]
   if missing:
-    logging.warning(
-      '%s: no image%s is labeled for %s: nothing says where there is none of them, so expect false '
-      'detections; label some images for them, or take them out of the label map.',
+    advice = (
+      'nothing says where there is none of them, so expect false detections; label some images for '
+      'them, or take them out of the label map'
+      if is_training
+      else 'they are not measured'
+    )
+    logging.log(
+      logging.WARNING if is_training else logging.INFO,
+      '%s: no image%s is labeled for %s: %s.',
       fields,
       '' if is_complete else ' of the part of the records that was checked',
       ', '.join(repr(name) for name in missing),
+      advice,
     )
 
 
