@@ -255,25 +255,29 @@ def flip_a_byte(tiny):
     (
       lambda tiny: replace(tiny, 'label_map.pbtxt', "item { id: 3 name: 'c' }", ''),
       [],
-      r'tiny\.config: 10 records checked: \d+ boxes of class id 3 \(c\) .* label map.*'
+      r'tiny\.config: train_input_reader: '
+      r'10 records checked: \d+ boxes of class id 3 \(c\) .* label map.*'
       r'train\.record, record \d, source_id image \d.*',
     ),
     (
       flip_a_byte,
       [],
-      r'tiny\.config: train\.record: record \d \(counted from 0\) cannot be read .*: the file is '
+      r'tiny\.config: train_input_reader: '
+      r'train\.record: record \d \(counted from 0\) cannot be read .*: the file is '
       r'damaged.*; copy or convert it again',
     ),
     (
       lambda tiny: rewrite(tiny, 'train.record', 4, encoded=b''),
       [],
-      r'tiny\.config: 10 records checked: 1 images of zero bytes: remove them .*'
+      r'tiny\.config: train_input_reader: '
+      r'10 records checked: 1 images of zero bytes: remove them .*'
       r'\(train\.record, record 4, source_id image 4\)',
     ),
     (
       lambda tiny: rewrite(tiny, 'train.record', 4, class_ids=[4]),
       [],
-      r'tiny\.config: 10 records checked: 1 boxes of class id 4 \(\w\) lie outside 1\.\.3: raise '
+      r'tiny\.config: train_input_reader: '
+      r'10 records checked: 1 boxes of class id 4 \(\w\) lie outside 1\.\.3: raise '
       r'num_classes to 4 .* \(train\.record, record 4, source_id image 4\)',
     ),
     (
