@@ -163,14 +163,20 @@ def test_numbers_and_defaults_are_the_apis(message, name, number, default):
 
 def test_only_our_own_fields_are_numbered_from_1000():
   own = []
-  for module in (image_resizer_pb2, train_pb2, ssd_pb2, pipeline_pb2, losses_pb2, eval_pb2):
+  modules = (image_resizer_pb2, train_pb2, ssd_pb2, pipeline_pb2, losses_pb2, eval_pb2)
+  for module in (*modules, input_reader_pb2):
     for message in module.DESCRIPTOR.message_types_by_name.values():
       own += [f'{message.name}.{f.name}' for f in message.fields if f.number >= 1000]
   assert sorted(own) == [
     'FixedShapeResizer.half_pixel_centers',
+    'InputReader.class_map',
+    'InputReader.labeled_class',
+    'InputReader.sampling_weight',
     'KeepAspectRatioResizer.half_pixel_centers',
+    'Loss.partial_labels',
     'TrainConfig.op_determinism',
     'TrainConfig.seed',
+    'TrainEvalPipelineConfig.label_map_path',
   ]
 
 

@@ -249,7 +249,7 @@ def test_bad_input(project, tmp_path):
   with pytest.raises(InputError, match=r'partial\.record: is read; give another --output_path'):
     label(folder, folder / 'partial.record')
   (folder / 'four.pbtxt').write_text("item { id: 4 name: 'd' }")
-  with pytest.raises(InputError, match=r'four\.pbtxt: its greatest id is 4, but .*num_classes: 3'):
+  with pytest.raises(InputError, match=r"four\.pbtxt: .* ids of the model, .* has \{4: 'd'\}"):
     label(folder, tmp_path / 'a.record', label_map_path=str(folder / 'four.pbtxt'))
   for wrong in ({'beta': 3.0}, {'beta': 0.0}, {'max_overlap': 0.0}):
     with pytest.raises(InputError, match=f'{next(iter(wrong))} is'):
