@@ -7,7 +7,6 @@
 #     bash logs/partial_labels/run.sh variants bccd $seed
 #   done
 #   bash logs/partial_labels/run.sh background 0
-#   bash logs/partial_labels/run.sh fewer 0
 # Needs: runs/data/coco_ssd_mobilenet_v1/model.ckpt (TF1 checkpoint of COCO), $BCCD (the data set's folder).
 set -eu
 PY=${PY:-python}
@@ -77,13 +76,6 @@ variants() {
     --checkpoint=$OUT/runs/${data}_masked_seed$seed --label_map_path=$map --input_path=$partial \
     --validation_path=$OUT/${data}_val.record --output_path=$filled
   train $data masked+pseudo $seed $filled
-}
-
-# Complete labels, but so few steps that no more boxes are seen than partial labels have (54%).
-fewer() {
-  local rate=train_config.optimizer.adam_optimizer.learning_rate.cosine_decay_learning_rate
-  train digits complete_54%_of_steps $1 $OUT/digits_complete.record train_config.num_steps=2700 \
-    $rate.total_steps=2700
 }
 
 # The background column: with an answer of its own (1 on negatives), masked and not.
