@@ -164,16 +164,21 @@ def test_numbers_and_defaults_are_the_apis(message, name, number, default):
 def test_only_our_own_fields_are_numbered_from_1000():
   own = []
   modules = (image_resizer_pb2, train_pb2, ssd_pb2, pipeline_pb2, losses_pb2, eval_pb2)
-  for module in (*modules, input_reader_pb2):
+  for module in (*modules, input_reader_pb2, optimizer_pb2):
     for message in module.DESCRIPTOR.message_types_by_name.values():
       own += [f'{message.name}.{f.name}' for f in message.fields if f.number >= 1000]
   assert sorted(own) == [
+    'ClassificationLoss.weighted_softmax_focal',
     'FixedShapeResizer.half_pixel_centers',
     'InputReader.class_map',
     'InputReader.labeled_class',
     'InputReader.sampling_weight',
     'KeepAspectRatioResizer.half_pixel_centers',
     'Loss.partial_labels',
+    'Optimizer.adamw_optimizer',
+    'Ssd.train_on_crowds',
+    'TrainConfig.fine_tune_class_map',
+    'TrainConfig.fine_tune_label_map_path',
     'TrainConfig.op_determinism',
     'TrainConfig.seed',
     'TrainEvalPipelineConfig.label_map_path',
