@@ -32,18 +32,22 @@ LAYERS = {
   'evaluation': ('ops.boxes', 'fields'),
   'training': ('ops', 'evaluation', 'fields'),
   'builders': (*_BELOW_BUILDERS, 'training.optimizers'),
-  'training.run': (*_BELOW_BUILDERS, 'builders', 'training'),
+  **{
+    f'training.{name}': (*_BELOW_BUILDERS, 'builders', 'training')
+    for name in ('run', 'run_evaluation', 'starting', 'failures')
+  },
   'export': (*_BELOW_BUILDERS, 'builders', 'training'),
   'analysis': (*_BELOW_BUILDERS, 'builders', 'training'),
   'tools': (
     *(*_CONFIG, 'command_line', 'data.sources', 'data.input_benchmark', 'evaluation.log_format'),
-    *('training.run', 'export', 'analysis'),
+    *('training.run', 'training.run_evaluation', 'export', 'analysis'),
   ),
 }
 # Modules that only those named may import, also where LAYERS lets their package through.
 ONLY_FOR = {
   'protos': ('protos', 'config', 'label_map', 'builders'),
-  'training.run': ('export', 'tools'),
+  'training.run': ('tools',),
+  'training.run_evaluation': ('training.run', 'tools'),
   'data.sources': ('data.sources', 'tools'),
 }
 # Packages from outside that only those named may import.

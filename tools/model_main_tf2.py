@@ -103,11 +103,11 @@ def train(config):
 def evaluate(config):
   """Evaluates one checkpoint after the other."""
   from ssd_tf.evaluation import log_format
-  from ssd_tf.training import run
+  from ssd_tf.training import run, run_evaluation
 
   log_format.setup_logging()
   on_train_data = EVAL_ON_TRAIN_DATA.value
-  run.evaluate_checkpoints(
+  run_evaluation.evaluate_checkpoints(
     config,
     PIPELINE_CONFIG_PATH.value,
     MODEL_DIR.value,

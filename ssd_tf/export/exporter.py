@@ -9,7 +9,9 @@ from ssd_tf import builders, label_map, reader_classes
 from ssd_tf import config as config_lib
 from ssd_tf.errors import InputError
 from ssd_tf.export.saved_model import export_saved_model
-from ssd_tf.training import checkpoints, run
+from ssd_tf.training import checkpoints
+from ssd_tf.training.failures import naming
+from ssd_tf.training.starting import restore
 
 
 def export(
@@ -40,10 +42,10 @@ def export(
     InputError: there is no checkpoint, or it does not fit the config.
   """
   path = checkpoints.find_checkpoint(checkpoint_dir)
-  with run.naming(config_path):
+  with naming(config_path):
     builders.require_supported_model(config)
     detector = builders.build_detector(config.model, is_training=False)
-  run.restore(detector.model, path)
+  restore(detector.model, path)
   os.makedirs(output_dir, exist_ok=True)
   exported = export_saved_model(detector, output_dir, input_type=input_type, batch_size=batch_size)
   checkpoint = checkpoints.model_checkpoint(detector.model)

@@ -16,7 +16,9 @@ from ssd_tf import config as config_lib
 from ssd_tf.data import pseudo_labels, record_check, record_writer
 from ssd_tf.errors import InputError
 from ssd_tf.export import class_thresholds, record_detection
-from ssd_tf.training import checkpoints, run
+from ssd_tf.training import checkpoints
+from ssd_tf.training.failures import naming
+from ssd_tf.training.starting import restore
 
 
 def pseudo_label(
@@ -72,10 +74,10 @@ def pseudo_label(
   _check_records('input', input_paths, config, names, default)
   _check_records('validation', validation_paths, config, names, set(names))
   unlabeled, num_images = _count_unlabeled(input_paths, names, default)
-  with run.naming(config_path), strategy.scope():
+  with naming(config_path), strategy.scope():
     builders.require_supported_model(config)
     detector = builders.build_detector(config.model, is_training=False)
-  run.restore(detector.model, path)
+  restore(detector.model, path)
   records = record_detection.RecordDetector(detector, names, strategy, batch_size)
 
   # disable=None: no bar in a log file.

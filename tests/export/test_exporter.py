@@ -12,7 +12,7 @@ from PIL import Image
 from ssd_tf import builders, config, fields, label_map
 from ssd_tf.errors import InputError
 from ssd_tf.export import detection, exporter
-from ssd_tf.training import run
+from ssd_tf.training.starting import restore
 
 
 def test_an_export_is_complete_and_detects_as_its_checkpoint(tiny):
@@ -59,7 +59,7 @@ def test_an_export_is_complete_and_detects_as_its_checkpoint(tiny):
   assert [f['class_name'] for f in found] == [' abc'[int(i)] for i in classes]
 
   again = builders.build_detector(loaded.model, is_training=False)
-  run.restore(again.model, str(output_dir / 'checkpoint/ckpt-0'))
+  restore(again.model, str(output_dir / 'checkpoint/ckpt-0'))
   outputs = again.model(batch, training=False)
   for key, value in trained.model(batch, training=False).items():
     np.testing.assert_array_equal(outputs[key], value)
