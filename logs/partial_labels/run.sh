@@ -5,8 +5,8 @@
 #   for seed in 0 1 2; do
 #     bash logs/partial_labels/run.sh variants digits $seed
 #     bash logs/partial_labels/run.sh variants bccd $seed
+#     bash logs/partial_labels/run.sh background $seed
 #   done
-#   bash logs/partial_labels/run.sh background 0
 # Needs: runs/data/coco_ssd_mobilenet_v1/model.ckpt (TF1 checkpoint of COCO), $BCCD (the data set's folder).
 set -eu
 PY=${PY:-python}
