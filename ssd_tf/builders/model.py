@@ -1,29 +1,18 @@
 """The network and its anchors, from the config's `model`."""
 
+import functools
+
 import keras
 import numpy as np
 
+from ssd_tf.builders.feature_extractor import build_feature_extractor, num_feature_maps
 from ssd_tf.builders.hyperparams import build_hyperparams
 from ssd_tf.builders.support import chosen, require_supported
 from ssd_tf.errors import InputError
-from ssd_tf.models.conv_block import ConvHyperparams
-from ssd_tf.models.ssd_model import ssd_mobilenet
+from ssd_tf.models.box_predictor import convolutional_box_predictor
+from ssd_tf.models.ssd_model import ssd_model
 from ssd_tf.ops import anchors as anchor_ops
 from ssd_tf.protos import pipeline_pb2
-
-BACKBONES = {
-  'ssd_mobilenet_v1': 'mobilenet_v1',
-  'ssd_mobilenet_v1_keras': 'mobilenet_v1',
-  'ssd_mobilenet_v2': 'mobilenet_v2',
-  'ssd_mobilenet_v2_keras': 'mobilenet_v2',
-}
-# What the original's backbones are made with unless the config overrides it.
-_STOCK_INITIALIZERS = {
-  'mobilenet_v1': lambda: keras.initializers.TruncatedNormal(stddev=0.09),
-  'mobilenet_v2': lambda: keras.initializers.RandomNormal(stddev=0.09),
-}
-_STOCK_L2_WEIGHT = 4e-5
-_STOCK_BATCH_NORM = {'momentum': 0.9997, 'epsilon': 0.001}
 
 
 def build_model(model_config: pipeline_pb2.DetectionModel, is_training: bool) -> keras.Model:
@@ -41,40 +30,12 @@ def build_model(model_config: pipeline_pb2.DetectionModel, is_training: bool) ->
   """
   require_supported(model_config, 'model')
   ssd = model_config.ssd
-  extractor = ssd.feature_extractor
-  if extractor.type not in BACKBONES:
-    raise InputError(
-      f'model.ssd.feature_extractor.type: {extractor.type!r} is not supported yet; expected one of '
-      f'{", ".join(BACKBONES)}'
-    )
-  predictor = _box_predictor(ssd)
   batch_norm_trainable = is_training and not ssd.freeze_batchnorm
-  path = 'model.ssd.feature_extractor.conv_hyperparams'
-  hyperparams = build_hyperparams(extractor.conv_hyperparams, path, batch_norm_trainable)
-  backbone = BACKBONES[extractor.type]
-  return ssd_mobilenet(
-    backbone=backbone,
+  return ssd_model(
+    name=ssd.feature_extractor.type.removesuffix('_keras'),
     image_size=image_size(ssd),
-    num_classes=ssd.num_classes,
-    anchors_per_location=_anchors_per_location(ssd),
-    backbone_hyperparams=hyperparams
-    if extractor.override_base_feature_extractor_hyperparams
-    else ConvHyperparams(
-      initializer=_STOCK_INITIALIZERS[backbone],
-      l2_weight=_STOCK_L2_WEIGHT,
-      batch_norm=_STOCK_BATCH_NORM,
-      batch_norm_trainable=batch_norm_trainable,
-    ),
-    feature_map_hyperparams=hyperparams,
-    head_hyperparams=build_hyperparams(
-      predictor.conv_hyperparams,
-      'model.ssd.box_predictor.convolutional_box_predictor.conv_hyperparams',
-      batch_norm_trainable,
-    ),
-    depth_multiplier=extractor.depth_multiplier,
-    min_depth=extractor.min_depth,
-    kernel_size=predictor.kernel_size,
-    class_prediction_bias_init=predictor.class_prediction_bias_init,
+    feature_extractor=build_feature_extractor(ssd.feature_extractor, batch_norm_trainable),
+    box_predictor=_box_predictor(ssd, batch_norm_trainable),
   )
 
 
@@ -120,7 +81,7 @@ def image_size(ssd) -> tuple[int, int]:
   return resizer.height, resizer.width
 
 
-def _box_predictor(ssd):
+def _box_predictor(ssd, batch_norm_trainable):
   path = 'model.ssd.box_predictor'
   kind = chosen(ssd.box_predictor, 'box_predictor_oneof', path, ('convolutional_box_predictor',))
   predictor = ssd.box_predictor.convolutional_box_predictor
@@ -130,7 +91,16 @@ def _box_predictor(ssd):
     )
   if predictor.box_code_size != 4:
     raise InputError(f'{path}.{kind}.box_code_size: is {predictor.box_code_size}, expected 4')
-  return predictor
+  return functools.partial(
+    convolutional_box_predictor,
+    hyperparams=build_hyperparams(
+      predictor.conv_hyperparams, f'{path}.{kind}.conv_hyperparams', batch_norm_trainable
+    ),
+    num_classes=ssd.num_classes,
+    anchors_per_location=_anchors_per_location(ssd),
+    kernel_size=predictor.kernel_size,
+    class_prediction_bias_init=predictor.class_prediction_bias_init,
+  )
 
 
 def _anchor_generator(ssd):
@@ -144,10 +114,11 @@ def _anchor_generator(ssd):
         f'{path}.{kind}.{name}: has {count} values; expected none, or {generator.num_layers} '
         '(num_layers)'
       )
-  if ssd.feature_extractor.num_layers != generator.num_layers:
+  num_maps = num_feature_maps(ssd.feature_extractor)
+  if num_maps != generator.num_layers:
     raise InputError(
       f'{path}.{kind}.num_layers: is {generator.num_layers}, but '
-      f'model.ssd.feature_extractor.num_layers is {ssd.feature_extractor.num_layers}; they have to '
+      f'model.ssd.feature_extractor.num_layers is {num_maps}; they have to '
       'be equal'
     )
   return generator
