@@ -5,9 +5,17 @@ from collections.abc import Callable
 
 import keras
 
+from ssd_tf.errors import InputError
 from ssd_tf.models.normalization import FusedBatchNormalization
 
-ACTIVATIONS = {'RELU': 'relu', 'RELU_6': 'relu6', 'SWISH': 'silu', 'NONE': None}
+ACTIVATIONS = {
+  'RELU': 'relu',
+  'RELU_6': 'relu6',
+  'SWISH': 'silu',
+  'HARD_SWISH': 'hard_silu',  # x * relu6(x + 3) / 6; of MobileNet v3.
+  'NONE': None,
+}
+_GROUPS = 32  # Wu and He 2018, section 3.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,22 +26,37 @@ class ConvHyperparams:
     initializer: makes a new initializer for each kernel (one object shared by two kernels of the
       same shape would give them the same values).
     l2_weight: the loss gets l2_weight / 2 * sum(kernel^2); 0 for none.
+    l1_weight: the loss gets l1_weight * sum(|kernel|); 0 for none.
     activation: a key of ACTIVATIONS.
-    batch_norm: the arguments of FusedBatchNormalization; None for a bias instead.
+    batch_norm: the arguments of FusedBatchNormalization; None for none.
     batch_norm_trainable: False keeps every batch norm in inference mode.
+    group_norm: whether group normalization stands in place of batch norm; it needs filters that
+      are a multiple of 32.
+    force_bias: a bias also where normalization adds one of its own.
     regularize_depthwise: whether depthwise kernels are regularized too.
   """
 
   initializer: Callable[[], keras.initializers.Initializer]
   l2_weight: float = 0.0
+  l1_weight: float = 0.0
   activation: str = 'RELU_6'
   batch_norm: dict | None = dataclasses.field(default_factory=dict)
   batch_norm_trainable: bool = True
+  group_norm: bool = False
+  force_bias: bool = False
   regularize_depthwise: bool = True
 
   def regularizer(self) -> keras.regularizers.Regularizer | None:
     """The kernel regularizer, or None."""
+    if self.l1_weight:
+      return keras.regularizers.L1(self.l1_weight)
     return keras.regularizers.L2(0.5 * self.l2_weight) if self.l2_weight else None
+
+  @property
+  def use_bias(self) -> bool:
+    """Whether a convolution adds a bias: where no normalization after it does."""
+    centered = self.batch_norm is not None and self.batch_norm.get('center', True)
+    return self.force_bias or not (centered or self.group_norm)
 
 
 def conv_block(
@@ -46,18 +69,34 @@ def conv_block(
   strides: int = 1,
   activate: bool = True,
 ) -> keras.KerasTensor:
-  """Convolution with SAME padding, batch norm, activation: f[B,H,W,C] -> f[B,H/s,W/s,filters]."""
+  """Convolution with SAME padding, normalization, activation: f[B,H,W,C] -> f[B,H/s,W/s,filters].
+
+  Args:
+    inputs: f[B,H,W,C].
+    filters: channels of the result.
+    kernel_size: of the square kernel.
+    hyperparams: what it is made with.
+    name: of the convolution; its normalization is `<name>_batch_norm`.
+    strides: s.
+    activate: False leaves out the activation.
+
+  Returns:
+    f[B,H/s,W/s,filters].
+
+  Raises:
+    InputError: group normalization of filters that 32 does not divide.
+  """
   outputs = keras.layers.Conv2D(
     filters,
     kernel_size,
     strides=strides,
     padding='same',
-    use_bias=hyperparams.batch_norm is None,
+    use_bias=hyperparams.use_bias,
     kernel_initializer=hyperparams.initializer(),
     kernel_regularizer=hyperparams.regularizer(),
     name=name,
   )(inputs)
-  return _normalize_and_activate(outputs, hyperparams, name, activate)
+  return normalize_and_activate(outputs, hyperparams, name=name, activate=activate)
 
 
 def depthwise_block(
@@ -66,24 +105,57 @@ def depthwise_block(
   *,
   name: str,
   strides: int = 1,
+  kernel_size: int = 3,
 ) -> keras.KerasTensor:
-  """3x3 depthwise convolution, batch norm, activation: f[B,H,W,C] -> f[B,H/s,W/s,C]."""
+  """Depthwise convolution, normalization, activation: f[B,H,W,C] -> f[B,H/s,W/s,C].
+
+  Args:
+    inputs: f[B,H,W,C].
+    hyperparams: what it is made with.
+    name: of the convolution; its normalization is `<name>_batch_norm`.
+    strides: s.
+    kernel_size: of the square kernel.
+
+  Returns:
+    f[B,H/s,W/s,C].
+
+  Raises:
+    InputError: group normalization of channels that 32 does not divide.
+  """
   regularizer = hyperparams.regularizer() if hyperparams.regularize_depthwise else None
   outputs = keras.layers.DepthwiseConv2D(
-    3,
+    kernel_size,
     strides=strides,
     padding='same',
-    use_bias=hyperparams.batch_norm is None,
+    use_bias=hyperparams.use_bias,
     depthwise_initializer=hyperparams.initializer(),
     depthwise_regularizer=regularizer,
     name=name,
   )(inputs)
-  return _normalize_and_activate(outputs, hyperparams, name, activate=True)
+  return normalize_and_activate(outputs, hyperparams, name=name)
 
 
-def _normalize_and_activate(inputs, hyperparams, name, activate):
+def normalize_and_activate(
+  inputs: keras.KerasTensor, hyperparams: ConvHyperparams, *, name: str, activate: bool = True
+) -> keras.KerasTensor:
+  """What follows a convolution: batch or group norm, or none, and the activation.
+
+  Args:
+    inputs: f[B,H,W,C].
+    hyperparams: which.
+    name: of the convolution.
+    activate: False leaves out the activation.
+
+  Returns:
+    f[B,H,W,C].
+
+  Raises:
+    InputError: group normalization of channels that 32 does not divide.
+  """
   outputs = inputs
-  if hyperparams.batch_norm is not None:
+  if hyperparams.group_norm:
+    outputs = _group_norm(outputs, name)
+  elif hyperparams.batch_norm is not None:
     outputs = FusedBatchNormalization(
       **hyperparams.batch_norm,
       trainable=hyperparams.batch_norm_trainable,
@@ -93,3 +165,28 @@ def _normalize_and_activate(inputs, hyperparams, name, activate):
   if activate and activation:
     outputs = keras.layers.Activation(activation, name=f'{name}_activation')(outputs)
   return outputs
+
+
+def _group_norm(inputs, name):
+  channels = inputs.shape[-1]
+  if channels % _GROUPS:
+    raise InputError(
+      f'conv_hyperparams.group_norm: {name} has {channels} channels; expected a multiple of '
+      f'{_GROUPS}, the number of groups; use batch_norm, or another depth'
+    )
+  return keras.layers.GroupNormalization(_GROUPS, epsilon=1e-6, name=f'{name}_group_norm')(inputs)
+
+
+def round_to_eight(filters: float) -> int:
+  """The nearest multiple of 8, at least 8, and never below by more than a tenth.
+
+  Args:
+    filters: a number of channels, such as 32 * 0.75.
+
+  Returns:
+    The rounded number.
+
+  Source: how Sandler et al. 2018 and Howard et al. 2019 scale their networks.
+  """
+  rounded = max(8, int(filters + 4) // 8 * 8)
+  return rounded + 8 if rounded < 0.9 * filters else rounded
