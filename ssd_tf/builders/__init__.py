@@ -3,6 +3,7 @@
 A field that is not supported is an InputError with the field's path in the config.
 """
 
+from ssd_tf.builders.augmentation import build_augmentation
 from ssd_tf.builders.data import (
   build_eval_dataset,
   build_metrics,
@@ -14,7 +15,7 @@ from ssd_tf.builders.data import (
 from ssd_tf.builders.detector import Detector, build_detector
 from ssd_tf.builders.model import build_anchors, build_model
 from ssd_tf.builders.support import require_supported, require_supported_model
-from ssd_tf.builders.training import build_augmentation, build_optimizer, build_schedule
+from ssd_tf.builders.training import build_optimizer, build_schedule
 
 __all__ = [
   'Detector',

@@ -9,9 +9,9 @@ from absl import logging
 
 from ssd_tf import config as config_lib
 from ssd_tf import reader_classes
+from ssd_tf.builders.augmentation import build_augmentation
 from ssd_tf.builders.detector import Detector
 from ssd_tf.builders.support import require_supported
-from ssd_tf.builders.training import build_augmentation
 from ssd_tf.data import (
   input_pipeline,
   partial_labels,

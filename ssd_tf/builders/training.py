@@ -1,13 +1,10 @@
-"""Optimizer, learning rate schedule and augmentation, from the config's `train_config`."""
-
-import functools
+"""Optimizer and learning rate schedule, from the config's `train_config`."""
 
 import keras
 
 from ssd_tf.builders.support import chosen, require_supported
-from ssd_tf.data import augmentation
 from ssd_tf.errors import InputError
-from ssd_tf.protos import optimizer_pb2, train_pb2
+from ssd_tf.protos import optimizer_pb2
 from ssd_tf.training import optimizers
 
 
@@ -79,47 +76,3 @@ def build_schedule(learning_rate: optimizer_pb2.LearningRate, path: str) -> opti
   }[kind]
   # These take the message's fields under their own names.
   return build(**{field.name: getattr(values, field.name) for field in values.DESCRIPTOR.fields})
-
-
-def build_augmentation(
-  train_config: train_pb2.TrainConfig,
-) -> list[tuple[str, augmentation.Operation]]:
-  """Builds the augmentation steps, in their order.
-
-  Args:
-    train_config: the config's.
-
-  Returns:
-    (name, operation on an example and a seed) of each.
-
-  Raises:
-    InputError: a step is not supported.
-  """
-  operations = []
-  for i, step in enumerate(train_config.data_augmentation_options):
-    path = f'train_config.data_augmentation_options[{i}]'
-    require_supported(step, path)
-    kind = chosen(step, 'preprocessing_step', path, ('random_horizontal_flip', 'ssd_random_crop'))
-    values = getattr(step, kind)
-    if kind == 'random_horizontal_flip':
-      operation = functools.partial(
-        augmentation.random_horizontal_flip, probability=values.probability
-      )
-    else:
-      cases = tuple(_crop_case(case) for case in values.operations)
-      operation = functools.partial(
-        augmentation.ssd_random_crop, operations=cases or augmentation.SSD_CROP_CASES
-      )
-    operations.append((kind, operation))
-  return operations
-
-
-def _crop_case(case):
-  return augmentation.CropCase(
-    min_object_covered=case.min_object_covered,
-    overlap_thresh=case.overlap_thresh,
-    aspect_ratio_range=(case.min_aspect_ratio, case.max_aspect_ratio),
-    area_range=(case.min_area, case.max_area),
-    clip_boxes=case.clip_boxes,
-    random_coef=case.random_coef,
-  )

@@ -1,63 +1,13 @@
-"""Random changes of a decoded training example, each a pure function of the example and a seed.
-
-An operation is `operation(example, seed) -> example`: the image stays uint8, and every key of
-`fields.PER_BOX` stays in step with the boxes. groundtruth_area stays that of the original image,
-original_size the size of the image as stored.
-"""
+"""Cropping an example to a random window that keeps groundtruth in view."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import tensorflow as tf
 
 from ssd_tf import fields
+from ssd_tf.data.augmentation.sequence import Example
 from ssd_tf.ops import boxes as box_ops
-
-Example = dict[str, tf.Tensor]
-Operation = Callable[[Example, tf.Tensor], Example]
-
-
-def augment(
-  example: Example, seed: tf.Tensor, operations: Sequence[tuple[str, Operation]]
-) -> Example:
-  """Applies operations one after the other, each with a seed of its own.
-
-  Args:
-    example: see `ssd_tf.fields`; image u8[h,w,3].
-    seed: i32[2]; operation i gets fold_in(seed, i), so that equal operations draw differently.
-    operations: (name, operation); the name shows up in the graph and in TensorFlow's errors.
-
-  Returns:
-    The example; the image's size and the number of boxes may have changed.
-  """
-  for index, (name, operation) in enumerate(operations):
-    with tf.name_scope(name):
-      example = operation(example, tf.random.fold_in(seed, index))
-  return example
-
-
-def random_horizontal_flip(
-  example: Example, seed: tf.Tensor, *, probability: float = 0.5
-) -> Example:
-  """Mirrors image and boxes left to right with a given probability.
-
-  Args:
-    example: image u8[h,w,3], groundtruth_boxes f32[n,4].
-    seed: i32[2].
-    probability: of the flip.
-
-  Returns:
-    The example.
-
-  Source: the original's random_horizontal_flip.
-  """
-  boxes = example[fields.GROUNDTRUTH_BOXES]
-  image, boxes = tf.cond(
-    tf.random.stateless_uniform([], seed) < probability,
-    lambda: (tf.reverse(example[fields.IMAGE], [1]), box_ops.flip_left_right(boxes)),
-    lambda: (example[fields.IMAGE], boxes),
-  )
-  return {**example, fields.IMAGE: image, fields.GROUNDTRUTH_BOXES: boxes}
 
 
 @dataclasses.dataclass(frozen=True)

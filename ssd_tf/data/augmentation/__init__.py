@@ -1,0 +1,21 @@
+"""Random changes of a decoded training example, each a pure function of the example and a seed.
+
+An operation is `operation(example, seed) -> example`: the image stays uint8, and every key of
+`fields.PER_BOX` stays in step with the boxes. groundtruth_area stays that of the original image,
+original_size the size of the image as stored.
+"""
+
+from ssd_tf.data.augmentation.crops import SSD_CROP_CASES, CropCase, crop, ssd_random_crop
+from ssd_tf.data.augmentation.geometry import random_horizontal_flip
+from ssd_tf.data.augmentation.sequence import Example, Operation, augment
+
+__all__ = [
+  'SSD_CROP_CASES',
+  'CropCase',
+  'Example',
+  'Operation',
+  'augment',
+  'crop',
+  'random_horizontal_flip',
+  'ssd_random_crop',
+]
