@@ -11,7 +11,8 @@ from google.protobuf.message import Message
 # Message -> fields that builders and validation read. A message that is not listed is read whole.
 _READ = {
   'TrainEvalPipelineConfig': (
-    'model train_config train_input_reader eval_config eval_input_reader label_map_path'
+    'model train_config train_input_reader eval_config eval_input_reader graph_rewriter '
+    'label_map_path'
   ),
   'Ssd': (
     'num_classes image_resizer feature_extractor box_coder matcher similarity_calculator '
@@ -22,12 +23,8 @@ _READ = {
     'type depth_multiplier min_depth conv_hyperparams override_base_feature_extractor_hyperparams '
     'num_layers'
   ),
-  'ImageResizer': 'fixed_shape_resizer',
-  'FixedShapeResizer': 'height width resize_method half_pixel_centers',
-  'Hyperparams': 'regularizer initializer activation batch_norm sync_batch_norm',
-  'Regularizer': 'l2_regularizer',
-  'Initializer': (
-    'truncated_normal_initializer variance_scaling_initializer random_normal_initializer'
+  'Hyperparams': (
+    'op regularizer initializer activation batch_norm sync_batch_norm group_norm force_use_bias'
   ),
   'BoxCoder': 'faster_rcnn_box_coder',
   'Matcher': 'argmax_matcher',
@@ -58,12 +55,16 @@ _READ = {
   'TrainConfig': (
     'batch_size data_augmentation_options optimizer gradient_clipping_by_norm '
     'fine_tune_checkpoint fine_tune_checkpoint_type num_steps '
-    'add_regularization_loss seed op_determinism'
+    'add_regularization_loss seed op_determinism bias_grad_multiplier freeze_variables '
+    'update_trainable_variables keep_checkpoint_every_n_hours use_bfloat16'
   ),
+  'GraphRewriter': '',
+  'Quantization': '',
   'PreprocessingStep': 'random_horizontal_flip ssd_random_crop',
   'RandomHorizontalFlip': 'probability',
   'Optimizer': (
-    'rms_prop_optimizer momentum_optimizer adam_optimizer use_moving_average moving_average_decay'
+    'rms_prop_optimizer momentum_optimizer adam_optimizer adamw_optimizer use_moving_average '
+    'moving_average_decay'
   ),
   'EvalConfig': (
     'num_visualizations metrics_set min_score_threshold max_num_boxes_to_visualize '
@@ -71,13 +72,16 @@ _READ = {
   ),
   'InputReader': (
     'label_map_path shuffle num_epochs num_readers tf_record_input_reader shuffle_buffer_size '
-    'max_number_of_boxes sample_1_of_n_examples labeled_class class_map sampling_weight'
+    'max_number_of_boxes sample_1_of_n_examples labeled_class class_map sampling_weight '
+    'sample_from_datasets_weights'
   ),
 }
 # Message -> fields that tune or describe the original's machinery and change no result here.
 _WITHOUT_EFFECT = {
+  'GraphRewriter': 'quantization',  # A warning says more.
+  'Quantization': 'delay weight_bits activation_bits symmetric',
   'Ssd': 'inplace_batchnorm_update',
-  'Hyperparams': 'op regularize_depthwise',
+  'Hyperparams': 'regularize_depthwise',
   'ConvolutionalBoxPredictor': 'min_depth max_depth dropout_keep_probability',
   'ArgMaxMatcher': 'use_matmul_gather',
   'WeightedSmoothL1LocalizationLoss': 'anchorwise_output',
@@ -89,7 +93,7 @@ _WITHOUT_EFFECT = {
   ),
   'RandomHorizontalFlip': 'keypoint_flip_permutation',
   'TrainConfig': (
-    'sync_replicas keep_checkpoint_every_n_hours startup_delay_steps replicas_to_aggregate '
+    'sync_replicas startup_delay_steps replicas_to_aggregate '
     'batch_queue_capacity num_batch_queue_threads prefetch_queue_capacity max_number_of_boxes '
     'load_all_detection_checkpoint_vars from_detection_checkpoint unpad_groundtruth_tensors '
     'retain_original_images '
@@ -105,6 +109,16 @@ _WITHOUT_EFFECT = {
     'prefetch_size num_parallel_map_calls read_block_length use_display_name num_parallel_batches '
     'num_prefetch_batches name include_source_id drop_remainder load_multiclass_scores'
   ),
+}
+# Message.field -> why it is refused and what to do, where more is to be said than what is supported.
+_NOT_ONE_SIZE = (
+  'gives images of many sizes, but the network is built for one: take fixed_shape_resizer, or '
+  'keep_aspect_ratio_resizer with pad_to_max_dimension: true'
+)
+_REFUSED = {
+  'ImageResizer.identity_resizer': _NOT_ONE_SIZE,
+  'ImageResizer.conditional_shape_resizer': _NOT_ONE_SIZE,
+  'ImageResizer.pad_to_multiple_resizer': _NOT_ONE_SIZE,
 }
 
 
@@ -150,8 +164,8 @@ def _walk(message, prefix):
       if is_message or value != field.default_value:
         yield path, 'has no effect', False
     elif is_message or value != field.default_value:
-      known = ', '.join(read)
-      yield path, f'is not supported yet; what is, of {kind}: {known}', True
+      fault = f'is not supported yet; what is, of {kind}: {", ".join(read)}'
+      yield path, _REFUSED.get(f'{kind}.{field.name}', fault), True
 
 
 def _items(field, value):

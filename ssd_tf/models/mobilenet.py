@@ -2,7 +2,7 @@
 
 import keras
 
-from ssd_tf.models.conv_block import ConvHyperparams, conv_block, depthwise_block
+from ssd_tf.models.conv_block import ConvHyperparams, conv_block, depthwise_block, round_to_eight
 
 # (stride, filters) of the 13 depthwise separable blocks. Howard et al. 2017, table 1.
 V1_BLOCKS = (
@@ -96,7 +96,7 @@ def mobilenet_v2(
   """
 
   def depth(filters):
-    return max(_round_to_eight(filters * depth_multiplier), min_depth)
+    return max(round_to_eight(filters * depth_multiplier), min_depth)
 
   name = 'mobilenet_v2'
   features = conv_block(images, depth(32), 3, hyperparams, strides=2, name=f'{name}_conv_0')
@@ -122,8 +122,3 @@ def mobilenet_v2(
   last = int(1280 * min(depth_multiplier, 1.0))
   coarser = conv_block(features, last, 1, hyperparams, name=f'{name}_conv_1')
   return [finer, coarser]
-
-
-def _round_to_eight(filters):
-  rounded = max(8, int(filters + 4) // 8 * 8)
-  return rounded + 8 if rounded < 0.9 * filters else rounded
