@@ -17,22 +17,23 @@ _READ = {
   'Ssd': (
     'num_classes image_resizer feature_extractor box_coder matcher similarity_calculator '
     'box_predictor anchor_generator post_processing normalize_loss_by_num_matches loss '
-    'encode_background_as_zeros normalize_loc_loss_by_codesize freeze_batchnorm'
+    'encode_background_as_zeros normalize_loc_loss_by_codesize freeze_batchnorm '
+    'negative_class_weight train_on_crowds'
   ),
   'SsdFeatureExtractor': (
     'type depth_multiplier min_depth conv_hyperparams override_base_feature_extractor_hyperparams '
     'num_layers'
   ),
+  'ImageResizer': 'fixed_shape_resizer keep_aspect_ratio_resizer',
   'Hyperparams': (
     'op regularizer initializer activation batch_norm sync_batch_norm group_norm force_use_bias'
   ),
-  'BoxCoder': 'faster_rcnn_box_coder',
-  'Matcher': 'argmax_matcher',
+  'BoxCoder': 'faster_rcnn_box_coder mean_stddev_box_coder square_box_coder',
+  'BipartiteMatcher': '',
   'ArgMaxMatcher': (
     'matched_threshold unmatched_threshold ignore_thresholds negatives_lower_than_unmatched '
     'force_match_for_each_row'
   ),
-  'RegionSimilarityCalculator': 'iou_similarity',
   'BoxPredictor': 'convolutional_box_predictor',
   'ConvolutionalBoxPredictor': (
     'conv_hyperparams use_dropout kernel_size box_code_size class_prediction_bias_init'
@@ -42,15 +43,20 @@ _READ = {
     'localization_loss classification_loss hard_example_miner classification_weight '
     'localization_weight partial_labels'
   ),
-  'LocalizationLoss': 'weighted_smooth_l1',
+  'WeightedL2LocalizationLoss': '',
   'WeightedSmoothL1LocalizationLoss': 'delta',
-  'ClassificationLoss': 'weighted_sigmoid weighted_softmax weighted_sigmoid_focal',
+  'ClassificationLoss': (
+    'weighted_sigmoid weighted_softmax bootstrapped_sigmoid weighted_sigmoid_focal '
+    'weighted_softmax_focal'
+  ),
+  'BootstrappedSigmoidClassificationLoss': 'alpha hard_bootstrap',
   'WeightedSigmoidClassificationLoss': '',
   'SigmoidFocalClassificationLoss': 'gamma alpha',
   'WeightedSoftmaxClassificationLoss': 'logit_scale',
   'BatchNonMaxSuppression': (
     'score_threshold iou_threshold max_detections_per_class max_total_detections '
-    'use_class_agnostic_nms soft_nms_sigma'
+    'use_class_agnostic_nms max_classes_per_detection soft_nms_sigma change_coordinate_frame '
+    'use_hard_nms'
   ),
   'TrainConfig': (
     'batch_size data_augmentation_options optimizer gradient_clipping_by_norm '
@@ -80,16 +86,20 @@ _READ = {
 _WITHOUT_EFFECT = {
   'GraphRewriter': 'quantization',  # A warning says more.
   'Quantization': 'delay weight_bits activation_bits symmetric',
-  'Ssd': 'inplace_batchnorm_update',
+  'Ssd': 'inplace_batchnorm_update return_raw_detections_during_predict',
+  'Loss': 'min_num_negative_samples desired_negative_sampling_ratio',  # Of expected_loss_weights.
   'Hyperparams': 'regularize_depthwise',
   'ConvolutionalBoxPredictor': 'min_depth max_depth dropout_keep_probability',
   'ArgMaxMatcher': 'use_matmul_gather',
+  'BipartiteMatcher': 'use_matmul_gather',
+  'WeightedL2LocalizationLoss': 'anchorwise_output',
+  'BootstrappedSigmoidClassificationLoss': 'anchorwise_output',
   'WeightedSmoothL1LocalizationLoss': 'anchorwise_output',
   'WeightedSigmoidClassificationLoss': 'anchorwise_output',
   'SigmoidFocalClassificationLoss': 'anchorwise_output',
   'WeightedSoftmaxClassificationLoss': 'anchorwise_output',
   'BatchNonMaxSuppression': (
-    'use_static_shapes use_partitioned_nms use_combined_nms use_hard_nms use_cpu_nms'
+    'use_static_shapes use_partitioned_nms use_combined_nms use_cpu_nms'
   ),
   'RandomHorizontalFlip': 'keypoint_flip_permutation',
   'TrainConfig': (
@@ -110,7 +120,7 @@ _WITHOUT_EFFECT = {
     'num_prefetch_batches name include_source_id drop_remainder load_multiclass_scores'
   ),
 }
-# Message.field -> why it is refused and what to do, where more is to be said than what is supported.
+# Message.field -> why it is refused and what to do, where there is more to say.
 _NOT_ONE_SIZE = (
   'gives images of many sizes, but the network is built for one: take fixed_shape_resizer, or '
   'keep_aspect_ratio_resizer with pad_to_max_dimension: true'
@@ -119,6 +129,31 @@ _REFUSED = {
   'ImageResizer.identity_resizer': _NOT_ONE_SIZE,
   'ImageResizer.conditional_shape_resizer': _NOT_ONE_SIZE,
   'ImageResizer.pad_to_multiple_resizer': _NOT_ONE_SIZE,
+  'Ssd.add_background_class': (
+    'false is not supported: class 0 of the scores is background here; take the field out. The '
+    'sigmoid losses lose nothing by that column'
+  ),
+  'Ssd.explicit_background_class': (
+    'true is not supported: background is added to the classes of the label map; take background '
+    'out of the label map, and this field out'
+  ),
+  'Ssd.use_confidences_as_targets': (
+    'true is not supported: targets are 0 or 1; for boxes that are not sure, set image/object/weight '
+    'in the records'
+  ),
+  'Ssd.implicit_example_weight': (
+    'is not supported; for the weight of anchors without a box, set negative_class_weight'
+  ),
+  'Loss.expected_loss_weights': 'is not supported; take it out, which means NONE',
+  'Loss.random_example_sampler': (
+    'is not supported; hard_example_miner picks among the negatives, weighted_sigmoid_focal does '
+    'without'
+  ),
+  'Loss.equalization_loss': (
+    'is not supported; for classes that are not labeled everywhere, name those that are: '
+    'labeled_class of the input reader'
+  ),
+  'BoxCoder.keypoint_box_coder': 'codes keypoints, of which there are none here; take another',
 }
 
 

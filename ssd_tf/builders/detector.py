@@ -8,9 +8,9 @@ import keras
 import tensorflow as tf
 
 from ssd_tf import fields
-from ssd_tf.builders.model import build_anchors, build_model, image_size
+from ssd_tf.builders.model import build_anchors, build_model
+from ssd_tf.builders.resizers import build_preprocess_image, image_size
 from ssd_tf.builders.support import chosen
-from ssd_tf.data import preprocessing
 from ssd_tf.errors import InputError
 from ssd_tf.ops import losses, masked_loss, objective
 from ssd_tf.ops.box_coder import FasterRCNNBoxCoder
@@ -18,7 +18,7 @@ from ssd_tf.ops.hard_negatives import HardExampleMiner
 from ssd_tf.ops.matching import ArgMaxMatcher
 from ssd_tf.ops.post_processing import postprocess
 from ssd_tf.ops.target_assigner import Targets, assign_targets
-from ssd_tf.protos import image_resizer_pb2, losses_pb2, pipeline_pb2, post_processing_pb2
+from ssd_tf.protos import losses_pb2, pipeline_pb2, post_processing_pb2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,7 +144,7 @@ def build_detector(model_config: pipeline_pb2.DetectionModel, is_training: bool)
     anchors=tf.constant(build_anchors(model_config, model)),
     num_classes=ssd.num_classes,
     image_size=image_size(ssd),
-    preprocess_image=_preprocess_image(ssd),
+    preprocess_image=build_preprocess_image(ssd),
     assign=functools.partial(assign_targets, matcher=_matcher(ssd), box_coder=box_coder),
     losses=_losses(ssd, box_coder, classification_loss),
     sum_masked=functools.partial(
@@ -154,17 +154,6 @@ def build_detector(model_config: pipeline_pb2.DetectionModel, is_training: bool)
     ),
     suppress=_suppress(ssd, box_coder),
   )
-
-
-def _preprocess_image(ssd):
-  resizer = ssd.image_resizer.fixed_shape_resizer
-  resize = functools.partial(
-    preprocessing.resize,
-    size=image_size(ssd),
-    method=image_resizer_pb2.ResizeType.Name(resizer.resize_method).lower(),
-    half_pixel_centers=resizer.half_pixel_centers,
-  )
-  return functools.partial(preprocessing.preprocess_image, resize_fn=resize)
 
 
 def _box_coder(ssd):

@@ -7,6 +7,7 @@ import numpy as np
 
 from ssd_tf.builders.feature_extractor import build_feature_extractor, num_feature_maps
 from ssd_tf.builders.hyperparams import build_hyperparams
+from ssd_tf.builders.resizers import image_size, num_channels
 from ssd_tf.builders.support import chosen, require_supported
 from ssd_tf.errors import InputError
 from ssd_tf.models.box_predictor import convolutional_box_predictor
@@ -23,7 +24,7 @@ def build_model(model_config: pipeline_pb2.DetectionModel, is_training: bool) ->
     is_training: whether batch norms may be trained (unless they are frozen by the config).
 
   Returns:
-    f32[B,H,W,3] -> {'class_logits': f32[B,A,K+1], 'box_encodings': f32[B,A,4]}.
+    f32[B,H,W,C] -> {'class_logits': f32[B,A,K+1], 'box_encodings': f32[B,A,4]}.
 
   Raises:
     InputError: a field is missing or not supported.
@@ -34,6 +35,7 @@ def build_model(model_config: pipeline_pb2.DetectionModel, is_training: bool) ->
   return ssd_model(
     name=ssd.feature_extractor.type.removesuffix('_keras'),
     image_size=image_size(ssd),
+    num_channels=num_channels(ssd),
     feature_extractor=build_feature_extractor(ssd.feature_extractor, batch_norm_trainable),
     box_predictor=_box_predictor(ssd, batch_norm_trainable),
   )
@@ -67,18 +69,6 @@ def build_anchors(model_config: pipeline_pb2.DetectionModel, model: keras.Model)
     height_offset=list(generator.height_offset),
     width_offset=list(generator.width_offset),
   )
-
-
-def image_size(ssd) -> tuple[int, int]:
-  """(height, width) of the network's input, pixels."""
-  chosen(
-    ssd.image_resizer,
-    'image_resizer_oneof',
-    'model.ssd.image_resizer',
-    ('fixed_shape_resizer',),
-  )
-  resizer = ssd.image_resizer.fixed_shape_resizer
-  return resizer.height, resizer.width
 
 
 def _box_predictor(ssd, batch_norm_trainable):

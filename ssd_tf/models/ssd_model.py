@@ -11,6 +11,7 @@ def ssd_model(
   *,
   name: str,
   image_size: tuple[int, int],
+  num_channels: int = 3,
   feature_extractor: Callable[[keras.KerasTensor], Maps],
   box_predictor: Callable[[Maps], tuple[keras.KerasTensor, keras.KerasTensor]],
 ) -> keras.Model:
@@ -19,16 +20,17 @@ def ssd_model(
   Args:
     name: of the model.
     image_size: (height, width) of the input, pixels.
-    feature_extractor: images f32[B,H,W,3] in [-1, 1] -> maps f32[B,H_i,W_i,C_i], finest first.
+    num_channels: C, of the input: 3, or 1 for gray images.
+    feature_extractor: images f32[B,H,W,C] in [-1, 1] -> maps f32[B,H_i,W_i,C_i], finest first.
     box_predictor: maps -> (class logits f32[B,A,K+1], box encodings f32[B,A,4]).
 
   Returns:
-    A model: f32[B,H,W,3] in [-1, 1] -> {'class_logits': f32[B,A,K+1], 'box_encodings': f32[B,A,4]}.
+    A model: f32[B,H,W,C] in [-1, 1] -> {'class_logits': f32[B,A,K+1], 'box_encodings': f32[B,A,4]}.
     Its `feature_map_sizes` lists (height, width), finest first.
 
   Source: Liu et al. 2016.
   """
-  images = keras.Input((*image_size, 3), name='image')
+  images = keras.Input((*image_size, num_channels), name='image')
   maps = feature_extractor(images)
   class_logits, box_encodings = box_predictor(maps)
   outputs = {'class_logits': class_logits, 'box_encodings': box_encodings}

@@ -1,0 +1,104 @@
+"""How images become the network's input, from the config's `image_resizer`."""
+
+import functools
+from collections.abc import Callable
+
+from ssd_tf.builders.support import chosen
+from ssd_tf.data import preprocessing
+from ssd_tf.errors import InputError
+from ssd_tf.protos import image_resizer_pb2
+
+_PATH = 'model.ssd.image_resizer'
+
+
+def image_size(ssd) -> tuple[int, int]:
+  """Returns the size of the network's input.
+
+  Args:
+    ssd: the config's `model.ssd`.
+
+  Returns:
+    (height, width), pixels.
+
+  Raises:
+    InputError: the resizer is missing, or gives images of many sizes.
+  """
+  kind, resizer = _resizer(ssd)
+  if kind == 'fixed_shape_resizer':
+    return resizer.height, resizer.width
+  return resizer.max_dimension, resizer.max_dimension
+
+
+def num_channels(ssd) -> int:
+  """The channels of the network's input: 1 with convert_to_grayscale, else 3."""
+  return 1 if _resizer(ssd)[1].convert_to_grayscale else 3
+
+
+def build_preprocess_image(ssd) -> Callable:
+  """Builds what turns decoded images into the network's input.
+
+  Args:
+    ssd: the config's `model.ssd`.
+
+  Returns:
+    u8[(B,)h,w,3] -> (f32[(B,)H,W,C], i32[2] size without padding); see `data.preprocessing`.
+
+  Raises:
+    InputError: the resizer is missing, not supported, or its fields do not fit each other.
+  """
+  kind, resizer = _resizer(ssd)
+  options = {
+    'method': image_resizer_pb2.ResizeType.Name(resizer.resize_method).lower(),
+    'half_pixel_centers': resizer.half_pixel_centers,
+  }
+  if kind == 'fixed_shape_resizer':
+    resize = functools.partial(preprocessing.resize, size=image_size(ssd), **options)
+    pad = None
+  else:
+    resize = functools.partial(
+      preprocessing.resize_keep_aspect_ratio,
+      min_dimension=resizer.min_dimension,
+      max_dimension=resizer.max_dimension,
+      **options,
+    )
+    values = tuple(resizer.per_channel_pad_value) or (0.0,)
+    pad = functools.partial(preprocessing.pad_bottom_right, size=image_size(ssd), values=values)
+  return functools.partial(
+    preprocessing.preprocess_image,
+    resize_fn=resize,
+    pad_fn=pad,
+    grayscale=resizer.convert_to_grayscale,
+  )
+
+
+def _resizer(ssd):
+  """(name, message) of the resizer."""
+  kinds = ('fixed_shape_resizer', 'keep_aspect_ratio_resizer')
+  kind = chosen(ssd.image_resizer, 'image_resizer_oneof', _PATH, kinds)
+  resizer = getattr(ssd.image_resizer, kind)
+  if kind == 'keep_aspect_ratio_resizer':
+    _check_keep_aspect_ratio(resizer, f'{_PATH}.{kind}')
+  elif min(resizer.height, resizer.width) < 1:
+    raise InputError(
+      f'{_PATH}.{kind}: height and width have to be at least 1 pixel, received {resizer.height} '
+      f'and {resizer.width}'
+    )
+  return kind, resizer
+
+
+def _check_keep_aspect_ratio(resizer, path):
+  if not resizer.pad_to_max_dimension:
+    raise InputError(
+      f'{path}.pad_to_max_dimension: is false, which gives images of many sizes, but the network '
+      'is built for one; set it to true, or take fixed_shape_resizer'
+    )
+  if not 1 <= resizer.min_dimension <= resizer.max_dimension:
+    raise InputError(
+      f'{path}.min_dimension: is {resizer.min_dimension}; expected at least 1, and at most '
+      f'max_dimension, {resizer.max_dimension}'
+    )
+  if len(resizer.per_channel_pad_value) not in (0, 3):
+    raise InputError(
+      f'{path}.per_channel_pad_value: has {len(resizer.per_channel_pad_value)} values; expected '
+      'none, or 3 (of red, green and blue, after normalization)'
+    )
