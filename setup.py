@@ -28,8 +28,9 @@ setuptools.setup(
     'tensorboard>=2.20,<2.21',
     'numpy>=1.26,<3',
     'matplotlib>=3.8,<4',
-    # Both come with tf-models-official anyway; here because ssd_tf imports them itself.
+    # They come with tf-models-official anyway; here because ssd_tf imports them itself.
     'pillow>=10',
+    'pyyaml>=6',
     'tqdm>=4.66,<5',
   ],
   extras_require={

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import re
+from collections.abc import Sequence
 
 from ssd_tf import text_proto
 from ssd_tf.errors import InputError
@@ -78,6 +79,36 @@ def load(path: str | os.PathLike) -> LabelMap:
     OSError: it cannot be read.
   """
   return parse(text_proto.read(path), path)
+
+
+def load_or_list(path: str | os.PathLike) -> LabelMap:
+  """Reads a label map file, or, if it ends in .txt, a class name on each line, numbered from 1.
+
+  Args:
+    path: the file. Lines that are empty or '???' are passed over; the latter stands for background
+      in the label files of TFLite.
+
+  Returns:
+    Its classes.
+
+  Raises:
+    InputError: as `parse`; a name stands twice; there is none.
+    OSError: it cannot be read.
+  """
+  if not os.fspath(path).endswith('.txt'):
+    return load(path)
+  names = [line.strip() for line in text_proto.read(path).splitlines()]
+  names = [name for name in names if name not in ('', '???')]
+  twice = sorted({name for name in names if names.count(name) > 1})
+  if twice or not names:
+    found = f'found twice: {", ".join(map(repr, twice))}' if twice else 'the file has none'
+    raise InputError(f'{path}: expected a class name on each line, each once; {found}')
+  return numbered(names)
+
+
+def numbered(names: Sequence[str]) -> LabelMap:
+  """A label map of names, numbered from 1."""
+  return LabelMap(tuple(range(1, len(names) + 1)), tuple(names), tuple(names))
 
 
 def parse(text: str, path: str | os.PathLike) -> LabelMap:

@@ -52,7 +52,7 @@ def main() -> None:
     **{name: FLAGS[name].value for name in options.split()},
   )
   names = seven_segment.CLASS_NAMES
-  classes = label_map.LabelMap(tuple(range(1, len(names) + 1)), names, names)
+  classes = label_map.numbered(names)
   label_map.save(classes, os.path.join(FLAGS.output_dir, 'label_map.pbtxt'))
 
 

@@ -11,6 +11,9 @@ from ssd_tf.errors import InputError
 # What Pillow calls a format, and what a record does. MPO is a JPEG with more pictures behind it.
 _STORED_AS_IS = {'JPEG': 'jpeg', 'MPO': 'jpeg', 'PNG': 'png', 'GIF': 'gif', 'BMP': 'bmp'}
 
+# Of files that count as images where a folder is looked through.
+EXTENSIONS = ('.jpg', '.jpeg', '.png', '.bmp', '.gif', '.webp', '.tif', '.tiff')
+
 # What Pillow's decoders raise at damaged files, each in its own way.
 DECODE_ERRORS = (
   OSError,

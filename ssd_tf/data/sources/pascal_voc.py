@@ -2,7 +2,6 @@
 
 import collections
 import dataclasses
-import difflib
 import functools
 import os
 import re
@@ -13,11 +12,11 @@ from xml.etree import ElementTree
 import numpy as np
 
 from ssd_tf.data import image_files, record_writer
+from ssd_tf.data.sources import class_names
 from ssd_tf.data.tf_example import Annotation
 from ssd_tf.errors import InputError
 
 _IMAGE_FOLDERS = ('JPEGImages', 'images', 'Images', 'JPEGimages', '.')
-_IMAGE_EXTENSIONS = ('.jpg', '.jpeg', '.png', '.bmp', '.gif', '.webp', '.tif', '.tiff')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,15 +71,59 @@ def list_files(
   files = []
   for root in _roots(data_dir, year, annotations_dir):
     xml_dir = _xml_dir(root, annotations_dir)
-    folders = [
-      folder
-      for folder in (*(os.path.join(root, name) for name in _IMAGE_FOLDERS), xml_dir)
-      if os.path.isdir(folder)
-    ]
-    images = _index_images(folders)
-    stems = _all_stems(xml_dir) if set_name == 'all' else _stems_of_set(root, set_name)
-    files += [VocFile(os.path.join(xml_dir, f'{stem}.xml'), images, folders) for stem in stems]
+    folders = [*(os.path.join(root, name) for name in _IMAGE_FOLDERS), xml_dir]
+    stems = None if set_name == 'all' else _stems_of_set(root, set_name)
+    files += list_folder(xml_dir, folders, stems)
   return files
+
+
+def list_folder(
+  xml_dir: str, image_dirs: Iterable[str], stems: Sequence[str] | None = None
+) -> list[VocFile]:
+  """Lists the annotation files of a folder.
+
+  Args:
+    xml_dir: the folder.
+    image_dirs: where to look for their images, in this order; those that do not exist are passed
+      over.
+    stems: names of the files without .xml; None: all there are.
+
+  Returns:
+    The files, in the order of `stems`, else by name.
+
+  Raises:
+    InputError: no XML file.
+  """
+  folders = [folder for folder in image_dirs if os.path.isdir(folder)]
+  images = _index_images(folders)
+  stems = _all_stems(xml_dir) if stems is None else stems
+  return [VocFile(os.path.join(xml_dir, f'{stem}.xml'), images, folders) for stem in stems]
+
+
+def list_rows(files: Iterable[VocFile]) -> list[tuple]:
+  """The objects of all files as rows of `csv_boxes.COLUMNS`; an image without any has one row.
+
+  Files that cannot be read are passed over here: the conversion reports them.
+
+  Args:
+    files: to read.
+
+  Returns:
+    (filename, width, height, class, xmin, ymin, xmax, ymax) of each object.
+  """
+  rows = []
+  for file in files:
+    try:
+      objects, filename, size = _read_objects(file.path, ignore_difficult=False)
+    except InputError:
+      continue
+    image = (filename, *(size[::-1] if size else ('', '')))
+    for entry in objects:
+      ymin, xmin, ymax, xmax = entry.box
+      rows.append((*image, entry.name, xmin, ymin, xmax, ymax))
+    if not objects:
+      rows.append((*image, *[''] * 5))
+  return rows
 
 
 def list_class_names(
@@ -123,17 +166,12 @@ def check_class_names(
     InputError: every unknown name, how often it occurs, and where first.
   """
   found = list_class_names(files, ignore_difficult)
-  unknown = {name: paths for name, paths in found.items() if name not in name_to_id}
-  if unknown:
-    lines = []
-    for name, paths in sorted(unknown.items(), key=lambda item: -len(item[1])):
-      close = difflib.get_close_matches(name, name_to_id, n=1, cutoff=0.75)
-      hint = f'; did you mean {close[0]!r}?' if close else ''
-      lines.append(f'  {name!r}: {len(paths)} boxes, first in {paths[0]}{hint}')
-    raise InputError(
-      f'{len(unknown)} class names are not in the label map, which has {", ".join(name_to_id)}; '
-      'add them there or mend the XML files; nothing was written:\n' + '\n'.join(lines)
-    )
+  by_count = sorted(found.items(), key=lambda item: -len(item[1]))
+  class_names.require_known(
+    {name: f'{len(paths)} boxes, first in {paths[0]}' for name, paths in by_count},
+    name_to_id,
+    'the XML files',
+  )
 
 
 def read_annotation(
@@ -214,6 +252,32 @@ def write_data_set(
     InputError: as `list_files`, `check_class_names` and `record_writer.write_records`.
   """
   files = list_files(data_dir, set_name, year=year, annotations_dir=annotations_dir)
+  return write_files(files, name_to_id, output_path, ignore_difficult=ignore_difficult, **options)
+
+
+def write_files(
+  files: Sequence[VocFile],
+  name_to_id: Mapping[str, int],
+  output_path: str,
+  *,
+  ignore_difficult: bool = False,
+  **options: Any,
+) -> record_writer.ConversionReport:
+  """Converts annotation files to TFRecords.
+
+  Args:
+    files: of `list_files` or `list_folder`.
+    name_to_id: the label map.
+    output_path: the record file.
+    ignore_difficult: leave difficult objects out.
+    **options: num_shards, num_workers, strict of `record_writer.write_records`.
+
+  Returns:
+    The report.
+
+  Raises:
+    InputError: as `check_class_names` and `record_writer.write_records`.
+  """
   check_class_names(files, name_to_id, ignore_difficult)
   convert = functools.partial(
     read_annotation, name_to_id=name_to_id, ignore_difficult=ignore_difficult
@@ -273,7 +337,7 @@ def _index_images(folders):
   for folder in folders:
     for name in sorted(os.listdir(folder)):
       stem, extension = os.path.splitext(name)
-      if extension.lower() in _IMAGE_EXTENSIONS:
+      if extension.lower() in image_files.EXTENSIONS:
         images.setdefault(name, os.path.join(folder, name))
         images.setdefault(stem, os.path.join(folder, name))
   return images

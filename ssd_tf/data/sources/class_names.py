@@ -1,0 +1,30 @@
+"""Class names of a source against those of the label map."""
+
+import difflib
+from collections.abc import Mapping
+
+from ssd_tf.errors import InputError
+
+
+def require_known(found: Mapping[str, str], name_to_id: Mapping[str, int], mend: str) -> None:
+  """Refuses class names that the label map lacks, all of them at once.
+
+  Args:
+    found: for each name that occurs, how often and where, such as '3 boxes, first in a.xml'.
+    name_to_id: the label map.
+    mend: what else than the label map can be mended, such as 'the XML files'.
+
+  Raises:
+    InputError: the unknown names, each with the closest known one.
+  """
+  lines = []
+  for name, occurrence in found.items():
+    if name not in name_to_id:
+      close = difflib.get_close_matches(name, name_to_id, n=1, cutoff=0.75)
+      hint = f'; did you mean {close[0]!r}?' if close else ''
+      lines.append(f'  {name!r}: {occurrence}{hint}')
+  if lines:
+    raise InputError(
+      f'{len(lines)} class names are not in the label map, which has {", ".join(name_to_id)}; '
+      f'add them there or mend {mend}; nothing was written:\n' + '\n'.join(lines)
+    )
