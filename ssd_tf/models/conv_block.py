@@ -34,6 +34,8 @@ class ConvHyperparams:
       are a multiple of 32.
     force_bias: a bias also where normalization adds one of its own.
     regularize_depthwise: whether depthwise kernels are regularized too.
+    explicit_padding: pad by (kernel_size - 1) // 2 before and the rest after, whatever the size of
+      the input; else as SAME does, which pads less before than after where the stride is 2.
   """
 
   initializer: Callable[[], keras.initializers.Initializer]
@@ -45,6 +47,7 @@ class ConvHyperparams:
   group_norm: bool = False
   force_bias: bool = False
   regularize_depthwise: bool = True
+  explicit_padding: bool = False
 
   def regularizer(self) -> keras.regularizers.Regularizer | None:
     """The kernel regularizer, or None."""
@@ -58,6 +61,14 @@ class ConvHyperparams:
     centered = self.batch_norm is not None and self.batch_norm.get('center', True)
     return self.force_bias or not (centered or self.group_norm)
 
+  def unconfigured(self) -> 'ConvHyperparams':
+    """The same, but for kernels that start as Keras's own do and are not regularized.
+
+    Some depthwise convolutions of the original are made so, whatever the config says.
+    """
+    plain = {'initializer': keras.initializers.GlorotUniform, 'l1_weight': 0.0, 'l2_weight': 0.0}
+    return dataclasses.replace(self, **plain)
+
 
 def conv_block(
   inputs: keras.KerasTensor,
@@ -68,8 +79,9 @@ def conv_block(
   name: str,
   strides: int = 1,
   activate: bool = True,
+  separable: bool = False,
 ) -> keras.KerasTensor:
-  """Convolution with SAME padding, normalization, activation: f[B,H,W,C] -> f[B,H/s,W/s,filters].
+  """Convolution, normalization, activation: f[B,H,W,C] -> f[B,H/s,W/s,filters].
 
   Args:
     inputs: f[B,H,W,C].
@@ -79,6 +91,7 @@ def conv_block(
     name: of the convolution; its normalization is `<name>_batch_norm`.
     strides: s.
     activate: False leaves out the activation.
+    separable: a depthwise and a pointwise convolution, without anything between them.
 
   Returns:
     f[B,H/s,W/s,filters].
@@ -86,17 +99,66 @@ def conv_block(
   Raises:
     InputError: group normalization of filters that 32 does not divide.
   """
-  outputs = keras.layers.Conv2D(
+  inputs, padding = _pad(inputs, kernel_size, hyperparams, name)
+  outputs = conv_layer(
     filters,
     kernel_size,
-    strides=strides,
-    padding='same',
-    use_bias=hyperparams.use_bias,
-    kernel_initializer=hyperparams.initializer(),
-    kernel_regularizer=hyperparams.regularizer(),
+    hyperparams,
     name=name,
+    use_bias=hyperparams.use_bias,
+    strides=strides,
+    padding=padding,
+    separable=separable,
   )(inputs)
   return normalize_and_activate(outputs, hyperparams, name=name, activate=activate)
+
+
+def conv_layer(
+  filters: int,
+  kernel_size: int,
+  hyperparams: ConvHyperparams,
+  *,
+  name: str,
+  use_bias: bool,
+  bias: float = 0.0,
+  strides: int = 1,
+  padding: str = 'same',
+  separable: bool = False,
+) -> keras.layers.Layer:
+  """A convolution alone: of a head, or one that several feature maps share.
+
+  Args:
+    filters: channels of the result.
+    kernel_size: of the square kernel.
+    hyperparams: initializer and regularizer of the kernel; of a separable convolution they are
+      those of the depthwise kernel only, and the pointwise one is Keras's own, as the original's.
+    name: of the layer.
+    use_bias: whether it adds a bias.
+    bias: first value of the bias.
+    strides: s.
+    padding: 'same' or 'valid'.
+    separable: a depthwise and a pointwise convolution, without anything between them.
+
+  Returns:
+    A layer: f[B,H,W,C] -> f[B,H/s,W/s,filters].
+  """
+  options = {'strides': strides, 'padding': padding, 'use_bias': use_bias, 'name': name}
+  options['bias_initializer'] = keras.initializers.Constant(bias)
+  if separable:
+    return keras.layers.SeparableConv2D(
+      filters,
+      kernel_size,
+      depthwise_initializer=hyperparams.initializer(),
+      depthwise_regularizer=hyperparams.regularizer(),
+      **options,
+    )
+  return keras.layers.Conv2D(
+    filters,
+    kernel_size,
+    kernel_initializer=hyperparams.initializer(),
+    kernel_regularizer=hyperparams.regularizer(),
+    **options,
+  )
 
 
 def depthwise_block(
@@ -122,17 +184,27 @@ def depthwise_block(
   Raises:
     InputError: group normalization of channels that 32 does not divide.
   """
+  inputs, padding = _pad(inputs, kernel_size, hyperparams, name)
   regularizer = hyperparams.regularizer() if hyperparams.regularize_depthwise else None
   outputs = keras.layers.DepthwiseConv2D(
     kernel_size,
     strides=strides,
-    padding='same',
+    padding=padding,
     use_bias=hyperparams.use_bias,
     depthwise_initializer=hyperparams.initializer(),
     depthwise_regularizer=regularizer,
     name=name,
   )(inputs)
   return normalize_and_activate(outputs, hyperparams, name=name)
+
+
+def _pad(inputs, kernel_size, hyperparams, name):
+  """Returns the input, padded if that is asked for, and how its convolution has to pad."""
+  if kernel_size == 1 or not hyperparams.explicit_padding:
+    return inputs, 'same'
+  before = (kernel_size - 1) // 2
+  sides = (before, kernel_size - 1 - before)
+  return keras.layers.ZeroPadding2D((sides, sides), name=f'{name}_pad')(inputs), 'valid'
 
 
 def normalize_and_activate(
