@@ -138,8 +138,8 @@ _REFUSED = {
     'out of the label map, and this field out'
   ),
   'Ssd.use_confidences_as_targets': (
-    'true is not supported: targets are 0 or 1; for boxes that are not sure, set image/object/weight '
-    'in the records'
+    'true is not supported: targets are 0 or 1; for boxes that are not sure, set '
+    'image/object/weight in the records'
   ),
   'Ssd.implicit_example_weight': (
     'is not supported; for the weight of anchors without a box, set negative_class_weight'

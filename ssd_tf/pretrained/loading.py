@@ -82,7 +82,7 @@ def load_pretrained(
     elif tuple(shapes[name]) != tuple(variable.shape):
       skipped[path] = f'{list(shapes[name])} in the checkpoint, {list(variable.shape)} here'
     else:
-      variable.assign(reader.get_tensor(name))
+      variable.assign(reader.get_tensor(_averaged(name, shapes)))
       loaded[path] = name
   asked = {*loaded.values(), *(names.get(path, path) for path in skipped)}
   unused = [name for name in shapes if name not in asked and not _is_bookkeeping(name)]
@@ -125,10 +125,16 @@ def _own_names(model):
   return {v.path: f'model/{v.path}/.ATTRIBUTES/VARIABLE_VALUE' for v in model.variables}
 
 
+def _averaged(name, shapes):
+  """The name of a weight's moving average, where a training of ours kept one."""
+  average = f'moving_average/{name.removeprefix("model/")}'
+  return average if average in shapes else name
+
+
 def _is_bookkeeping(name):
   return (
     name in ('global_step', '_CHECKPOINTABLE_OBJECT_GRAPH')
-    or name.startswith(('save_counter', 'step/', 'optimizer/', 'global_step/'))
+    or name.startswith(('save_counter', 'step/', 'optimizer/', 'moving_average/', 'global_step/'))
     or '.OPTIMIZER_SLOT' in name
     or name.endswith(('/Momentum', '/RMSProp', '/RMSProp_1', '/ExponentialMovingAverage'))
   )

@@ -1,6 +1,7 @@
 """Checkpoints of a training: model, optimizer and step, by name."""
 
 import os
+from collections.abc import Mapping
 
 import keras
 import tensorflow as tf
@@ -9,21 +10,31 @@ from ssd_tf.errors import InputError
 
 
 def training_checkpoint(
-  model: keras.Model, optimizer: keras.optimizers.Optimizer
+  model: keras.Model,
+  optimizer: keras.optimizers.Optimizer,
+  averages: Mapping[str, tf.Variable] | None = None,
 ) -> tf.train.Checkpoint:
   """All that a training needs to go on: variables by name, so that layers may be reordered.
 
   The input pipeline is a function of seed and step, so the step is also the input's position.
+
+  Args:
+    model: the network.
+    optimizer: built; its variables are saved too.
+    averages: path of a weight -> its moving average; None: there are none. Whatever loads the
+      checkpoint but to go on with the training takes them for the weights, see
+      `pretrained.loading`.
   """
   slots = {v.path.replace('/', '.'): v.value for v in optimizer.variables}
-  return tf.train.Checkpoint(
-    step=optimizer.iterations.value, model=_by_layer(model), optimizer=slots
-  )
+  parts = {'model': _by_layer({v.path: v.value for v in model.variables}), 'optimizer': slots}
+  if averages:
+    parts['moving_average'] = _by_layer(averages)
+  return tf.train.Checkpoint(step=optimizer.iterations.value, **parts)
 
 
 def model_checkpoint(model: keras.Model) -> tf.train.Checkpoint:
   """The model's part of a training checkpoint."""
-  return tf.train.Checkpoint(model=_by_layer(model))
+  return tf.train.Checkpoint(model=_by_layer({v.path: v.value for v in model.variables}))
 
 
 def checkpoint_step(path: str) -> int:
@@ -84,9 +95,9 @@ def find_checkpoint(directory_or_prefix: str) -> str:
   return os.path.join(path, newest.removesuffix('.index'))
 
 
-def _by_layer(model):
+def _by_layer(variables):
   layers = {}
-  for variable in model.variables:
-    layer, leaf = variable.path.rsplit('/', 1)
-    layers.setdefault(layer, {})[leaf] = variable.value
+  for path, variable in variables.items():
+    layer, leaf = path.rsplit('/', 1)
+    layers.setdefault(layer, {})[leaf] = variable
   return layers

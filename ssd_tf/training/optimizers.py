@@ -194,7 +194,8 @@ class RMSProp(keras.optimizers.RMSprop):
     epsilon: inside the square root.
 
   Source: TF1's RMSPropOptimizer, which the Object Detection API's configs were tuned with. Its TF2
-  scripts take `decay` for a decay of the learning rate, which is not copied.
+  scripts take `decay` for a decay of the learning rate (rate / (1 + decay * step), the mean square
+  decays by .9 whatever the config says) and start the mean square at 0, which is not copied.
   """
 
   def __init__(self, schedule: Schedule, *, decay: float, momentum: float, epsilon: float):
@@ -231,6 +232,28 @@ class RMSProp(keras.optimizers.RMSprop):
 def adam(schedule: Schedule, *, epsilon: float) -> keras.optimizers.Adam:
   """Adam (Kingma and Ba 2015) with its usual decays, .9 and .999, on a schedule."""
   return keras.optimizers.Adam(_KerasSchedule(schedule), epsilon=epsilon, name='adam')
+
+
+def adamw(schedule: Schedule, *, epsilon: float, weight_decay: float) -> keras.optimizers.AdamW:
+  """Adam, and beside it each kernel shrinks: kernel -= rate * weight_decay * kernel.
+
+  Biases and batch norms do not.
+
+  Args:
+    schedule: step -> learning rate.
+    epsilon: added to the root of the mean square.
+    weight_decay: times the learning rate, per step.
+
+  Returns:
+    The optimizer.
+
+  Source: Loshchilov and Hutter 2019.
+  """
+  optimizer = keras.optimizers.AdamW(
+    _KerasSchedule(schedule), weight_decay=weight_decay, epsilon=epsilon, name='adamw'
+  )
+  optimizer.exclude_from_weight_decay(var_names=['^(?!.*kernel)'])  # Whatever is no kernel.
+  return optimizer
 
 
 def _handle(variable):

@@ -1,5 +1,6 @@
 """A whole training, from a pipeline.config."""
 
+import dataclasses
 import os
 import resource
 import sys
@@ -13,8 +14,10 @@ from absl import logging
 from ssd_tf import builders, fields, supported_fields
 from ssd_tf import config as config_lib
 from ssd_tf.evaluation import log_format
-from ssd_tf.training import checkpoints, trainer
+from ssd_tf.pretrained import odapi_tf1
+from ssd_tf.training import checkpoints, precision, trainer, variable_selection
 from ssd_tf.training.failures import explaining_failures, naming
+from ssd_tf.training.moving_average import AveragedEvaluator, MovingAverage
 from ssd_tf.training.run_evaluation import build_evaluator, log_evaluation
 from ssd_tf.training.starting import start
 
@@ -75,25 +78,26 @@ def train(
   if config.train_config.op_determinism:
     tf.config.experimental.enable_op_determinism()
   with naming(config_path), strategy.scope():
-    detector = builders.build_detector(config.model, is_training=True)
-    optimizer = builders.build_optimizer(config.train_config.optimizer)
-    optimizer.build(detector.model.trainable_variables)
+    detector, optimizer, moving_average = _build_model(config)
   os.makedirs(model_dir, exist_ok=True)
   manager = tf.train.CheckpointManager(
-    checkpoints.training_checkpoint(detector.model, optimizer),
+    checkpoints.training_checkpoint(
+      detector.model, optimizer, moving_average and moving_average.averages
+    ),
     model_dir,
     max_to_keep=checkpoint_max_to_keep,
+    keep_checkpoint_every_n_hours=config.train_config.keep_checkpoint_every_n_hours,
     step_counter=optimizer.iterations.value,
     checkpoint_interval=checkpoint_every_n,
   )
-  start_step = start(config, config_path, detector.model, manager)
+  start_step = start(config, config_path, detector.model, manager, moving_average)
   if start_step >= num_steps:
     logging.info('Nothing to do: step %d of %d is reached.', start_step, num_steps)
     return
   # Not before the checkpoint is seen to fit: else the config that it fits would be lost.
   _save_config(config, model_dir)
   model_trainer = _build_trainer(
-    config, config_path, detector, optimizer, strategy, start_step, log_every_n
+    config, config_path, detector, optimizer, moving_average, strategy, start_step, log_every_n
   )
   step = model_trainer.global_step
   evaluator = evaluate and build_evaluator(
@@ -102,7 +106,7 @@ def train(
   controller = orbit.Controller(
     strategy=strategy,
     trainer=model_trainer,
-    evaluator=evaluator or None,
+    evaluator=_averaged(evaluator, moving_average) if evaluate else None,
     global_step=step,
     steps_per_loop=lambda step: _steps_to_boundary(int(step), log_every_n, checkpoint_every_n),
     checkpoint_manager=manager,
@@ -156,9 +160,47 @@ def _check(config, config_path, strategy, evaluate):
   without_effect = supported_fields.ineffective_fields(config)
   if without_effect:
     logging.info('Fields that are set and change nothing here: %s', ', '.join(without_effect))
+  if config.graph_rewriter.HasField('quantization'):
+    logging.warning(
+      'graph_rewriter.quantization: this trains in float and simulates no quantization; export to '
+      'a quantized TFLite file to have the trained weights quantized then.'
+    )
 
 
-def _build_trainer(config, config_path, detector, optimizer, strategy, start_step, log_every_n):
+def _build_model(config):
+  """(detector, optimizer, moving average or None)."""
+  settings = config.train_config
+  with precision.compute_dtype(settings.use_bfloat16):
+    detector = builders.build_detector(config.model, is_training=True)
+    if settings.use_bfloat16:
+      model = precision.with_float32_outputs(detector.model)
+      detector = dataclasses.replace(detector, model=model)
+  variable_selection.select_trainable(
+    detector.model,
+    update_trainable_variables=settings.update_trainable_variables,
+    freeze_variables=settings.freeze_variables,
+    api_names=odapi_tf1.checkpoint_names(detector.model),
+  )
+  optimizer = builders.build_optimizer(settings.optimizer)
+  optimizer.build(detector.model.trainable_variables)
+  if not settings.optimizer.use_moving_average:
+    return detector, optimizer, None
+  decay = settings.optimizer.moving_average_decay
+  logging.info(
+    'Evaluation and export take the moving average of the weights, with decay %g: '
+    'train_config.optimizer.use_moving_average is true (the default).',
+    decay,
+  )
+  return detector, optimizer, MovingAverage(detector.model.trainable_variables, decay=decay)
+
+
+def _averaged(evaluator, moving_average):
+  return AveragedEvaluator(evaluator, moving_average) if moving_average else evaluator
+
+
+def _build_trainer(
+  config, config_path, detector, optimizer, moving_average, strategy, start_step, log_every_n
+):
   dataset = builders.build_train_dataset(config, config_path, detector, start_step)
   return trainer.Trainer(
     model=detector.model,
@@ -169,6 +211,7 @@ def _build_trainer(config, config_path, detector, optimizer, strategy, start_ste
     num_matches=detector.num_matches,
     strategy=strategy,
     gradient_clipping_by_norm=config.train_config.gradient_clipping_by_norm,
+    bias_grad_multiplier=config.train_config.bias_grad_multiplier,
     add_regularization_loss=config.train_config.add_regularization_loss,
     label_curves=trainer.LabelCurves(
       count_labels=detector.count_labels,
@@ -176,6 +219,7 @@ def _build_trainer(config, config_path, detector, optimizer, strategy, start_ste
       class_names=builders.class_names(config, config_path),
       interval=log_every_n,
     ),
+    moving_average=moving_average,
   )
 
 

@@ -8,6 +8,7 @@ from ssd_tf import config as config_lib
 from ssd_tf.errors import InputError
 from ssd_tf.pretrained.loading import load_pretrained
 from ssd_tf.training import checkpoints
+from ssd_tf.training.moving_average import MovingAverage
 
 
 def start(
@@ -15,6 +16,7 @@ def start(
   config_path: str,
   model: keras.Model,
   manager: tf.train.CheckpointManager,
+  moving_average: MovingAverage | None = None,
 ) -> int:
   """Loads what a training starts from.
 
@@ -23,6 +25,7 @@ def start(
     config_path: where it is from.
     model: its variables are assigned.
     manager: of the training's checkpoints; one is written at step 0.
+    moving_average: of the weights, which it begins at unless the training goes on; or None.
 
   Returns:
     The step that the training starts at.
@@ -41,6 +44,8 @@ def start(
     )
     return step
   _load_fine_tune_checkpoint(config, config_path, model, model_dir)
+  if moving_average is not None:
+    moving_average.reset()
   # The manager counts its interval from the last checkpoint, so there has to be one at step 0.
   manager.save(checkpoint_number=0)
   return 0

@@ -9,6 +9,7 @@ import orbit
 import tensorflow as tf
 
 from ssd_tf import fields
+from ssd_tf.training.moving_average import MovingAverage
 
 NON_FINITE = 'The loss is not finite'
 NUM_INPUT_IMAGES = 3
@@ -47,8 +48,11 @@ class Trainer(orbit.StandardTrainer):
     num_matches: (targets, batch) -> f32[], this replica's part of the normalizer.
     strategy: that the model was made under.
     gradient_clipping_by_norm: largest norm of the whole gradient; 0 for no clipping.
+    bias_grad_multiplier: the gradients of biases (not of batch norms) are multiplied by it, before
+      the clipping; 0 to leave them.
     add_regularization_loss: whether the regularization is part of the total.
     label_curves: what the curves of partial labels are made of; None: they are not drawn.
+    moving_average: of the trainable weights, updated after each step; None: there is none.
 
   After `train(num_steps)`, `measured` holds the losses of the last step, the learning rate of the
   next one and the steps per second, by tag.
@@ -65,8 +69,10 @@ class Trainer(orbit.StandardTrainer):
     num_matches: Callable,
     strategy: tf.distribute.Strategy,
     gradient_clipping_by_norm: float = 0.0,
+    bias_grad_multiplier: float = 0.0,
     add_regularization_loss: bool = True,
     label_curves: LabelCurves | None = None,
+    moving_average: MovingAverage | None = None,
   ):
     # A Python loop around a compiled step: Ctrl-C is answered at once, and on a GPU the steps are
     # enqueued just as fast.
@@ -79,8 +85,10 @@ class Trainer(orbit.StandardTrainer):
     self._num_matches = num_matches
     self.measured: dict[str, float] = {}
     self._clip = gradient_clipping_by_norm
+    self._bias_grad_multiplier = bias_grad_multiplier
     self._regularize = add_regularization_loss
     self._label_curves = label_curves
+    self._moving_average = moving_average
     num_classes = model.output[fields.CLASS_LOGITS].shape[-1] - 1
     with strategy.scope():
       optimizer.build(model.trainable_variables)
@@ -108,6 +116,8 @@ class Trainer(orbit.StandardTrainer):
     self._num_images.assign_add(self.strategy.reduce('SUM', num_images, axis=None))
     self._labels_seen.assign_add(self.strategy.reduce('SUM', labels, axis=None))
     self._masked_losses.assign(self.strategy.reduce('SUM', masked, axis=None))
+    if self._moving_average is not None:
+      self._moving_average.update(self.global_step)
 
   def train_loop_end(self) -> None:
     """Measures the steps since `train_loop_begin`, and writes the curves.
@@ -145,7 +155,8 @@ class Trainer(orbit.StandardTrainer):
     losses = replica.all_reduce('SUM', losses)
     with tf.control_dependencies([self._check_finite(losses, batch)]):
       gradients = tape.gradient(total, variables)
-    self.optimizer.apply(self._clipped(gradients, replica), self.model.trainable_variables)
+    gradients = self._clipped(self._with_scaled_biases(gradients), replica)
+    self.optimizer.apply(gradients, self.model.trainable_variables)
     num_images = tf.reduce_sum(tf.cast(batch[fields.EXAMPLE_MASK], tf.float32))
     labels = masked = tf.zeros_like(self._labels_seen)
     if (curves := self._label_curves) is not None:
@@ -165,6 +176,14 @@ class Trainer(orbit.StandardTrainer):
       shown += [name, loss]
     shown += ['source ids', batch[fields.SOURCE_ID]]
     return tf.debugging.Assert(tf.reduce_all(tf.math.is_finite(losses)), shown, summarize=64)
+
+  def _with_scaled_biases(self, gradients):
+    if not self._bias_grad_multiplier:
+      return gradients
+    return [
+      gradient * self._bias_grad_multiplier if variable.name == 'bias' else gradient
+      for gradient, variable in zip(gradients, self.model.trainable_variables, strict=True)
+    ]
 
   def _clipped(self, gradients, replica):
     if not self._clip:
