@@ -18,16 +18,12 @@ def build_optimizer(optimizer: optimizer_pb2.Optimizer) -> keras.optimizers.Opti
     A Keras optimizer.
 
   Raises:
-    InputError: none is set, or it asks for a moving average of the weights.
+    InputError: none is set.
   """
   path = 'train_config.optimizer'
   require_supported(optimizer, path)
-  kinds = ('momentum_optimizer', 'rms_prop_optimizer', 'adam_optimizer')
+  kinds = ('momentum_optimizer', 'rms_prop_optimizer', 'adam_optimizer', 'adamw_optimizer')
   kind = chosen(optimizer, 'optimizer', path, kinds)
-  if optimizer.use_moving_average:
-    raise InputError(
-      f'{path}.use_moving_average: is true (the default), not supported yet; set it to false'
-    )
   values = getattr(optimizer, kind)
   schedule = build_schedule(values.learning_rate, f'{path}.{kind}.learning_rate')
   if kind == 'momentum_optimizer':
@@ -39,6 +35,8 @@ def build_optimizer(optimizer: optimizer_pb2.Optimizer) -> keras.optimizers.Opti
       momentum=values.momentum_optimizer_value,
       epsilon=values.epsilon,
     )
+  if kind == 'adamw_optimizer':
+    return optimizers.adamw(schedule, epsilon=values.epsilon, weight_decay=values.weight_decay)
   return optimizers.adam(schedule, epsilon=values.epsilon)
 
 
