@@ -107,6 +107,7 @@ def _train_faults(config, path, num_replicas):
       f'is {train.batch_size}: it is that of all replicas together, so it has to be a multiple of'
       f' their number, {num_replicas}',
     )
+  yield from _update_faults(train)
   yield from _schedule_faults(train)
   if train.fine_tune_checkpoint:
     try:
@@ -119,12 +120,34 @@ def _train_faults(config, path, num_replicas):
     if field.startswith('train'):
       yield from _reader_faults(config, reader, field, path)
   weights = [reader.sampling_weight for reader in config.train_input_reader]
-  if any(weights) and not all(weight > 0 for weight in weights):
+  is_mixed = any(reader.sample_from_datasets_weights for reader in config.train_input_reader)
+  needed = any(weights) or (is_mixed and len(weights) > 1)
+  if needed and not all(weight > 0 for weight in weights):
+    alternative = ', since one has sample_from_datasets_weights' if is_mixed else ', or in none'
     yield (
       'train_input_reader.sampling_weight',
       f'is {", ".join(f"{weight:g}" for weight in weights)}: set it in every reader, to more than'
-      ' 0, or in none',
+      f' 0{alternative}',
     )
+
+
+def _update_faults(train):
+  """What would make an update of the weights undefined."""
+  decay = train.optimizer.moving_average_decay
+  if train.optimizer.use_moving_average and not 0 <= decay < 1:
+    yield (
+      'train_config.optimizer.moving_average_decay',
+      f'is {decay:g}: expected at least 0 and less than 1, or use_moving_average: false',
+    )
+  for name in ('gradient_clipping_by_norm', 'bias_grad_multiplier'):
+    if getattr(train, name) < 0:
+      yield f'train_config.{name}', f'is {getattr(train, name):g}: expected 0 (none) or more'
+  for name in ('freeze_variables', 'update_trainable_variables'):
+    for index, pattern in enumerate(getattr(train, name)):
+      try:
+        re.compile(pattern)
+      except re.error as error:
+        yield f'train_config.{name}[{index}]', f'{pattern!r} is no regular expression: {error}'
 
 
 def _eval_faults(config, path):
@@ -153,6 +176,23 @@ def _reader_faults(config, reader, field, path):
       expand_input_paths([pattern], path)
     except InputError as error:
       yield f'{field}.tf_record_input_reader.input_path', str(error)
+  weights = reader.sample_from_datasets_weights
+  if weights and (len(weights) != len(inputs) or not all(weight > 0 for weight in weights)):
+    yield (
+      f'{field}.sample_from_datasets_weights',
+      f'is [{", ".join(f"{weight:g}" for weight in weights)}]: expected a number above 0 for each'
+      f' of the {len(inputs)} input_path',
+    )
+  if reader.num_epochs and field.startswith('train'):
+    logging.warning(
+      '%s: %s.num_epochs: is %d, but the records are repeated until train_config.num_steps.',
+      path, field, reader.num_epochs,
+    )
+  elif weights and not field.startswith('train'):
+    logging.warning(
+      '%s: %s.sample_from_datasets_weights: does not count, evaluation reads each example once.',
+      path, field,
+    )
 
 
 def _class_faults(config, reader, field, path):

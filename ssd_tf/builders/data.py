@@ -193,15 +193,25 @@ def _readers(config, is_training):
 
 def _sources(config, config_path, is_training):
   for field, reader in _readers(config, is_training):
-    yield input_pipeline.RecordSource(
-      _paths(reader, config_path),
-      _decode_fn(config, config_path, field, reader),
-      weight=reader.sampling_weight,
-      shuffle=reader.shuffle,
-      shuffle_buffer_size=reader.shuffle_buffer_size,
-      num_readers=reader.num_readers,
-      sample_1_of_n=reader.sample_1_of_n_examples,
-    )
+    for paths, weight in _weighted_paths(reader):
+      yield input_pipeline.RecordSource(
+        config_lib.expand_input_paths(paths, config_path),
+        _decode_fn(config, config_path, field, reader),
+        weight=weight,
+        shuffle=reader.shuffle,
+        shuffle_buffer_size=reader.shuffle_buffer_size,
+        num_readers=reader.num_readers,
+        sample_1_of_n=reader.sample_1_of_n_examples,
+      )
+
+
+def _weighted_paths(reader):
+  """(input paths, weight) of each source that a reader stands for; in evaluation none counts."""
+  paths, shares = reader.tf_record_input_reader.input_path, reader.sample_from_datasets_weights
+  if not shares:
+    return [(paths, reader.sampling_weight)]
+  whole = (reader.sampling_weight or 1.0) / sum(shares)
+  return [([path], whole * share) for path, share in zip(paths, shares, strict=True)]
 
 
 def _decode_fn(config, config_path, field, reader):
