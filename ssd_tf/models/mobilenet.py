@@ -1,4 +1,4 @@
-"""MobileNet v1 and v2 as backbones: each returns the feature maps that an SSD takes from it."""
+"""MobileNet v1 and v2 as backbones: what an SSD, or a feature pyramid, takes from them."""
 
 import keras
 
@@ -41,7 +41,7 @@ def mobilenet_v1(
 ) -> list[keras.KerasTensor]:
   """MobileNet v1 without its classifier.
 
-  Filters are max(int(filters * depth_multiplier), min_depth). All convolutions pad as SAME does.
+  Filters are max(int(filters * depth_multiplier), min_depth).
 
   Args:
     images: f32[B,H,W,3] in [-1, 1].
@@ -54,20 +54,32 @@ def mobilenet_v1(
 
   Source: the Object Detection API's ssd_mobilenet_v1 extractors.
   """
+  blocks = _v1_blocks(images, hyperparams, depth_multiplier, min_depth)
+  return [blocks[11], blocks[13]]
 
-  def depth(filters):
-    return max(int(filters * depth_multiplier), min_depth)
 
-  name = 'mobilenet_v1'
-  maps = []
-  features = conv_block(images, depth(32), 3, hyperparams, strides=2, name=f'{name}_conv_0')
-  for i, (stride, filters) in enumerate(V1_BLOCKS, start=1):
-    block = f'{name}_block_{i}'
-    features = depthwise_block(features, hyperparams, strides=stride, name=f'{block}_depthwise')
-    features = conv_block(features, depth(filters), 1, hyperparams, name=f'{block}_pointwise')
-    if i in (11, 13):
-      maps.append(features)
-  return maps
+def mobilenet_v1_pyramid(
+  images: keras.KerasTensor,
+  hyperparams: ConvHyperparams,
+  *,
+  depth_multiplier: float = 1.0,
+  min_depth: int = 8,
+) -> list[keras.KerasTensor]:
+  """MobileNet v1 as the bottom-up half of a feature pyramid.
+
+  Args:
+    images: f32[B,H,W,3] in [-1, 1].
+    hyperparams: of every convolution.
+    depth_multiplier: scales the filters, as in `mobilenet_v1`.
+    min_depth: the fewest filters of a convolution.
+
+  Returns:
+    The outputs of blocks 3, 5, 11 and 13 (strides 4, 8, 16, 32), after activation.
+
+  Source: the Object Detection API's ssd_mobilenet_v1_fpn extractors.
+  """
+  blocks = _v1_blocks(images, hyperparams, depth_multiplier, min_depth)
+  return [blocks[i] for i in (3, 5, 11, 13)]
 
 
 def mobilenet_v2(
@@ -81,7 +93,7 @@ def mobilenet_v2(
 
   Filters are filters * depth_multiplier rounded to a multiple of 8 (never down by more than a
   tenth), and at least min_depth; the last convolution keeps its 1280 filters when the multiplier
-  is above 1. All convolutions pad as SAME does.
+  is above 1.
 
   Args:
     images: f32[B,H,W,3] in [-1, 1].
@@ -94,31 +106,74 @@ def mobilenet_v2(
 
   Source: the Object Detection API's ssd_mobilenet_v2 extractors.
   """
+  expansions, _, last = _v2_blocks(images, hyperparams, depth_multiplier, min_depth)
+  return [expansions[13], last]
+
+
+def mobilenet_v2_pyramid(
+  images: keras.KerasTensor,
+  hyperparams: ConvHyperparams,
+  *,
+  depth_multiplier: float = 1.0,
+  min_depth: int = 8,
+) -> list[keras.KerasTensor]:
+  """MobileNet v2 as the bottom-up half of a feature pyramid.
+
+  Args:
+    images: f32[B,H,W,3] in [-1, 1].
+    hyperparams: of every convolution.
+    depth_multiplier: scales the filters, as in `mobilenet_v2`.
+    min_depth: the fewest filters of a projection.
+
+  Returns:
+    The outputs of blocks 2, 5 and 12, which are not activated, and the last convolution's, which
+    is (strides 4, 8, 16, 32).
+
+  Source: the Object Detection API's ssd_mobilenet_v2_fpn extractors.
+  """
+  _, outputs, last = _v2_blocks(images, hyperparams, depth_multiplier, min_depth)
+  return [outputs[2], outputs[5], outputs[12], last]
+
+
+def _v1_blocks(images, hyperparams, depth_multiplier, min_depth):
+  """The output of the first convolution, then of each of the 13 blocks."""
+
+  def depth(filters):
+    return max(int(filters * depth_multiplier), min_depth)
+
+  name = 'mobilenet_v1'
+  outputs = [conv_block(images, depth(32), 3, hyperparams, strides=2, name=f'{name}_conv_0')]
+  for i, (stride, filters) in enumerate(V1_BLOCKS, start=1):
+    block = f'{name}_block_{i}'
+    features = depthwise_block(outputs[-1], hyperparams, strides=stride, name=f'{block}_depthwise')
+    outputs.append(conv_block(features, depth(filters), 1, hyperparams, name=f'{block}_pointwise'))
+  return outputs
+
+
+def _v2_blocks(images, hyperparams, depth_multiplier, min_depth):
+  """The expansions and the outputs of the 17 blocks, and the last convolution's output."""
 
   def depth(filters):
     return max(round_to_eight(filters * depth_multiplier), min_depth)
 
   name = 'mobilenet_v2'
   features = conv_block(images, depth(32), 3, hyperparams, strides=2, name=f'{name}_conv_0')
-  block = 0
-  finer = None
+  expansions, outputs = [], []
   for expansion, filters, repeats, first_stride in V2_STAGES:
     for repeat in range(repeats):
       stride = first_stride if repeat == 0 else 1
-      scope = f'{name}_block_{block}'
+      scope = f'{name}_block_{len(outputs)}'
       inputs = features
       if expansion > 1:
         width = expansion * inputs.shape[-1]
         features = conv_block(inputs, width, 1, hyperparams, name=f'{scope}_expand')
-      if block == 13:
-        finer = features
+      expansions.append(features)
       features = depthwise_block(features, hyperparams, strides=stride, name=f'{scope}_depthwise')
       features = conv_block(
         features, depth(filters), 1, hyperparams, activate=False, name=f'{scope}_project'
       )
       if stride == 1 and inputs.shape[-1] == features.shape[-1]:
         features = keras.layers.Add(name=f'{scope}_add')([inputs, features])
-      block += 1
+      outputs.append(features)
   last = int(1280 * min(depth_multiplier, 1.0))
-  coarser = conv_block(features, last, 1, hyperparams, name=f'{name}_conv_1')
-  return [finer, coarser]
+  return expansions, outputs, conv_block(features, last, 1, hyperparams, name=f'{name}_conv_1')
