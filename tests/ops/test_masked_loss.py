@@ -6,7 +6,12 @@ import tensorflow as tf
 
 from ssd_tf.analysis import loss_benchmark
 from ssd_tf.ops import masked_loss
-from ssd_tf.ops.masked_loss import SigmoidLoss, SoftmaxLoss, masked_classification_loss
+from ssd_tf.ops.masked_loss import (
+  BootstrappedSigmoidLoss,
+  SigmoidLoss,
+  SoftmaxLoss,
+  masked_classification_loss,
+)
 
 LOSSES = {
   'sigmoid': SigmoidLoss(background_as_zeros=True),
@@ -16,6 +21,12 @@ LOSSES = {
   'focal without alpha': SigmoidLoss(gamma=2.0, background_as_zeros=True),
   'softmax': SoftmaxLoss(),
   'softmax, scaled': SoftmaxLoss(logit_scale=2.0),
+  'bootstrapped': BootstrappedSigmoidLoss(alpha=0.75, background_as_zeros=True),
+  'bootstrapped, background 1': BootstrappedSigmoidLoss(alpha=0.5, background_as_zeros=False),
+  'bootstrapped, hard': BootstrappedSigmoidLoss(alpha=0.75, hard=True, background_as_zeros=True),
+  'softmax focal': SoftmaxLoss(gamma=2.0, alpha=0.25),
+  'softmax focal, scaled': SoftmaxLoss(gamma=0.5, alpha=0.75, logit_scale=2.0),
+  'softmax focal without alpha': SoftmaxLoss(gamma=1.0),
 }
 every_loss = pytest.mark.parametrize('loss', LOSSES.values(), ids=LOSSES.keys())
 
@@ -71,12 +82,20 @@ def reference(loss, logits, targets, labeled, mode):
     if isinstance(loss, SoftmaxLoss):
       p = np.exp(x / loss.logit_scale) / np.exp(x / loss.logit_scale).sum()
       right = {k} if k else {0} | set(range(1, len(x))) - known
-      values[b, a] = -np.log(p[sorted(right)].sum())
+      p_right = p[sorted(right)].sum()
+      weight = 1 if loss.alpha is None else loss.alpha if k else 1 - loss.alpha
+      wrong = max(1 - p_right, 0)
+      values[b, a] = -weight * wrong**loss.gamma * np.log(p_right)
       continue
     background = k > 0 or complete or mode == 'masked_but_background'
     for c in sorted((known | {k}) - {0}) + [0] * int(background):
       is_yes = c == k and (k > 0 or not loss.background_as_zeros)
       wrong = 1 / (1 + np.exp(x[c] if is_yes else -x[c]))
+      if isinstance(loss, BootstrappedSigmoidLoss):
+        p = 1 / (1 + np.exp(-x[c]))
+        target = loss.alpha * is_yes + (1 - loss.alpha) * (np.round(p) if loss.hard else p)
+        values[b, a] -= target * np.log(p) + (1 - target) * np.log1p(-p)
+        continue
       weight = 1 if loss.alpha is None else loss.alpha if is_yes else 1 - loss.alpha
       values[b, a] += -weight * wrong**loss.gamma * np.log(1 - wrong)
   return values
@@ -93,6 +112,34 @@ def test_values_are_those_of_the_definition(loss, mode):
   np.testing.assert_allclose(losses, expected, rtol=1e-9, atol=1e-12)
 
 
+def plain_loss(logits, targets, labeled, loss):
+  """As `loss_benchmark.plain_loss`, also of the losses that it does not know."""
+  if isinstance(loss, SoftmaxLoss):
+    scaled = SoftmaxLoss(logit_scale=loss.logit_scale)
+    entropy = loss_benchmark.plain_loss(logits, targets, labeled, scaled)
+    # Where nothing is labeled there is no loss, and the gradient 0 * infinity.
+    unknown = (targets == 0) & ~tf.reduce_any(labeled, axis=1)[:, None]
+    entropy = tf.where(unknown, tf.ones_like(entropy), entropy)
+    faded = entropy * (1 - tf.exp(-entropy)) ** loss.gamma if loss.gamma else entropy
+    faded = tf.where(unknown, tf.zeros_like(faded), faded)
+    if loss.alpha is None:
+      return faded
+    return tf.where(targets > 0, loss.alpha * faded, (1 - loss.alpha) * faded)
+  if isinstance(loss, SigmoidLoss):
+    return loss_benchmark.plain_loss(logits, targets, labeled, loss)
+  num_columns = logits.shape[-1]
+  positive = (targets > 0)[..., None]
+  is_target = targets[..., None] == tf.range(num_columns)
+  labels = tf.cast(is_target & positive if loss.background_as_zeros else is_target, logits.dtype)
+  predicted = tf.round(tf.sigmoid(logits)) if loss.hard else tf.sigmoid(logits)
+  labels = loss.alpha * labels + (1 - loss.alpha) * predicted
+  losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
+  complete = tf.reduce_all(labeled, axis=1, keepdims=True)
+  mask = tf.concat([complete, labeled], 1)[:, None]
+  mask |= (is_target | (tf.range(num_columns) == 0)) & positive
+  return tf.reduce_sum(losses * tf.cast(mask, losses.dtype), axis=-1)
+
+
 @every_loss
 def test_gradient_equals_autodiff_of_the_plain_composition(loss):
   logits, targets, labeled = random_inputs()
@@ -100,7 +147,7 @@ def test_gradient_equals_autodiff_of_the_plain_composition(loss):
     lambda x: masked_classification_loss(x, targets, labeled, loss=loss), logits
   )
   plain, plain_gradient = value_and_gradient(
-    lambda x: loss_benchmark.plain_loss(x, targets, labeled, loss), logits
+    lambda x: plain_loss(x, targets, labeled, loss), logits
   )
   np.testing.assert_allclose(losses, plain, rtol=1e-9, atol=1e-12)
   np.testing.assert_allclose(gradient, plain_gradient, rtol=1e-8, atol=1e-12)
@@ -121,7 +168,8 @@ def test_masked_logits_get_no_gradient_at_all(loss):
   is_class = targets.numpy()[..., None] == np.arange(1, 5)
   assert not gradient[..., 1:][unlabeled & ~is_class].any()
   # A focal gradient may round to 0 where the answer is right already.
-  supervised = np.abs(gradient) > 0 if not loss.gamma else np.ones(gradient.shape, bool)
+  is_focal = getattr(loss, 'gamma', 0) > 0
+  supervised = np.ones(gradient.shape, bool) if is_focal else np.abs(gradient) > 0
   assert supervised[..., 1:][~unlabeled | is_class].all()
   partial = negative & ~labeled.numpy().all(axis=1, keepdims=True)
   assert not gradient[..., 0][partial].any()
@@ -262,6 +310,14 @@ def test_the_marginal_is_smooth_where_it_becomes_too_improbable_for_a_sum():
     ('weighted_sigmoid_focal_g2_noalpha__img1', LOSSES['focal without alpha']),
     ('weighted_softmax_bg_onehot', SoftmaxLoss()),
     ('weighted_softmax_logit_scale_2_bg_onehot__img1', SoftmaxLoss(logit_scale=2.0)),
+    (
+      'bootstrapped_sigmoid_soft_a095__img1',
+      BootstrappedSigmoidLoss(alpha=0.95, background_as_zeros=True),
+    ),
+    (
+      'bootstrapped_sigmoid_hard_a095__img1',
+      BootstrappedSigmoidLoss(alpha=0.95, hard=True, background_as_zeros=True),
+    ),
   ],
 )
 def test_losses_equal_the_original(name, loss, loss_goldens, golden_targets):
@@ -275,6 +331,63 @@ def test_losses_equal_the_original(name, loss, loss_goldens, golden_targets):
   np.testing.assert_allclose(ours, golden, rtol=1e-5, atol=1e-6)
   if (total := loss_goldens['json']['sums'].get(name.removesuffix('__img1'))) is not None:
     np.testing.assert_allclose(np.sum(losses, dtype=np.float64), total, rtol=1e-5)
+
+
+def test_background_as_zeros_costs_nothing_in_the_originals_softmax(loss_goldens, golden_targets):
+  # Which is why a config may not have both; the positives cost the same.
+  losses = golden_targets.class_weights * masked_classification_loss(
+    loss_goldens['logits'], golden_targets.class_targets, None, loss=SoftmaxLoss()
+  )
+  losses = tf.where(golden_targets.class_targets > 0, losses, 0.0)
+  golden = loss_goldens['weighted_softmax_bg_zeros__img1']
+  np.testing.assert_allclose(losses[1], golden, rtol=1e-5, atol=1e-6)
+  total = loss_goldens['json']['sums']['weighted_softmax_bg_zeros']
+  np.testing.assert_allclose(np.sum(losses, dtype=np.float64), total, rtol=1e-5)
+
+
+def test_focal_softmax_by_hand():
+  # Two answers; background 3 to 1, then 1 to 3: p = .75, .25; class 1: .25.
+  logits = tf.math.log([[[3.0, 1.0], [1.0, 3.0], [3.0, 1.0]]])
+  targets = tf.constant([[0, 0, 1]])
+  losses = masked_classification_loss(
+    logits, targets, None, loss=SoftmaxLoss(gamma=2.0, alpha=0.25)
+  )
+  expected = [
+    -0.75 * 0.25**2 * np.log(0.75),
+    -0.75 * 0.75**2 * np.log(0.25),
+    -0.25 * 0.75**2 * np.log(0.25),
+  ]
+  np.testing.assert_allclose(losses[0], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize('gamma', [0.5, 1.0, 2.0])
+def test_focal_softmax_at_extreme_logits(gamma):
+  logits = tf.constant(np.stack([0 * EXTREME, EXTREME], axis=-1)[np.newaxis])
+  targets = tf.ones([1, len(EXTREME)], tf.int32)
+  with tf.GradientTape() as tape:
+    tape.watch(logits)
+    loss = masked_classification_loss(logits, targets, None, loss=SoftmaxLoss(gamma=gamma))
+  gradient = tape.gradient(loss, logits).numpy()[0, :, 1]
+  # In float64, with c the cross entropy and w = 1 - p: dloss/dx = -w^g (w + g c (1 - w)).
+  x = EXTREME.astype(np.float64)
+  entropy = np.logaddexp(0, -x)
+  wrong = np.exp(-x - entropy)
+  np.testing.assert_allclose(loss[0], wrong**gamma * entropy, rtol=1e-4, atol=1e-6)
+  slope = -(wrong**gamma) * (wrong + gamma * entropy * (1 - wrong))
+  np.testing.assert_allclose(gradient, slope, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('hard', [False, True])
+def test_bootstrapping_at_extreme_logits(hard):
+  logits = tf.constant(np.stack([0 * EXTREME, EXTREME], axis=-1)[np.newaxis])
+  targets = tf.zeros([1, len(EXTREME)], tf.int32)
+  loss = BootstrappedSigmoidLoss(alpha=0.75, hard=hard, background_as_zeros=True)
+  losses, gradient = value_and_gradient(
+    lambda x: masked_classification_loss(x, targets, None, loss=loss), logits
+  )
+  assert np.isfinite(losses).all() and np.isfinite(gradient).all()
+  # A sure "yes" where there is none costs three quarters of what it would.
+  np.testing.assert_allclose(losses[0, -1], 0.75e4, rtol=1e-4)
 
 
 def test_inputs_that_do_not_agree_are_named():

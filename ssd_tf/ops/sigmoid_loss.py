@@ -1,0 +1,132 @@
+"""Losses that ask of every class by itself: yes or no?"""
+
+import abc
+import dataclasses
+
+import tensorflow as tf
+
+from ssd_tf.ops import cells
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _ColumnLoss(abc.ABC):
+  """The sum over the columns of F(m), m being the logit of the wrong answer.
+
+  Attributes:
+    background_as_zeros: for background every answer is no, instead of yes in column 0.
+  """
+
+  background_as_zeros: bool
+
+  def value_and_gradient(
+    self, class_logits: tf.Tensor, class_targets: tf.Tensor, supervised: tf.Tensor
+  ) -> tuple[tf.Tensor, tf.Tensor]:
+    """Makes the loss of some images, with its gradient: first as if every answer were no.
+
+    Args:
+      class_logits: f[B, A, K+1].
+      class_targets: i32[B, A], 0 for background.
+      supervised: bool[B, K+1], the columns that count on negatives.
+
+    Returns:
+      f[B, A], and f[B, A, K+1] its gradient by the logits.
+    """
+    weight_no, weight_yes = self._weights
+    column_weights = weight_no * tf.cast(supervised, class_logits.dtype)
+    losses, slopes = self._value_and_slope(class_logits)
+    gradient = slopes * column_weights[:, tf.newaxis]
+
+    positive = class_targets > 0
+    zero = tf.zeros([], class_logits.dtype)
+    # The column of the yes.
+    targets = cells.of_columns(class_targets)
+    is_yes = positive if self.background_as_zeros else positive | supervised[:, :1]
+    value, slope = self._value_and_slope(-cells.at(class_logits, targets))
+    # Background is known to be wrong on a positive, whatever else is not labeled.
+    missing = tf.where(positive, weight_no - column_weights[:, :1], zero)
+    loss = tf.where(is_yes, weight_yes * value, zero) + missing * losses[..., 0]
+    # Not taken back after the sum, where a large loss would leave its rounding.
+    losses = cells.add_at(losses, [targets], [tf.where(is_yes, -cells.at(losses, targets), zero)])
+    loss += tf.linalg.matvec(losses, column_weights)
+
+    summed = tf.gather(column_weights, class_targets, batch_dims=1)
+    change = tf.where(is_yes, -weight_yes * slope - summed * cells.at(slopes, targets), zero)
+    background = cells.of_columns(tf.zeros_like(class_targets))
+    return loss, cells.add_at(gradient, [targets, background], [change, missing * slopes[..., 0]])
+
+  def losses_of_no(self, class_logits: tf.Tensor) -> tf.Tensor:
+    """What the answer "not this class" costs in each column, like class_logits in shape."""
+    return self._weights[0] * self._value_and_slope(class_logits)[0]
+
+  @property
+  def _weights(self):
+    """Of a no, of a yes."""
+    return 1.0, 1.0
+
+  @abc.abstractmethod
+  def _value_and_slope(self, margin):
+    """F and F' of each margin, without weights."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SigmoidLoss(_ColumnLoss):
+  """Cross entropy, focal where gamma or alpha say so.
+
+  With p = sigmoid(m), the probability given to the wrong answer:
+  F(m) = alpha_t * p^gamma * softplus(m);
+  F'(m) = alpha_t * p^gamma * (p + gamma * softplus(m) * (1 - p)).
+
+  Attributes:
+    background_as_zeros: for background every answer is no, instead of yes in column 0.
+    gamma: 0 for no fading.
+    alpha: weight of a yes, 1 - alpha that of a no; None: both 1.
+
+  Source: Lin et al., Focal Loss for Dense Object Detection, equation 5.
+  """
+
+  gamma: float = 0.0
+  alpha: float | None = None
+
+  @property
+  def _weights(self):
+    return (1.0, 1.0) if self.alpha is None else (1.0 - self.alpha, self.alpha)
+
+  def _value_and_slope(self, margin):
+    cross_entropy = tf.nn.softplus(margin)
+    wrong = tf.sigmoid(margin)
+    if not self.gamma:
+      return cross_entropy, wrong
+    fade = tf.square(wrong) if self.gamma == 2.0 else tf.pow(wrong, self.gamma)
+    slope = wrong + self.gamma * cross_entropy * (1.0 - wrong)
+    return fade * cross_entropy, fade * slope
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BootstrappedSigmoidLoss(_ColumnLoss):
+  """Cross entropy with a target that is partly the prediction itself, for labels with errors.
+
+  The target is alpha * label + (1 - alpha) * p, or instead of the probability p its rounding to 0
+  or 1. With q = sigmoid(m):
+  soft: F(m) = softplus(m) - (1 - alpha) * m * q;
+  hard: F(m) = softplus(m) - (1 - alpha) * max(m, 0).
+
+  Attributes:
+    background_as_zeros: for background every answer is no, instead of yes in column 0.
+    alpha: share of the label in the target, 0 to 1.
+    hard: whether the prediction is rounded.
+
+  Source: Reed et al., Training Deep Neural Networks on Noisy Labels with Bootstrapping, equations
+  6 and 7; the original's bootstrapped_sigmoid, whose gradient flows through the target too.
+  """
+
+  alpha: float
+  hard: bool = False
+
+  def _value_and_slope(self, margin):
+    wrong = tf.sigmoid(margin)
+    trust = 1.0 - self.alpha
+    if self.hard:
+      is_predicted = tf.cast(margin > 0, margin.dtype)
+      return tf.nn.softplus(margin) - trust * tf.nn.relu(margin), wrong - trust * is_predicted
+    slope = wrong - trust * (wrong + margin * wrong * (1.0 - wrong))
+    return tf.nn.softplus(margin) - trust * margin * wrong, slope
