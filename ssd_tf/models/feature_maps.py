@@ -1,8 +1,10 @@
 """Feature maps coarser than the backbone's own."""
 
+from collections.abc import Sequence
+
 import keras
 
-from ssd_tf.models.conv_block import ConvHyperparams, conv_block
+from ssd_tf.models.conv_block import ConvHyperparams, conv_block, depthwise_block
 
 # Filters of the feature maps after the backbone's two. The Object Detection API's MobileNet SSDs.
 EXTRA_DEPTHS = (512, 256, 256, 128)
@@ -15,30 +17,55 @@ def extend_feature_maps(
   num_layers: int = 6,
   depth_multiplier: float = 1.0,
   min_depth: int = 8,
+  use_depthwise: bool = False,
+  depths: Sequence[int] = EXTRA_DEPTHS,
+  kernel_sizes: Sequence[int] | None = None,
 ) -> list[keras.KerasTensor]:
   """Adds feature maps, each half the size of the one before: 1x1 squeeze, 3x3 with stride 2.
+
+  A map of `filters` is squeezed to filters / 2 first. With depthwise convolutions the second step
+  is a 3x3 depthwise convolution with stride 2, then a 1x1 one, each normalized and activated; the
+  depthwise kernel is `unconfigured`, as the original's.
 
   Args:
     maps: the backbone's, finest first, f32[B,H_i,W_i,C_i].
     hyperparams: of the added convolutions.
     num_layers: how many feature maps there are in the end.
-    depth_multiplier: scales the filters of EXTRA_DEPTHS.
+    depth_multiplier: scales the filters.
     min_depth: the fewest filters of a convolution.
+    use_depthwise: as SSDLite.
+    depths: filters of each added feature map, before scaling; maps beyond them are not added.
+    kernel_sizes: of the second step of each added feature map, instead of 3.
 
   Returns:
-    `num_layers` feature maps, finest first.
+    `num_layers` feature maps f32[B,ceil(H_i/2),ceil(W_i/2),C], finest first.
 
-  Source: Liu et al. 2016, figure 2; filters as the Object Detection API.
+  Source: Liu et al. 2016, figure 2; SSDLite: Sandler et al. 2018, section 6.2; filters as the
+  Object Detection API.
   """
 
   def depth(filters):
     return max(int(filters * depth_multiplier), min_depth)
 
   maps = list(maps[:num_layers])
-  for filters in EXTRA_DEPTHS[: num_layers - len(maps)]:
+  kernel_sizes = kernel_sizes or [3] * len(depths)
+  num_added = num_layers - len(maps)
+  for filters, kernel_size in list(zip(depths, kernel_sizes, strict=True))[:num_added]:
     name = f'feature_map_{len(maps)}'
-    squeezed = conv_block(maps[-1], depth(filters / 2), 1, hyperparams, name=f'{name}_squeeze')
+    features = conv_block(maps[-1], depth(filters / 2), 1, hyperparams, name=f'{name}_squeeze')
+    strides = 2
+    if use_depthwise:
+      features = depthwise_block(
+        features,
+        hyperparams.unconfigured(),
+        name=f'{name}_depthwise',
+        strides=2,
+        kernel_size=kernel_size,
+      )
+      strides = kernel_size = 1
     maps.append(
-      conv_block(squeezed, depth(filters), 3, hyperparams, strides=2, name=f'{name}_expand')
+      conv_block(
+        features, depth(filters), kernel_size, hyperparams, strides=strides, name=f'{name}_expand'
+      )
     )
   return maps
