@@ -1,12 +1,14 @@
 """COCO detection metrics, named and ordered as the Object Detection API reports them."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from absl import logging
 
 from ssd_tf import fields
-from ssd_tf.evaluation import coco_tables, log_format
+from ssd_tf.evaluation import coco_categories, coco_tables, log_format
+from ssd_tf.evaluation.image_results import ImageResult, image_results
 
 # In the order of COCOeval.stats, which is also the order of the twelve printed lines.
 METRIC_NAMES = (
@@ -26,23 +28,6 @@ METRIC_NAMES = (
 
 # The same of the labeled (image, class) pairs alone: DetectionBoxes_Precision_Labeled/mAP, ...
 LABELED_METRIC_NAMES = tuple(name.replace('/', '_Labeled/') for name in METRIC_NAMES)
-
-_BATCH_KEYS = (
-  fields.GROUNDTRUTH_BOXES,
-  fields.GROUNDTRUTH_CLASSES,
-  fields.GROUNDTRUTH_MASK,
-  fields.GROUNDTRUTH_IS_CROWD,
-  fields.GROUNDTRUTH_AREA,
-  fields.ORIGINAL_SIZE,
-  fields.SOURCE_ID,
-  fields.EXAMPLE_MASK,
-)
-_DETECTION_KEYS = (
-  fields.DETECTION_BOXES,
-  fields.DETECTION_SCORES,
-  fields.DETECTION_CLASSES,
-  fields.NUM_DETECTIONS,
-)
 
 
 class CocoEvaluator:
@@ -71,6 +56,9 @@ class CocoEvaluator:
     *,
     split: str = '',
     score_threshold: float | None = None,
+    include_metrics_per_category: bool = False,
+    all_metrics_per_category: bool = False,
+    super_categories: Mapping[str, Sequence[str]] | None = None,
   ):
     """Starts an empty evaluation.
 
@@ -78,7 +66,15 @@ class CocoEvaluator:
       categories: (id, name) of each class, ids from 1.
       split: the data set's name, for `details` only.
       score_threshold: below which the detector drops its detections, for `details` only.
+      include_metrics_per_category: whether the result has the AP of each class too.
+      all_metrics_per_category: whether it then has all twelve figures of each class.
+      super_categories: whose mean APs it then has: class names by the name of their group.
     """
+    self._per_category = include_metrics_per_category
+    self._category_options = {
+      'all_metrics': all_metrics_per_category,
+      'super_categories': super_categories,
+    }
     self._categories = dict(categories)
     self._max_id = max(self._categories, default=0)
     self._split = split
@@ -89,6 +85,7 @@ class CocoEvaluator:
     self._labeled = [np.zeros((0, self._max_id), bool)]  # Of each image; column i is class i + 1.
     self._max_detections = 0
     self._source_ids = set()
+    self._image_names = []
     self._warned = set()
     self._coco_evals = {}
 
@@ -96,33 +93,18 @@ class CocoEvaluator:
     """Adds a batch of images with their groundtruth and detections.
 
     Args:
-      batch: tensors or arrays under the keys of `fields`: groundtruth_boxes f32[B,N,4] normalized,
-        groundtruth_classes i32[B,N], groundtruth_mask bool[B,N] (False rows are padding),
-        groundtruth_is_crowd bool[B,N], groundtruth_area f32[B,N] px^2 (0: the box's own area is
-        taken), original_size i32[B,2], source_id string[B], example_mask bool[B] (False: the
-        example pads the batch and is left out); and, if not all classes are labeled in all images,
-        labeled_classes bool[B,K], column i for class i + 1.
-      detections: detection_boxes f32[B,D,4] normalized to the same image, detection_scores
-        f32[B,D], detection_classes i32[B,D] in 1..K, num_detections i32[B]; rows past the count
-        are ignored.
+      batch: see `image_results`; a groundtruth_area of 0 stands for the box's own.
+      detections: see `image_results`.
 
     Raises:
       ValueError: a key is missing, a shape does not fit, or a detection is not finite.
     """
-    labeled_classes = batch.get(fields.LABELED_CLASSES)
-    batch = _as_arrays(batch, _BATCH_KEYS, 'batch')
-    detections = _as_arrays(detections, _DETECTION_KEYS, 'detections')
-    batch_size = len(batch[fields.EXAMPLE_MASK])
-    batch[fields.LABELED_CLASSES] = self._labeled_classes(labeled_classes, batch_size)
-    _check_boxes(fields.GROUNDTRUTH_BOXES, batch[fields.GROUNDTRUTH_BOXES], batch_size)
-    _check_boxes(fields.DETECTION_BOXES, detections[fields.DETECTION_BOXES], batch_size)
-    self._max_detections = max(self._max_detections, detections[fields.DETECTION_BOXES].shape[1])
     self._coco_evals.clear()
-    for i in np.flatnonzero(batch[fields.EXAMPLE_MASK]):
-      self._add_image(
-        {key: array[i] for key, array in batch.items()},
-        {key: array[i] for key, array in detections.items()},
-      )
+    for image in image_results(batch, detections, self._max_id):
+      self._add_image(image)
+    self._max_detections = max(
+      self._max_detections, np.shape(detections[fields.DETECTION_BOXES])[1]
+    )
 
   def result(self) -> dict[str, float]:
     """Evaluates all images, and prints the twelve COCO lines to stdout.
@@ -133,7 +115,7 @@ class CocoEvaluator:
     Returns:
       The twelve metrics in [0, 1], in COCO's order; -1 where there is no groundtruth of that size.
       With partial labels, then the same of the labeled (image, class) pairs, as
-      LABELED_METRIC_NAMES.
+      LABELED_METRIC_NAMES. Then, if asked for, figures of the classes.
     """
     coco_eval = self._evaluate(labeled_only=False)
     coco_eval.summarize()
@@ -146,6 +128,15 @@ class CocoEvaluator:
       metrics.update(zip(LABELED_METRIC_NAMES, coco_eval.stats.tolist(), strict=True))
       warning = self._partial_labels_warning(metrics)
       self._warn_once(warning, warning)
+    if self._per_category:
+      coco_eval = self._evaluate(labeled_only=False)
+      metrics.update(
+        coco_categories.category_metrics(coco_eval, self._categories, **self._category_options)
+      )
+      for name, average in (
+        self.per_class_ap(labeled_only=True).items() if not labeled.all() else ()
+      ):
+        metrics[f'DetectionBoxes_PerformanceByCategory_Labeled/mAP/{name}'] = average
     return metrics
 
   def per_class_ap(self, *, labeled_only: bool = False) -> dict[str, float]:
@@ -158,13 +149,10 @@ class CocoEvaluator:
       AP by class name, in the order of ids; -1 for a class without groundtruth.
     """
     coco_eval = self._evaluate(labeled_only)
-    # precision f64[IoU thresholds, recalls, classes, sizes, max detections]; -1 is undefined.
-    precision = coco_eval.eval['precision'][:, :, :, 0, -1]
-    average = {}
-    for k, category_id in enumerate(coco_eval.params.catIds):
-      defined = precision[:, :, k][precision[:, :, k] > -1]
-      average[self._categories[category_id]] = float(defined.mean()) if defined.size else -1.0
-    return average
+    return {
+      self._categories[category_id]: coco_categories.class_average(coco_eval, k)
+      for k, category_id in enumerate(coco_eval.params.catIds)
+    }
 
   @property
   def details(self) -> dict[str, Any]:
@@ -186,29 +174,24 @@ class CocoEvaluator:
       'pairs': labeled.size,
     }
 
-  def _add_image(self, example, detections):
-    source_id = _text(example[fields.SOURCE_ID])
+  def _add_image(self, result: ImageResult):
+    source_id = result.source_id
     if source_id and source_id in self._source_ids:
       self._warn_once(
         'source_id',
         f'source_id {source_id!r} came twice; every image counts, but does the data set repeat?',
       )
     self._source_ids.add(source_id)
-    height, width = (int(side) for side in example[fields.ORIGINAL_SIZE])
-    image = {'id': len(self._images) + 1, 'height': height, 'width': width}
+    image = {'id': len(self._images) + 1, 'height': result.height, 'width': result.width}
     self._images.append(image)
-    self._labeled.append(example[fields.LABELED_CLASSES][np.newaxis])
+    self._image_names.append(source_id)
+    self._labeled.append(result.labeled[np.newaxis])
 
-    real = example[fields.GROUNDTRUTH_MASK]
     table = coco_tables.make_table(
-      coco_tables.GROUNDTRUTH,
-      image,
-      example[fields.GROUNDTRUTH_BOXES][real],
-      example[fields.GROUNDTRUTH_CLASSES][real],
+      coco_tables.GROUNDTRUTH, image, result.groundtruth_boxes, result.groundtruth_classes
     )
-    area = example[fields.GROUNDTRUTH_AREA][real]
-    table['area'] = np.where(area > 0, area, table['area'])
-    table['iscrowd'] = example[fields.GROUNDTRUTH_IS_CROWD][real]
+    table['area'] = np.where(result.area > 0, result.area, table['area'])
+    table['iscrowd'] = result.is_crowd
     known = self._is_known(table)
     for unknown in np.unique(table['category_id'][~known]):
       self._warn_once(
@@ -218,18 +201,26 @@ class CocoEvaluator:
       )
     self._groundtruth.append(table[known])
 
-    count = int(detections[fields.NUM_DETECTIONS])
-    boxes = detections[fields.DETECTION_BOXES][:count]
-    scores = detections[fields.DETECTION_SCORES][:count]
-    if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
-      raise ValueError(
-        f'detections of {source_id!r} are not finite: expected numbers, came NaN or infinity; '
-        'look at the losses of the checkpoint evaluated'
-      )
-    classes = detections[fields.DETECTION_CLASSES][:count]
-    table = coco_tables.make_table(coco_tables.DETECTION, image, boxes, classes)
-    table['score'] = scores
+    table = coco_tables.make_table(coco_tables.DETECTION, image, result.boxes, result.classes)
+    table['score'] = result.scores
     self._detections.append(table[self._is_known(table)])
+
+  def coco_results(self) -> list[dict[str, Any]]:
+    """The detections in COCO's results format: image_id, category_id, bbox in pixels, score.
+
+    An image_id is the record's source_id, as a number if it is one.
+    """
+    detections = np.concatenate(self._detections)
+    names = [int(name) if name.isdecimal() else name for name in self._image_names]
+    return [
+      {
+        'image_id': names[row['image_id'] - 1],
+        'category_id': int(row['category_id']),
+        'bbox': row['bbox'].tolist(),
+        'score': float(row['score']),
+      }
+      for row in detections
+    ]
 
   def _is_known(self, table):
     return np.isin(table['category_id'], list(self._categories))
@@ -238,18 +229,6 @@ class CocoEvaluator:
     if subject not in self._warned:
       self._warned.add(subject)
       logging.warning('%s', message)
-
-  def _labeled_classes(self, labeled, batch_size):
-    """Returns bool[B, greatest category id]; no key: all are labeled."""
-    if labeled is None:
-      return np.ones((batch_size, self._max_id), bool)
-    labeled = np.asarray(labeled, bool)
-    if labeled.ndim != 2 or len(labeled) != batch_size or labeled.shape[1] < self._max_id:
-      raise ValueError(
-        f'{fields.LABELED_CLASSES}: expected shape [{batch_size}, classes], with a column for each '
-        f'id up to {self._max_id}; received {labeled.shape}'
-      )
-    return labeled[:, : self._max_id]
 
   def _labeled_pairs(self):
     """Returns bool[images, categories]."""
@@ -290,19 +269,3 @@ class CocoEvaluator:
       f'{effect}.{boxes} Read the DetectionBoxes_Precision_Labeled and _Recall_Labeled metrics, or '
       'score on completely labeled images.'
     )
-
-
-def _as_arrays(tensors, keys, name):
-  missing = [key for key in keys if key not in tensors]
-  if missing:
-    raise ValueError(f'{name} lacks {missing}: expected the keys {list(keys)}')
-  return {key: np.asarray(tensors[key]) for key in keys}
-
-
-def _check_boxes(key, boxes, batch_size):
-  if boxes.ndim != 3 or boxes.shape[0] != batch_size or boxes.shape[2] != 4:
-    raise ValueError(f'{key}: expected shape [{batch_size}, boxes, 4], received {boxes.shape}')
-
-
-def _text(source_id):
-  return source_id.decode('utf-8', 'replace') if isinstance(source_id, bytes) else str(source_id)

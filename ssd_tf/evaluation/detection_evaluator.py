@@ -1,0 +1,59 @@
+"""What every evaluator of detections does, and several of them as one."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from ssd_tf.evaluation.image_results import drop_unlabeled_classes
+
+
+class DetectionEvaluator(Protocol):
+  """Measures detections over one pass of a data set."""
+
+  def update(self, batch: Mapping[str, Any], detections: Mapping[str, Any]) -> None:
+    """Adds a batch; see `image_results`."""
+
+  def result(self) -> dict[str, float]:
+    """The metrics of all that was added, by the names that are logged."""
+
+  @property
+  def details(self) -> dict[str, Any]:
+    """What the metrics have to be read with: split, counts, thresholds."""
+
+
+class EvaluatorGroup:
+  """Several evaluators that measure the same detections."""
+
+  def __init__(
+    self,
+    evaluators: Sequence[DetectionEvaluator],
+    *,
+    skip_predictions_for_unlabeled_class: bool = False,
+  ):
+    """Starts from empty evaluators.
+
+    Args:
+      evaluators: at least one; no two give a metric of the same name.
+      skip_predictions_for_unlabeled_class: whether to leave out detections of classes that are not
+        labeled in their image.
+    """
+    self.evaluators = tuple(evaluators)
+    self._skip_unlabeled = skip_predictions_for_unlabeled_class
+
+  def update(self, batch: Mapping[str, Any], detections: Mapping[str, Any]) -> None:
+    """Adds a batch to each."""
+    if self._skip_unlabeled:
+      detections = drop_unlabeled_classes(batch, detections)
+    for evaluator in self.evaluators:
+      evaluator.update(batch, detections)
+
+  def result(self) -> dict[str, float]:
+    """The metrics of all, in the evaluators' order."""
+    return {k: v for evaluator in self.evaluators for k, v in evaluator.result().items()}
+
+  @property
+  def details(self) -> dict[str, Any]:
+    """Those of all."""
+    details = {k: v for evaluator in self.evaluators for k, v in evaluator.details.items()}
+    if self._skip_unlabeled:
+      details['skip_predictions_for_unlabeled_class'] = True
+    return details
