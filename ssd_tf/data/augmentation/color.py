@@ -1,0 +1,244 @@
+"""Changes of brightness, contrast, hue, saturation and gamma; gray images.
+
+The functions on pixels are those of the original: on values of 0 to 255 in float32, to which they
+limit the result. Of their operations on an image, `pixels` says how the result is rounded.
+"""
+
+import functools
+
+import tensorflow as tf
+
+from ssd_tf import fields
+from ssd_tf.data.augmentation.pixels import map_pixels
+from ssd_tf.data.augmentation.sequence import Example
+
+
+def adjust_brightness(pixels: tf.Tensor, delta: tf.Tensor | float) -> tf.Tensor:
+  """Brightens: x -> x + 255 delta.
+
+  Args:
+    pixels: f32[h,w,3], of 0 to 255.
+    delta: f32[], a share of 255; negative to darken.
+
+  Returns:
+    f32[h,w,3], of 0 to 255.
+  """
+  return _limited(tf.image.adjust_brightness(pixels, 255.0 * delta))
+
+
+def adjust_contrast(pixels: tf.Tensor, factor: tf.Tensor | float) -> tf.Tensor:
+  """Scales the distance to each channel's mean: x -> mean + factor (x - mean).
+
+  Args:
+    pixels: f32[h,w,3], of 0 to 255.
+    factor: f32[].
+
+  Returns:
+    f32[h,w,3], of 0 to 255.
+  """
+  return _limited(tf.image.adjust_contrast(pixels, factor))
+
+
+def adjust_hue(pixels: tf.Tensor, delta: tf.Tensor | float) -> tf.Tensor:
+  """Turns the hue of HSV: h -> h + delta, modulo 1.
+
+  Args:
+    pixels: f32[h,w,3], of 0 to 255.
+    delta: f32[], in turns, of -1 to 1.
+
+  Returns:
+    f32[h,w,3], of 0 to 255.
+  """
+  return _limited(tf.image.adjust_hue(pixels, delta))
+
+
+def adjust_saturation(pixels: tf.Tensor, factor: tf.Tensor | float) -> tf.Tensor:
+  """Scales the saturation of HSV: s -> min(1, factor s).
+
+  Args:
+    pixels: f32[h,w,3], of 0 to 255.
+    factor: f32[].
+
+  Returns:
+    f32[h,w,3], of 0 to 255.
+  """
+  return _limited(tf.image.adjust_saturation(pixels, factor))
+
+
+def random_adjust_brightness(
+  example: Example, seed: tf.Tensor, *, max_delta: float = 0.2
+) -> Example:
+  """Brightens or darkens, see `adjust_brightness`, by a random delta of -max_delta to max_delta.
+
+  Args:
+    example: image u8 or f32 [h,w,3], of 0 to 255.
+    seed: i32[2].
+    max_delta: greatest change, as a share of 255.
+
+  Returns:
+    The example.
+
+  Source: the original's random_adjust_brightness.
+  """
+  delta = tf.random.stateless_uniform([], seed, -max_delta, max_delta)
+  return map_pixels(example, functools.partial(adjust_brightness, delta=delta))
+
+
+def random_adjust_contrast(
+  example: Example, seed: tf.Tensor, *, min_delta: float = 0.8, max_delta: float = 1.25
+) -> Example:
+  """Changes the contrast, see `adjust_contrast`, by a random factor.
+
+  Args:
+    example: image u8 or f32 [h,w,3], of 0 to 255.
+    seed: i32[2].
+    min_delta: least factor.
+    max_delta: greatest factor.
+
+  Returns:
+    The example.
+
+  Source: the original's random_adjust_contrast.
+  """
+  factor = tf.random.stateless_uniform([], seed, min_delta, max_delta)
+  return map_pixels(example, functools.partial(adjust_contrast, factor=factor))
+
+
+def random_adjust_hue(example: Example, seed: tf.Tensor, *, max_delta: float = 0.02) -> Example:
+  """Turns the hues, see `adjust_hue`, by a random delta of -max_delta to max_delta.
+
+  Args:
+    example: image u8 or f32 [h,w,3], of 0 to 255.
+    seed: i32[2].
+    max_delta: greatest change, in turns, at most 1.
+
+  Returns:
+    The example.
+
+  Source: the original's random_adjust_hue.
+  """
+  delta = tf.random.stateless_uniform([], seed, -max_delta, max_delta)
+  return map_pixels(example, functools.partial(adjust_hue, delta=delta))
+
+
+def random_adjust_saturation(
+  example: Example, seed: tf.Tensor, *, min_delta: float = 0.8, max_delta: float = 1.25
+) -> Example:
+  """Changes the saturation, see `adjust_saturation`, by a random factor.
+
+  Args:
+    example: image u8 or f32 [h,w,3], of 0 to 255.
+    seed: i32[2].
+    min_delta: least factor.
+    max_delta: greatest factor.
+
+  Returns:
+    The example.
+
+  Source: the original's random_adjust_saturation.
+  """
+  factor = tf.random.stateless_uniform([], seed, min_delta, max_delta)
+  return map_pixels(example, functools.partial(adjust_saturation, factor=factor))
+
+
+def random_distort_color(
+  example: Example, seed: tf.Tensor, *, color_ordering: int = 0
+) -> Example:
+  """Changes brightness (by up to 32 levels), contrast, saturation (.5 to 1.5) and hue (by up to .2).
+
+  Args:
+    example: image u8 or f32 [h,w,3], of 0 to 255.
+    seed: i32[2].
+    color_ordering: 0: brightness, saturation, hue, contrast; 1: brightness, contrast, saturation,
+      hue.
+
+  Returns:
+    The example; a uint8 image is rounded once, at the end.
+
+  Raises:
+    ValueError: another ordering.
+
+  Source: the original's random_distort_color.
+  """
+  if color_ordering not in (0, 1):
+    raise ValueError(f'color_ordering is {color_ordering}: expected 0 or 1')
+  brightness, contrast, saturation, hue = tf.unstack(
+    tf.random.stateless_uniform([4], seed, [-32 / 255, 0.5, 0.5, -0.2], [32 / 255, 1.5, 1.5, 0.2])
+  )
+
+  def distort(pixels):
+    pixels = adjust_brightness(pixels, brightness)
+    if color_ordering == 1:
+      pixels = adjust_contrast(pixels, contrast)
+    pixels = adjust_hue(adjust_saturation(pixels, saturation), hue)
+    return adjust_contrast(pixels, contrast) if color_ordering == 0 else pixels
+
+  return map_pixels(example, distort)
+
+
+def rgb_to_gray(example: Example, seed: tf.Tensor) -> Example:
+  """Turns the image gray: .2989 red + .587 green + .114 blue.
+
+  Args:
+    example: image u8 or f32 [h,w,3].
+    seed: not used.
+
+  Returns:
+    The example; all 3 channels of its image are the same.
+
+  Source: the original's rgb_to_gray, which returns one channel: that fits no model that the
+  evaluation could use. A model that takes gray images makes one channel of these three.
+  """
+  del seed
+  return map_pixels(
+    example, lambda pixels: tf.image.grayscale_to_rgb(tf.image.rgb_to_grayscale(pixels))
+  )
+
+
+def random_rgb_to_gray(
+  example: Example, seed: tf.Tensor, *, probability: float = 0.1
+) -> Example:
+  """Turns the image gray with a given probability.
+
+  Args:
+    example: image u8 or f32 [h,w,3].
+    seed: i32[2].
+    probability: of the change.
+
+  Returns:
+    The example; of a gray image all 3 channels are the same.
+
+  Source: the original's random_rgb_to_gray.
+  """
+  image = tf.cond(
+    tf.random.stateless_uniform([], seed) < probability,
+    lambda: rgb_to_gray(example, seed)[fields.IMAGE],
+    lambda: tf.identity(example[fields.IMAGE]),
+  )
+  return {**example, fields.IMAGE: image}
+
+
+def adjust_gamma(
+  example: Example, seed: tf.Tensor, *, gamma: float = 1.0, gain: float = 1.0
+) -> Example:
+  """Corrects gamma: x -> 255 gain (x / 255)^gamma.
+
+  Args:
+    example: image u8 or f32 [h,w,3], of 0 to 255.
+    seed: not used.
+    gamma: the exponent, 0 or more.
+    gain: the factor.
+
+  Returns:
+    The example; the image limited to 0 to 255.
+
+  Source: the original's adjust_gamma.
+  """
+  del seed
+  return map_pixels(
+    example, lambda pixels: _limited(255.0 * tf.image.adjust_gamma(pixels / 255.0, gamma, gain))
+  )
+
+
+def _limited(pixels):
+  return tf.clip_by_value(pixels, 0.0, 255.0)
