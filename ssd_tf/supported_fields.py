@@ -18,11 +18,11 @@ _READ = {
     'num_classes image_resizer feature_extractor box_coder matcher similarity_calculator '
     'box_predictor anchor_generator post_processing normalize_loss_by_num_matches loss '
     'encode_background_as_zeros normalize_loc_loss_by_codesize freeze_batchnorm '
-    'negative_class_weight train_on_crowds'
+    'negative_class_weight train_on_crowds add_background_class'
   ),
   'SsdFeatureExtractor': (
     'type depth_multiplier min_depth conv_hyperparams override_base_feature_extractor_hyperparams '
-    'num_layers'
+    'num_layers pad_to_multiple use_explicit_padding use_depthwise fpn'
   ),
   'ImageResizer': 'fixed_shape_resizer keep_aspect_ratio_resizer',
   'Hyperparams': (
@@ -34,11 +34,18 @@ _READ = {
     'matched_threshold unmatched_threshold ignore_thresholds negatives_lower_than_unmatched '
     'force_match_for_each_row'
   ),
-  'BoxPredictor': 'convolutional_box_predictor',
+  'BoxPredictor': 'convolutional_box_predictor weight_shared_convolutional_box_predictor',
   'ConvolutionalBoxPredictor': (
-    'conv_hyperparams use_dropout kernel_size box_code_size class_prediction_bias_init'
+    'conv_hyperparams min_depth max_depth num_layers_before_predictor use_dropout '
+    'dropout_keep_probability kernel_size box_code_size apply_sigmoid_to_scores '
+    'class_prediction_bias_init use_depthwise'
   ),
-  'AnchorGenerator': 'ssd_anchor_generator',
+  'WeightSharedConvolutionalBoxPredictor': (
+    'conv_hyperparams depth num_layers_before_predictor kernel_size box_code_size '
+    'class_prediction_bias_init use_dropout dropout_keep_probability share_prediction_tower '
+    'use_depthwise score_converter box_encodings_clip_range'
+  ),
+  'AnchorGenerator': 'ssd_anchor_generator multiscale_anchor_generator',
   'Loss': (
     'localization_loss classification_loss hard_example_miner classification_weight '
     'localization_weight partial_labels'
@@ -89,7 +96,6 @@ _WITHOUT_EFFECT = {
   'Ssd': 'inplace_batchnorm_update return_raw_detections_during_predict',
   'Loss': 'min_num_negative_samples desired_negative_sampling_ratio',  # Of expected_loss_weights.
   'Hyperparams': 'regularize_depthwise',
-  'ConvolutionalBoxPredictor': 'min_depth max_depth dropout_keep_probability',
   'ArgMaxMatcher': 'use_matmul_gather',
   'BipartiteMatcher': 'use_matmul_gather',
   'WeightedL2LocalizationLoss': 'anchorwise_output',

@@ -15,7 +15,13 @@ from ssd_tf.builders.hyperparams import build_hyperparams
 from ssd_tf.errors import InputError
 from ssd_tf.models.conv_block import ConvHyperparams
 from ssd_tf.models.feature_maps import extend_feature_maps
-from ssd_tf.models.mobilenet import mobilenet_v1, mobilenet_v2
+from ssd_tf.models.fpn import COARSEST_LEVEL, FINEST_LEVEL, feature_pyramid
+from ssd_tf.models.mobilenet import (
+  mobilenet_v1,
+  mobilenet_v1_pyramid,
+  mobilenet_v2,
+  mobilenet_v2_pyramid,
+)
 from ssd_tf.protos import ssd_pb2
 
 PATH = 'model.ssd.feature_extractor'
@@ -32,11 +38,13 @@ class Extractor:
     neck: (maps, hyperparams, extractor message) -> maps.
     stock_initializer: makes an initializer of the backbone's kernels, for configs that do not
       override the backbone's hyperparams.
+    is_pyramid: whether the message's `fpn` says which maps there are, in place of `num_layers`.
   """
 
   backbone: Callable[..., list]
   neck: Callable[..., list]
   stock_initializer: Callable[[], keras.initializers.Initializer]
+  is_pyramid: bool = False
 
 
 def _coarser_maps(maps, hyperparams, extractor):
@@ -46,6 +54,19 @@ def _coarser_maps(maps, hyperparams, extractor):
     num_layers=extractor.num_layers,
     depth_multiplier=extractor.depth_multiplier,
     min_depth=extractor.min_depth,
+    use_depthwise=extractor.use_depthwise,
+  )
+
+
+def _pyramid(maps, hyperparams, extractor):
+  fpn = extractor.fpn
+  return feature_pyramid(
+    maps,
+    hyperparams,
+    min_level=fpn.min_level,
+    max_level=fpn.max_level,
+    depth=max(int(fpn.additional_layer_depth * extractor.depth_multiplier), extractor.min_depth),
+    use_depthwise=extractor.use_depthwise,
   )
 
 
@@ -54,11 +75,17 @@ _random_normal = functools.partial(keras.initializers.RandomNormal, stddev=0.09)
 
 _MOBILENET_V1 = Extractor(mobilenet_v1, _coarser_maps, _truncated_normal)
 _MOBILENET_V2 = Extractor(mobilenet_v2, _coarser_maps, _random_normal)
+_MOBILENET_V1_FPN = Extractor(mobilenet_v1_pyramid, _pyramid, _truncated_normal, is_pyramid=True)
+_MOBILENET_V2_FPN = Extractor(mobilenet_v2_pyramid, _pyramid, _random_normal, is_pyramid=True)
 EXTRACTORS = {
   'ssd_mobilenet_v1': _MOBILENET_V1,
   'ssd_mobilenet_v1_keras': _MOBILENET_V1,
   'ssd_mobilenet_v2': _MOBILENET_V2,
   'ssd_mobilenet_v2_keras': _MOBILENET_V2,
+  'ssd_mobilenet_v1_fpn': _MOBILENET_V1_FPN,
+  'ssd_mobilenet_v1_fpn_keras': _MOBILENET_V1_FPN,
+  'ssd_mobilenet_v2_fpn': _MOBILENET_V2_FPN,
+  'ssd_mobilenet_v2_fpn_keras': _MOBILENET_V2_FPN,
 }
 
 
@@ -77,12 +104,7 @@ def build_feature_extractor(
   Raises:
     InputError: the type or a field of it is not supported.
   """
-  if extractor.type not in EXTRACTORS:
-    raise InputError(
-      f'{PATH}.type: {extractor.type!r} is not supported yet; expected one of '
-      f'{", ".join(EXTRACTORS)}'
-    )
-  kind = EXTRACTORS[extractor.type]
+  kind = _kind(extractor)
   hyperparams = build_hyperparams(
     extractor.conv_hyperparams, f'{PATH}.conv_hyperparams', batch_norm_trainable
   )
@@ -95,19 +117,60 @@ def build_feature_extractor(
       batch_norm=_STOCK_BATCH_NORM,
       batch_norm_trainable=batch_norm_trainable,
     )
+  explicit = functools.partial(dataclasses.replace, explicit_padding=extractor.use_explicit_padding)
 
   def feature_maps(images):
     maps = kind.backbone(
-      images,
-      backbone_hyperparams,
+      _pad_to_multiple(images, extractor.pad_to_multiple),
+      explicit(backbone_hyperparams),
       depth_multiplier=extractor.depth_multiplier,
       min_depth=extractor.min_depth,
     )
-    return kind.neck(maps, hyperparams, extractor)
+    maps = kind.neck(maps, explicit(hyperparams), extractor)
+    if len(maps) != num_feature_maps(extractor):
+      raise InputError(
+        f'{PATH}.num_layers: is {extractor.num_layers}; {extractor.type} has {len(maps)} at most'
+      )
+    return maps
 
   return feature_maps
 
 
 def num_feature_maps(extractor: ssd_pb2.SsdFeatureExtractor) -> int:
   """How many feature maps the function of `build_feature_extractor` returns."""
+  if is_pyramid(extractor):
+    return extractor.fpn.max_level - extractor.fpn.min_level + 1
   return extractor.num_layers
+
+
+def is_pyramid(extractor: ssd_pb2.SsdFeatureExtractor) -> bool:
+  """Whether the feature maps are the levels that the message's `fpn` names."""
+  return _kind(extractor).is_pyramid
+
+
+def _kind(extractor):
+  if extractor.type not in EXTRACTORS:
+    raise InputError(
+      f'{PATH}.type: {extractor.type!r} is not supported yet; expected one of '
+      f'{", ".join(EXTRACTORS)}'
+    )
+  kind = EXTRACTORS[extractor.type]
+  fpn = extractor.fpn
+  if not kind.is_pyramid and extractor.HasField('fpn'):
+    raise InputError(f'{PATH}.fpn: is set, but {extractor.type} has none; take its _fpn, or none')
+  if kind.is_pyramid and not (FINEST_LEVEL <= fpn.min_level <= min(fpn.max_level, COARSEST_LEVEL)):
+    raise InputError(
+      f'{PATH}.fpn: has min_level {fpn.min_level} and max_level {fpn.max_level}; expected '
+      f'{FINEST_LEVEL} to {COARSEST_LEVEL} for min_level, and no less for max_level'
+    )
+  return kind
+
+
+def _pad_to_multiple(images, multiple):
+  """Adds zeros below and to the right until both sides are multiples."""
+  if multiple < 1:
+    raise InputError(f'{PATH}.pad_to_multiple: is {multiple}; expected 1 (no padding) or more')
+  excess = [-side % multiple for side in images.shape[1:3]]
+  if not any(excess):
+    return images
+  return keras.layers.ZeroPadding2D([(0, side) for side in excess], name='pad_to_multiple')(images)
