@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from ssd_tf.errors import InputError
+from ssd_tf.training.moving_average import AVERAGES
 
 
 def training_checkpoint(
@@ -28,7 +29,7 @@ def training_checkpoint(
   slots = {v.path.replace('/', '.'): v.value for v in optimizer.variables}
   parts = {'model': _by_layer({v.path: v.value for v in model.variables}), 'optimizer': slots}
   if averages:
-    parts['moving_average'] = _by_layer(averages)
+    parts[AVERAGES] = _by_layer(averages)
   return tf.train.Checkpoint(step=optimizer.iterations.value, **parts)
 
 
@@ -60,9 +61,15 @@ def restore_all(checkpoint: tf.train.Checkpoint, path: str) -> None:
     status = checkpoint.restore(path)
     status.assert_existing_objects_matched().expect_partial()
   except (AssertionError, ValueError, tf.errors.OpError) as error:
+    fault = str(error).splitlines()[0]
+    if f"'{AVERAGES}:" in fault:
+      fault = (
+        'it holds no moving average of the weights, which '
+        'train_config.optimizer.use_moving_average (true by default) asks for'
+      )
     raise InputError(
-      f'{path}: does not fit the pipeline.config: {str(error).splitlines()[0]}; take the config '
-      'that it was trained with (pipeline.config beside it), or another model_dir'
+      f'{path}: does not fit the pipeline.config: {fault}; take the config that it was trained '
+      'with (pipeline.config beside it), or another model_dir'
     ) from error
 
 

@@ -7,6 +7,8 @@ import keras
 import orbit
 import tensorflow as tf
 
+AVERAGES = 'moving_average'  # Their name in a checkpoint.
+
 
 class MovingAverage:
   """The average of weights over the last steps; it jumps about less than the weights do.
@@ -32,7 +34,9 @@ class MovingAverage:
     self._strategy = tf.distribute.get_strategy()
     self._variables = list(variables)
     self._decay = decay
-    self.averages = {v.path: tf.Variable(v.numpy(), trainable=False) for v in self._variables}
+    self.averages = {
+      v.path: tf.Variable(v.numpy(), trainable=False, name=AVERAGES) for v in self._variables
+    }
 
   def reset(self) -> None:
     """Begins again at the weights as they are now."""

@@ -79,6 +79,6 @@ def _matching(patterns, choices, field):
         f'train_config.{field}[{i}]: {pattern!r} matches no trainable variable; names are '
         f'{", ".join(some)}'
       )
-    logging.info('train_config.%s: %r is %d variables.', field, pattern, len(matching))
+    logging.info('train_config.%s: variables that %r matches: %d.', field, pattern, len(matching))
     found |= matching
   return found
