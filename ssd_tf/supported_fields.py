@@ -73,7 +73,32 @@ _READ = {
   ),
   'GraphRewriter': '',
   'Quantization': '',
-  'PreprocessingStep': 'random_horizontal_flip ssd_random_crop',
+  'PreprocessingStep': (
+    'random_horizontal_flip ssd_random_crop '
+    'normalize_image subtract_channel_mean random_pixel_value_scale random_jpeg_quality '
+    'random_patch_gaussian random_black_patches random_adjust_brightness random_adjust_contrast '
+    'random_adjust_hue random_adjust_saturation random_distort_color random_rgb_to_gray '
+    'rgb_to_gray adjust_gamma drop_label_probabilistically remap_labels autoaugment_image'
+  ),
+  'NormalizeImage': 'original_minval original_maxval target_minval target_maxval',
+  'SubtractChannelMean': 'means',
+  'RandomPixelValueScale': 'minval maxval',
+  'RandomJpegQuality': 'random_coef min_jpeg_quality max_jpeg_quality',
+  'RandomPatchGaussian': (
+    'random_coef min_patch_size max_patch_size min_gaussian_stddev max_gaussian_stddev'
+  ),
+  'RandomBlackPatches': 'max_black_patches probability size_to_image_ratio',
+  'RandomAdjustBrightness': 'max_delta',
+  'RandomAdjustContrast': 'min_delta max_delta',
+  'RandomAdjustHue': 'max_delta',
+  'RandomAdjustSaturation': 'min_delta max_delta',
+  'RandomDistortColor': 'color_ordering',
+  'RandomRGBtoGray': 'probability',
+  'RGBtoGray': '',
+  'AdjustGamma': 'gamma gain',
+  'DropLabelProbabilistically': 'label drop_probability',
+  'RemapLabels': 'original_labels new_label',
+  'AutoAugmentImage': 'policy_name',
   'RandomHorizontalFlip': 'probability',
   'Optimizer': (
     'rms_prop_optimizer momentum_optimizer adam_optimizer adamw_optimizer use_moving_average '
@@ -107,6 +132,7 @@ _WITHOUT_EFFECT = {
   'BatchNonMaxSuppression': (
     'use_static_shapes use_partitioned_nms use_combined_nms use_cpu_nms'
   ),
+  'PreprocessingStep': 'convert_class_logits_to_softmax',  # There are no such scores.
   'RandomHorizontalFlip': 'keypoint_flip_permutation',
   'TrainConfig': (
     'sync_replicas startup_delay_steps replicas_to_aggregate '

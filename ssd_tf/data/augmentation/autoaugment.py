@@ -53,9 +53,9 @@ def autoaugment_image(example: Example, seed: tf.Tensor, *, policy_name: str = '
   Raises:
     KeyError: there is no such policy.
 
-  Source: Zoph et al. (arXiv:1906.11172); the original's autoaugment_image. That one keeps a box that
-  left the image as a strip along the border, rounds moved boxes to pixels, and takes contrast for a
-  blend with one gray, here it is that of official.vision.
+  Source: Zoph et al. (arXiv:1906.11172); the original's autoaugment_image. That one keeps a box
+  that left the image as a strip along the border, rounds moved boxes to pixels, and changes the
+  contrast by a blend with one gray, where official.vision's keeps each channel's mean.
   """
   policy = POLICIES[policy_name]
   index_seed, steps_seed = tf.unstack(tf.random.split(seed))

@@ -3,8 +3,8 @@
 A policy is a list of sub-policies, of which one is drawn; a sub-policy is a list of steps (name,
 probability, level), which follow each other. Levels are of 0 to 10.
 
-Source: v0: Zoph et al. (arXiv:1906.11172), table of the best policy; v1 to v3 and test: those of the
-original's autoaugment_image.
+Source: v0: Zoph et al. (arXiv:1906.11172), the best policy's table; the others: those that the
+original's autoaugment_image knows.
 """
 
 Step = tuple[str, float, int]

@@ -141,10 +141,8 @@ def random_adjust_saturation(
   return map_pixels(example, functools.partial(adjust_saturation, factor=factor))
 
 
-def random_distort_color(
-  example: Example, seed: tf.Tensor, *, color_ordering: int = 0
-) -> Example:
-  """Changes brightness (by up to 32 levels), contrast, saturation (.5 to 1.5) and hue (by up to .2).
+def random_distort_color(example: Example, seed: tf.Tensor, *, color_ordering: int = 0) -> Example:
+  """Changes brightness by up to 32 levels, contrast and saturation by .5 to 1.5, hue by up to .2.
 
   Args:
     example: image u8 or f32 [h,w,3], of 0 to 255.
@@ -195,9 +193,7 @@ def rgb_to_gray(example: Example, seed: tf.Tensor) -> Example:
   )
 
 
-def random_rgb_to_gray(
-  example: Example, seed: tf.Tensor, *, probability: float = 0.1
-) -> Example:
+def random_rgb_to_gray(example: Example, seed: tf.Tensor, *, probability: float = 0.1) -> Example:
   """Turns the image gray with a given probability.
 
   Args:

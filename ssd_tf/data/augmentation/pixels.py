@@ -78,9 +78,7 @@ def normalize_image(
   return {**example, fields.IMAGE: (pixels - original_minval) * scale + target_minval}
 
 
-def subtract_channel_mean(
-  example: Example, seed: tf.Tensor, *, means: Sequence[float]
-) -> Example:
+def subtract_channel_mean(example: Example, seed: tf.Tensor, *, means: Sequence[float]) -> Example:
   """Subtracts a value from each channel.
 
   Args:
