@@ -22,6 +22,8 @@ from ssd_tf.models.mobilenet import (
   mobilenet_v2,
   mobilenet_v2_pyramid,
 )
+from ssd_tf.models.mobilenet_v3 import mobilenet_v3_large, mobilenet_v3_small
+from ssd_tf.models.pooling_pyramid import pooling_pyramid
 from ssd_tf.protos import ssd_pb2
 
 PATH = 'model.ssd.feature_extractor'
@@ -39,15 +41,20 @@ class Extractor:
     stock_initializer: makes an initializer of the backbone's kernels, for configs that do not
       override the backbone's hyperparams.
     is_pyramid: whether the message's `fpn` says which maps there are, in place of `num_layers`.
+    max_layers: the most feature maps it makes, where `num_layers`'s default is more.
+    stock_regularize_depthwise: whether depthwise kernels of the backbone are regularized, for
+      configs that do not override the backbone's hyperparams.
   """
 
   backbone: Callable[..., list]
   neck: Callable[..., list]
   stock_initializer: Callable[[], keras.initializers.Initializer]
   is_pyramid: bool = False
+  max_layers: int | None = None
+  stock_regularize_depthwise: bool = True
 
 
-def _coarser_maps(maps, hyperparams, extractor):
+def _coarser_maps(maps, hyperparams, extractor, **options):
   return extend_feature_maps(
     maps,
     hyperparams,
@@ -55,7 +62,13 @@ def _coarser_maps(maps, hyperparams, extractor):
     depth_multiplier=extractor.depth_multiplier,
     min_depth=extractor.min_depth,
     use_depthwise=extractor.use_depthwise,
+    **options,
   )
+
+
+def _pooled_maps(maps, hyperparams, extractor):
+  del hyperparams  # Pooling has none.
+  return pooling_pyramid(maps[0], num_layers=extractor.num_layers)
 
 
 def _pyramid(maps, hyperparams, extractor):
@@ -77,6 +90,19 @@ _MOBILENET_V1 = Extractor(mobilenet_v1, _coarser_maps, _truncated_normal)
 _MOBILENET_V2 = Extractor(mobilenet_v2, _coarser_maps, _random_normal)
 _MOBILENET_V1_FPN = Extractor(mobilenet_v1_pyramid, _pyramid, _truncated_normal, is_pyramid=True)
 _MOBILENET_V2_FPN = Extractor(mobilenet_v2_pyramid, _pyramid, _random_normal, is_pyramid=True)
+_MOBILENET_V1_PPN = Extractor(mobilenet_v1, _pooled_maps, _truncated_normal)
+_MOBILENET_V3_LARGE, _MOBILENET_V3_SMALL = (
+  Extractor(backbone, _coarser_maps, _truncated_normal, stock_regularize_depthwise=False)
+  for backbone in (mobilenet_v3_large, mobilenet_v3_small)
+)
+# For images of 256x256 pixels: no kernel is larger than its map, and the last map is 1x1.
+_EMBEDDED_MOBILENET_V1 = Extractor(
+  mobilenet_v1,
+  functools.partial(_coarser_maps, depths=(512, 256, 256), kernel_sizes=(3, 3, 2)),
+  _truncated_normal,
+  max_layers=5,
+  stock_regularize_depthwise=False,
+)
 EXTRACTORS = {
   'ssd_mobilenet_v1': _MOBILENET_V1,
   'ssd_mobilenet_v1_keras': _MOBILENET_V1,
@@ -86,6 +112,24 @@ EXTRACTORS = {
   'ssd_mobilenet_v1_fpn_keras': _MOBILENET_V1_FPN,
   'ssd_mobilenet_v2_fpn': _MOBILENET_V2_FPN,
   'ssd_mobilenet_v2_fpn_keras': _MOBILENET_V2_FPN,
+  'ssd_mobilenet_v1_ppn': _MOBILENET_V1_PPN,
+  'ssd_mobilenet_v1_ppn_keras': _MOBILENET_V1_PPN,
+  'ssd_mobilenet_v3_large': _MOBILENET_V3_LARGE,
+  'ssd_mobilenet_v3_large_keras': _MOBILENET_V3_LARGE,
+  'ssd_mobilenet_v3_small': _MOBILENET_V3_SMALL,
+  'ssd_mobilenet_v3_small_keras': _MOBILENET_V3_SMALL,
+  'embedded_ssd_mobilenet_v1': _EMBEDDED_MOBILENET_V1,
+  'embedded_ssd_mobilenet_v1_keras': _EMBEDDED_MOBILENET_V1,
+}
+# Types of the original that are left out -> why, and what is nearest.
+_LEFT_OUT = {
+  'ssd_mobilenet_edgetpu': (
+    'its blocks are laid out for the Edge TPU alone; the nearest is ssd_mobilenet_v3_large'
+  ),
+  'ssd_mobilenet_v2_mnasfpn': (
+    'its pyramid of searched cells serves no other type; the nearest is ssd_mobilenet_v2_fpn with '
+    'use_depthwise'
+  ),
 }
 
 
@@ -116,6 +160,7 @@ def build_feature_extractor(
       l2_weight=_STOCK_L2_WEIGHT,
       batch_norm=_STOCK_BATCH_NORM,
       batch_norm_trainable=batch_norm_trainable,
+      regularize_depthwise=kind.stock_regularize_depthwise,
     )
   explicit = functools.partial(dataclasses.replace, explicit_padding=extractor.use_explicit_padding)
 
@@ -140,7 +185,7 @@ def num_feature_maps(extractor: ssd_pb2.SsdFeatureExtractor) -> int:
   """How many feature maps the function of `build_feature_extractor` returns."""
   if is_pyramid(extractor):
     return extractor.fpn.max_level - extractor.fpn.min_level + 1
-  return extractor.num_layers
+  return min(extractor.num_layers, _kind(extractor).max_layers or extractor.num_layers)
 
 
 def is_pyramid(extractor: ssd_pb2.SsdFeatureExtractor) -> bool:
@@ -150,9 +195,11 @@ def is_pyramid(extractor: ssd_pb2.SsdFeatureExtractor) -> bool:
 
 def _kind(extractor):
   if extractor.type not in EXTRACTORS:
+    reason = _LEFT_OUT.get(extractor.type.removesuffix('_keras'))
+    supported = ', '.join(name for name in EXTRACTORS if not name.endswith('_keras'))
     raise InputError(
-      f'{PATH}.type: {extractor.type!r} is not supported yet; expected one of '
-      f'{", ".join(EXTRACTORS)}'
+      f'{PATH}.type: {extractor.type!r} is not supported{f" ({reason})" if reason else ""}; '
+      f'expected one of {supported} (or that with _keras)'
     )
   kind = EXTRACTORS[extractor.type]
   fpn = extractor.fpn
