@@ -8,17 +8,15 @@ import keras
 import tensorflow as tf
 
 from ssd_tf import fields
+from ssd_tf.builders.losses import build_losses
 from ssd_tf.builders.model import build_anchors, build_model
 from ssd_tf.builders.resizers import build_preprocess_image, image_size
-from ssd_tf.builders.support import chosen
+from ssd_tf.builders.targets import build_assign_targets, build_box_coder
 from ssd_tf.errors import InputError
-from ssd_tf.ops import losses, masked_loss, objective
-from ssd_tf.ops.box_coder import FasterRCNNBoxCoder
-from ssd_tf.ops.hard_negatives import HardExampleMiner
-from ssd_tf.ops.matching import ArgMaxMatcher
+from ssd_tf.ops import objective
 from ssd_tf.ops.post_processing import postprocess
-from ssd_tf.ops.target_assigner import Targets, assign_targets
-from ssd_tf.protos import losses_pb2, pipeline_pb2, post_processing_pb2
+from ssd_tf.ops.target_assigner import Targets
+from ssd_tf.protos import pipeline_pb2, post_processing_pb2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,16 +24,18 @@ class Detector:
   """A network with all that belongs to it.
 
   Attributes:
-    model: f32[B,H,W,3] -> {'class_logits': f32[B,A,K+1], 'box_encodings': f32[B,A,4]}.
+    model: f32[B,H,W,C] -> {'class_logits': f32[B,A,K+1], 'box_encodings': f32[B,A,4]}.
     anchors: f32[A,4], normalized.
     num_classes: K.
     image_size: (H, W).
-    preprocess_image: u8[(B,)h,w,3] -> (f32[(B,)H,W,3], i32[2] size without padding).
-    assign: (anchors, boxes, classes, weights, mask of a batch's groundtruth) -> Targets.
+    preprocess_image: u8[(B,)h,w,3] -> (f32[(B,)H,W,C], i32[2] size without padding).
+    assign: (anchors; boxes, classes, weights, mask, mask of crowds of a batch's groundtruth) ->
+      Targets.
+    train_on_crowds: whether boxes around many objects are groundtruth like others.
     losses: (class_logits, box_encodings, targets, anchors=, normalizer=, example_mask=,
       labeled_classes=) -> losses.
     sum_masked: (class_logits, targets, example_mask=, labeled_classes=) -> f32[2, K].
-    suppress: (class_logits, box_encodings, anchors) -> detections.
+    suppress: (class_logits, box_encodings, anchors, clip_windows=) -> detections.
   """
 
   model: keras.Model
@@ -44,18 +44,24 @@ class Detector:
   image_size: tuple[int, int]
   preprocess_image: Callable
   assign: Callable[..., Targets]
+  train_on_crowds: bool
   losses: Callable[..., dict[str, tf.Tensor]]
   sum_masked: Callable[..., tf.Tensor]
   suppress: Callable[..., dict[str, tf.Tensor]]
 
   def assign_targets(self, batch: dict[str, tf.Tensor]) -> Targets:
     """The targets of a batch; see `ops.target_assigner`."""
+    keys = (
+      () if self.train_on_crowds else (fields.GROUNDTRUTH_IS_CROWD, fields.GROUNDTRUTH_GROUP_OF)
+    )
+    crowd_masks = [batch[key] for key in keys if key in batch]
     return self.assign(
       self.anchors,
       batch[fields.GROUNDTRUTH_BOXES],
       batch[fields.GROUNDTRUTH_CLASSES],
       batch[fields.GROUNDTRUTH_WEIGHTS],
       batch[fields.GROUNDTRUTH_MASK],
+      functools.reduce(tf.logical_or, crowd_masks) if crowd_masks else None,
     )
 
   def num_matches(self, targets: Targets, batch: dict[str, tf.Tensor]) -> tf.Tensor:
@@ -110,16 +116,32 @@ class Detector:
   def postprocess(
     self, outputs: dict[str, tf.Tensor], true_size: tf.Tensor | None = None
   ) -> dict[str, tf.Tensor]:
-    """Detections, keys of `fields`, on the scale of the image without padding."""
-    del true_size  # Resizing to a fixed shape does not pad.
-    return self.suppress(outputs[fields.CLASS_LOGITS], outputs[fields.BOX_ENCODINGS], self.anchors)
+    """Detections on the scale of the image without padding.
+
+    Args:
+      outputs: of the model.
+      true_size: i32[B, 2] or i32[2], (height, width) of the part of the input that is not padding;
+        None: all of it.
+
+    Returns:
+      See `ops.post_processing`.
+    """
+    clip_windows = None
+    if true_size is not None:
+      share = tf.cast(true_size, tf.float32) / tf.constant(self.image_size, tf.float32)
+      clip_windows = tf.concat([tf.zeros_like(share), share], axis=-1)
+    return self.suppress(
+      outputs[fields.CLASS_LOGITS],
+      outputs[fields.BOX_ENCODINGS],
+      self.anchors,
+      clip_windows=clip_windows,
+    )
 
   def detect(
     self, outputs: dict[str, tf.Tensor], batch: dict[str, tf.Tensor]
   ) -> dict[str, tf.Tensor]:
-    """Detections on a batch of `build_dataset`."""
-    del batch
-    return self.postprocess(outputs)
+    """Detections on a batch of `build_dataset`, on the scale of the images without padding."""
+    return self.postprocess(outputs, batch.get(fields.TRUE_SIZE))
 
 
 def build_detector(model_config: pipeline_pb2.DetectionModel, is_training: bool) -> Detector:
@@ -137,141 +159,36 @@ def build_detector(model_config: pipeline_pb2.DetectionModel, is_training: bool)
   """
   ssd = model_config.ssd
   model = build_model(model_config, is_training)
-  box_coder = _box_coder(ssd)
-  classification_loss = _classification_loss(ssd)
+  box_coder = build_box_coder(ssd)
+  _check_code_size(model, box_coder)
+  losses, sum_masked = build_losses(ssd, box_coder)
   return Detector(
     model=model,
     anchors=tf.constant(build_anchors(model_config, model)),
     num_classes=ssd.num_classes,
     image_size=image_size(ssd),
     preprocess_image=build_preprocess_image(ssd),
-    assign=functools.partial(assign_targets, matcher=_matcher(ssd), box_coder=box_coder),
-    losses=_losses(ssd, box_coder, classification_loss),
-    sum_masked=functools.partial(
-      objective.masked_losses,
-      classification_loss=classification_loss,
-      partial_labels=_partial_labels(ssd.loss),
-    ),
+    assign=build_assign_targets(ssd, box_coder),
+    train_on_crowds=ssd.train_on_crowds,
+    losses=losses,
+    sum_masked=sum_masked,
     suppress=_suppress(ssd, box_coder),
   )
 
 
-def _box_coder(ssd):
-  kind = chosen(ssd.box_coder, 'box_coder_oneof', 'model.ssd.box_coder', ('faster_rcnn_box_coder',))
-  values = getattr(ssd.box_coder, kind)
-  return FasterRCNNBoxCoder(
-    y_scale=values.y_scale,
-    x_scale=values.x_scale,
-    height_scale=values.height_scale,
-    width_scale=values.width_scale,
-  )
-
-
-def _matcher(ssd):
-  path = 'model.ssd.matcher'
-  values = getattr(ssd.matcher, chosen(ssd.matcher, 'matcher_oneof', path, ('argmax_matcher',)))
-  if values.ignore_thresholds:
+def _check_code_size(model, box_coder):
+  code_size = model.output[fields.BOX_ENCODINGS].shape[-1]
+  if code_size != box_coder.code_size:
     raise InputError(
-      f'{path}.argmax_matcher.ignore_thresholds: true is not supported; set it to false'
+      f'model.ssd.box_predictor: predicts {code_size} numbers for each box, but those of '
+      f'model.ssd.box_coder are {box_coder.code_size}; set box_code_size to that'
     )
-  chosen(
-    ssd.similarity_calculator,
-    'region_similarity',
-    'model.ssd.similarity_calculator',
-    ('iou_similarity',),
-  )
-  return ArgMaxMatcher(
-    matched_threshold=values.matched_threshold,
-    unmatched_threshold=values.unmatched_threshold,
-    negatives_lower_than_unmatched=values.negatives_lower_than_unmatched,
-    force_match_for_each_row=values.force_match_for_each_row,
-  )
-
-
-def _losses(ssd, box_coder, classification_loss):
-  loss = ssd.loss
-  mode = _partial_labels(loss)
-  if mode == 'masked_but_background' and loss.classification_loss.HasField('weighted_softmax'):
-    raise InputError(
-      'model.ssd.loss.partial_labels: MASKED_BUT_BACKGROUND is for the sigmoid losses, whose '
-      'background column stands apart; take MASKED or NAIVE with weighted_softmax'
-    )
-  if loss.HasField('hard_example_miner') and loss.classification_loss.HasField(
-    'weighted_sigmoid_focal'
-  ):
-    raise InputError(
-      'model.ssd.loss: hard_example_miner and weighted_sigmoid_focal both make up for the many '
-      'negatives, and do not go together; take one of them out'
-    )
-  chosen(
-    loss.localization_loss,
-    'localization_loss',
-    'model.ssd.loss.localization_loss',
-    ('weighted_smooth_l1',),
-  )
-  return functools.partial(
-    objective.ssd_losses,
-    box_coder=box_coder,
-    classification_loss=classification_loss,
-    partial_labels=mode,
-    localization_loss=functools.partial(
-      losses.smooth_l1, delta=loss.localization_loss.weighted_smooth_l1.delta
-    ),
-    hard_example_miner=_hard_example_miner(loss) if loss.HasField('hard_example_miner') else None,
-    classification_weight=loss.classification_weight,
-    localization_weight=loss.localization_weight,
-    normalize_by_num_matches=ssd.normalize_loss_by_num_matches,
-    normalize_loc_by_codesize=ssd.normalize_loc_loss_by_codesize,
-  )
-
-
-def _partial_labels(loss):
-  return losses_pb2.Loss.PartialLabels.Name(loss.partial_labels).lower()
-
-
-def _classification_loss(ssd):
-  classification_loss = ssd.loss.classification_loss
-  kind = chosen(
-    classification_loss,
-    'classification_loss',
-    'model.ssd.loss.classification_loss',
-    ('weighted_sigmoid', 'weighted_sigmoid_focal', 'weighted_softmax'),
-  )
-  values = getattr(classification_loss, kind)
-  background_as_zeros = ssd.encode_background_as_zeros
-  if kind == 'weighted_softmax':
-    if background_as_zeros:
-      raise InputError(
-        'model.ssd.encode_background_as_zeros: expected false with '
-        'model.ssd.loss.classification_loss.weighted_softmax, received true: background would '
-        'cost nothing and every anchor would become an object. Set it to false.'
-      )
-    return masked_loss.SoftmaxLoss(logit_scale=values.logit_scale)
-  if kind == 'weighted_sigmoid':
-    return masked_loss.SigmoidLoss(background_as_zeros=background_as_zeros)
-  return masked_loss.SigmoidLoss(
-    gamma=values.gamma,
-    alpha=values.alpha if values.HasField('alpha') else None,
-    background_as_zeros=background_as_zeros,
-  )
-
-
-def _hard_example_miner(loss):
-  values = loss.hard_example_miner
-  return HardExampleMiner(
-    num_hard_examples=values.num_hard_examples or None,
-    iou_threshold=values.iou_threshold,
-    loss_type=losses_pb2.HardExampleMiner.LossType.Name(values.loss_type),
-    classification_weight=loss.classification_weight,
-    localization_weight=loss.localization_weight,
-    max_negatives_per_positive=values.max_negatives_per_positive or None,
-    min_negatives_per_image=values.min_negatives_per_image,
-  )
 
 
 def _suppress(ssd, box_coder):
   post_processing = ssd.post_processing
   suppression = post_processing.batch_non_max_suppression
+  _check_suppression(post_processing, suppression)
   converters = post_processing_pb2.PostProcessing.ScoreConverter
   return functools.partial(
     postprocess,
@@ -283,5 +200,25 @@ def _suppress(ssd, box_coder):
     max_detections_per_class=suppression.max_detections_per_class,
     max_total_detections=suppression.max_total_detections,
     use_class_agnostic_nms=suppression.use_class_agnostic_nms,
-    soft_nms_sigma=suppression.soft_nms_sigma,
+    max_classes_per_detection=suppression.max_classes_per_detection,
+    soft_nms_sigma=0.0 if suppression.use_hard_nms else suppression.soft_nms_sigma,
+    change_coordinate_frame=suppression.change_coordinate_frame,
   )
+
+
+def _check_suppression(post_processing, suppression):
+  path = 'model.ssd.post_processing.batch_non_max_suppression'
+  for name in ('max_detections_per_class', 'max_total_detections', 'max_classes_per_detection'):
+    if (value := getattr(suppression, name)) < 1:
+      raise InputError(f'{path}.{name}: is {value}; expected at least 1')
+  if not 0 <= suppression.iou_threshold <= 1:
+    raise InputError(f'{path}.iou_threshold: is {suppression.iou_threshold:g}; expected 0 to 1')
+  if suppression.soft_nms_sigma < 0:
+    raise InputError(
+      f'{path}.soft_nms_sigma: is {suppression.soft_nms_sigma:g}; expected 0 or more'
+    )
+  if post_processing.logit_scale <= 0:
+    raise InputError(
+      f'model.ssd.post_processing.logit_scale: is {post_processing.logit_scale:g}; expected more '
+      'than 0'
+    )

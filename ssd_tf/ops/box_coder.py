@@ -1,6 +1,7 @@
 """Boxes as offsets from anchors, and back."""
 
 import dataclasses
+from typing import ClassVar
 
 import tensorflow as tf
 
@@ -22,6 +23,7 @@ class FasterRCNNBoxCoder:
   original's box_coders/faster_rcnn_box_coder.py.
   """
 
+  code_size: ClassVar[int] = 4
   y_scale: float
   x_scale: float
   height_scale: float
@@ -64,6 +66,73 @@ class FasterRCNNBoxCoder:
   def _scales(self) -> tf.Tensor:
     scales = [self.y_scale, self.x_scale, self.height_scale, self.width_scale]
     return tf.constant(scales, tf.float32)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MeanStddevBoxCoder:
+  """Codes a box by the shift of its corners, (corner - corner of the anchor) / stddev.
+
+  Source: Erhan et al., Scalable Object Detection using Deep Neural Networks; the original's
+  box_coders/mean_stddev_box_coder.py.
+  """
+
+  code_size: ClassVar[int] = 4
+  stddev: float
+
+  def encode(self, boxes: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
+    """See `FasterRCNNBoxCoder.encode`; the encodings are (ymin, xmin, ymax, xmax)."""
+    return (box_ops.check_boxes(boxes) - box_ops.check_boxes(anchors, 'anchors')) / self.stddev
+
+  def decode(self, box_encodings: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
+    """See `FasterRCNNBoxCoder.decode`."""
+    encodings = box_ops.check_boxes(box_encodings, 'box_encodings')
+    return encodings * self.stddev + box_ops.check_boxes(anchors, 'anchors')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SquareBoxCoder:
+  """Codes a box by the shift of its centre and the growth of its side; what it decodes is square.
+
+  With l = sqrt(h w): ty = y_scale * (y - ya) / la; tx = x_scale * (x - xa) / la;
+  tl = length_scale * log(l / la).
+
+  Source: the original's box_coders/square_box_coder.py.
+  """
+
+  code_size: ClassVar[int] = 3
+  y_scale: float
+  x_scale: float
+  length_scale: float
+
+  def encode(self, boxes: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
+    """See `FasterRCNNBoxCoder.encode`; the encodings are f32[..., A, 3], (ty, tx, tl)."""
+    centers, lengths = _centers_and_lengths(box_ops.check_boxes(boxes))
+    anchor_centers, anchor_lengths = _centers_and_lengths(box_ops.check_boxes(anchors, 'anchors'))
+    anchor_lengths += EPSILON
+    shifts = (centers - anchor_centers) / anchor_lengths
+    growths = tf.math.log((lengths + EPSILON) / anchor_lengths)
+    return tf.concat([shifts, growths], axis=-1) * self._scales
+
+  def decode(self, box_encodings: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
+    """See `FasterRCNNBoxCoder.decode`; the encodings are f32[..., A, 3], (ty, tx, tl)."""
+    encodings = tf.convert_to_tensor(box_encodings) / self._scales
+    anchor_centers, anchor_lengths = _centers_and_lengths(box_ops.check_boxes(anchors, 'anchors'))
+    centers = encodings[..., :2] * anchor_lengths + anchor_centers
+    half_lengths = tf.exp(encodings[..., 2:]) * anchor_lengths / 2.0
+    return tf.concat([centers - half_lengths, centers + half_lengths], axis=-1)
+
+  @property
+  def _scales(self) -> tf.Tensor:
+    return tf.constant([self.y_scale, self.x_scale, self.length_scale], tf.float32)
+
+
+BoxCoder = FasterRCNNBoxCoder | MeanStddevBoxCoder | SquareBoxCoder
+
+
+def _centers_and_lengths(boxes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+  """Of squares as large as the boxes."""
+  centers, sizes = _centers_and_sizes(boxes)
+  return centers, tf.sqrt(tf.reduce_prod(sizes, axis=-1, keepdims=True))
 
 
 def _centers_and_sizes(boxes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -88,6 +88,65 @@ def pairwise_ioa(boxes: tf.Tensor, windows: tf.Tensor) -> tf.Tensor:
   return tf.math.divide_no_nan(pairwise_intersection(boxes, windows), area(boxes)[..., None])
 
 
+def matched_iou(boxes1: tf.Tensor, boxes2: tf.Tensor) -> tf.Tensor:
+  """Returns intersection over union of each box with the one in the same place of the other set.
+
+  Args:
+    boxes1: f32[..., 4].
+    boxes2: f32[..., 4].
+
+  Returns:
+    f32[...] in [0, 1]; 0 for two boxes without area.
+  """
+  return tf.math.divide_no_nan(*_matched_intersection_and_union(boxes1, boxes2))
+
+
+def matched_giou(boxes1: tf.Tensor, boxes2: tf.Tensor) -> tf.Tensor:
+  """Returns generalized IoU of each box with the one in the same place of the other set.
+
+  IoU - (hull - union) / hull, the hull being the area of the smallest box around both.
+
+  Args:
+    boxes1: f32[..., 4].
+    boxes2: f32[..., 4].
+
+  Returns:
+    f32[...] in [-1, 1]; 0 for two boxes without area on one spot.
+  """
+  intersection, union = _matched_intersection_and_union(boxes1, boxes2)
+  low = tf.minimum(boxes1[..., :2], boxes2[..., :2])
+  high = tf.maximum(boxes1[..., 2:], boxes2[..., 2:])
+  height, width = tf.unstack(high - low, axis=-1)
+  hull = height * width
+  unused = tf.math.divide_no_nan(hull - union, hull)
+  return tf.math.divide_no_nan(intersection, union) - unused
+
+
+def _matched_intersection_and_union(boxes1, boxes2):
+  low = tf.maximum(check_boxes(boxes1, 'boxes1')[..., :2], check_boxes(boxes2, 'boxes2')[..., :2])
+  high = tf.minimum(boxes1[..., 2:], boxes2[..., 2:])
+  height, width = tf.unstack(tf.nn.relu(high - low), axis=-1)
+  intersection = height * width
+  return intersection, area(boxes1) + area(boxes2) - intersection
+
+
+def pairwise_squared_distance(boxes1: tf.Tensor, boxes2: tf.Tensor) -> tf.Tensor:
+  """Returns the squared distance of each box of one set to each of the other, as points in 4-D.
+
+  Args:
+    boxes1: f32[..., n, 4].
+    boxes2: f32[..., m, 4]; leading dimensions broadcast against those of `boxes1`.
+
+  Returns:
+    f32[..., n, m].
+  """
+  boxes1, boxes2 = check_boxes(boxes1, 'boxes1'), check_boxes(boxes2, 'boxes2')
+  # One coordinate at a time: no tensor of [n, m, 4].
+  return tf.add_n(
+    [tf.math.squared_difference(boxes1[..., :, None, i], boxes2[..., None, :, i]) for i in range(4)]
+  )
+
+
 def clip_to_window(boxes: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
   """Moves every coordinate that lies outside the window to the window's nearest edge.
 

@@ -1,6 +1,11 @@
-"""Localization losses of single anchors: not weighted, not reduced over anchors."""
+"""Localization losses of single anchors: not weighted, not reduced over anchors.
+
+Some compare encodings, `iou` and `giou` the boxes that the encodings stand for.
+"""
 
 import tensorflow as tf
+
+from ssd_tf.ops import boxes as box_ops
 
 
 def smooth_l1(box_encodings: tf.Tensor, box_targets: tf.Tensor, *, delta: float) -> tf.Tensor:
@@ -39,6 +44,54 @@ def l2(box_encodings: tf.Tensor, box_targets: tf.Tensor) -> tf.Tensor:
   """
   _check_same_shape(box_encodings, box_targets)
   return 0.5 * tf.reduce_sum(tf.math.squared_difference(box_encodings, box_targets), axis=-1)
+
+
+def l1(box_encodings: tf.Tensor, box_targets: tf.Tensor) -> tf.Tensor:
+  """Returns the absolute distance of the encodings, summed over the four.
+
+  Args:
+    box_encodings: f32[B, A, 4].
+    box_targets: f32[B, A, 4].
+
+  Returns:
+    f32[B, A].
+  """
+  _check_same_shape(box_encodings, box_targets)
+  return tf.reduce_sum(tf.abs(box_encodings - box_targets), axis=-1)
+
+
+def iou(boxes: tf.Tensor, target_boxes: tf.Tensor) -> tf.Tensor:
+  """Returns 1 - intersection over union of each box with its target.
+
+  Args:
+    boxes: f32[B, A, 4], decoded.
+    target_boxes: f32[B, A, 4].
+
+  Returns:
+    f32[B, A] in [0, 1]; 1, without a gradient, where the two do not touch.
+
+  Source: Yu et al., UnitBox, with 1 - IoU for its -ln IoU, as the original's weighted_iou.
+  """
+  _check_same_shape(boxes, target_boxes)
+  return 1.0 - box_ops.matched_iou(boxes, target_boxes)
+
+
+def giou(boxes: tf.Tensor, target_boxes: tf.Tensor) -> tf.Tensor:
+  """Returns 1 - generalized intersection over union of each box with its target.
+
+  With C the smallest box around both: GIoU = IoU - (C - union) / C.
+
+  Args:
+    boxes: f32[B, A, 4], decoded.
+    target_boxes: f32[B, A, 4].
+
+  Returns:
+    f32[B, A] in [0, 2].
+
+  Source: Rezatofighi et al., Generalized Intersection over Union, algorithm 1.
+  """
+  _check_same_shape(boxes, target_boxes)
+  return 1.0 - box_ops.matched_giou(boxes, target_boxes)
 
 
 def _check_same_shape(box_encodings, box_targets):

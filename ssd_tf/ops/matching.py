@@ -25,7 +25,8 @@ class ArgMaxMatcher:
   """Matches every anchor to the groundtruth box most similar to it.
 
   Attributes:
-    matched_threshold: an anchor is matched from this similarity on.
+    matched_threshold: an anchor is matched from this similarity on; None: always, and then the
+      other threshold and its reading are not looked at.
     unmatched_threshold: below it an anchor is unmatched; between the two it is ignored.
     negatives_lower_than_unmatched: False exchanges these last two: ignored below, unmatched
       between.
@@ -37,12 +38,14 @@ class ArgMaxMatcher:
   anchor 0.
   """
 
-  matched_threshold: float
+  matched_threshold: float | None
   unmatched_threshold: float
   negatives_lower_than_unmatched: bool
   force_match_for_each_row: bool
 
   def __post_init__(self):
+    if self.matched_threshold is None:
+      return
     if self.matched_threshold <= 0:
       raise ValueError(
         f'matched_threshold: expected more than 0, received {self.matched_threshold}; at 0 even '
@@ -61,41 +64,112 @@ class ArgMaxMatcher:
         f'and unmatched_threshold are both {self.matched_threshold}; lower unmatched_threshold.'
       )
 
-  def match(self, similarity: tf.Tensor, row_mask: tf.Tensor, forcing_mask: tf.Tensor) -> Match:
+  def match(
+    self,
+    similarity: tf.Tensor,
+    row_mask: tf.Tensor,
+    forcing_mask: tf.Tensor,
+    least: float = 0.0,
+  ) -> Match:
     """Returns the match of every anchor.
 
     Args:
       similarity: f32[B, N, A], N at least 1; of two equal rows the lower one is matched. Rows of
-        padding hold 0.
+        padding hold `least`.
       row_mask: bool[B, N], False where the row is padding. In an image without rows every anchor
         is unmatched, whichever way the thresholds are read.
       forcing_mask: bool[B, N], the rows that `force_match_for_each_row` speaks of.
+      least: the similarity of a box and an anchor that share nothing.
 
     Returns:
       The match; its `rows` are in [0, N).
     """
     similarity = tf.ensure_shape(similarity, [None, None, None])
+    any_row = tf.reduce_any(row_mask, axis=1, keepdims=True)
+    if self.matched_threshold is None:
+      # So that anchors that share nothing with any box do not take a row of padding.
+      similarity = tf.where(row_mask[..., tf.newaxis], similarity, float('-inf'))
     best = tf.reduce_max(similarity, axis=1)
     rows = tf.argmax(similarity, axis=1, output_type=tf.int32)
-    matched_mask = best >= self.matched_threshold
-    below_mask = best < self.unmatched_threshold
-    if self.negatives_lower_than_unmatched:
-      ignored_mask = ~(matched_mask | below_mask)
+    if self.matched_threshold is None:
+      matched_mask = tf.broadcast_to(any_row, tf.shape(best))
+      ignored_mask = tf.zeros_like(matched_mask)
     else:
-      ignored_mask = below_mask & tf.reduce_any(row_mask, axis=1, keepdims=True)
+      matched_mask = best >= self.matched_threshold
+      below_mask = best < self.unmatched_threshold
+      ignored_mask = (
+        ~(matched_mask | below_mask)
+        if self.negatives_lower_than_unmatched
+        else below_mask & any_row
+      )
     if self.force_match_for_each_row:
-      forced_rows, forced_mask = _forced_rows(similarity, forcing_mask)
+      forced_rows, forced_mask = _forced_rows(similarity, forcing_mask, least)
       rows = tf.where(forced_mask, forced_rows, rows)
       matched_mask |= forced_mask
       ignored_mask &= ~forced_mask
     return Match(rows, matched_mask, ignored_mask)
 
 
-def _forced_rows(similarity: tf.Tensor, forcing_mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+@dataclasses.dataclass(frozen=True)
+class BipartiteMatcher:
+  """Matches every groundtruth box to one anchor of its own, the most similar pairs first.
+
+  All other anchors are unmatched. Of equal pairs that of the lowest row comes first, then that of
+  the lowest anchor.
+
+  Source: the original's matchers/bipartite_matcher.py. Unlike it, a box that shares nothing with
+  any anchor left for it gets none.
+  """
+
+  def match(
+    self,
+    similarity: tf.Tensor,
+    row_mask: tf.Tensor,
+    forcing_mask: tf.Tensor,
+    least: float = 0.0,
+  ) -> Match:
+    """Returns the match of every anchor; see `ArgMaxMatcher.match`.
+
+    Args:
+      similarity: f32[B, N, A].
+      row_mask: without meaning here.
+      forcing_mask: bool[B, N], the rows that get an anchor.
+      least: the similarity of a box and an anchor that share nothing.
+    """
+    del row_mask
+    batch_size, num_rows, num_anchors = tf.unstack(tf.shape(similarity))
+    # The other rows take at most so many anchors away that one of the first N is left.
+    values, anchors = tf.math.top_k(similarity, tf.minimum(num_rows, num_anchors))
+    nothing = tf.constant(float('-inf'))
+    values = tf.where(forcing_mask[..., tf.newaxis] & (values > least), values, nothing)
+    num_candidates = tf.shape(values)[2]
+    images = tf.range(batch_size)
+
+    def take_best(i, values, taken):
+      best = tf.argmax(tf.reshape(values, [batch_size, -1]), axis=1, output_type=tf.int32)
+      rows = best // num_candidates
+      cell = tf.stack([images, rows, best % num_candidates], axis=-1)
+      is_pair = tf.gather_nd(values, cell) > nothing
+      anchor = tf.where(is_pair, tf.gather_nd(anchors, cell), -1)
+      taken = tf.where(tf.range(num_anchors) == anchor[:, tf.newaxis], rows[:, tf.newaxis], taken)
+      is_row = tf.range(num_rows) == rows[:, tf.newaxis]
+      gone = is_row[..., tf.newaxis] | (anchors == anchor[:, tf.newaxis, tf.newaxis])
+      return i + 1, tf.where(gone, nothing, values), taken
+
+    taken = tf.fill([batch_size, num_anchors], -1)
+    _, _, taken = tf.while_loop(lambda i, *_: i < num_rows, take_best, (0, values, taken))
+    matched_mask = taken >= 0
+    return Match(tf.maximum(taken, 0), matched_mask, tf.zeros_like(matched_mask))
+
+
+Matcher = ArgMaxMatcher | BipartiteMatcher
+
+
+def _forced_rows(similarity, forcing_mask, least):
   """Returns i32[B, A], the row that takes each anchor for its own, and bool[B, A], if one does."""
   batch_size, num_rows, num_anchors = tf.unstack(tf.shape(similarity))
   anchors = tf.argmax(similarity, axis=2, output_type=tf.int32)
-  touching_mask = tf.gather(similarity, anchors, batch_dims=2) > 0
+  touching_mask = tf.gather(similarity, anchors, batch_dims=2) > least
   # A row that forces nothing writes num_rows, which loses against every row in the minimum.
   rows = tf.where(forcing_mask & touching_mask, tf.range(num_rows), num_rows)
   images = tf.broadcast_to(tf.range(batch_size)[:, None], [batch_size, num_rows])

@@ -27,10 +27,11 @@ def ssd_losses(
   targets: target_assigner.Targets,
   *,
   anchors: tf.Tensor,
-  box_coder: box_coders.FasterRCNNBoxCoder,
+  box_coder: box_coders.BoxCoder,
   classification_loss: masked_loss.ClassificationLoss,
   partial_labels: str = 'masked',
   localization_loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+  localize_decoded: bool = False,
   hard_example_miner: hard_negatives.HardExampleMiner | None,
   classification_weight: float,
   localization_weight: float,
@@ -47,18 +48,19 @@ def ssd_losses(
 
   Args:
     class_logits: f32[B, A, K+1].
-    box_encodings: f32[B, A, 4].
+    box_encodings: f32[B, A, code size].
     targets: of the same images and anchors.
-    anchors: f32[A, 4]; for hard example mining.
-    box_coder: for hard example mining.
+    anchors: f32[A, 4], that the encodings are relative to.
+    box_coder: for hard example mining, and for `localize_decoded`.
     classification_loss: of `ops.masked_loss`.
     partial_labels: one of `masked_loss.MODES`.
-    localization_loss: (box_encodings, box_targets) -> f32[B, A].
+    localization_loss: of `ops.losses`: (box_encodings, box_targets) -> f32[B, A].
+    localize_decoded: whether that loss is given boxes, decoded from both, instead.
     hard_example_miner: None for all anchors; it sees the masked losses.
     classification_weight: factor of the classification loss.
     localization_weight: factor of the localization loss.
     normalize_by_num_matches: False leaves `normalizer` out.
-    normalize_loc_by_codesize: the localization loss is divided by 4, the length of an encoding.
+    normalize_loc_by_codesize: the localization loss is divided by the length of an encoding, 4.
     normalizer: f32[], `num_matches` summed over the replicas, at least 1.
     example_mask: bool[B], False where the image pads the batch: its loss is 0.
     labeled_classes: bool[B, K]; None: all of them are.
@@ -80,7 +82,12 @@ def ssd_losses(
     loss=classification_loss,
     mode=partial_labels,
   )
-  box_losses = localization_loss(box_encodings, targets.box_targets) * targets.box_weights
+  predicted, wanted = box_encodings, targets.box_targets
+  if localize_decoded:
+    # Where nothing is wanted, nothing is decoded: it may be out of all bounds.
+    predicted = tf.where(targets.box_weights[..., None] > 0, predicted, 0.0)
+    predicted, wanted = (box_coder.decode(codes, anchors) for codes in (predicted, wanted))
+  box_losses = localization_loss(predicted, wanted) * targets.box_weights
 
   mask = example_mask[:, None]
   if hard_example_miner is not None:

@@ -41,14 +41,16 @@ def postprocess(
   max_total_detections: int,
   use_class_agnostic_nms: bool,
   soft_nms_sigma: float,
+  max_classes_per_detection: int = 1,
+  change_coordinate_frame: bool = True,
   clip_windows: tf.Tensor | None = None,
-  box_coder: box_coders.FasterRCNNBoxCoder,
+  box_coder: box_coders.BoxCoder,
 ) -> dict[str, tf.Tensor]:
   """Turns logits and encodings into boxes with scores, and keeps the best of those that overlap.
 
   Args:
     class_logits: f32[B, A, K+1], background in column 0.
-    box_encodings: f32[B, A, 4].
+    box_encodings: f32[B, A, code size].
     anchors: f32[A, 4], normalized.
     score_converter: 'SIGMOID', 'SOFTMAX' or 'IDENTITY'.
     logit_scale: the logits are divided by it.
@@ -56,16 +58,21 @@ def postprocess(
     iou_threshold: a box is suppressed by a better one that it overlaps more than this.
     max_detections_per_class: at most so many of a class; not heeded without classes.
     max_total_detections: D.
-    use_class_agnostic_nms: a box has its best class only, and is suppressed by boxes of any class.
+    use_class_agnostic_nms: a box has its best classes only, and is suppressed, by the score of the
+      best of them, by boxes of any class.
     soft_nms_sigma: above 0, overlap also lowers the score, by exp(-iou^2 / (2 sigma)).
+    max_classes_per_detection: how many classes a box may have with `use_class_agnostic_nms`; each
+      is a detection of its own.
+    change_coordinate_frame: whether detections are normalized to the clip window; else to the
+      input.
     clip_windows: f32[B, 4] or f32[4], normalized, what of the model's input is image and not
-      padding: detections are clipped to it, those outside dropped, and the rest normalized to it.
+      padding: detections are clipped to it, and those outside dropped.
       None for the whole input.
     box_coder: decodes the encodings.
 
   Returns:
     By name, rows from `num_detections` on being 0:
-      detection_boxes: f32[B, D, 4], clipped to the window and normalized to it.
+      detection_boxes: f32[B, D, 4], clipped to the window.
       detection_scores: f32[B, D], falling.
       detection_classes: i32[B, D], 1..K.
       num_detections: i32[B].
@@ -78,7 +85,7 @@ def postprocess(
     ValueError: shapes do not agree, or the score converter is unknown.
 
   Source: the original's core/post_processing.py and builders/post_processing_builder.py; its
-  classes count from 0.
+  classes count from 0, and it has one class for a box at most.
   """
   anchors = tf.convert_to_tensor(anchors)
   _check_shapes(class_logits, box_encodings, anchors)
@@ -96,8 +103,11 @@ def postprocess(
     iou_threshold=iou_threshold,
     max_per_class=max_total_detections if use_class_agnostic_nms else max_detections_per_class,
     max_total=max_total_detections,
-    class_agnostic=use_class_agnostic_nms,
+    max_classes=min(max_classes_per_detection, raw_scores.shape[-1] - 1)
+    if use_class_agnostic_nms
+    else None,
     soft_nms_sigma=soft_nms_sigma,
+    change_frame=change_coordinate_frame,
   )
   detections = tf.map_fn(
     lambda image: detect(*image),
@@ -126,7 +136,6 @@ def postprocess(
 
 def _check_shapes(class_logits, box_encodings, anchors):
   box_ops.check_boxes(anchors, 'anchors')
-  box_ops.check_boxes(box_encodings, 'box_encodings')
   num_anchors = anchors.shape[0]
   for name, tensor in (('class_logits', class_logits), ('box_encodings', box_encodings)):
     if tensor.shape.rank != 3 or tensor.shape[1] not in (None, num_anchors):
@@ -137,16 +146,16 @@ def _check_shapes(class_logits, box_encodings, anchors):
 
 
 def _detect_in_image(
-  boxes, scores, window, *, score_threshold, max_total, class_agnostic, **suppression
+  boxes, class_scores, window, *, score_threshold, max_total, max_classes, **suppression
 ):
   """Returns the best detections of f32[A, 4] boxes with f32[A, K] scores.
 
   Low scores come last in the suppression and change nothing before them. So it is first done
   above the score of a few candidates alone, and if that gives enough detections they are the ones.
   """
-  if class_agnostic:
-    class_indices = tf.argmax(scores, axis=1, output_type=tf.int32)
-    scores = tf.reduce_max(scores, axis=1, keepdims=True)
+  scores = class_scores
+  if max_classes:
+    scores = tf.reduce_max(class_scores, axis=1, keepdims=True)
   num_candidates = tf.minimum(max_total * _CANDIDATES_PER_DETECTION, tf.size(scores))
   cut = tf.math.top_k(tf.reshape(scores, [-1]), num_candidates, sorted=False).values
   cut = tf.maximum(tf.reduce_min(cut), score_threshold)
@@ -159,14 +168,45 @@ def _detect_in_image(
     lambda: few,
     lambda: detect(tf.constant(score_threshold, tf.float32)),
   )
-  if class_agnostic:
-    class_indices = tf.gather(class_indices, detections.anchor_indices)
-    detections = detections._replace(class_indices=class_indices)
+  if max_classes:
+    return _give_classes(detections, class_scores, max_classes, max_total, score_threshold)
   return detections
 
 
+def _give_classes(detections, class_scores, max_classes, max_total, score_threshold):
+  """Makes a detection of each of the best classes of a box; they came with the best one's score."""
+  scores, class_indices = tf.math.top_k(
+    tf.gather(class_scores, detections.anchor_indices), max_classes
+  )
+  # What soft suppression took from the best class it takes from all.
+  scores *= tf.math.divide_no_nan(detections.scores, scores[:, 0])[:, tf.newaxis]
+  scores = tf.concat([detections.scores[:, tf.newaxis], scores[:, 1:]], axis=1)
+  is_real = tf.sequence_mask(detections.count, max_total)[:, tf.newaxis]
+  is_first = tf.range(max_classes) == 0
+  valid_mask = tf.reshape(is_real & (is_first | (scores > score_threshold)), [-1])
+  scores = tf.where(valid_mask, tf.reshape(scores, [-1]), scores.dtype.min)
+  scores, order = tf.math.top_k(scores, max_total)
+  rows = order // max_classes
+  return _Detections(
+    boxes=tf.gather(detections.boxes, rows),
+    scores=scores,
+    class_indices=tf.gather(tf.reshape(class_indices, [-1]), order),
+    anchor_indices=tf.gather(detections.anchor_indices, rows),
+    count=tf.minimum(tf.reduce_sum(tf.cast(valid_mask, tf.int32)), max_total),
+  )
+
+
 def _detect_above(
-  boxes, class_scores, window, threshold, *, iou_threshold, max_per_class, max_total, soft_nms_sigma
+  boxes,
+  class_scores,
+  window,
+  threshold,
+  *,
+  iou_threshold,
+  max_per_class,
+  max_total,
+  soft_nms_sigma,
+  change_frame,
 ):
   """Returns the best detections of f32[A, 4] boxes with f32[K, A] scores above the threshold."""
   num_classes = class_scores.shape[0]
@@ -192,7 +232,7 @@ def _detect_above(
   )
   clipped = box_ops.clip_to_window(tf.gather(boxes, anchor_indices), window)
   valid_mask = tf.sequence_mask(counts, max_per_class) & (box_ops.area(clipped) > 0)
-  framed = box_ops.change_frame(clipped, window)
+  framed = box_ops.change_frame(clipped, window) if change_frame else clipped
   # Of equal scores the first class comes first, and top_k keeps that order.
   scores = tf.reshape(tf.where(valid_mask, scores, scores.dtype.min), [-1])
   num_best = min(max_total, num_classes * max_per_class)

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from ssd_tf.ops import box_coder as box_coders
 from ssd_tf.ops import boxes as box_ops
-from ssd_tf.ops import matching
+from ssd_tf.ops import matching, similarity
 
 
 class Targets(NamedTuple):
@@ -14,8 +14,8 @@ class Targets(NamedTuple):
 
   Attributes:
     class_targets: i32[B, A], 1..K of the matched box; 0 for background and where ignored.
-    box_targets: f32[B, A, 4], encodings of the matched box; 0 where there is none.
-    class_weights: f32[B, A], weight of the matched box, 1 for background, 0 where ignored.
+    box_targets: f32[B, A, code size], encodings of the matched box; 0 where there is none.
+    class_weights: f32[B, A], weight of the matched box, that of background, 0 where ignored.
     box_weights: f32[B, A], weight of the matched box; 0 where there is none.
     positive_mask: bool[B, A], True for a matched anchor, also when its box weighs 0.
   """
@@ -27,20 +27,32 @@ class Targets(NamedTuple):
   positive_mask: tf.Tensor
 
 
+# Anchors that lie inside a crowd with this share of their area are ignored.
+CROWD_OVERLAP = 0.5
+
+
 def assign_targets(
   anchors: tf.Tensor,
   groundtruth_boxes: tf.Tensor,
   groundtruth_classes: tf.Tensor,
   groundtruth_weights: tf.Tensor,
   groundtruth_mask: tf.Tensor,
+  groundtruth_crowd_mask: tf.Tensor | None = None,
   *,
-  matcher: matching.ArgMaxMatcher,
-  box_coder: box_coders.FasterRCNNBoxCoder,
+  matcher: matching.Matcher,
+  box_coder: box_coders.BoxCoder,
+  box_similarity: similarity.Similarity = similarity.IOU,
+  negative_class_weight: float = 1.0,
 ) -> Targets:
-  """Matches anchors to groundtruth by IoU and writes down what each has to predict.
+  """Matches anchors to groundtruth and writes down what each has to predict.
 
   A box of weight 0 forces no anchor, but anchors that overlap it enough match it and weigh 0:
   they are no counter-examples.
+
+  A crowd, a box around many objects, is nothing to predict, and what lies in it is no background:
+  anchors with half of their area in one are ignored, unless they match an ordinary box. That is
+  the rule by which COCO forgives detections on a crowd, and Open Images those on a group, at an
+  IoU threshold of 0.5: not counted is the same that is not trained.
 
   Args:
     anchors: f32[A, 4], normalized.
@@ -49,8 +61,11 @@ def assign_targets(
     groundtruth_weights: f32[B, N].
     groundtruth_mask: bool[B, N], False where the row is padding. Real rows first: what follows
       the last real row of the batch costs no time.
-    matcher: decides from the IoU.
+    groundtruth_crowd_mask: bool[B, N], the rows that are crowds; None: none of them.
+    matcher: decides from the similarities.
     box_coder: codes the matched boxes.
+    box_similarity: measures how alike boxes and anchors are.
+    negative_class_weight: class weight of background.
 
   Returns:
     The targets; no gradient flows through them.
@@ -58,33 +73,62 @@ def assign_targets(
   Raises:
     ValueError: shapes do not agree.
 
-  Source: the original's core/target_assigner.py, with IoU as similarity. It assigns image by
-  image; this is one computation for the batch, and [B, N, A] is its largest tensor.
+  Source: the original's core/target_assigner.py, which knows no crowds. It assigns image by image;
+  this is one computation for the batch, and [B, N, A] is its largest tensor. Crowds: Lin et al.,
+  Microsoft COCO, section 5; the rules of the Open Images Challenge.
   """
-  groundtruth = (groundtruth_boxes, groundtruth_classes, groundtruth_weights, groundtruth_mask)
+  if groundtruth_crowd_mask is None:
+    groundtruth_crowd_mask = tf.zeros_like(groundtruth_mask)
+  groundtruth = (
+    *(groundtruth_boxes, groundtruth_classes, groundtruth_weights, groundtruth_mask),
+    groundtruth_crowd_mask,
+  )
   _check_groundtruth(*groundtruth)
-  boxes, classes, weights, mask = _drop_trailing_padding(*groundtruth)
-  iou = box_ops.pairwise_iou(tf.where(mask[..., None], boxes, 0.0), anchors)
-  match = matcher.match(iou, row_mask=mask, forcing_mask=mask & (weights > 0))
+  boxes, classes, weights, mask, crowd_mask = _drop_trailing_padding(*groundtruth)
+  crowd_mask &= mask
+  mask &= ~crowd_mask
+
+  real_boxes = tf.where(mask[..., None], boxes, 0.0)
+  likeness = box_similarity.compare(real_boxes, anchors)
+  if box_similarity.least != 0.0:  # Else the rows of padding have it already.
+    likeness = tf.where(mask[..., None], likeness, box_similarity.least)
+  match = matcher.match(
+    likeness, row_mask=mask, forcing_mask=mask & (weights > 0), least=box_similarity.least
+  )
+  ignored_mask = match.ignored_mask | _in_crowd(boxes, crowd_mask, anchors)
+
   matched_weights = tf.gather(weights, match.rows, batch_dims=1)
   box_targets = box_coder.encode(tf.gather(boxes, match.rows, batch_dims=1), anchors)
+  background_weights = tf.where(ignored_mask, 0.0, negative_class_weight)
   targets = Targets(
     class_targets=tf.where(match.matched_mask, tf.gather(classes, match.rows, batch_dims=1), 0),
     box_targets=tf.where(match.matched_mask[..., None], box_targets, 0.0),
-    class_weights=tf.where(
-      match.matched_mask, matched_weights, 1.0 - tf.cast(match.ignored_mask, tf.float32)
-    ),
+    class_weights=tf.where(match.matched_mask, matched_weights, background_weights),
     box_weights=tf.where(match.matched_mask, matched_weights, 0.0),
     positive_mask=match.matched_mask,
   )
   return Targets(*(tf.stop_gradient(target) for target in targets))
 
 
-def _check_groundtruth(boxes, classes, weights, mask):
+def _in_crowd(boxes, crowd_mask, anchors):
+  """bool[B, A]."""
+
+  def overlaps():
+    crowds = tf.where(crowd_mask[..., None], boxes, 0.0)
+    share = tf.reduce_max(box_ops.pairwise_ioa(anchors, crowds), axis=2)
+    return share >= CROWD_OVERLAP
+
+  # Most batches have none.
+  shape = [tf.shape(boxes)[0], tf.shape(anchors)[0]]
+  return tf.cond(tf.reduce_any(crowd_mask), overlaps, lambda: tf.zeros(shape, tf.bool))
+
+
+def _check_groundtruth(boxes, classes, weights, mask, crowd_mask):
   shape = box_ops.check_boxes(boxes, 'groundtruth_boxes').shape
   if shape.rank not in (None, 3):
     raise ValueError(f'groundtruth_boxes: expected shape [B, N, 4], received {shape}.')
-  for name, rows in (('classes', classes), ('weights', weights), ('mask', mask)):
+  others = {'classes': classes, 'weights': weights, 'mask': mask, 'crowd_mask': crowd_mask}
+  for name, rows in others.items():
     if not shape[:2].is_compatible_with(rows.shape):
       raise ValueError(
         f'groundtruth_{name}: expected shape {shape[:2]} (groundtruth_boxes has {shape}), '
@@ -92,11 +136,11 @@ def _check_groundtruth(boxes, classes, weights, mask):
       )
 
 
-def _drop_trailing_padding(boxes, classes, weights, mask):
+def _drop_trailing_padding(boxes, classes, weights, mask, crowd_mask):
   """Cuts the rows after the batch's last real one; one row of padding stays if none is real."""
   row_numbers = tf.range(1, tf.shape(mask)[1] + 1)
   num_rows = tf.maximum(tf.reduce_max(tf.where(mask, row_numbers, 0)), 1)
   return tuple(
     tf.pad(rows, [[0, 0], [0, 1]] + [[0, 0]] * (rows.shape.rank - 2))[:, :num_rows]
-    for rows in (boxes, classes, weights, mask)
+    for rows in (boxes, classes, weights, mask, crowd_mask)
   )

@@ -1,0 +1,136 @@
+"""What a training minimizes, from the config's `model.ssd.loss`."""
+
+import functools
+from collections.abc import Callable
+
+from ssd_tf.builders.support import chosen
+from ssd_tf.errors import InputError
+from ssd_tf.ops import box_coder as box_coders
+from ssd_tf.ops import losses, masked_loss, objective
+from ssd_tf.ops.hard_negatives import HardExampleMiner
+from ssd_tf.protos import losses_pb2
+
+_PATH = 'model.ssd.loss'
+_FOCAL = ('weighted_sigmoid_focal', 'weighted_softmax_focal')
+_SOFTMAX = ('weighted_softmax', 'weighted_softmax_focal')
+
+
+def build_losses(ssd, box_coder: box_coders.BoxCoder) -> tuple[Callable, Callable]:
+  """Builds the losses.
+
+  Args:
+    ssd: the config's `model.ssd`.
+    box_coder: of the same config.
+
+  Returns:
+    `objective.ssd_losses` and `objective.masked_losses`, with all that the config says given.
+
+  Raises:
+    InputError: a field is missing, not supported, or does not fit the others.
+  """
+  loss = ssd.loss
+  classification_loss = _classification_loss(ssd)
+  mode = losses_pb2.Loss.PartialLabels.Name(loss.partial_labels).lower()
+  _check_fit(loss, mode)
+  ssd_losses = functools.partial(
+    objective.ssd_losses,
+    box_coder=box_coder,
+    classification_loss=classification_loss,
+    partial_labels=mode,
+    **_localization_loss(loss),
+    hard_example_miner=_hard_example_miner(loss) if loss.HasField('hard_example_miner') else None,
+    classification_weight=loss.classification_weight,
+    localization_weight=loss.localization_weight,
+    normalize_by_num_matches=ssd.normalize_loss_by_num_matches,
+    normalize_loc_by_codesize=ssd.normalize_loc_loss_by_codesize,
+  )
+  masked_losses = functools.partial(
+    objective.masked_losses, classification_loss=classification_loss, partial_labels=mode
+  )
+  return ssd_losses, masked_losses
+
+
+def _check_fit(loss, mode):
+  kind = loss.classification_loss.WhichOneof('classification_loss')
+  if mode == 'masked_but_background' and kind in _SOFTMAX:
+    raise InputError(
+      f'{_PATH}.partial_labels: MASKED_BUT_BACKGROUND is for the sigmoid losses, whose background '
+      f'column stands apart; take MASKED or NAIVE with {kind}'
+    )
+  if loss.HasField('hard_example_miner') and kind in _FOCAL:
+    raise InputError(
+      f'{_PATH}: hard_example_miner and {kind} both make up for the many negatives, and do not go '
+      'together; take one of them out'
+    )
+
+
+def _classification_loss(ssd):
+  path = f'{_PATH}.classification_loss'
+  kinds = (*_SOFTMAX, 'weighted_sigmoid', 'weighted_sigmoid_focal', 'bootstrapped_sigmoid')
+  kind = chosen(ssd.loss.classification_loss, 'classification_loss', path, kinds)
+  values = getattr(ssd.loss.classification_loss, kind)
+  focal = {}
+  if kind in _FOCAL:
+    focal = {'gamma': values.gamma, 'alpha': values.alpha if values.HasField('alpha') else None}
+    _check_focal(values, f'{path}.{kind}')
+  if kind in _SOFTMAX:
+    if ssd.encode_background_as_zeros:
+      raise InputError(
+        f'model.ssd.encode_background_as_zeros: expected false with {path}.{kind}, received true: '
+        'background would cost nothing and every anchor would become an object. Set it to false.'
+      )
+    if values.logit_scale <= 0:
+      raise InputError(
+        f'{path}.{kind}.logit_scale: is {values.logit_scale:g}; expected more than 0'
+      )
+    return masked_loss.SoftmaxLoss(logit_scale=values.logit_scale, **focal)
+  background_as_zeros = ssd.encode_background_as_zeros
+  if kind == 'bootstrapped_sigmoid':
+    if not (values.HasField('alpha') and 0 <= values.alpha <= 1):
+      found = f'is {values.alpha:g}' if values.HasField('alpha') else 'is not set'
+      raise InputError(
+        f'{path}.{kind}.alpha: {found}; expected the share of the label in the target, 0 to 1, '
+        'such as 0.95'
+      )
+    return masked_loss.BootstrappedSigmoidLoss(
+      alpha=values.alpha, hard=values.hard_bootstrap, background_as_zeros=background_as_zeros
+    )
+  return masked_loss.SigmoidLoss(background_as_zeros=background_as_zeros, **focal)
+
+
+def _check_focal(values, path):
+  if values.gamma < 0:
+    raise InputError(f'{path}.gamma: is {values.gamma:g}; expected 0 or more')
+  if not 0 <= values.alpha <= 1:
+    raise InputError(f'{path}.alpha: is {values.alpha:g}; expected 0 to 1')
+
+
+def _localization_loss(loss):
+  """Arguments of `ssd_losses`."""
+  path = f'{_PATH}.localization_loss'
+  of_encodings = {'weighted_smooth_l1', 'weighted_l2', 'l1_localization_loss'}
+  of_boxes = {'weighted_iou': losses.iou, 'weighted_giou': losses.giou}
+  kind = chosen(
+    loss.localization_loss, 'localization_loss', path, (*sorted(of_encodings), *of_boxes)
+  )
+  if kind in of_boxes:
+    return {'localization_loss': of_boxes[kind], 'localize_decoded': True}
+  if kind == 'weighted_smooth_l1':
+    delta = loss.localization_loss.weighted_smooth_l1.delta
+    if delta <= 0:
+      raise InputError(f'{path}.{kind}.delta: is {delta:g}; expected more than 0')
+    return {'localization_loss': functools.partial(losses.smooth_l1, delta=delta)}
+  return {'localization_loss': losses.l2 if kind == 'weighted_l2' else losses.l1}
+
+
+def _hard_example_miner(loss):
+  values = loss.hard_example_miner
+  return HardExampleMiner(
+    num_hard_examples=values.num_hard_examples or None,
+    iou_threshold=values.iou_threshold,
+    loss_type=losses_pb2.HardExampleMiner.LossType.Name(values.loss_type),
+    classification_weight=loss.classification_weight,
+    localization_weight=loss.localization_weight,
+    max_negatives_per_positive=values.max_negatives_per_positive or None,
+    min_negatives_per_image=values.min_negatives_per_image,
+  )

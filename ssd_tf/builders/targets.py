@@ -1,0 +1,111 @@
+"""How groundtruth becomes the targets of anchors, from the config's `model.ssd`."""
+
+import functools
+from collections.abc import Callable
+
+from ssd_tf.builders.support import chosen
+from ssd_tf.errors import InputError
+from ssd_tf.ops import box_coder as box_coders
+from ssd_tf.ops import matching, similarity, target_assigner
+
+
+def build_box_coder(ssd) -> box_coders.BoxCoder:
+  """Builds what turns boxes into encodings and back.
+
+  Args:
+    ssd: the config's `model.ssd`.
+
+  Returns:
+    The coder.
+
+  Raises:
+    InputError: it is missing, not supported, or a scale is 0.
+  """
+  path = 'model.ssd.box_coder'
+  coders = {
+    'faster_rcnn_box_coder': box_coders.FasterRCNNBoxCoder,
+    'mean_stddev_box_coder': box_coders.MeanStddevBoxCoder,
+    'square_box_coder': box_coders.SquareBoxCoder,
+  }
+  kind = chosen(ssd.box_coder, 'box_coder_oneof', path, tuple(coders))
+  message = getattr(ssd.box_coder, kind)
+  values = {field.name: getattr(message, field.name) for field in message.DESCRIPTOR.fields}
+  for name, value in values.items():
+    if value <= 0:
+      raise InputError(f'{path}.{kind}.{name}: is {value:g}; expected more than 0')
+  return coders[kind](**values)
+
+
+def build_assign_targets(ssd, box_coder: box_coders.BoxCoder) -> Callable:
+  """Builds what assigns targets to anchors.
+
+  Args:
+    ssd: the config's `model.ssd`.
+    box_coder: of the same config.
+
+  Returns:
+    (anchors, boxes, classes, weights, mask, mask of crowds) -> Targets; see `ops.target_assigner`.
+
+  Raises:
+    InputError: a field is missing, not supported, or does not fit the others.
+  """
+  if not 0 <= ssd.negative_class_weight <= 1:
+    raise InputError(
+      f'model.ssd.negative_class_weight: is {ssd.negative_class_weight:g}; expected 0 to 1'
+    )
+  return functools.partial(
+    target_assigner.assign_targets,
+    matcher=_matcher(ssd),
+    box_coder=box_coder,
+    box_similarity=_similarity(ssd.similarity_calculator),
+    negative_class_weight=ssd.negative_class_weight,
+  )
+
+
+def _matcher(ssd):
+  path = 'model.ssd.matcher'
+  kinds = ('argmax_matcher', 'bipartite_matcher')
+  if chosen(ssd.matcher, 'matcher_oneof', path, kinds) == 'bipartite_matcher':
+    return matching.BipartiteMatcher()
+  values = ssd.matcher.argmax_matcher
+  _check_thresholds(values, f'{path}.argmax_matcher')
+  return matching.ArgMaxMatcher(
+    matched_threshold=None if values.ignore_thresholds else values.matched_threshold,
+    unmatched_threshold=values.unmatched_threshold,
+    negatives_lower_than_unmatched=values.negatives_lower_than_unmatched,
+    force_match_for_each_row=values.force_match_for_each_row,
+  )
+
+
+def _check_thresholds(values, path):
+  """What `ArgMaxMatcher` demands, in the words of the config."""
+  matched, unmatched = values.matched_threshold, values.unmatched_threshold
+  if values.ignore_thresholds:
+    return
+  if matched <= 0:
+    raise InputError(
+      f'{path}.matched_threshold: is {matched:g}; expected more than 0, or boxes would match '
+      'anchors that they do not touch'
+    )
+  if unmatched > matched:
+    raise InputError(
+      f'{path}.unmatched_threshold: is {unmatched:g}; expected at most matched_threshold, '
+      f'{matched:g}'
+    )
+  if not values.negatives_lower_than_unmatched and unmatched == matched:
+    raise InputError(
+      f'{path}.negatives_lower_than_unmatched: false leaves no negative, as matched_threshold and '
+      f'unmatched_threshold are both {matched:g}; lower unmatched_threshold'
+    )
+
+
+def _similarity(calculator):
+  kinds = {
+    'iou_similarity': lambda _: similarity.IOU,
+    'ioa_similarity': lambda _: similarity.IOA,
+    'neg_sq_dist_similarity': lambda _: similarity.NEGATIVE_SQUARED_DISTANCE,
+    'thresholded_iou_similarity': lambda values: similarity.thresholded_iou(values.iou_threshold),
+  }
+  path = 'model.ssd.similarity_calculator'
+  kind = chosen(calculator, 'region_similarity', path, tuple(kinds))
+  return kinds[kind](getattr(calculator, kind))
