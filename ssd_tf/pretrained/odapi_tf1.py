@@ -4,6 +4,7 @@ import re
 
 import keras
 
+_SHARED = 'WeightSharedConvolutionalBoxPredictor'
 # (our layer's name, the scope there). Digits and filters carry over.
 _SCOPES = (
   (r'mobilenet_v1_conv_0', r'FeatureExtractor/MobilenetV1/Conv2d_0'),
@@ -17,55 +18,99 @@ _SCOPES = (
   (r'mobilenet_v2_block_(\d+)_(\w+)', r'FeatureExtractor/MobilenetV2/expanded_conv_\1/\2'),
   (r'box_encoding_head_(\d+)', r'BoxPredictor_\1/BoxEncodingPredictor'),
   (r'class_head_(\d+)', r'BoxPredictor_\1/ClassPredictor'),
+  (r'box_encoding_head_(\d+)_depthwise', r'BoxPredictor_\1/BoxEncodingPredictor_depthwise'),
+  (r'class_head_(\d+)_depthwise', r'BoxPredictor_\1/ClassPredictor_depthwise'),
+  (r'box_encoding_head', rf'{_SHARED}/BoxPredictor'),
+  (r'class_head', rf'{_SHARED}/ClassPredictor'),
+  (r'prediction_tower_(\d+)', rf'{_SHARED}/PredictionTower/conv2d_\1'),
+  (r'box_tower_(\d+)', rf'{_SHARED}/BoxPredictionTower/conv2d_\1'),
+  (r'class_tower_(\d+)', rf'{_SHARED}/ClassPredictionTower/conv2d_\1'),
 )
-_LAST_BACKBONE_SCOPE = {
-  'ssd_mobilenet_v1': 'FeatureExtractor/MobilenetV1/Conv2d_13_pointwise',
-  'ssd_mobilenet_v2': 'FeatureExtractor/MobilenetV2/layer_19',
+# Of each backbone: its scope, the last layer that others are named after, its number of layers.
+_BACKBONES = {
+  'mobilenet_v1': ('FeatureExtractor/MobilenetV1', 'Conv2d_13_pointwise', 13),
+  'mobilenet_v2': ('FeatureExtractor/MobilenetV2', 'layer_19', 19),
 }
-_LEAVES = {'kernel': 'weights', 'bias': 'biases'}
+_LEAVES = {
+  'kernel': 'weights',
+  'bias': 'biases',
+  'depthwise_kernel': 'depthwise_weights',
+  'pointwise_kernel': 'pointwise_weights',
+}
+_NORMS = {'_batch_norm': 'BatchNorm', '_group_norm': 'GroupNorm'}
 
 
 def checkpoint_names(model: keras.Model) -> dict[str, str]:
-  """Maps each variable path of an SSD MobileNet to its name in a TF1 checkpoint.
+  """Maps the variable paths of an SSD MobileNet to their names in a TF1 checkpoint.
 
   Args:
-    model: as `ssd_mobilenet` makes it.
+    model: as `ssd_model` makes it.
 
   Returns:
-    {'class_head_0/kernel': 'BoxPredictor_0/ClassPredictor/weights', ...}.
+    {'class_head_0/kernel': 'BoxPredictor_0/ClassPredictor/weights', ...}, of all layers whose names
+    there are known.
 
   Source: variable lists of the Object Detection API's TF1 models.
   """
   names = {}
   for layer in model.layers:
-    for variable in layer.variables:
-      layer_name, leaf = variable.path.rsplit('/', 1)
-      conv_name = layer_name.removesuffix('_batch_norm')
-      scope = _feature_map_scope(model, conv_name) or _scope(conv_name)
-      if conv_name != layer_name:
-        names[variable.path] = f'{scope}/BatchNorm/{leaf}'
-      elif conv_name.endswith('_depthwise') and leaf == 'kernel':
+    convolution = re.sub('_(batch|group)_norm$', '', layer.name)
+    scope = _scope(model, convolution)
+    if scope is None:
+      continue
+    for variable in layer.weights:
+      leaf = variable.path.rsplit('/', 1)[1]
+      if convolution != layer.name:
+        norm = _NORMS[layer.name.removeprefix(convolution)]
+        level = re.search(r'_tower_\d+_level_(\d+)$', convolution)
+        where = f'{norm}/feature_{level[1]}' if level else norm
+        names[variable.path] = f'{scope}/{where}/{leaf}'
+      elif isinstance(layer, keras.layers.DepthwiseConv2D) and leaf == 'kernel':
         names[variable.path] = f'{scope}/depthwise_weights'
       else:
         names[variable.path] = f'{scope}/{_LEAVES[leaf]}'
   return names
 
 
-def _scope(name):
+def _scope(model, name):
+  if name.startswith('feature_map_'):
+    return _feature_map_scope(model, name)
+  match = re.fullmatch(r'prediction_tower_map_(\d+)_(\d+)', name)
+  if match:
+    return f'BoxPredictor_{match[1]}/Conv2d_{match[2]}_1x1_{model.get_layer(name).filters}'
+  if name.startswith('prediction_tower_projection_'):
+    projections = [n for n in _layer_names(model) if re.fullmatch(r'\D+_projection_\d+', n)]
+    return f'{_SHARED}/ProjectionLayer/conv2d_{sorted(projections).index(name)}'
+  name = re.sub(r'(_tower_\d+)_level_\d+$', r'\1', name)
   for ours, theirs in _SCOPES:
     match = re.fullmatch(ours, name)
     if match:
       return match.expand(theirs)
-  raise ValueError(f'no TF1 scope is known for layer {name}')
+  return None
 
 
 def _feature_map_scope(model, name):
-  match = re.fullmatch(r'feature_map_(\d+)_(squeeze|expand)', name)
-  if not match:
+  backbone = re.match(r'ssd_(mobilenet_v\d)', model.name)
+  match = re.fullmatch(r'feature_map_(\d+)_(\w+)', name)
+  if not backbone or backbone[1] not in _BACKBONES:
     return None
+  scope, last, num_layers = _BACKBONES[backbone[1]]
   index, part = match.groups()
-  filters = model.get_layer(name).filters
-  last = _LAST_BACKBONE_SCOPE[model.name]
+  if part in ('projection', 'smoothing', 'coarse'):
+    found = re.findall(r'feature_map_(\d+)_projection\b', ' '.join(_layer_names(model)))
+    levels = [int(level) for level in found]
+    if part == 'coarse':
+      return f'{scope}/fpn/bottom_up_Conv2d_{int(index) - max(levels) + num_layers}'
+    return f'{scope}/fpn/{part}_{int(index) - min(levels) + 1}'
   if part == 'squeeze':
-    return f'{last}_1_Conv2d_{index}_1x1_{filters}'
-  return f'{last}_2_Conv2d_{index}_3x3_s2_{filters}'
+    return f'{scope}/{last}_1_Conv2d_{index}_1x1_{model.get_layer(name).filters}'
+  expand = model.get_layer(f'feature_map_{index}_expand')
+  is_depthwise = f'feature_map_{index}_depthwise' in _layer_names(model)
+  strided = model.get_layer(f'feature_map_{index}_depthwise') if is_depthwise else expand
+  size = strided.kernel_size[0]
+  suffix = '_depthwise' if part == 'depthwise' else ''
+  return f'{scope}/{last}_2_Conv2d_{index}_{size}x{size}_s2_{expand.filters}{suffix}'
+
+
+def _layer_names(model):
+  return [layer.name for layer in model.layers]
