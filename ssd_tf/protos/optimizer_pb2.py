@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dssd_tf/protos/optimizer.proto\x12\rssd_tf.protos\"\xd2\x02\n\tOptimizer\x12=\n\x12rms_prop_optimizer\x18\x01 \x01(\x0b\x32\x1f.ssd_tf.protos.RMSPropOptimizerH\x00\x12>\n\x12momentum_optimizer\x18\x02 \x01(\x0b\x32 .ssd_tf.protos.MomentumOptimizerH\x00\x12\x36\n\x0e\x61\x64\x61m_optimizer\x18\x03 \x01(\x0b\x32\x1c.ssd_tf.protos.AdamOptimizerH\x00\x12\x39\n\x0f\x61\x64\x61mw_optimizer\x18\xe8\x07 \x01(\x0b\x32\x1d.ssd_tf.protos.AdamWOptimizerH\x00\x12 \n\x12use_moving_average\x18\x04 \x01(\x08:\x04true\x12$\n\x14moving_average_decay\x18\x05 \x01(\x02:\x06\x30.9999B\x0b\n\toptimizer\"\x95\x01\n\x10RMSPropOptimizer\x12\x32\n\rlearning_rate\x18\x01 \x01(\x0b\x32\x1b.ssd_tf.protos.LearningRate\x12%\n\x18momentum_optimizer_value\x18\x02 \x01(\x02:\x03\x30.9\x12\x12\n\x05\x64\x65\x63\x61y\x18\x03 \x01(\x02:\x03\x30.9\x12\x12\n\x07\x65psilon\x18\x04 \x01(\x02:\x01\x31\"n\n\x11MomentumOptimizer\x12\x32\n\rlearning_rate\x18\x01 \x01(\x0b\x32\x1b.ssd_tf.protos.LearningRate\x12%\n\x18momentum_optimizer_value\x18\x02 \x01(\x02:\x03\x30.9\"[\n\rAdamOptimizer\x12\x32\n\rlearning_rate\x18\x01 \x01(\x0b\x32\x1b.ssd_tf.protos.LearningRate\x12\x16\n\x07\x65psilon\x18\x02 \x01(\x02:\x05\x31\x65-08\"y\n\x0e\x41\x64\x61mWOptimizer\x12\x32\n\rlearning_rate\x18\x01 \x01(\x0b\x32\x1b.ssd_tf.protos.LearningRate\x12\x16\n\x07\x65psilon\x18\x02 \x01(\x02:\x05\x31\x65-08\x12\x1b\n\x0cweight_decay\x18\x03 \x01(\x02:\x05\x30.004\"\xd8\x02\n\x0cLearningRate\x12\x45\n\x16\x63onstant_learning_rate\x18\x01 \x01(\x0b\x32#.ssd_tf.protos.ConstantLearningRateH\x00\x12V\n\x1f\x65xponential_decay_learning_rate\x18\x02 \x01(\x0b\x32+.ssd_tf.protos.ExponentialDecayLearningRateH\x00\x12J\n\x19manual_step_learning_rate\x18\x03 \x01(\x0b\x32%.ssd_tf.protos.ManualStepLearningRateH\x00\x12L\n\x1a\x63osine_decay_learning_rate\x18\x04 \x01(\x0b\x32&.ssd_tf.protos.CosineDecayLearningRateH\x00\x42\x0f\n\rlearning_rate\"4\n\x14\x43onstantLearningRate\x12\x1c\n\rlearning_rate\x18\x01 \x01(\x02:\x05\x30.002\"\xef\x01\n\x1c\x45xponentialDecayLearningRate\x12$\n\x15initial_learning_rate\x18\x01 \x01(\x02:\x05\x30.002\x12\x1c\n\x0b\x64\x65\x63\x61y_steps\x18\x02 \x01(\r:\x07\x34\x30\x30\x30\x30\x30\x30\x12\x1a\n\x0c\x64\x65\x63\x61y_factor\x18\x03 \x01(\x02:\x04\x30.95\x12\x17\n\tstaircase\x18\x04 \x01(\x08:\x04true\x12\x1f\n\x14\x62urnin_learning_rate\x18\x05 \x01(\x02:\x01\x30\x12\x17\n\x0c\x62urnin_steps\x18\x06 \x01(\r:\x01\x30\x12\x1c\n\x11min_learning_rate\x18\x07 \x01(\x02:\x01\x30\"\xe7\x01\n\x16ManualStepLearningRate\x12$\n\x15initial_learning_rate\x18\x01 \x01(\x02:\x05\x30.002\x12L\n\x08schedule\x18\x02 \x03(\x0b\x32:.ssd_tf.protos.ManualStepLearningRate.LearningRateSchedule\x12\x15\n\x06warmup\x18\x03 \x01(\x08:\x05\x66\x61lse\x1a\x42\n\x14LearningRateSchedule\x12\x0c\n\x04step\x18\x01 \x01(\r\x12\x1c\n\rlearning_rate\x18\x02 \x01(\x02:\x05\x30.002\"\xbe\x01\n\x17\x43osineDecayLearningRate\x12!\n\x12learning_rate_base\x18\x01 \x01(\x02:\x05\x30.002\x12\x1c\n\x0btotal_steps\x18\x02 \x01(\r:\x07\x34\x30\x30\x30\x30\x30\x30\x12$\n\x14warmup_learning_rate\x18\x03 \x01(\x02:\x06\x30.0002\x12\x1b\n\x0cwarmup_steps\x18\x04 \x01(\r:\x05\x31\x30\x30\x30\x30\x12\x1f\n\x14hold_base_rate_steps\x18\x05 \x01(\r:\x01\x30')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dssd_tf/protos/optimizer.proto\x12\rssd_tf.protos\"\xc2\x04\n\tOptimizer\x12=\n\x12rms_prop_optimizer\x18\x01 \x01(\x0b\x32\x1f.ssd_tf.protos.RMSPropOptimizerH\x00\x12>\n\x12momentum_optimizer\x18\x02 \x01(\x0b\x32 .ssd_tf.protos.MomentumOptimizerH\x00\x12\x36\n\x0e\x61\x64\x61m_optimizer\x18\x03 \x01(\x0b\x32\x1c.ssd_tf.protos.AdamOptimizerH\x00\x12\x39\n\x0f\x61\x64\x61mw_optimizer\x18\xe8\x07 \x01(\x0b\x32\x1d.ssd_tf.protos.AdamWOptimizerH\x00\x12\x35\n\rsgd_optimizer\x18\xe9\x07 \x01(\x0b\x32\x1b.ssd_tf.protos.SgdOptimizerH\x00\x12?\n\x12\x61\x64\x61\x64\x65lta_optimizer\x18\xea\x07 \x01(\x0b\x32 .ssd_tf.protos.AdadeltaOptimizerH\x00\x12=\n\x11\x61\x64\x61grad_optimizer\x18\xeb\x07 \x01(\x0b\x32\x1f.ssd_tf.protos.AdagradOptimizerH\x00\x12\x37\n\x0e\x66trl_optimizer\x18\xec\x07 \x01(\x0b\x32\x1c.ssd_tf.protos.FtrlOptimizerH\x00\x12 \n\x12use_moving_average\x18\x04 \x01(\x08:\x04true\x12$\n\x14moving_average_decay\x18\x05 \x01(\x02:\x06\x30.9999B\x0b\n\toptimizer\"\x95\x01\n\x10RMSPropOptimizer\x12\x32\n\rlearning_rate\x18\x01 \x01(\x0b\x32\x1b.ssd_tf.protos.LearningRate\x12%\n\x18momentum_optimizer_value\x18\x02 \x01(\x02:\x03\x30.9\x12\x12\n\x05\x64\x65\x63\x61y\x18\x03 \x01(\x02:\x03\x30.9\x12\x12\n\x07\x65psilon\x18\x04 \x01(\x02:\x01\x31\"n\n\x11MomentumOptimizer\x12\x32\n\rlearning_rate\x18\x01 \x01(\x0b\x32\x1b.ssd_tf.protos.LearningRate\x12%\n\x18momentum_optimizer_value\x18\x02 \x01(\x02:\x03\x30.9\"\x87\x01\n\rAdamOptimizer\x12\x32\n\rlearning_rate\x18\x01 \x01(\x0b\x32\x1b.ssd_tf.protos.LearningRate\x12\x16\n\x07\x65psilon\x18\x02 \x01(\x02:\x05\x31\x65-08\x12\x13\n\x05\x62\x65ta1\x18\xe8\x07 \x01(\x02:\x03\x30.9\x12\x15\n\x05\x62\x65ta2\x18\xe9\x07 \x01(\x02:\x05\x30.999\"y\n\x0e\x41\x64\x61mWOptimizer\x12\x32\n\rlearning_rate\x18\x01 \x01(\x0b\x32\x1b.ssd_tf.protos.LearningRate\x12\x16\n\x07\x65psilon\x18\x02 \x01(\x02:\x05\x31\x65-08\x12\x1b\n\x0cweight_decay\x18\x03 \x01(\x02:\x05\x30.004\"B\n\x0cSgdOptimizer\x12\x32\n\rlearning_rate\x18\x01 \x01(\x0b\x32\x1b.ssd_tf.protos.LearningRate\"r\n\x11\x41\x64\x61\x64\x65ltaOptimizer\x12\x32\n\rlearning_rate\x18\x01 \x01(\x0b\x32\x1b.ssd_tf.protos.LearningRate\x12\x11\n\x03rho\x18\x02 \x01(\x02:\x04\x30.95\x12\x16\n\x07\x65psilon\x18\x03 \x01(\x02:\x05\x31\x65-08\"n\n\x10\x41\x64\x61gradOptimizer\x12\x32\n\rlearning_rate\x18\x01 \x01(\x0b\x32\x1b.ssd_tf.protos.LearningRate\x12&\n\x19initial_accumulator_value\x18\x02 \x01(\x02:\x03\x30.1\"\xdc\x01\n\rFtrlOptimizer\x12\x32\n\rlearning_rate\x18\x01 \x01(\x0b\x32\x1b.ssd_tf.protos.LearningRate\x12!\n\x13learning_rate_power\x18\x02 \x01(\x02:\x04-0.5\x12&\n\x19initial_accumulator_value\x18\x03 \x01(\x02:\x03\x30.1\x12%\n\x1al1_regularization_strength\x18\x04 \x01(\x02:\x01\x30\x12%\n\x1al2_regularization_strength\x18\x05 \x01(\x02:\x01\x30\"\xaf\x03\n\x0cLearningRate\x12\x45\n\x16\x63onstant_learning_rate\x18\x01 \x01(\x0b\x32#.ssd_tf.protos.ConstantLearningRateH\x00\x12V\n\x1f\x65xponential_decay_learning_rate\x18\x02 \x01(\x0b\x32+.ssd_tf.protos.ExponentialDecayLearningRateH\x00\x12J\n\x19manual_step_learning_rate\x18\x03 \x01(\x0b\x32%.ssd_tf.protos.ManualStepLearningRateH\x00\x12L\n\x1a\x63osine_decay_learning_rate\x18\x04 \x01(\x0b\x32&.ssd_tf.protos.CosineDecayLearningRateH\x00\x12U\n\x1epolynomial_decay_learning_rate\x18\xe8\x07 \x01(\x0b\x32*.ssd_tf.protos.PolynomialDecayLearningRateH\x00\x42\x0f\n\rlearning_rate\"4\n\x14\x43onstantLearningRate\x12\x1c\n\rlearning_rate\x18\x01 \x01(\x02:\x05\x30.002\"\xef\x01\n\x1c\x45xponentialDecayLearningRate\x12$\n\x15initial_learning_rate\x18\x01 \x01(\x02:\x05\x30.002\x12\x1c\n\x0b\x64\x65\x63\x61y_steps\x18\x02 \x01(\r:\x07\x34\x30\x30\x30\x30\x30\x30\x12\x1a\n\x0c\x64\x65\x63\x61y_factor\x18\x03 \x01(\x02:\x04\x30.95\x12\x17\n\tstaircase\x18\x04 \x01(\x08:\x04true\x12\x1f\n\x14\x62urnin_learning_rate\x18\x05 \x01(\x02:\x01\x30\x12\x17\n\x0c\x62urnin_steps\x18\x06 \x01(\r:\x01\x30\x12\x1c\n\x11min_learning_rate\x18\x07 \x01(\x02:\x01\x30\"\xe7\x01\n\x16ManualStepLearningRate\x12$\n\x15initial_learning_rate\x18\x01 \x01(\x02:\x05\x30.002\x12L\n\x08schedule\x18\x02 \x03(\x0b\x32:.ssd_tf.protos.ManualStepLearningRate.LearningRateSchedule\x12\x15\n\x06warmup\x18\x03 \x01(\x08:\x05\x66\x61lse\x1a\x42\n\x14LearningRateSchedule\x12\x0c\n\x04step\x18\x01 \x01(\r\x12\x1c\n\rlearning_rate\x18\x02 \x01(\x02:\x05\x30.002\"\xbe\x01\n\x17\x43osineDecayLearningRate\x12!\n\x12learning_rate_base\x18\x01 \x01(\x02:\x05\x30.002\x12\x1c\n\x0btotal_steps\x18\x02 \x01(\r:\x07\x34\x30\x30\x30\x30\x30\x30\x12$\n\x14warmup_learning_rate\x18\x03 \x01(\x02:\x06\x30.0002\x12\x1b\n\x0cwarmup_steps\x18\x04 \x01(\r:\x05\x31\x30\x30\x30\x30\x12\x1f\n\x14hold_base_rate_steps\x18\x05 \x01(\r:\x01\x30\"\x95\x01\n\x1bPolynomialDecayLearningRate\x12#\n\x15initial_learning_rate\x18\x01 \x01(\x02:\x04\x30.01\x12!\n\x11\x65nd_learning_rate\x18\x02 \x01(\x02:\x06\x30.0001\x12\x1c\n\x0b\x64\x65\x63\x61y_steps\x18\x03 \x01(\r:\x07\x34\x30\x30\x30\x30\x30\x30\x12\x10\n\x05power\x18\x04 \x01(\x02:\x01\x31')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,25 +32,35 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ssd_tf.protos.optimizer_pb2
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_OPTIMIZER']._serialized_start=49
-  _globals['_OPTIMIZER']._serialized_end=387
-  _globals['_RMSPROPOPTIMIZER']._serialized_start=390
-  _globals['_RMSPROPOPTIMIZER']._serialized_end=539
-  _globals['_MOMENTUMOPTIMIZER']._serialized_start=541
-  _globals['_MOMENTUMOPTIMIZER']._serialized_end=651
-  _globals['_ADAMOPTIMIZER']._serialized_start=653
-  _globals['_ADAMOPTIMIZER']._serialized_end=744
-  _globals['_ADAMWOPTIMIZER']._serialized_start=746
-  _globals['_ADAMWOPTIMIZER']._serialized_end=867
-  _globals['_LEARNINGRATE']._serialized_start=870
-  _globals['_LEARNINGRATE']._serialized_end=1214
-  _globals['_CONSTANTLEARNINGRATE']._serialized_start=1216
-  _globals['_CONSTANTLEARNINGRATE']._serialized_end=1268
-  _globals['_EXPONENTIALDECAYLEARNINGRATE']._serialized_start=1271
-  _globals['_EXPONENTIALDECAYLEARNINGRATE']._serialized_end=1510
-  _globals['_MANUALSTEPLEARNINGRATE']._serialized_start=1513
-  _globals['_MANUALSTEPLEARNINGRATE']._serialized_end=1744
-  _globals['_MANUALSTEPLEARNINGRATE_LEARNINGRATESCHEDULE']._serialized_start=1678
-  _globals['_MANUALSTEPLEARNINGRATE_LEARNINGRATESCHEDULE']._serialized_end=1744
-  _globals['_COSINEDECAYLEARNINGRATE']._serialized_start=1747
-  _globals['_COSINEDECAYLEARNINGRATE']._serialized_end=1937
+  _globals['_OPTIMIZER']._serialized_end=627
+  _globals['_RMSPROPOPTIMIZER']._serialized_start=630
+  _globals['_RMSPROPOPTIMIZER']._serialized_end=779
+  _globals['_MOMENTUMOPTIMIZER']._serialized_start=781
+  _globals['_MOMENTUMOPTIMIZER']._serialized_end=891
+  _globals['_ADAMOPTIMIZER']._serialized_start=894
+  _globals['_ADAMOPTIMIZER']._serialized_end=1029
+  _globals['_ADAMWOPTIMIZER']._serialized_start=1031
+  _globals['_ADAMWOPTIMIZER']._serialized_end=1152
+  _globals['_SGDOPTIMIZER']._serialized_start=1154
+  _globals['_SGDOPTIMIZER']._serialized_end=1220
+  _globals['_ADADELTAOPTIMIZER']._serialized_start=1222
+  _globals['_ADADELTAOPTIMIZER']._serialized_end=1336
+  _globals['_ADAGRADOPTIMIZER']._serialized_start=1338
+  _globals['_ADAGRADOPTIMIZER']._serialized_end=1448
+  _globals['_FTRLOPTIMIZER']._serialized_start=1451
+  _globals['_FTRLOPTIMIZER']._serialized_end=1671
+  _globals['_LEARNINGRATE']._serialized_start=1674
+  _globals['_LEARNINGRATE']._serialized_end=2105
+  _globals['_CONSTANTLEARNINGRATE']._serialized_start=2107
+  _globals['_CONSTANTLEARNINGRATE']._serialized_end=2159
+  _globals['_EXPONENTIALDECAYLEARNINGRATE']._serialized_start=2162
+  _globals['_EXPONENTIALDECAYLEARNINGRATE']._serialized_end=2401
+  _globals['_MANUALSTEPLEARNINGRATE']._serialized_start=2404
+  _globals['_MANUALSTEPLEARNINGRATE']._serialized_end=2635
+  _globals['_MANUALSTEPLEARNINGRATE_LEARNINGRATESCHEDULE']._serialized_start=2569
+  _globals['_MANUALSTEPLEARNINGRATE_LEARNINGRATESCHEDULE']._serialized_end=2635
+  _globals['_COSINEDECAYLEARNINGRATE']._serialized_start=2638
+  _globals['_COSINEDECAYLEARNINGRATE']._serialized_end=2828
+  _globals['_POLYNOMIALDECAYLEARNINGRATE']._serialized_start=2831
+  _globals['_POLYNOMIALDECAYLEARNINGRATE']._serialized_end=2980
 # @@protoc_insertion_point(module_scope)

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#ssd_tf/protos/target_assigner.proto\x12\rssd_tf.protos\"\x9f\x02\n\x08\x42oxCoder\x12\x42\n\x15\x66\x61ster_rcnn_box_coder\x18\x01 \x01(\x0b\x32!.ssd_tf.protos.FasterRcnnBoxCoderH\x00\x12\x42\n\x15mean_stddev_box_coder\x18\x02 \x01(\x0b\x32!.ssd_tf.protos.MeanStddevBoxCoderH\x00\x12\x39\n\x10square_box_coder\x18\x03 \x01(\x0b\x32\x1d.ssd_tf.protos.SquareBoxCoderH\x00\x12=\n\x12keypoint_box_coder\x18\x04 \x01(\x0b\x32\x1f.ssd_tf.protos.KeypointBoxCoderH\x00\x42\x11\n\x0f\x62ox_coder_oneof\"o\n\x12\x46\x61sterRcnnBoxCoder\x12\x13\n\x07y_scale\x18\x01 \x01(\x02:\x02\x31\x30\x12\x13\n\x07x_scale\x18\x02 \x01(\x02:\x02\x31\x30\x12\x17\n\x0cheight_scale\x18\x03 \x01(\x02:\x01\x35\x12\x16\n\x0bwidth_scale\x18\x04 \x01(\x02:\x01\x35\"*\n\x12MeanStddevBoxCoder\x12\x14\n\x06stddev\x18\x01 \x01(\x02:\x04\x30.01\"S\n\x0eSquareBoxCoder\x12\x13\n\x07y_scale\x18\x01 \x01(\x02:\x02\x31\x30\x12\x13\n\x07x_scale\x18\x02 \x01(\x02:\x02\x31\x30\x12\x17\n\x0clength_scale\x18\x03 \x01(\x02:\x01\x35\"\x84\x01\n\x10KeypointBoxCoder\x12\x15\n\rnum_keypoints\x18\x01 \x01(\x05\x12\x13\n\x07y_scale\x18\x02 \x01(\x02:\x02\x31\x30\x12\x13\n\x07x_scale\x18\x03 \x01(\x02:\x02\x31\x30\x12\x17\n\x0cheight_scale\x18\x04 \x01(\x02:\x01\x35\x12\x16\n\x0bwidth_scale\x18\x05 \x01(\x02:\x01\x35\"\x90\x01\n\x07Matcher\x12\x36\n\x0e\x61rgmax_matcher\x18\x01 \x01(\x0b\x32\x1c.ssd_tf.protos.ArgMaxMatcherH\x00\x12<\n\x11\x62ipartite_matcher\x18\x02 \x01(\x0b\x32\x1f.ssd_tf.protos.BipartiteMatcherH\x00\x42\x0f\n\rmatcher_oneof\"\xec\x01\n\rArgMaxMatcher\x12\x1e\n\x11matched_threshold\x18\x01 \x01(\x02:\x03\x30.5\x12 \n\x13unmatched_threshold\x18\x02 \x01(\x02:\x03\x30.5\x12 \n\x11ignore_thresholds\x18\x03 \x01(\x08:\x05\x66\x61lse\x12,\n\x1enegatives_lower_than_unmatched\x18\x04 \x01(\x08:\x04true\x12\'\n\x18\x66orce_match_for_each_row\x18\x05 \x01(\x08:\x05\x66\x61lse\x12 \n\x11use_matmul_gather\x18\x06 \x01(\x08:\x05\x66\x61lse\"4\n\x10\x42ipartiteMatcher\x12 \n\x11use_matmul_gather\x18\x06 \x01(\x08:\x05\x66\x61lse\"\xb6\x02\n\x1aRegionSimilarityCalculator\x12\x44\n\x16neg_sq_dist_similarity\x18\x01 \x01(\x0b\x32\".ssd_tf.protos.NegSqDistSimilarityH\x00\x12\x36\n\x0eiou_similarity\x18\x02 \x01(\x0b\x32\x1c.ssd_tf.protos.IouSimilarityH\x00\x12\x36\n\x0eioa_similarity\x18\x03 \x01(\x0b\x32\x1c.ssd_tf.protos.IoaSimilarityH\x00\x12M\n\x1athresholded_iou_similarity\x18\x04 \x01(\x0b\x32\'.ssd_tf.protos.ThresholdedIouSimilarityH\x00\x42\x13\n\x11region_similarity\"\x15\n\x13NegSqDistSimilarity\"\x0f\n\rIouSimilarity\"\x0f\n\rIoaSimilarity\"6\n\x18ThresholdedIouSimilarity\x12\x1a\n\riou_threshold\x18\x01 \x01(\x02:\x03\x30.5')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#ssd_tf/protos/target_assigner.proto\x12\rssd_tf.protos\"\x9f\x02\n\x08\x42oxCoder\x12\x42\n\x15\x66\x61ster_rcnn_box_coder\x18\x01 \x01(\x0b\x32!.ssd_tf.protos.FasterRcnnBoxCoderH\x00\x12\x42\n\x15mean_stddev_box_coder\x18\x02 \x01(\x0b\x32!.ssd_tf.protos.MeanStddevBoxCoderH\x00\x12\x39\n\x10square_box_coder\x18\x03 \x01(\x0b\x32\x1d.ssd_tf.protos.SquareBoxCoderH\x00\x12=\n\x12keypoint_box_coder\x18\x04 \x01(\x0b\x32\x1f.ssd_tf.protos.KeypointBoxCoderH\x00\x42\x11\n\x0f\x62ox_coder_oneof\"o\n\x12\x46\x61sterRcnnBoxCoder\x12\x13\n\x07y_scale\x18\x01 \x01(\x02:\x02\x31\x30\x12\x13\n\x07x_scale\x18\x02 \x01(\x02:\x02\x31\x30\x12\x17\n\x0cheight_scale\x18\x03 \x01(\x02:\x01\x35\x12\x16\n\x0bwidth_scale\x18\x04 \x01(\x02:\x01\x35\"*\n\x12MeanStddevBoxCoder\x12\x14\n\x06stddev\x18\x01 \x01(\x02:\x04\x30.01\"S\n\x0eSquareBoxCoder\x12\x13\n\x07y_scale\x18\x01 \x01(\x02:\x02\x31\x30\x12\x13\n\x07x_scale\x18\x02 \x01(\x02:\x02\x31\x30\x12\x17\n\x0clength_scale\x18\x03 \x01(\x02:\x01\x35\"\x84\x01\n\x10KeypointBoxCoder\x12\x15\n\rnum_keypoints\x18\x01 \x01(\x05\x12\x13\n\x07y_scale\x18\x02 \x01(\x02:\x02\x31\x30\x12\x13\n\x07x_scale\x18\x03 \x01(\x02:\x02\x31\x30\x12\x17\n\x0cheight_scale\x18\x04 \x01(\x02:\x01\x35\x12\x16\n\x0bwidth_scale\x18\x05 \x01(\x02:\x01\x35\"\x90\x01\n\x07Matcher\x12\x36\n\x0e\x61rgmax_matcher\x18\x01 \x01(\x0b\x32\x1c.ssd_tf.protos.ArgMaxMatcherH\x00\x12<\n\x11\x62ipartite_matcher\x18\x02 \x01(\x0b\x32\x1f.ssd_tf.protos.BipartiteMatcherH\x00\x42\x0f\n\rmatcher_oneof\"\x8d\x02\n\rArgMaxMatcher\x12\x1e\n\x11matched_threshold\x18\x01 \x01(\x02:\x03\x30.5\x12 \n\x13unmatched_threshold\x18\x02 \x01(\x02:\x03\x30.5\x12 \n\x11ignore_thresholds\x18\x03 \x01(\x08:\x05\x66\x61lse\x12,\n\x1enegatives_lower_than_unmatched\x18\x04 \x01(\x08:\x04true\x12\'\n\x18\x66orce_match_for_each_row\x18\x05 \x01(\x08:\x05\x66\x61lse\x12 \n\x11use_matmul_gather\x18\x06 \x01(\x08:\x05\x66\x61lse\x12\x1f\n\x0f\x62ipartite_first\x18\xe8\x07 \x01(\x08:\x05\x66\x61lse\"4\n\x10\x42ipartiteMatcher\x12 \n\x11use_matmul_gather\x18\x06 \x01(\x08:\x05\x66\x61lse\"\xb6\x02\n\x1aRegionSimilarityCalculator\x12\x44\n\x16neg_sq_dist_similarity\x18\x01 \x01(\x0b\x32\".ssd_tf.protos.NegSqDistSimilarityH\x00\x12\x36\n\x0eiou_similarity\x18\x02 \x01(\x0b\x32\x1c.ssd_tf.protos.IouSimilarityH\x00\x12\x36\n\x0eioa_similarity\x18\x03 \x01(\x0b\x32\x1c.ssd_tf.protos.IoaSimilarityH\x00\x12M\n\x1athresholded_iou_similarity\x18\x04 \x01(\x0b\x32\'.ssd_tf.protos.ThresholdedIouSimilarityH\x00\x42\x13\n\x11region_similarity\"\x15\n\x13NegSqDistSimilarity\"\x0f\n\rIouSimilarity\"\x0f\n\rIoaSimilarity\"6\n\x18ThresholdedIouSimilarity\x12\x1a\n\riou_threshold\x18\x01 \x01(\x02:\x03\x30.5')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,17 +44,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MATCHER']._serialized_start=722
   _globals['_MATCHER']._serialized_end=866
   _globals['_ARGMAXMATCHER']._serialized_start=869
-  _globals['_ARGMAXMATCHER']._serialized_end=1105
-  _globals['_BIPARTITEMATCHER']._serialized_start=1107
-  _globals['_BIPARTITEMATCHER']._serialized_end=1159
-  _globals['_REGIONSIMILARITYCALCULATOR']._serialized_start=1162
-  _globals['_REGIONSIMILARITYCALCULATOR']._serialized_end=1472
-  _globals['_NEGSQDISTSIMILARITY']._serialized_start=1474
-  _globals['_NEGSQDISTSIMILARITY']._serialized_end=1495
-  _globals['_IOUSIMILARITY']._serialized_start=1497
-  _globals['_IOUSIMILARITY']._serialized_end=1512
-  _globals['_IOASIMILARITY']._serialized_start=1514
-  _globals['_IOASIMILARITY']._serialized_end=1529
-  _globals['_THRESHOLDEDIOUSIMILARITY']._serialized_start=1531
-  _globals['_THRESHOLDEDIOUSIMILARITY']._serialized_end=1585
+  _globals['_ARGMAXMATCHER']._serialized_end=1138
+  _globals['_BIPARTITEMATCHER']._serialized_start=1140
+  _globals['_BIPARTITEMATCHER']._serialized_end=1192
+  _globals['_REGIONSIMILARITYCALCULATOR']._serialized_start=1195
+  _globals['_REGIONSIMILARITYCALCULATOR']._serialized_end=1505
+  _globals['_NEGSQDISTSIMILARITY']._serialized_start=1507
+  _globals['_NEGSQDISTSIMILARITY']._serialized_end=1528
+  _globals['_IOUSIMILARITY']._serialized_start=1530
+  _globals['_IOUSIMILARITY']._serialized_end=1545
+  _globals['_IOASIMILARITY']._serialized_start=1547
+  _globals['_IOASIMILARITY']._serialized_end=1562
+  _globals['_THRESHOLDEDIOUSIMILARITY']._serialized_start=1564
+  _globals['_THRESHOLDEDIOUSIMILARITY']._serialized_end=1618
 # @@protoc_insertion_point(module_scope)
