@@ -3,6 +3,7 @@
 import keras
 
 from ssd_tf.models.conv_block import ConvHyperparams, conv_block, conv_layer, depthwise_block
+from ssd_tf.models.dropout import Dropout
 
 # Logit of the background where there is none: its score, loss and gradients are exactly 0.
 NO_BACKGROUND = -1e4
@@ -83,7 +84,7 @@ def drop_features(features: keras.KerasTensor, rate: float, name: str) -> keras.
   """Sets a share `rate` of the features to 0 in training, and scales the others up to make up."""
   if not rate:
     return features
-  return keras.layers.Dropout(rate, name=f'{name}_dropout')(features)
+  return Dropout(rate, name=f'{name}_dropout')(features)
 
 
 def join_predictions(

@@ -29,7 +29,7 @@ class ConvHyperparams:
     l1_weight: the loss gets l1_weight * sum(|kernel|); 0 for none.
     activation: a key of ACTIVATIONS.
     batch_norm: the arguments of FusedBatchNormalization; None for none.
-    batch_norm_trainable: False keeps every batch norm in inference mode.
+    batch_norm_trainable: False keeps every batch norm in inference mode; gamma and beta train.
     group_norm: whether group normalization stands in place of batch norm; it needs filters that
       are a multiple of 32.
     force_bias: a bias also where normalization adds one of its own.
@@ -230,7 +230,7 @@ def normalize_and_activate(
   elif hyperparams.batch_norm is not None:
     outputs = FusedBatchNormalization(
       **hyperparams.batch_norm,
-      trainable=hyperparams.batch_norm_trainable,
+      frozen=not hyperparams.batch_norm_trainable,
       name=f'{name}_batch_norm',
     )(outputs)
   activation = ACTIVATIONS[hyperparams.activation]

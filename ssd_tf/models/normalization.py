@@ -22,7 +22,9 @@ class FusedBatchNormalization(keras.layers.Layer):
     scale: whether gamma is learned; else it is 1.
     synchronized: take the statistics over the global batch of all replicas. Slower, since it is
       not fused; the normalized values do not depend on the number of replicas.
-    **kwargs: of `keras.layers.Layer`. With `trainable=False` the layer stays in inference mode.
+    frozen: stay in inference mode; gamma and beta are learned all the same, as the original does
+      with `freeze_batchnorm`. (With Keras's `trainable=False` they are not.)
+    **kwargs: of `keras.layers.Layer`.
   """
 
   def __init__(
@@ -32,6 +34,7 @@ class FusedBatchNormalization(keras.layers.Layer):
     center: bool = True,
     scale: bool = True,
     synchronized: bool = False,
+    frozen: bool = False,
     **kwargs,
   ):
     super().__init__(**kwargs)
@@ -40,6 +43,7 @@ class FusedBatchNormalization(keras.layers.Layer):
     self.center = center
     self.scale = scale
     self.synchronized = synchronized
+    self.frozen = frozen
 
   def build(self, input_shape):
     """Creates gamma, beta and the moving statistics, each f32[channels]."""
@@ -69,7 +73,7 @@ class FusedBatchNormalization(keras.layers.Layer):
 
   def call(self, inputs, training=False):
     """Normalizes f[B,H,W,channels]; updates the moving statistics in training."""
-    if not (training and self.trainable):
+    if self.frozen or not (training and self.trainable):
       return self._fused(inputs, self.moving_mean, self.moving_variance, training=False)[0]
     if self.synchronized:
       outputs, mean, variance = self._synchronized(inputs)
@@ -123,4 +127,5 @@ class FusedBatchNormalization(keras.layers.Layer):
       'center': self.center,
       'scale': self.scale,
       'synchronized': self.synchronized,
+      'frozen': self.frozen,
     }

@@ -47,12 +47,12 @@ def checkpoint_names(model: keras.Model) -> dict[str, str]:
     model: as `ssd_model` makes it.
 
   Returns:
-    {'class_head_0/kernel': 'BoxPredictor_0/ClassPredictor/weights', ...}, of all layers whose names
-    there are known.
+    {'class_head_0/kernel': 'BoxPredictor_0/ClassPredictor/weights', ...}; the path itself where the
+    name there is not known.
 
   Source: variable lists of the Object Detection API's TF1 models.
   """
-  names = {}
+  names = {v.path: v.path for v in model.variables}
   for layer in model.layers:
     convolution = re.sub('_(batch|group)_norm$', '', layer.name)
     scope = _scope(model, convolution)

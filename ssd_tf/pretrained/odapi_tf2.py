@@ -29,15 +29,15 @@ def checkpoint_names(model: keras.Model) -> dict[str, str]:
     model: as `ssd_model` makes it.
 
   Returns:
-    {'class_head_0/bias': 'model/_box_predictor/.../bias/.ATTRIBUTES/VARIABLE_VALUE', ...}; nothing
-    for a model that has no TF2 checkpoints.
+    {'class_head_0/bias': 'model/_box_predictor/.../bias/.ATTRIBUTES/VARIABLE_VALUE', ...}; the path
+    itself where there is no such variable (of a dropout, or of a model that has no TF2 files).
 
   Source: key lists of checkpoints that the Object Detection API wrote; its backbone's layers are
   numbered in the order in which they are applied, counting those with variables.
   """
+  names = {v.path: v.path for v in model.variables}
   if model.name not in _GENERATORS:
-    return {}
-  names = {}
+    return names
   num_backbone_layers = 0
   layers = {layer.name for layer in model.layers}
   for layer in model.layers:

@@ -181,7 +181,7 @@ def test_train_false_keeps_batch_norm_frozen(kind, train, trainable, learns):
   else:
     expected = raw  # The moving statistics are 0 and 1.
     np.testing.assert_array_equal(norm.moving_mean, [0] * 32)
-    assert norm.trainable_variables == []
+    assert norm.trainable_variables == [norm.beta]  # As the original; `scale` is false.
   np.testing.assert_allclose(outputs, expected, atol=1e-4)
 
 

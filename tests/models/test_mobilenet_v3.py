@@ -152,7 +152,7 @@ def test_the_hyperparams_are_those_of_every_convolution_but_for_the_activation()
   total = sum(kernel.size for kernel in kernels) * 0.25
   np.testing.assert_allclose(sum(model.losses), 0.01 * total, rtol=1e-5)
   norms = [layer for layer in model.layers if layer.name.endswith('batch_norm')]
-  assert {(norm.momentum, norm.trainable) for norm in norms} == {(0.5, False)}
+  assert {(norm.momentum, norm.frozen) for norm in norms} == {(0.5, True)}
   activations = {la.activation.__name__ for la in model.layers if la.name.endswith('activation')}
   assert activations == {'relu', 'hard_silu'}
 

@@ -37,13 +37,25 @@ def test_training_uses_the_batch_and_moves_the_statistics(synchronized):
   )
 
 
-@pytest.mark.parametrize(('trainable', 'training'), [(True, False), (False, True)])
-def test_inference_and_frozen_use_the_moving_statistics(trainable, training):
-  layer = layer_with_values(trainable=trainable)
+@pytest.mark.parametrize(
+  ('options', 'training'), [({}, False), ({'frozen': True}, True), ({'trainable': False}, True)]
+)
+def test_inference_and_frozen_use_the_moving_statistics(options, training):
+  layer = layer_with_values(**options)
   outputs = layer(INPUTS, training=training)
   np.testing.assert_allclose(outputs, expected([1, 2, 3], [4, 5, 6]), atol=2e-5)
   np.testing.assert_array_equal(layer.moving_mean, [1, 2, 3])
   np.testing.assert_array_equal(layer.moving_variance, [4, 5, 6])
+
+
+def test_frozen_still_learns_gamma_and_beta():
+  layer = layer_with_values(frozen=True)
+  with tf.GradientTape() as tape:
+    loss = tf.reduce_sum(layer(INPUTS, training=True))
+  gamma, beta = tape.gradient(loss, [v.value for v in layer.trainable_variables])
+  normalized = (INPUTS - [1, 2, 3]) / np.sqrt(np.add([4, 5, 6], 0.01))
+  np.testing.assert_allclose(gamma, normalized.sum((0, 1, 2)), rtol=1e-4)
+  np.testing.assert_allclose(beta, [140] * 3)  # 4 * 5 * 7 values of each channel.
 
 
 def test_synchronized_has_the_gradient_of_the_fused():
