@@ -106,7 +106,11 @@ _READ = {
   ),
   'EvalConfig': (
     'num_visualizations metrics_set min_score_threshold max_num_boxes_to_visualize '
-    'include_metrics_per_category batch_size'
+    'include_metrics_per_category all_metrics_per_category super_categories batch_size '
+    'visualization_export_dir keep_image_id_for_visualization_export retain_original_images '
+    'visualize_groundtruth_boxes groundtruth_box_visualization_color skip_scores skip_labels '
+    'recall_lower_bound recall_upper_bound skip_predictions_for_unlabeled_class '
+    'use_dummy_loss_in_eval export_path'
   ),
   'InputReader': (
     'label_map_path shuffle num_epochs num_readers tf_record_input_reader shuffle_buffer_size '
@@ -142,9 +146,7 @@ _WITHOUT_EFFECT = {
     'fine_tune_checkpoint_version run_fine_tune_checkpoint_dummy_computation summarize_gradients'
   ),
   'EvalConfig': (
-    'num_examples eval_interval_secs max_evals save_graph eval_master ignore_groundtruth '
-    'retain_original_images visualize_groundtruth_boxes skip_scores skip_labels '
-    'groundtruth_box_visualization_color use_dummy_loss_in_eval'
+    'num_examples eval_interval_secs max_evals save_graph eval_master use_moving_averages'
   ),
   'InputReader': (
     'queue_capacity min_after_dequeue mask_type load_instance_masks filenames_shuffle_buffer_size '
@@ -185,6 +187,26 @@ _REFUSED = {
     'is not supported; for classes that are not labeled everywhere, name those that are: '
     'labeled_class of the input reader'
   ),
+  'TrainConfig.merge_multiple_label_boxes': (
+    'true is not supported: boxes of one object with several labels stay boxes of their own, of '
+    'which an anchor takes one; take it out'
+  ),
+  'TrainConfig.use_multiclass_scores': (
+    'true is not supported: targets are the classes of the boxes, 0 or 1; take it out'
+  ),
+  'EvalConfig.ignore_groundtruth': (
+    'true leaves nothing to measure; take it out, or see detections with tools/detect_images.py'
+  ),
+  'EvalConfig.eval_instance_masks': 'measures masks, of which SSD has none; take it out',
+  'EvalConfig.parameterized_metric': 'measures keypoints, of which SSD has none; take it out',
+  'EvalConfig.keypoint_edge': 'draws keypoints, of which SSD has none; take it out',
+  'EvalConfig.force_no_resize': (
+    'true is not supported: the network is built for the size of model.ssd.image_resizer; take it '
+    'out'
+  ),
+  'EvalConfig.retain_original_image_additional_channels': (
+    'true is not supported: images have three channels; take it out'
+  ),
   'BoxCoder.keypoint_box_coder': 'codes keypoints, of which there are none here; take another',
 }
 
@@ -223,7 +245,8 @@ def _walk(message, prefix):
   without_effect = _WITHOUT_EFFECT.get(kind, '').split()
   for field, value in message.ListFields():
     path = f'{prefix}.{field.name}' if prefix else field.name
-    is_message = field.message_type is not None
+    is_map = field.message_type is not None and field.message_type.GetOptions().map_entry
+    is_message = field.message_type is not None and not is_map
     if field.name in read:
       for item in _items(field, value) if is_message else ():
         yield from _walk(item, path)

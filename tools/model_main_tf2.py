@@ -2,7 +2,11 @@
 
 python tools/model_main_tf2.py --pipeline_config_path=CONFIG --model_dir=DIR
 python tools/model_main_tf2.py --pipeline_config_path=CONFIG --model_dir=DIR --checkpoint_dir=DIR
+python tools/model_main_tf2.py --pipeline_config_path=CONFIG --model_dir=DIR --checkpoint_dir=DIR \
+  --eval_all_checkpoints
 """
+
+import functools
 
 from absl import flags
 
@@ -30,6 +34,12 @@ EVAL_TIMEOUT = flags.DEFINE_integer(
   'Evaluate only: seconds to wait for a further checkpoint. Given explicitly, also for the first '
   'one; 0 evaluates the newest and ends.',
   lower_bound=0,
+)
+EVAL_ALL_CHECKPOINTS = flags.DEFINE_bool(
+  'eval_all_checkpoints',
+  False,
+  'Evaluate only: every checkpoint in the folder, in the order of steps, and end; those that '
+  'eval/metrics.jsonl of model_dir has already are not evaluated again.',
 )
 CHECKPOINT_EVERY_N = flags.DEFINE_integer(
   'checkpoint_every_n', 1000, 'Steps between checkpoints.', lower_bound=1
@@ -75,6 +85,8 @@ def main():
     if value is not None:
       overrides.append(f'train_config.{field}={value}')
   config = config_lib.load(PIPELINE_CONFIG_PATH.value, overrides)
+  if EVAL_ALL_CHECKPOINTS.value and not CHECKPOINT_DIR.value:
+    raise InputError('--eval_all_checkpoints: expected --checkpoint_dir, the folder, with it')
   if CHECKPOINT_DIR.value:
     evaluate(config)
   else:
@@ -107,14 +119,19 @@ def evaluate(config):
 
   log_format.setup_logging()
   on_train_data = EVAL_ON_TRAIN_DATA.value
-  run_evaluation.evaluate_checkpoints(
+  evaluate_checkpoints = run_evaluation.evaluate_all_checkpoints
+  if not EVAL_ALL_CHECKPOINTS.value:
+    evaluate_checkpoints = functools.partial(
+      run_evaluation.evaluate_checkpoints,
+      timeout=EVAL_TIMEOUT.value,
+      wait_for_first=flags.FLAGS['eval_timeout'].present > 0 and EVAL_TIMEOUT.value > 0,
+    )
+  evaluate_checkpoints(
     config,
     PIPELINE_CONFIG_PATH.value,
     MODEL_DIR.value,
     CHECKPOINT_DIR.value,
     strategy=run.make_strategy(NUM_LOGICAL_CPUS.value),
-    timeout=EVAL_TIMEOUT.value,
-    wait_for_first=flags.FLAGS['eval_timeout'].present > 0 and EVAL_TIMEOUT.value > 0,
     sample_1_of_n_eval_examples=(SAMPLE_EVAL_ON_TRAIN if on_train_data else SAMPLE_EVAL).value,
     on_train_data=on_train_data,
   )

@@ -6,13 +6,13 @@ A field that is not supported is an InputError with the field's path in the conf
 from ssd_tf.builders.augmentation import build_augmentation
 from ssd_tf.builders.data import (
   build_eval_dataset,
-  build_metrics,
   build_train_dataset,
   check_records,
   class_names,
   explained_record_errors,
 )
 from ssd_tf.builders.detector import Detector, build_detector
+from ssd_tf.builders.metrics import build_metrics, build_pictures
 from ssd_tf.builders.model import build_anchors, build_model
 from ssd_tf.builders.support import require_supported, require_supported_model
 from ssd_tf.builders.training import build_optimizer, build_schedule
@@ -26,6 +26,7 @@ __all__ = [
   'build_metrics',
   'build_model',
   'build_optimizer',
+  'build_pictures',
   'build_schedule',
   'build_train_dataset',
   'check_records',

@@ -1,4 +1,4 @@
-"""Data sets and metrics, from the config's input readers and `eval_config`."""
+"""Data sets, from the config's input readers."""
 
 import contextlib
 import dataclasses
@@ -21,7 +21,6 @@ from ssd_tf.data import (
   tf_example,
 )
 from ssd_tf.errors import InputError
-from ssd_tf.evaluation.coco_metrics import CocoEvaluator
 
 
 def build_train_dataset(
@@ -83,35 +82,15 @@ def build_eval_dataset(
   )
 
 
-def build_metrics(
-  config: config_lib.PipelineConfig, config_path: str, on_train_data: bool = False
-) -> CocoEvaluator:
-  """Builds what measures detections.
+def evaluated_paths(config: config_lib.PipelineConfig, on_train_data: bool = False) -> list[str]:
+  """The input_paths, as the config has them, of the readers that an evaluation reads.
 
   Args:
     config: the whole config.
-    config_path: where it is from.
-    on_train_data: whether the training records are evaluated.
-
-  Returns:
-    An evaluator, empty.
-
-  Raises:
-    InputError: metrics_set names something else than COCO's detection metrics.
+    on_train_data: whether it is every train_input_reader, or the first eval_input_reader.
   """
-  others = set(config.eval_config.metrics_set) - {'coco_detection_metrics'}
-  if others:
-    raise InputError(
-      f'eval_config.metrics_set: {", ".join(sorted(others))} is not supported yet; expected '
-      'coco_detection_metrics'
-    )
-  require_supported(config.eval_config, 'eval_config')
   inputs = [reader.tf_record_input_reader for _, reader in _readers(config, on_train_data)]
-  return CocoEvaluator(
-    sorted(class_names(config, config_path).items()),
-    split=', '.join(path for reader in inputs for path in reader.input_path),
-    score_threshold=config.model.ssd.post_processing.batch_non_max_suppression.score_threshold,
-  )
+  return [path for reader in inputs for path in reader.input_path]
 
 
 def class_names(config: config_lib.PipelineConfig, config_path: str) -> dict[int, str]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from ssd_tf.evaluation.coco_metrics import CocoEvaluator
 from ssd_tf.evaluation.image_results import drop_unlabeled_classes
 
 
@@ -49,6 +50,14 @@ class EvaluatorGroup:
   def result(self) -> dict[str, float]:
     """The metrics of all, in the evaluators' order."""
     return {k: v for evaluator in self.evaluators for k, v in evaluator.result().items()}
+
+  def coco_results(self) -> list[dict[str, Any]]:
+    """The detections measured, in COCO's results format; see `CocoEvaluator.coco_results`."""
+    return next(
+      evaluator.coco_results()
+      for evaluator in self.evaluators
+      if isinstance(evaluator, CocoEvaluator)
+    )
 
   @property
   def details(self) -> dict[str, Any]:

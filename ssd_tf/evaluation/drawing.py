@@ -53,6 +53,9 @@ def draw_detections(
   classes: np.ndarray,
   scores: np.ndarray | None,
   names: Mapping[int, str],
+  *,
+  show_scores: bool = True,
+  show_names: bool = True,
 ) -> np.ndarray:
   """Draws boxes with their class names, and scores if there are any, on a copy of the image.
 
@@ -66,6 +69,8 @@ def draw_detections(
     scores: f32[n] in [0, 1], written as percent; None for groundtruth.
     names: name by class id, in any script; a class without a name, or whose name no font of this
       machine can write, shows its id.
+    show_scores: whether to write the scores; they give the order in any case.
+    show_names: whether to write the names.
 
   Returns:
     u8[h,w,3].
@@ -91,8 +96,11 @@ def draw_detections(
   taken = []
   for i in order:
     class_id = int(classes[i])
-    score = None if scores is None else float(scores[i])
-    _label(draw, corners[i], class_id, names.get(class_id, ''), score, taken)
+    score = None if scores is None or not show_scores else float(scores[i])
+    if show_names:
+      _label(draw, corners[i], class_id, names.get(class_id, ''), score, taken)
+    elif score is not None:
+      _label(draw, corners[i], class_id, f'{score:.0%}', None, taken)
   return np.asarray(canvas)
 
 
@@ -102,6 +110,10 @@ def side_by_side(
   groundtruth: Mapping[str, Any],
   names: Mapping[int, str],
   score_threshold: float = 0.5,
+  *,
+  show_scores: bool = True,
+  show_names: bool = True,
+  groundtruth_color: str = '',
 ) -> np.ndarray:
   """Draws detections on the left and groundtruth on the right, each under a caption with its count.
 
@@ -113,6 +125,10 @@ def side_by_side(
       padded, groundtruth_mask bool[N].
     names: name by class id.
     score_threshold: detections below it are left out.
+    show_scores: as in `draw_detections`.
+    show_names: as in `draw_detections`.
+    groundtruth_color: of groundtruth boxes drawn beneath the detections on the left too, a name of
+      CSS or #rrggbb; '' draws none there.
 
   Returns:
     u8[h',w',3].
@@ -127,23 +143,36 @@ def side_by_side(
   count = int(detections[fields.NUM_DETECTIONS])
   scores = np.asarray(detections[fields.DETECTION_SCORES])[:count]
   kept = scores >= score_threshold
+  boxes = np.asarray(groundtruth[fields.GROUNDTRUTH_BOXES])
+  real = np.asarray(groundtruth.get(fields.GROUNDTRUTH_MASK, np.ones(len(boxes), bool)))
   left = draw_detections(
-    image,
+    _outlined(image, boxes[real], groundtruth_color) if groundtruth_color else image,
     np.asarray(detections[fields.DETECTION_BOXES])[:count][kept],
     np.asarray(detections[fields.DETECTION_CLASSES])[:count][kept],
     scores[kept],
     names,
+    show_scores=show_scores,
+    show_names=show_names,
   )
-  boxes = np.asarray(groundtruth[fields.GROUNDTRUTH_BOXES])
-  real = np.asarray(groundtruth.get(fields.GROUNDTRUTH_MASK, np.ones(len(boxes), bool)))
   classes = np.asarray(groundtruth[fields.GROUNDTRUTH_CLASSES])[real]
-  right = draw_detections(image, boxes[real], classes, None, names)
+  right = draw_detections(image, boxes[real], classes, None, names, show_names=show_names)
   return _join(
     [
       (left, f'Detections: {kept.sum()} (score {score_threshold:.2f} or more)'),
       (right, f'Groundtruth: {real.sum()}'),
     ]
   )
+
+
+def _outlined(image, boxes, color):
+  height, width = image.shape[:2]
+  canvas = Image.fromarray(image)
+  draw = ImageDraw.Draw(canvas)
+  for box in np.asarray(boxes, np.float64):
+    corners = _pixel_corners(box, height, width)
+    # Twice as wide as those of the detections, to be seen around them.
+    draw.rectangle(corners, outline=color, width=2 * max(1, round(min(height, width) / 240)))
+  return np.asarray(canvas)
 
 
 def _join(captioned):

@@ -11,6 +11,8 @@ is imported before absl takes over the root logger; `setup_logging` makes that c
 """
 
 import logging as python_logging
+import math
+import re
 import sys
 from collections.abc import Iterable, Mapping
 
@@ -18,6 +20,13 @@ import numpy as np
 from absl import flags, logging
 
 _LOGGER = python_logging.getLogger('tensorflow')
+_SIZE = re.compile(r'\((small|medium|large)\)')
+_TABLE_COLUMNS = (
+  'DetectionBoxes_Precision/mAP',
+  'DetectionBoxes_Precision/mAP@.50IOU',
+  'DetectionBoxes_Recall/AR@100',
+  'Loss/total_loss',
+)
 
 
 def setup_logging() -> None:
@@ -71,26 +80,62 @@ def step_lines(
 
 
 def eval_lines(step: int, metrics: Mapping[str, float]) -> list[str]:
-  """Writes the messages of an evaluation: a heading, a line per metric, and what -1 means.
+  """Writes the messages of an evaluation: a heading, a line per metric, and what -1 and nan mean.
 
   Args:
     step: the global step of the checkpoint evaluated.
     metrics: scalars by name, in the order to print.
 
   Returns:
-    The messages, for `emit`. Unlike the original's, the last ones explain -1 where there is any.
+    The messages, for `emit`. Unlike the original's, the last ones explain -1 (COCO) and nan (VOC,
+    Open Images) where there are any.
   """
   lines = [f'Eval metrics at step {step}']
   lines += [f'\t+ {name}: {value:f}' for name, value in metrics.items()]
-  undefined = {}
-  for name, value in metrics.items():
-    if value == -1:
-      # Of 'DetectionBoxes_PerformanceByCategory/mAP/cat' the name of the class says enough.
-      labeled_only = name.partition('/')[0].endswith('_Labeled')
-      undefined.setdefault(labeled_only, []).append(name.split('/', 2)[-1])
-  for labeled_only, names in sorted(undefined.items()):
-    everything = not all(name.endswith(('(small)', '(medium)', '(large)')) for name in names)
+  for undefined, shown in ((lambda value: value == -1, '-1.000'), (math.isnan, 'nan')):
+    lines += _explanations([name for name, value in metrics.items() if undefined(value)], shown)
+  return lines
+
+
+def _explanations(names, shown):
+  groups = {}
+  for name in names:
+    # Of 'DetectionBoxes_PerformanceByCategory/mAP/cat' the name of the class says enough.
+    is_figure_of_class = name.partition('/')[0].endswith(' ByCategory')
+    label = name.partition('_')[2] if is_figure_of_class else name.split('/', 2)[-1]
+    labeled_only = name.partition('/')[0].endswith('_Labeled')
+    groups.setdefault(labeled_only, []).append(label)
+  for labeled_only, labels in sorted(groups.items()):
+    everything = not all(_SIZE.search(label) for label in labels)
     reason = 'no groundtruth at all' if everything else 'no groundtruth of this size'
     where = ' in labeled (image, class) pairs' if labeled_only else ''
-    lines.append(f'-1.000 ({reason}{where}): {", ".join(names)}')
-  return lines
+    yield f'{shown} ({reason}{where}): {", ".join(labels)}'
+
+
+def evaluation_table(evaluations: Iterable[tuple[int, Mapping[str, float]]]) -> str:
+  """Puts evaluations into a table, a row each.
+
+  Args:
+    evaluations: (step, metrics), in the order to show.
+
+  Returns:
+    Lines of the step and, of each set of metrics, the mean AP; with COCO's also AP at .50 and
+    AR@100; and the total loss. A star marks the best of the first column of figures.
+  """
+  evaluations = list(evaluations)
+  names = [
+    name
+    for name in dict.fromkeys(name for _, metrics in evaluations for name in metrics)
+    if name in _TABLE_COLUMNS or re.search(r'^(?!DetectionBoxes)\w+_Precision/mAP@', name)
+  ]
+  best = max((metrics.get(names[0], -1.0) for _, metrics in evaluations), default=0.0)
+  rows = [['step', *names]]
+  for step, metrics in evaluations:
+    figures = [f'{metrics[name]:.4f}' if name in metrics else '' for name in names]
+    if metrics.get(names[0]) == best:
+      figures[0] += '*'
+    rows.append([str(step), *figures])
+  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+  return '\n'.join(
+    '  '.join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows
+  )

@@ -31,7 +31,7 @@ def precision_recall(
   right = np.cumsum(ordered)
   wrong = np.cumsum(ordered <= 0)
   recall = right / num_groundtruth if num_groundtruth else np.full(len(right), np.nan)
-  return right / np.maximum(right + wrong, np.finfo(np.float64).tiny), recall
+  return right / (right + wrong), recall
 
 
 def average_precision(
@@ -134,8 +134,7 @@ def match_detections(
 
 
 class VocEvaluator:
-  """Average precision of each class at one IoU threshold, and their mean, over one pass of a data
-  set.
+  """Average precision of each class at one IoU threshold, and their mean, over one pass.
 
   Difficult boxes are neither missed nor found. A class without groundtruth has AP nan and no part
   in the mean.

@@ -4,6 +4,12 @@ import keras
 
 from ssd_tf.models.normalization import FusedBatchNormalization
 
+_CONVOLUTIONS = (
+  keras.layers.Conv2D,
+  keras.layers.DepthwiseConv2D,
+  keras.layers.SeparableConv2D,
+)
+
 
 def fold_batch_norm(model: keras.Model) -> keras.Model:
   """Makes a network that computes the same in inference, in a third less of a CPU's time.
@@ -38,7 +44,7 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
 
 def _is_plain_convolution(layer):
   return (
-    isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D)
+    isinstance(layer, _CONVOLUTIONS)
     and not layer.use_bias
     and layer.activation is keras.activations.linear
   )
@@ -65,6 +71,9 @@ class _FoldedConvolution(keras.layers.Layer):
     if isinstance(convolution, keras.layers.DepthwiseConv2D):
       kernel = convolution.kernel * keras.ops.reshape(scale, convolution.kernel.shape[2:])
       outputs = keras.ops.depthwise_conv(inputs, kernel, **geometry)
+    elif isinstance(convolution, keras.layers.SeparableConv2D):
+      kernels = convolution.depthwise_kernel, convolution.pointwise_kernel * scale
+      outputs = keras.ops.separable_conv(inputs, *kernels, **geometry)
     else:
       outputs = keras.ops.conv(inputs, convolution.kernel * scale, **geometry)
     return keras.ops.add(outputs, bias)

@@ -1,5 +1,7 @@
 """Evaluation: detections and losses of a whole data set, under the tags of the log."""
 
+import json
+import os
 from collections.abc import Callable
 
 import keras
@@ -8,10 +10,17 @@ import orbit
 import tensorflow as tf
 
 from ssd_tf import fields
-from ssd_tf.evaluation import drawing, log_format
-from ssd_tf.evaluation.coco_metrics import CocoEvaluator
+from ssd_tf.evaluation import log_format
+from ssd_tf.evaluation.detection_evaluator import EvaluatorGroup
+from ssd_tf.evaluation.pictures import Pictures
 
 _PROGRESS_EVERY = 100
+_DETECTIONS = (
+  fields.DETECTION_BOXES,
+  fields.DETECTION_SCORES,
+  fields.DETECTION_CLASSES,
+  fields.NUM_DETECTIONS,
+)
 
 
 class Evaluator(orbit.StandardEvaluator):
@@ -20,15 +29,15 @@ class Evaluator(orbit.StandardEvaluator):
   Args:
     model: image f32[B,H,W,3] -> class_logits, box_encodings.
     dataset: distributed batches, finite; keys of `fields`.
-    detect: outputs of the model, batch -> detections, keys of `fields`.
-    compute_losses: (outputs, batch) -> {'localization_loss': f32[], 'classification_loss': f32[]}.
-    make_metrics: makes a new evaluator of detections (such as CocoEvaluator).
-    names: class id -> name, for the pictures.
+    detect: outputs of the model, batch -> detections, keys of `fields`, normalized to the image
+      without padding.
+    compute_losses: (outputs, batch) -> {'localization_loss': f32[], 'classification_loss': f32[]};
+      None leaves the losses out, and the total loss is 1.
+    regularization_losses: the model's, f32[] each, of its weights as they are.
+    make_metrics: makes new evaluators of detections.
     strategy: that the model was made under.
-    num_visualizations: how many images are drawn beside their groundtruth.
-    min_score_threshold: of the detections drawn.
-    max_boxes_to_draw: of the detections drawn, the best ones.
-    include_metrics_per_category: whether to report the AP of each class too.
+    pictures: of the first images.
+    export_path: gets all detections, in COCO's results format; '' for no such file.
 
   `evaluate(-1)` returns {metric or loss: value}; the losses are means over batches.
   """
@@ -39,14 +48,12 @@ class Evaluator(orbit.StandardEvaluator):
     model: keras.Model,
     dataset: tf.data.Dataset,
     detect: Callable,
-    compute_losses: Callable,
-    make_metrics: Callable[[], CocoEvaluator],
-    names: dict[int, str],
+    compute_losses: Callable | None,
+    regularization_losses: Callable[[], list[tf.Tensor]],
+    make_metrics: Callable[[], EvaluatorGroup],
     strategy: tf.distribute.Strategy,
-    num_visualizations: int = 10,
-    min_score_threshold: float = 0.5,
-    max_boxes_to_draw: int = 20,
-    include_metrics_per_category: bool = False,
+    pictures: Pictures,
+    export_path: str = '',
   ):
     super().__init__(dataset)
     self.model = model
@@ -54,12 +61,10 @@ class Evaluator(orbit.StandardEvaluator):
     self.metrics = None
     self._detect = detect
     self._compute_losses = compute_losses
+    self._regularization_losses = regularization_losses
     self._make_metrics = make_metrics
-    self._names = names
-    self._num_visualizations = num_visualizations
-    self._min_score_threshold = min_score_threshold
-    self._max_boxes_to_draw = max_boxes_to_draw
-    self._per_category = include_metrics_per_category
+    self._pictures = pictures
+    self._export_path = export_path
 
   def eval_begin(self) -> dict:
     """Starts from nothing; the state counts steps and drawn images."""
@@ -76,19 +81,12 @@ class Evaluator(orbit.StandardEvaluator):
   def _replica_step(self, batch):
     outputs = self.model(batch[fields.IMAGE], training=False)
     detections = self._detect(outputs, batch)
-    parts = self._compute_losses(outputs, batch)
-    regularization = tf.add_n(self.model.losses) if self.model.losses else tf.constant(0.0)
-    losses = [parts['localization_loss'], parts['classification_loss'], regularization]
-    shown = {
-      key: detections[key]
-      for key in (
-        fields.DETECTION_BOXES,
-        fields.DETECTION_SCORES,
-        fields.DETECTION_CLASSES,
-        fields.NUM_DETECTIONS,
-      )
-    }
-    return {'batch': batch, 'detections': shown, 'losses': tf.stack([*losses, sum(losses)])}
+    losses = []
+    if self._compute_losses is not None:
+      parts = self._compute_losses(outputs, batch)
+      losses = [parts['localization_loss'], parts['classification_loss']]
+    shown = {key: detections[key] for key in _DETECTIONS}
+    return {'batch': _without_padding(batch), 'detections': shown, 'losses': losses}
 
   def eval_reduce(self, state: dict, step_outputs: list[dict]) -> dict:
     """Adds the detections of one step to the metrics, and draws the first images."""
@@ -96,6 +94,7 @@ class Evaluator(orbit.StandardEvaluator):
       log_format.emit([f'Finished eval step {state["steps"]}'])
     state['steps'] += 1
     for output in step_outputs:
+      images = output['batch'].pop(fields.IMAGE)  # As an array only where it is drawn.
       batch, detections = (
         {key: value.numpy() for key, value in output[part].items()}
         for part in ('batch', 'detections')
@@ -103,42 +102,40 @@ class Evaluator(orbit.StandardEvaluator):
       if not batch[fields.EXAMPLE_MASK].any():
         continue  # The last batch need not reach every replica.
       self.metrics.update(batch, detections)
-      state['losses'].append(output['losses'].numpy())
-      for i in range(len(batch[fields.IMAGE])):
-        if state['drawn'] < self._num_visualizations and batch[fields.EXAMPLE_MASK][i]:
-          self._draw(
-            state['drawn'], *({k: v[i] for k, v in d.items()} for d in (batch, detections))
-          )
-          state['drawn'] += 1
+      state['losses'].append([loss.numpy() for loss in output['losses']])
+      for i in np.flatnonzero(batch[fields.EXAMPLE_MASK]):
+        if state['drawn'] == self._pictures.max_images:
+          break
+        example, found = ({k: v[i] for k, v in d.items()} for d in (batch, detections))
+        height, width = example[fields.TRUE_SIZE]
+        example[fields.IMAGE] = images[i, :height, :width].numpy()
+        self._pictures.write(state['drawn'], example, found)
+        state['drawn'] += 1
     return state
 
   def eval_end(self, state: dict) -> dict[str, float]:
     """The metrics, then the mean losses."""
     metrics = self.metrics.result()
-    if self._per_category:
-      for name, average in self.metrics.per_class_ap().items():
-        metrics[f'DetectionBoxes_PerformanceByCategory/mAP/{name}'] = average
-      details = self.metrics.details
-      if details['labeled_pairs'] < details['pairs']:
-        for name, average in self.metrics.per_class_ap(labeled_only=True).items():
-          metrics[f'DetectionBoxes_PerformanceByCategory_Labeled/mAP/{name}'] = average
+    if self._export_path:
+      self._export()
+    if self._compute_losses is None:
+      return {**metrics, fields.TOTAL_LOSS: 1.0}
     losses = np.mean(state['losses'], axis=0).tolist()
-    return {**metrics, **dict(zip(fields.LOSSES, losses, strict=True))}
+    losses.append(float(sum(self._regularization_losses(), start=tf.constant(0.0))))
+    return {**metrics, **dict(zip(fields.LOSSES, [*losses, sum(losses)], strict=True))}
 
-  def _draw(self, index, example, detections):
-    image = example[fields.IMAGE]
-    image = (image - image.min()) / max(float(np.ptp(image)), 1e-6) * 255
-    count = int(detections[fields.NUM_DETECTIONS])
-    # Back to the shape that people know; the model's input is often squeezed to a square.
-    height, width = example[fields.ORIGINAL_SIZE]
-    scale = max(image.shape[:2]) / max(height, width)
-    size = [max(1, round(side * scale)) for side in (int(height), int(width))]
-    image = tf.cast(tf.image.resize(image, size), tf.uint8).numpy()
-    drawn = drawing.side_by_side(
-      image,
-      {**detections, fields.NUM_DETECTIONS: min(count, self._max_boxes_to_draw)},
-      example,
-      self._names,
-      score_threshold=self._min_score_threshold,
-    )
-    tf.summary.image(f'eval_side_by_side_{index}_0', drawn[np.newaxis])
+  def _export(self):
+    folder = os.path.dirname(self._export_path)
+    os.makedirs(folder or '.', exist_ok=True)
+    with open(self._export_path, 'w', encoding='utf-8') as file:
+      json.dump(self.metrics.coco_results(), file)
+
+
+def _without_padding(batch):
+  """Groundtruth boxes as the detections: normalized to the part of the image that is no padding."""
+  size = tf.cast(tf.shape(batch[fields.IMAGE])[1:3], tf.float32)
+  share = tf.cast(batch[fields.TRUE_SIZE], tf.float32) / size
+  # An example that only fills the batch has no size.
+  scale = tf.tile(tf.math.divide_no_nan(1.0, share), [1, 2])
+  boxes = batch[fields.GROUNDTRUTH_BOXES] * scale[:, tf.newaxis]
+  return {**batch, fields.GROUNDTRUTH_BOXES: boxes}

@@ -1,6 +1,6 @@
 """The evaluation of checkpoints, from a pipeline.config."""
 
-import json
+import functools
 import os
 from collections.abc import Iterator
 
@@ -9,7 +9,9 @@ import tensorflow as tf
 
 from ssd_tf import builders
 from ssd_tf import config as config_lib
-from ssd_tf.evaluation import log_format
+from ssd_tf.errors import InputError
+from ssd_tf.evaluation import log_format, metrics_file
+from ssd_tf.models.folding import fold_batch_norm
 from ssd_tf.training import checkpoints
 from ssd_tf.training.evaluator import Evaluator
 from ssd_tf.training.failures import explaining_failures, naming
@@ -50,35 +52,107 @@ def evaluate_checkpoints(
   """
   if not wait_for_first:
     checkpoints.find_checkpoint(checkpoint_dir)  # A misspelt folder is told at once.
-  config_lib.validate(config, config_path, checking='train' if on_train_data else 'eval')
-  with naming(config_path):
-    builders.require_supported_model(config)
-    builders.check_records(config, config_path, is_training=on_train_data)
-    with strategy.scope():
-      detector = builders.build_detector(config.model, is_training=False)
-      step = tf.Variable(0, dtype=tf.int64, trainable=False)
-  evaluator = build_evaluator(
-    config, config_path, detector, strategy, sample_1_of_n_eval_examples, on_train_data
-  )
-  controller = orbit.Controller(
-    strategy=strategy,
-    evaluator=evaluator,
-    global_step=step,
-    eval_summary_dir=os.path.join(model_dir, 'eval'),
-    eval_actions=[lambda output: log_evaluation(step, evaluator, output, model_dir)],
+  evaluation = _Evaluation(
+    config, config_path, model_dir, strategy, sample_1_of_n_eval_examples, on_train_data
   )
   metrics = {}
   for path in _checkpoints(checkpoint_dir, timeout, wait_for_first):
-    log_format.emit([f'Found new checkpoint at {path}'])
-    restore(detector.model, path)
-    step.assign(checkpoints.checkpoint_step(path))
-    with explaining_failures(
-      config, config_path, training=on_train_data, evaluation=not on_train_data
-    ):
-      metrics = controller.evaluate(steps=-1)
-    if timeout and 0 < config.train_config.num_steps <= step:
+    metrics = evaluation.evaluate(path)
+    if timeout and 0 < config.train_config.num_steps <= checkpoints.checkpoint_step(path):
       break  # The training is over.
   return metrics
+
+
+def evaluate_all_checkpoints(
+  config: config_lib.PipelineConfig,
+  config_path: str,
+  model_dir: str,
+  checkpoint_dir: str,
+  *,
+  strategy: tf.distribute.Strategy,
+  sample_1_of_n_eval_examples: int = 1,
+  on_train_data: bool = False,
+) -> dict[int, dict[str, float]]:
+  """Evaluates every checkpoint of a folder, in the order of steps, and shows a table of all.
+
+  Those whose step eval/metrics.jsonl already has, on the same data, are not evaluated again.
+
+  Args:
+    config: the model and its evaluation.
+    config_path: where it is from.
+    model_dir: gets event files and evaluation results in eval/.
+    checkpoint_dir: a folder with checkpoints.
+    strategy: as `make_strategy` gives it.
+    sample_1_of_n_eval_examples: evaluate on every n-th example only.
+    on_train_data: evaluate on the training records.
+
+  Returns:
+    The metrics by step, rising, those found included.
+
+  Raises:
+    InputError: config, data or a checkpoint are at fault, or there is no checkpoint.
+  """
+  steps = _steps(checkpoint_dir)
+  split = ', '.join(builders.evaluated_paths(config, on_train_data))
+  results = metrics_file.read(model_dir, split)
+  skipped = {step: path for path, step in steps.items() if step in results}
+  if skipped:
+    log_format.emit(
+      [
+        f'Evaluated before, in {metrics_file.path(model_dir)}: '
+        f'{", ".join(f"{skipped[step]} (step {step})" for step in sorted(skipped))}'
+      ]
+    )
+  pending = [path for path, step in steps.items() if step not in results]
+  if pending:
+    evaluation = _Evaluation(
+      config, config_path, model_dir, strategy, sample_1_of_n_eval_examples, on_train_data
+    )
+  for path in pending:
+    results[steps[path]] = evaluation.evaluate(path)
+  results = {step: results[step] for step in sorted(set(steps.values()))}
+  table = log_format.evaluation_table(results.items())
+  log_format.emit([f'{len(results)} checkpoints of {checkpoint_dir} on {split}:\n{table}'])
+  return results
+
+
+class _Evaluation:
+  """A model and what measures it, for one checkpoint after the other."""
+
+  def __init__(self, config, config_path, model_dir, strategy, sample_1_of_n, on_train_data):
+    self._explaining = functools.partial(
+      explaining_failures,
+      config,
+      config_path,
+      training=on_train_data,
+      evaluation=not on_train_data,
+    )
+    config_lib.validate(config, config_path, checking='train' if on_train_data else 'eval')
+    with naming(config_path):
+      builders.require_supported_model(config)
+      builders.check_records(config, config_path, is_training=on_train_data)
+      with strategy.scope():
+        self._model = (detector := builders.build_detector(config.model, is_training=False)).model
+        step = tf.Variable(0, dtype=tf.int64, trainable=False)
+    evaluator = build_evaluator(
+      config, config_path, detector, strategy, sample_1_of_n, on_train_data
+    )
+    self._step = step
+    self._controller = orbit.Controller(
+      strategy=strategy,
+      evaluator=evaluator,
+      global_step=step,
+      eval_summary_dir=os.path.join(model_dir, 'eval'),
+      eval_actions=[lambda output: log_evaluation(step, evaluator, output, model_dir)],
+    )
+
+  def evaluate(self, path):
+    """The metrics of a checkpoint, which are logged and written."""
+    log_format.emit([f'Found new checkpoint at {path}'])
+    restore(self._model, path)
+    self._step.assign(checkpoints.checkpoint_step(path))
+    with self._explaining():
+      return self._controller.evaluate(steps=-1)
 
 
 def build_evaluator(
@@ -102,6 +176,9 @@ def build_evaluator(
   Returns:
     The evaluator.
   """
+  with naming(config_path):
+    builders.build_metrics(config, config_path, on_train_data)  # Its faults are told at once.
+    pictures = builders.build_pictures(config, config_path)
   dataset = builders.build_eval_dataset(
     config,
     config_path,
@@ -110,18 +187,17 @@ def build_evaluator(
     sample_1_of_n_examples=sample_1_of_n,
     on_train_data=on_train_data,
   )
+  without_losses = config.eval_config.use_dummy_loss_in_eval
   return Evaluator(
-    model=detector.model,
+    model=fold_batch_norm(detector.model),
     dataset=strategy.experimental_distribute_dataset(dataset),
     detect=detector.detect,
-    compute_losses=detector.compute_batch_losses,
+    compute_losses=None if without_losses else detector.compute_batch_losses,
+    regularization_losses=lambda: detector.model.losses,
     make_metrics=lambda: builders.build_metrics(config, config_path, on_train_data),
-    names=builders.class_names(config, config_path),
     strategy=strategy,
-    num_visualizations=config.eval_config.num_visualizations,
-    min_score_threshold=config.eval_config.min_score_threshold,
-    max_boxes_to_draw=config.eval_config.max_num_boxes_to_visualize,
-    include_metrics_per_category=config.eval_config.include_metrics_per_category,
+    pictures=pictures,
+    export_path=config.eval_config.export_path,
   )
 
 
@@ -138,12 +214,18 @@ def log_evaluation(
   """
   step = int(step.numpy())
   log_format.emit(log_format.eval_lines(step, output))
-  path = os.path.join(model_dir, 'eval', 'metrics.jsonl')
-  os.makedirs(os.path.dirname(path), exist_ok=True)
-  # Without what was measured on, a number cannot be compared.
-  line = {'step': step, 'metrics': output, **evaluator.metrics.details}
-  with open(path, 'a', encoding='utf-8') as file:
-    file.write(json.dumps(line, ensure_ascii=False) + '\n')
+  metrics_file.append(model_dir, step, output, evaluator.metrics.details)
+
+
+def _steps(checkpoint_dir):
+  """{prefix: step} of every checkpoint of a folder, steps rising."""
+  checkpoints.find_checkpoint(checkpoint_dir)  # A misspelt or empty folder is told.
+  if not os.path.isdir(checkpoint_dir):
+    raise InputError(f'{checkpoint_dir}: expected a folder with checkpoints, came one checkpoint')
+  files = sorted(name for name in os.listdir(checkpoint_dir) if name.endswith('.index'))
+  prefixes = [os.path.join(checkpoint_dir, name.removesuffix('.index')) for name in files]
+  steps = {path: checkpoints.checkpoint_step(path) for path in prefixes}
+  return dict(sorted(steps.items(), key=lambda item: item[1]))
 
 
 def _checkpoints(checkpoint_dir, timeout, wait_for_first) -> Iterator[str]:

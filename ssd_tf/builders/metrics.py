@@ -1,0 +1,169 @@
+"""What measures and draws detections, from `eval_config`."""
+
+import difflib
+from collections.abc import Callable
+
+from PIL import ImageColor
+
+from ssd_tf import config as config_lib
+from ssd_tf.builders.data import class_names, evaluated_paths
+from ssd_tf.builders.support import require_supported
+from ssd_tf.errors import InputError
+from ssd_tf.evaluation.coco_metrics import CocoEvaluator
+from ssd_tf.evaluation.detection_evaluator import DetectionEvaluator, EvaluatorGroup
+from ssd_tf.evaluation.open_images_metrics import OpenImagesEvaluator
+from ssd_tf.evaluation.pictures import Pictures
+from ssd_tf.evaluation.voc_metrics import VocEvaluator
+
+_DEFAULT = 'coco_detection_metrics'
+_NOT_IN_SSD = ('mask', 'segmentation', 'keypoint', 'panoptic')
+
+
+def _coco(eval_config, categories, common):
+  return CocoEvaluator(
+    categories,
+    include_metrics_per_category=eval_config.include_metrics_per_category,
+    all_metrics_per_category=eval_config.all_metrics_per_category,
+    super_categories=_super_categories(eval_config, [name for _, name in categories]),
+    **common,
+  )
+
+
+def _voc(eval_config, categories, common):
+  del eval_config
+  return VocEvaluator(categories, **common)
+
+
+def _weighted_voc(eval_config, categories, common):
+  del eval_config
+  return VocEvaluator(categories, prefix='WeightedPascalBoxes', weighted=True, **common)
+
+
+def _precision_at_recall(eval_config, categories, common):
+  low, high = eval_config.recall_lower_bound, eval_config.recall_upper_bound
+  if not 0 <= low < high <= 1:
+    raise InputError(
+      f'eval_config: recall_lower_bound is {low:g} and recall_upper_bound {high:g}; expected '
+      '0 <= recall_lower_bound < recall_upper_bound <= 1'
+    )
+  bounds = (low, high)
+  return VocEvaluator(categories, prefix='PrecisionAtRecallBoxes', recall_bounds=bounds, **common)
+
+
+def _open_images(eval_config, categories, common):
+  del eval_config
+  return OpenImagesEvaluator(categories, **common)
+
+
+def _open_images_challenge(eval_config, categories, common):
+  del eval_config
+  return OpenImagesEvaluator(categories, challenge=True, **common)
+
+
+METRICS: dict[str, Callable[..., DetectionEvaluator]] = {
+  _DEFAULT: _coco,
+  'pascal_voc_detection_metrics': _voc,
+  'weighted_pascal_voc_detection_metrics': _weighted_voc,
+  'precision_at_recall_detection_metrics': _precision_at_recall,
+  'open_images_V2_detection_metrics': _open_images,
+  'oid_V2_detection_metrics': _open_images,
+  'oid_challenge_detection_metrics': _open_images_challenge,
+}
+
+
+def build_metrics(
+  config: config_lib.PipelineConfig, config_path: str, on_train_data: bool = False
+) -> EvaluatorGroup:
+  """Builds what measures detections.
+
+  Args:
+    config: the whole config.
+    config_path: where it is from.
+    on_train_data: whether the training records are evaluated.
+
+  Returns:
+    An evaluator, empty, of every name in metrics_set; without any, of COCO's metrics.
+
+  Raises:
+    InputError: metrics_set names what there is not, or a field of eval_config is not supported.
+  """
+  eval_config = config.eval_config
+  require_supported(eval_config, 'eval_config')
+  names = list(dict.fromkeys(eval_config.metrics_set)) or [_DEFAULT]
+  unknown = [name for name in names if name not in METRICS]
+  if unknown:
+    raise InputError('\n'.join(map(_unknown, unknown)))
+  if eval_config.export_path and _DEFAULT not in names:
+    raise InputError(
+      f"eval_config.export_path: writes COCO's results; add metrics_set: {_DEFAULT!r}"
+    )
+  suppression = config.model.ssd.post_processing.batch_non_max_suppression
+  common = {
+    'split': ', '.join(evaluated_paths(config, on_train_data)),
+    'score_threshold': suppression.score_threshold,
+  }
+  categories = sorted(class_names(config, config_path).items())
+  builders = dict.fromkeys(METRICS[name] for name in names)  # Two names may mean the same.
+  return EvaluatorGroup(
+    [build(eval_config, categories, common) for build in builders],
+    skip_predictions_for_unlabeled_class=eval_config.skip_predictions_for_unlabeled_class,
+  )
+
+
+def build_pictures(config: config_lib.PipelineConfig, config_path: str) -> Pictures:
+  """Builds what draws detections.
+
+  Args:
+    config: the whole config.
+    config_path: where it is from.
+
+  Returns:
+    What draws as eval_config says.
+
+  Raises:
+    InputError: a colour that there is not.
+  """
+  eval_config = config.eval_config
+  color = eval_config.groundtruth_box_visualization_color
+  try:
+    ImageColor.getrgb(color)
+  except ValueError as error:
+    raise InputError(
+      f'eval_config.groundtruth_box_visualization_color: {color!r} is no colour; expected a name '
+      'of CSS, such as black, or #rrggbb'
+    ) from error
+  return Pictures(
+    names=class_names(config, config_path),
+    # The original draws on the images that it retains.
+    max_images=eval_config.num_visualizations if eval_config.retain_original_images else 0,
+    min_score_threshold=eval_config.min_score_threshold,
+    max_boxes=eval_config.max_num_boxes_to_visualize,
+    show_scores=not eval_config.skip_scores,
+    show_names=not eval_config.skip_labels,
+    groundtruth_color=color if eval_config.visualize_groundtruth_boxes else '',
+    export_dir=eval_config.visualization_export_dir,
+    name_by_source_id=eval_config.keep_image_id_for_visualization_export,
+  )
+
+
+def _unknown(name):
+  close = difflib.get_close_matches(name, METRICS, n=1, cutoff=0.0)
+  needs = next((kind for kind in _NOT_IN_SSD if kind in name), None)
+  reason = f': there is no {needs} in SSD' if needs else ''
+  return (
+    f'eval_config.metrics_set: {name!r} is not known{reason}; did you mean {close[0]}? There are '
+    f'{", ".join(METRICS)}'
+  )
+
+
+def _super_categories(eval_config, names):
+  groups = {}
+  for group, members in sorted(eval_config.super_categories.items()):
+    groups[group] = [member.strip() for member in members.split(',') if member.strip()]
+    unknown = [member for member in groups[group] if member not in names]
+    if unknown or not groups[group]:
+      raise InputError(
+        f'eval_config.super_categories: {group!r} is {members!r}; expected names of classes, '
+        f'separated by commas, of {", ".join(names)}'
+      )
+  return groups

@@ -1,0 +1,67 @@
+"""eval/metrics.jsonl of a model's folder: a line of JSON for each evaluation."""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from ssd_tf.errors import InputError
+
+
+def path(model_dir: str) -> str:
+  """Where the file of a model's folder is."""
+  return os.path.join(model_dir, 'eval', 'metrics.jsonl')
+
+
+def append(
+  model_dir: str, step: int, metrics: Mapping[str, float], details: Mapping[str, Any]
+) -> None:
+  """Adds an evaluation.
+
+  Args:
+    model_dir: the folder.
+    step: of the model that was evaluated.
+    metrics: by name; nan becomes null, since JSON has no nan.
+    details: what the figures have to be read with; without, a number cannot be compared.
+  """
+  file_path = path(model_dir)
+  os.makedirs(os.path.dirname(file_path), exist_ok=True)
+  figures = {name: None if math.isnan(value) else value for name, value in metrics.items()}
+  line = json.dumps({'step': step, 'metrics': figures, **details}, ensure_ascii=False)
+  with open(file_path, 'a', encoding='utf-8') as file:
+    file.write(line + '\n')
+
+
+def read(model_dir: str, split: str) -> dict[int, dict[str, float]]:
+  """Reads the evaluations on one data set.
+
+  Args:
+    model_dir: the folder.
+    split: the data set, as in the details.
+
+  Returns:
+    The metrics by step, of each step the last ones; empty if there is no such file.
+
+  Raises:
+    InputError: a line is not what `append` writes.
+  """
+  file_path = path(model_dir)
+  if not os.path.exists(file_path):
+    return {}
+  evaluations = {}
+  with open(file_path, encoding='utf-8') as file:
+    for number, text in enumerate(file, start=1):
+      try:
+        line = json.loads(text)
+        step, metrics = int(line['step']), dict(line['metrics'])
+      except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+          f'{file_path}:{number}: expected a line of JSON with step and metrics, came '
+          f'{text.strip()[:80]!r}; if a killed run left half a line, delete it'
+        ) from error
+      if line.get('split') == split:
+        evaluations[step] = {
+          name: math.nan if value is None else value for name, value in metrics.items()
+        }
+  return evaluations
