@@ -37,7 +37,7 @@ def build_optimizer(optimizer: optimizer_pb2.Optimizer) -> keras.optimizers.Opti
     )
   if kind == 'adamw_optimizer':
     return optimizers.adamw(schedule, epsilon=values.epsilon, weight_decay=values.weight_decay)
-  return optimizers.adam(schedule, epsilon=values.epsilon)
+  return optimizers.adam(schedule, epsilon=values.epsilon, beta_1=values.beta1, beta_2=values.beta2)
 
 
 def build_schedule(learning_rate: optimizer_pb2.LearningRate, path: str) -> optimizers.Schedule:
@@ -53,7 +53,10 @@ def build_schedule(learning_rate: optimizer_pb2.LearningRate, path: str) -> opti
   Raises:
     InputError: none is set, or its steps do not rise.
   """
-  kinds = tuple(field.name for field in learning_rate.DESCRIPTOR.fields)
+  kinds = (
+    *('constant_learning_rate', 'exponential_decay_learning_rate'),
+    *('manual_step_learning_rate', 'cosine_decay_learning_rate'),
+  )
   kind = chosen(learning_rate, 'learning_rate', path, kinds)
   values = getattr(learning_rate, kind)
   if kind == 'constant_learning_rate':

@@ -229,9 +229,13 @@ class RMSProp(keras.optimizers.RMSprop):
     )
 
 
-def adam(schedule: Schedule, *, epsilon: float) -> keras.optimizers.Adam:
-  """Adam (Kingma and Ba 2015) with its usual decays, .9 and .999, on a schedule."""
-  return keras.optimizers.Adam(_KerasSchedule(schedule), epsilon=epsilon, name='adam')
+def adam(
+  schedule: Schedule, *, epsilon: float, beta_1: float = 0.9, beta_2: float = 0.999
+) -> keras.optimizers.Adam:
+  """Adam (Kingma and Ba 2015) on a schedule; beta_1 and beta_2 are the decays of its means."""
+  return keras.optimizers.Adam(
+    _KerasSchedule(schedule), beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, name='adam'
+  )
 
 
 def adamw(schedule: Schedule, *, epsilon: float, weight_decay: float) -> keras.optimizers.AdamW:

@@ -120,6 +120,21 @@ def test_adam_and_its_decoupled_weight_decay(weight_decay):
   np.testing.assert_allclose(run(optimizer, GRADIENTS, name='kernel'), expected, rtol=1e-5)
 
 
+def test_the_decays_of_adam_are_those_of_the_config():
+  optimizer = builders.build_optimizer(
+    text_format.Parse(
+      """adam_optimizer {
+           learning_rate { constant_learning_rate { learning_rate: 0.1 } } beta1: 0.5 beta2: 0.75
+         }""",
+      optimizer_pb2.Optimizer(),
+    )
+  )
+  # Gradients 1, then 0: the means are .5 / .5 = 1 and .25 / .75 = 1/3; their squares .25 / .25 = 1
+  # and .1875 / .4375 = 3/7. So -.1, then -.1 * (1/3) / sqrt(3/7) = -.0509175.
+  values = run(optimizer, [[1.0, 1.0], [0.0, 0.0]])
+  np.testing.assert_allclose(values[:, 0], [0.9, 0.8490825], rtol=1e-6)
+
+
 @pytest.mark.parametrize('name', ['kernel', 'bias', 'gamma', 'beta'])
 def test_adamw_shrinks_kernels_only(name):
   message = text_format.Parse(

@@ -214,7 +214,7 @@ def test_epochs_and_weights_that_do_not_count_are_told(tiny, caplog):
 @pytest.mark.parametrize('field', ['merge_multiple_label_boxes', 'use_multiclass_scores'])
 def test_what_would_change_the_result_is_refused(field, tiny):
   loaded = config.load(tiny / 'tiny.config', [f'train_config.{field}=true'])
-  with pytest.raises(InputError, match=f'train_config.{field}: is not supported yet'):
+  with pytest.raises(InputError, match=f'train_config.{field}: true is not supported'):
     builders.require_supported(loaded)
   builders.require_supported(config.load(tiny / 'tiny.config', [f'train_config.{field}=false']))
 
