@@ -71,7 +71,7 @@ def _pooled_maps(maps, hyperparams, extractor):
   return pooling_pyramid(maps[0], num_layers=extractor.num_layers)
 
 
-def _pyramid(maps, hyperparams, extractor):
+def _pyramid(maps, hyperparams, extractor, pass_smoothed=True):
   fpn = extractor.fpn
   return feature_pyramid(
     maps,
@@ -80,9 +80,11 @@ def _pyramid(maps, hyperparams, extractor):
     max_level=fpn.max_level,
     depth=max(int(fpn.additional_layer_depth * extractor.depth_multiplier), extractor.min_depth),
     use_depthwise=extractor.use_depthwise,
+    pass_smoothed=pass_smoothed,
   )
 
 
+_tf1_pyramid = functools.partial(_pyramid, pass_smoothed=False)
 _truncated_normal = functools.partial(keras.initializers.TruncatedNormal, stddev=0.09)
 _random_normal = functools.partial(keras.initializers.RandomNormal, stddev=0.09)
 
@@ -108,9 +110,9 @@ EXTRACTORS = {
   'ssd_mobilenet_v1_keras': _MOBILENET_V1,
   'ssd_mobilenet_v2': _MOBILENET_V2,
   'ssd_mobilenet_v2_keras': _MOBILENET_V2,
-  'ssd_mobilenet_v1_fpn': _MOBILENET_V1_FPN,
+  'ssd_mobilenet_v1_fpn': dataclasses.replace(_MOBILENET_V1_FPN, neck=_tf1_pyramid),
   'ssd_mobilenet_v1_fpn_keras': _MOBILENET_V1_FPN,
-  'ssd_mobilenet_v2_fpn': _MOBILENET_V2_FPN,
+  'ssd_mobilenet_v2_fpn': dataclasses.replace(_MOBILENET_V2_FPN, neck=_tf1_pyramid),
   'ssd_mobilenet_v2_fpn_keras': _MOBILENET_V2_FPN,
   'ssd_mobilenet_v1_ppn': _MOBILENET_V1_PPN,
   'ssd_mobilenet_v1_ppn_keras': _MOBILENET_V1_PPN,

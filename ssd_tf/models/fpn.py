@@ -17,14 +17,14 @@ def feature_pyramid(
   max_level: int = 7,
   depth: int = 256,
   use_depthwise: bool = False,
+  pass_smoothed: bool = True,
 ) -> list[keras.KerasTensor]:
   """Builds the levels of a feature pyramid.
 
   Top down, from level 5 to the finest: a level is a 1x1 convolution of the backbone's map, plus
   the level above enlarged twice by repetition; all but the topmost are then smoothed by a 3x3
-  convolution, which what is below does not see. Level 6 and further ones are 3x3 convolutions with
-  stride 2 of the level before. The 1x1 convolutions have a bias and nothing after them; the 3x3
-  ones are normalized and activated.
+  convolution. Level 6 and further ones are 3x3 convolutions with stride 2 of the level before. The
+  1x1 convolutions have a bias and nothing after them; the 3x3 ones are normalized and activated.
 
   Args:
     maps: the backbone's at levels 2 to 5, f32[B,H/2^l,W/2^l,C_l].
@@ -33,6 +33,8 @@ def feature_pyramid(
     max_level: of the coarsest map.
     depth: filters of every convolution.
     use_depthwise: separable 3x3 convolutions, as FPNLite.
+    pass_smoothed: whether a level passes down what it is after smoothing, as the original's Keras
+      models; its TF1 models and the paper pass what it is before.
 
   Returns:
     max_level - min_level + 1 feature maps f32[B,H/2^l,W/2^l,depth], sides rounded up, finest first.
@@ -58,6 +60,8 @@ def feature_pyramid(
         inner, depth, 3, hyperparams, name=f'{name}_smoothing', separable=use_depthwise
       )
       pyramid.insert(0, smoothed)
+      if pass_smoothed:
+        inner = smoothed
   for level in range(top + 1, max_level + 1):
     name = f'feature_map_{level}_coarse'
     pyramid.append(
