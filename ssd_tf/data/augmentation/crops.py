@@ -1,18 +1,19 @@
 """Cropping an example to a random window that keeps groundtruth in view."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import tensorflow as tf
 
 from ssd_tf import fields
-from ssd_tf.data.augmentation.sequence import Example
-from ssd_tf.ops import boxes as box_ops
+from ssd_tf.data.augmentation.boxes import boxes_in_window
+from ssd_tf.data.augmentation.sequence import Example, apply_if, random_integers
 
 
 @dataclasses.dataclass(frozen=True)
 class CropCase:
-  """How one case of `ssd_random_crop` draws its window and which boxes it keeps."""
+  """How a window is drawn and which boxes it keeps."""
 
   # Share of at least one box that the window has to cover.
   min_object_covered: float
@@ -28,23 +29,42 @@ class CropCase:
   random_coef: float = 0.15
 
 
-# The original's defaults.
+# The original's defaults, of random_crop_image and of ssd_random_crop.
+RANDOM_CROP_CASE = CropCase(1.0, 0.3, aspect_ratio_range=(0.75, 1.33), random_coef=0.0)
 SSD_CROP_CASES = tuple(
   CropCase(min_object_covered=overlap, overlap_thresh=overlap)
   for overlap in (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
 )
 
 
-def ssd_random_crop(
-  example: Example, seed: tf.Tensor, *, operations: Sequence[CropCase] = SSD_CROP_CASES
+def random_crop_image(
+  example: Example, seed: tf.Tensor, *, case: CropCase = RANDOM_CROP_CASE
 ) -> Example:
-  """Crops to a random window that keeps at least one box in view, by a randomly chosen case.
+  """Crops to a random window that keeps at least one box in view.
 
   Without boxes the whole image counts as the one to cover. When no window fits after 100 attempts,
   the window is the whole image.
 
   Args:
-    example: image u8[h,w,3], the keys of `fields.PER_BOX`.
+    example: image u8 or f32 [h,w,3], the keys of `fields.PER_BOX`.
+    seed: i32[2].
+    case: of the window and of the boxes kept.
+
+  Returns:
+    The example with a smaller image; boxes in its frame, those outside it dropped.
+
+  Source: the original's random_crop_image.
+  """
+  return ssd_random_crop(example, seed, operations=[case])
+
+
+def ssd_random_crop(
+  example: Example, seed: tf.Tensor, *, operations: Sequence[CropCase] = SSD_CROP_CASES
+) -> Example:
+  """Crops as `random_crop_image` does, by a randomly chosen case.
+
+  Args:
+    example: image u8 or f32 [h,w,3], the keys of `fields.PER_BOX`.
     seed: i32[2].
     operations: the cases; each is equally likely.
 
@@ -55,22 +75,85 @@ def ssd_random_crop(
   """
   case_seed, keep_seed, window_seed = tf.unstack(tf.random.split(seed, 3))
   index = tf.random.stateless_uniform([], case_seed, 0, len(operations), tf.int32)
-  random_coef = tf.gather([float(case.random_coef) for case in operations], index)
-  changing = (fields.IMAGE, *fields.PER_BOX)
 
-  def crop_by(case):
-    begin, size = _sample_window(example, window_seed, case)
-    cropped = crop(
-      example, begin, size, overlap_thresh=case.overlap_thresh, clip_boxes=case.clip_boxes
+  def crop_to_window(example):
+    begin, size = _sample_window(example, window_seed, operations, index)
+    return crop(
+      example,
+      begin,
+      size,
+      overlap_thresh=_chosen(operations, 'overlap_thresh', index),
+      clip_boxes=_chosen(operations, 'clip_boxes', index),
     )
-    return [cropped[key] for key in changing]
 
-  values = tf.cond(
-    tf.random.stateless_uniform([], keep_seed) < random_coef,
-    lambda: [example[key] for key in changing],
-    lambda: tf.switch_case(index, [lambda case=case: crop_by(case) for case in operations]),
+  if all(case.random_coef <= 0 for case in operations):
+    return crop_to_window(example)
+  drawn = tf.random.stateless_uniform([], keep_seed)
+  return apply_if(example, drawn >= _chosen(operations, 'random_coef', index), crop_to_window)
+
+
+def ssd_random_crop_fixed_aspect_ratio(
+  example: Example,
+  seed: tf.Tensor,
+  *,
+  operations: Sequence[CropCase] = SSD_CROP_CASES,
+  aspect_ratio: float = 1.0,
+) -> Example:
+  """Crops as `ssd_random_crop` does, to windows of one aspect ratio, which every image gets.
+
+  What its case leaves whole is cropped by `random_crop_to_aspect_ratio`.
+
+  Args:
+    example: image u8 or f32 [h,w,3], the keys of `fields.PER_BOX`.
+    seed: i32[2].
+    operations: the cases; each is equally likely. Their aspect_ratio_range is not looked at.
+    aspect_ratio: width / height, in pixels.
+
+  Returns:
+    The example with a smaller image; boxes in its frame, those outside it dropped.
+
+  Source: the original's ssd_random_crop_fixed_aspect_ratio. It always cuts boxes in the second
+  crop; here it does unless every case leaves them uncut.
+  """
+  case_seed, ratio_seed = tf.unstack(tf.random.split(seed, 2))
+  ratios = (aspect_ratio, aspect_ratio)
+  cases = [dataclasses.replace(case, aspect_ratio_range=ratios) for case in operations]
+  return random_crop_to_aspect_ratio(
+    ssd_random_crop(example, case_seed, operations=cases),
+    ratio_seed,
+    aspect_ratio=aspect_ratio,
+    clip_boxes=any(case.clip_boxes for case in operations),
   )
-  return {**example, **dict(zip(changing, values, strict=True))}
+
+
+def random_crop_to_aspect_ratio(
+  example: Example,
+  seed: tf.Tensor,
+  *,
+  aspect_ratio: float = 1.0,
+  overlap_thresh: float = 0.3,
+  clip_boxes: bool = True,
+) -> Example:
+  """Crops to a random one of the largest windows that have a given aspect ratio.
+
+  Args:
+    example: image u8 or f32 [h,w,3], the keys of `fields.PER_BOX`.
+    seed: i32[2].
+    aspect_ratio: width / height of the window, in pixels.
+    overlap_thresh: least share of a box inside the window.
+    clip_boxes: whether boxes are cut at the window's border.
+
+  Returns:
+    The example with an image as high or as wide as before; sides are rounded half to even.
+
+  Source: the original's random_crop_to_aspect_ratio.
+  """
+  size = tf.shape(example[fields.IMAGE])[:2]
+  height, width = tf.unstack(tf.cast(size, tf.float32))
+  largest = tf.round(tf.stack([width / aspect_ratio, height * aspect_ratio]))
+  target = tf.clip_by_value(tf.cast(largest, tf.int32), 1, size)
+  begin = random_integers(seed, tf.zeros_like(size), size - target + 1)
+  return crop(example, begin, target, overlap_thresh=overlap_thresh, clip_boxes=clip_boxes)
 
 
 def crop(
@@ -78,53 +161,58 @@ def crop(
   begin: tf.Tensor,
   size: tf.Tensor,
   *,
-  overlap_thresh: float = 0.0,
-  clip_boxes: bool = True,
+  overlap_thresh: float | tf.Tensor = 0.0,
+  clip_boxes: bool | tf.Tensor = True,
 ) -> Example:
   """Crops an example to a window.
 
-  A box stays if it meets the window and area(box and window) / area(box) >= overlap_thresh.
-
   Args:
-    example: image u8[h,w,3], the keys of `fields.PER_BOX`.
+    example: image u8 or f32 [h,w,3], the keys of `fields.PER_BOX`.
     begin: i32[2], (y, x) of the window's first pixel.
     size: i32[2], (height, width) of the window, pixels.
-    overlap_thresh: least share of a box inside the window.
+    overlap_thresh: least share of a box inside the window; see `boxes_in_window`.
     clip_boxes: whether boxes are cut at the window's border.
 
   Returns:
-    The example with image u8[height,width,3] and boxes in the window's frame.
+    The example with image [height,width,3] and boxes in the window's frame.
 
   Source: the original's random_crop_image after its window is drawn.
   """
-  image, boxes = example[fields.IMAGE], example[fields.GROUNDTRUTH_BOXES]
+  image = example[fields.IMAGE]
   window = tf.concat([begin, begin + size], 0) / tf.tile(tf.shape(image)[:2], [2])
-  window = tf.cast(window, tf.float32)
-  meets = tf.reduce_all((boxes[:, :2] < window[2:]) & (boxes[:, 2:] > window[:2]), axis=1)
-  overlap = box_ops.pairwise_ioa(boxes, window[tf.newaxis])[:, 0]
-  kept = tf.where(meets & (overlap >= overlap_thresh))[:, 0]
-  cropped = {key: tf.gather(example[key], kept) for key in fields.PER_BOX}
-  boxes = box_ops.change_frame(cropped[fields.GROUNDTRUTH_BOXES], window)
-  if clip_boxes:
-    boxes = box_ops.clip_to_window(boxes, tf.constant([0.0, 0.0, 1.0, 1.0]))
-  cropped[fields.GROUNDTRUTH_BOXES] = boxes
-  cropped[fields.IMAGE] = tf.ensure_shape(
-    tf.slice(image, [begin[0], begin[1], 0], [size[0], size[1], -1]), [None, None, image.shape[-1]]
+  example = boxes_in_window(
+    example,
+    tf.cast(window, tf.float32),
+    overlap_thresh=overlap_thresh,
+    clip_boxes=clip_boxes,
   )
-  return {**example, **cropped}
+  image = tf.slice(image, [begin[0], begin[1], 0], [size[0], size[1], -1])
+  return {**example, fields.IMAGE: tf.ensure_shape(image, [None, None, image.shape[-1]])}
 
 
-def _sample_window(example, seed, case):
+def _sample_window(example, seed, cases, index):
   """The window's first pixel (y, x) i32[2] and size (height, width) i32[2]."""
   boxes = tf.clip_by_value(example[fields.GROUNDTRUTH_BOXES], 0.0, 1.0)
-  begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
-    tf.shape(example[fields.IMAGE]),
-    boxes[tf.newaxis],
-    seed=seed,
-    min_object_covered=case.min_object_covered,
-    aspect_ratio_range=case.aspect_ratio_range,
-    area_range=case.area_range,
-    max_attempts=100,
-    use_image_if_no_bounding_boxes=True,
-  )
-  return begin[:2], size[:2]
+
+  def sample(aspect_ratio_range, area_range):
+    begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
+      tf.shape(example[fields.IMAGE]),
+      boxes[tf.newaxis],
+      seed=seed,
+      min_object_covered=_chosen(cases, 'min_object_covered', index),
+      aspect_ratio_range=aspect_ratio_range,
+      area_range=area_range,
+      max_attempts=100,
+      use_image_if_no_bounding_boxes=True,
+    )
+    return begin[:2], size[:2]
+
+  ranges = [(case.aspect_ratio_range, case.area_range) for case in cases]
+  if len(set(ranges)) == 1:
+    return sample(*ranges[0])
+  # TensorFlow's sampler takes its ranges from the graph, not from a tensor.
+  return tf.switch_case(index, [functools.partial(sample, *pair) for pair in ranges])
+
+
+def _chosen(cases, name, index):
+  return tf.gather([getattr(case, name) for case in cases], index)

@@ -1,10 +1,14 @@
-"""Mirroring and turning an example."""
+"""Mirroring and turning an example, and setting it beside itself."""
+
+import functools
 
 import tensorflow as tf
 
 from ssd_tf import fields
-from ssd_tf.data.augmentation.sequence import Example
+from ssd_tf.data.augmentation.sequence import Example, apply_if
 from ssd_tf.ops import boxes as box_ops
+
+_IMAGE_AND_BOXES = (fields.IMAGE, fields.GROUNDTRUTH_BOXES)
 
 
 def random_horizontal_flip(
@@ -13,7 +17,7 @@ def random_horizontal_flip(
   """Mirrors image and boxes left to right with a given probability.
 
   Args:
-    example: image u8[h,w,3], groundtruth_boxes f32[n,4].
+    example: image u8 or f32 [h,w,3], groundtruth_boxes f32[n,4].
     seed: i32[2].
     probability: of the flip.
 
@@ -22,10 +26,110 @@ def random_horizontal_flip(
 
   Source: the original's random_horizontal_flip.
   """
-  boxes = example[fields.GROUNDTRUTH_BOXES]
-  image, boxes = tf.cond(
-    tf.random.stateless_uniform([], seed) < probability,
-    lambda: (tf.reverse(example[fields.IMAGE], [1]), box_ops.flip_left_right(boxes)),
-    lambda: (example[fields.IMAGE], boxes),
-  )
-  return {**example, fields.IMAGE: image, fields.GROUNDTRUTH_BOXES: boxes}
+  return apply_if(example, _drawn(seed, probability), _flip_left_right, _IMAGE_AND_BOXES)
+
+
+def random_vertical_flip(example: Example, seed: tf.Tensor, *, probability: float = 0.5) -> Example:
+  """Mirrors image and boxes top to bottom with a given probability.
+
+  Args:
+    example: image u8 or f32 [h,w,3], groundtruth_boxes f32[n,4].
+    seed: i32[2].
+    probability: of the flip.
+
+  Returns:
+    The example.
+
+  Source: the original's random_vertical_flip.
+  """
+  return apply_if(example, _drawn(seed, probability), _flip_up_down, _IMAGE_AND_BOXES)
+
+
+def random_rotation90(example: Example, seed: tf.Tensor, *, probability: float = 0.5) -> Example:
+  """Turns image and boxes by 90 degrees counter-clockwise with a given probability.
+
+  Args:
+    example: image u8 or f32 [h,w,3], groundtruth_boxes f32[n,4].
+    seed: i32[2].
+    probability: of the turn.
+
+  Returns:
+    The example; a turned image is [w,h,3].
+
+  Source: the original's random_rotation90.
+  """
+  return apply_if(example, _drawn(seed, probability), _rotate_90, _IMAGE_AND_BOXES)
+
+
+def random_self_concat_image(
+  example: Example,
+  seed: tf.Tensor,
+  *,
+  concat_vertical_probability: float = 0.1,
+  concat_horizontal_probability: float = 0.1,
+) -> Example:
+  """Sets the image below itself, beside itself, or both, each with a given probability.
+
+  Args:
+    example: image u8 or f32 [h,w,3], the keys of `fields.PER_BOX`.
+    seed: i32[2].
+    concat_vertical_probability: of a second copy below.
+    concat_horizontal_probability: of a second copy to the right, of all that is there by then.
+
+  Returns:
+    The example; height and rows, width and rows double. groundtruth_area stays.
+
+  Source: the original's random_self_concat_image.
+  """
+  vertical_seed, horizontal_seed = tf.unstack(tf.random.split(seed, 2))
+  for axis, axis_seed, probability in (
+    (0, vertical_seed, concat_vertical_probability),
+    (1, horizontal_seed, concat_horizontal_probability),
+  ):
+    twice = functools.partial(_set_beside_itself, axis=axis)
+    example = apply_if(example, _drawn(axis_seed, probability), twice)
+  return example
+
+
+def _drawn(seed, probability):
+  return tf.random.stateless_uniform([], seed) < probability
+
+
+def _flip_left_right(example):
+  boxes = box_ops.flip_left_right(example[fields.GROUNDTRUTH_BOXES])
+  return {
+    **example,
+    fields.IMAGE: tf.reverse(example[fields.IMAGE], [1]),
+    fields.GROUNDTRUTH_BOXES: boxes,
+  }
+
+
+def _flip_up_down(example):
+  ymin, xmin, ymax, xmax = tf.unstack(example[fields.GROUNDTRUTH_BOXES], axis=1)
+  return {
+    **example,
+    fields.IMAGE: tf.reverse(example[fields.IMAGE], [0]),
+    fields.GROUNDTRUTH_BOXES: tf.stack([1.0 - ymax, xmin, 1.0 - ymin, xmax], axis=1),
+  }
+
+
+def _rotate_90(example):
+  ymin, xmin, ymax, xmax = tf.unstack(example[fields.GROUNDTRUTH_BOXES], axis=1)
+  return {
+    **example,
+    fields.IMAGE: tf.image.rot90(example[fields.IMAGE]),
+    # The right border becomes the top, the top the left border.
+    fields.GROUNDTRUTH_BOXES: tf.stack([1.0 - xmax, ymin, 1.0 - xmin, ymax], axis=1),
+  }
+
+
+def _set_beside_itself(example, axis):
+  """Axis 0: a second copy below; 1: to the right."""
+  halved = example[fields.GROUNDTRUTH_BOXES] * ([0.5, 1.0] * 2 if axis == 0 else [1.0, 0.5] * 2)
+  shift = [0.5, 0.0] * 2 if axis == 0 else [0.0, 0.5] * 2
+  return {
+    **example,
+    **{key: tf.concat([example[key]] * 2, 0) for key in fields.PER_BOX},
+    fields.GROUNDTRUTH_BOXES: tf.concat([halved, halved + shift], 0),
+    fields.IMAGE: tf.concat([example[fields.IMAGE]] * 2, axis),
+  }

@@ -1,11 +1,17 @@
 """What a random change of an example is, and how several follow each other."""
 
+import functools
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
+from ssd_tf import fields
+
 Example = dict[str, tf.Tensor]
 Operation = Callable[[Example, tf.Tensor], Example]
+
+# What operations change.
+CHANGING = (fields.IMAGE, *fields.PER_BOX)
 
 
 def augment(
@@ -25,3 +31,70 @@ def augment(
     with tf.name_scope(name):
       example = operation(example, tf.random.fold_in(seed, index))
   return example
+
+
+def apply_if(
+  example: Example,
+  condition: tf.Tensor,
+  change: Callable[[Example], Example],
+  keys: Sequence[str] = CHANGING,
+) -> Example:
+  """Changes an example if a condition holds.
+
+  Args:
+    example: see `ssd_tf.fields`.
+    condition: bool[].
+    change: changes nothing but the keys.
+    keys: of the example.
+
+  Returns:
+    The example.
+  """
+
+  def values_of(example):
+    return [example[key] for key in keys]
+
+  values = tf.cond(condition, lambda: values_of(change(example)), lambda: values_of(example))
+  return {**example, **dict(zip(keys, values, strict=True))}
+
+
+def one_of(
+  example: Example,
+  seed: tf.Tensor,
+  changes: Sequence[Callable[[Example], Example]],
+  keys: Sequence[str] = CHANGING,
+) -> Example:
+  """Makes one of several changes, each equally likely.
+
+  Args:
+    example: see `ssd_tf.fields`.
+    seed: i32[2].
+    changes: as in `apply_if`.
+    keys: of the example.
+
+  Returns:
+    The example.
+  """
+
+  def values_after(change):
+    changed = change(example)
+    return [changed[key] for key in keys]
+
+  index = tf.random.stateless_uniform([], seed, 0, len(changes), tf.int32)
+  values = tf.switch_case(index, [functools.partial(values_after, change) for change in changes])
+  return {**example, **dict(zip(keys, values, strict=True))}
+
+
+def random_integers(seed: tf.Tensor, low: tf.Tensor, high: tf.Tensor) -> tf.Tensor:
+  """Draws integers of low to high - 1, uniformly; low itself where there are none.
+
+  Args:
+    seed: i32[2].
+    low: i32[n].
+    high: i32[n], less than 2^23 above low.
+
+  Returns:
+    i32[n].
+  """
+  share = tf.random.stateless_uniform(tf.shape(low), seed)
+  return low + tf.cast(share * tf.cast(tf.maximum(high - low, 0), tf.float32), tf.int32)

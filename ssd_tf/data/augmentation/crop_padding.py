@@ -1,0 +1,111 @@
+"""Cropping an example and setting the rest into a larger image."""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from ssd_tf import fields
+from ssd_tf.data.augmentation import crops, padding
+from ssd_tf.data.augmentation.sequence import Example, one_of
+
+
+@dataclasses.dataclass(frozen=True)
+class CropPadCase:
+  """How one case of `ssd_random_crop_pad` crops and pads."""
+
+  crop: crops.CropCase
+  # Least and greatest (height, width) of the result, as shares of those before the crop.
+  min_padded_size_ratio: tuple[float, float] = (1.0, 1.0)
+  max_padded_size_ratio: tuple[float, float] = (2.0, 2.0)
+  # Red, green, blue, of 0 to 255; None for the mean of the window.
+  pad_color: tuple[float, float, float] | None = None
+
+
+# The original's defaults, of random_crop_pad_image and of ssd_random_crop_pad; the latter has no
+# case that covers nothing.
+RANDOM_CROP_PAD_CASE = CropPadCase(crops.RANDOM_CROP_CASE)
+SSD_CROP_PAD_CASES = tuple(CropPadCase(case) for case in crops.SSD_CROP_CASES[1:])
+
+
+def random_crop_pad_image(
+  example: Example, seed: tf.Tensor, *, case: CropPadCase = RANDOM_CROP_PAD_CASE
+) -> Example:
+  """Crops as `random_crop_image` does, then pads as `random_pad_image` does.
+
+  The size of the result is drawn from shares of the size before the crop.
+
+  Args:
+    example: image u8 or f32 [h,w,3], the keys of `fields.PER_BOX`.
+    seed: i32[2].
+    case: of crop and padding.
+
+  Returns:
+    The example; boxes in the frame of the result, those outside the window dropped.
+
+  Source: the original's random_crop_pad_image.
+  """
+  crop_seed, pad_seed = tf.unstack(tf.random.split(seed, 2))
+  size = tf.cast(tf.shape(example[fields.IMAGE])[:2], tf.float32)
+  return padding.random_pad_image(
+    crops.random_crop_image(example, crop_seed, case=case.crop),
+    pad_seed,
+    min_image_size=tf.cast(size * case.min_padded_size_ratio, tf.int32),
+    max_image_size=tf.cast(size * case.max_padded_size_ratio, tf.int32),
+    pad_color=case.pad_color,
+  )
+
+
+def ssd_random_crop_pad(
+  example: Example, seed: tf.Tensor, *, operations: Sequence[CropPadCase] = SSD_CROP_PAD_CASES
+) -> Example:
+  """Crops and pads as `random_crop_pad_image` does, by a randomly chosen case.
+
+  Args:
+    example: image u8 or f32 [h,w,3], the keys of `fields.PER_BOX`.
+    seed: i32[2].
+    operations: the cases; each is equally likely.
+
+  Returns:
+    The example; boxes in the frame of the result, those outside the window dropped.
+
+  Source: the original's ssd_random_crop_pad.
+  """
+  case_seed, crop_seed = tf.unstack(tf.random.split(seed, 2))
+  changes = [functools.partial(random_crop_pad_image, seed=crop_seed, case=c) for c in operations]
+  return one_of(example, case_seed, changes)
+
+
+def ssd_random_crop_pad_fixed_aspect_ratio(
+  example: Example,
+  seed: tf.Tensor,
+  *,
+  operations: Sequence[crops.CropCase] = crops.SSD_CROP_CASES,
+  aspect_ratio: float = 1.0,
+  min_padded_size_ratio: Sequence[float] = (1.0, 1.0),
+  max_padded_size_ratio: Sequence[float] = (2.0, 2.0),
+) -> Example:
+  """Crops as `ssd_random_crop` does, then pads as `random_pad_to_aspect_ratio` does.
+
+  Args:
+    example: image u8 or f32 [h,w,3], the keys of `fields.PER_BOX`.
+    seed: i32[2].
+    operations: the cases of the crop; each is equally likely.
+    aspect_ratio: width / height of the result, in pixels.
+    min_padded_size_ratio: least height and width, as shares of those of the window.
+    max_padded_size_ratio: greatest height and width, as shares of those of the window.
+
+  Returns:
+    The example; boxes in the frame of the result, those outside the window dropped.
+
+  Source: the original's ssd_random_crop_pad_fixed_aspect_ratio.
+  """
+  crop_seed, pad_seed = tf.unstack(tf.random.split(seed, 2))
+  return padding.random_pad_to_aspect_ratio(
+    crops.ssd_random_crop(example, crop_seed, operations=operations),
+    pad_seed,
+    aspect_ratio=aspect_ratio,
+    min_padded_size_ratio=min_padded_size_ratio,
+    max_padded_size_ratio=max_padded_size_ratio,
+  )

@@ -1,0 +1,155 @@
+"""Changes of an image's size; boxes are normalized, so they stay as they are.
+
+Rows and columns are sampled as the original does it: from their first corner, without half-pixel
+centers or antialiasing. A uint8 image is rounded to whole levels, see `pixels`.
+"""
+
+import functools
+
+import tensorflow as tf
+
+from ssd_tf import fields
+from ssd_tf.data.augmentation.pixels import as_type
+from ssd_tf.data.augmentation.sequence import Example, apply_if, one_of, random_integers
+
+RESIZE_METHODS = {
+  'area': tf.image.ResizeMethod.AREA,
+  'bicubic': tf.image.ResizeMethod.BICUBIC,
+  'bilinear': tf.image.ResizeMethod.BILINEAR,
+  'nearest_neighbor': tf.image.ResizeMethod.NEAREST_NEIGHBOR,
+}
+
+
+def resize_image(
+  example: Example,
+  seed: tf.Tensor,
+  *,
+  new_height: int,
+  new_width: int,
+  method: str = 'bilinear',
+) -> Example:
+  """Resizes the image to a given size.
+
+  Args:
+    example: image u8 or f32 [h,w,3].
+    seed: not used.
+    new_height: pixels.
+    new_width: pixels.
+    method: one of `RESIZE_METHODS`.
+
+  Returns:
+    The example with image [new_height,new_width,3].
+
+  Source: the original's resize_image.
+  """
+  del seed
+  return _resized(example, [new_height, new_width], method)
+
+
+def random_resize_method(
+  example: Example, seed: tf.Tensor, *, target_height: int, target_width: int
+) -> Example:
+  """Resizes the image to a given size by one of `RESIZE_METHODS`, each equally likely.
+
+  Args:
+    example: image u8 or f32 [h,w,3].
+    seed: i32[2].
+    target_height: pixels.
+    target_width: pixels.
+
+  Returns:
+    The example with image [target_height,target_width,3].
+
+  Source: the original's random_resize_method.
+  """
+  size = [target_height, target_width]
+  changes = [functools.partial(_resized, size=size, method=method) for method in RESIZE_METHODS]
+  return one_of(example, seed, changes, keys=[fields.IMAGE])
+
+
+def random_image_scale(
+  example: Example,
+  seed: tf.Tensor,
+  *,
+  min_scale_ratio: float = 0.5,
+  max_scale_ratio: float = 2.0,
+) -> Example:
+  """Scales height and width by the same random factor, bilinearly.
+
+  Args:
+    example: image u8 or f32 [h,w,3].
+    seed: i32[2].
+    min_scale_ratio: least factor.
+    max_scale_ratio: greatest factor.
+
+  Returns:
+    The example; sides are rounded down, to at least 1.
+
+  Source: the original's random_image_scale, which alone aligns the corners of both images.
+  """
+  factor = tf.random.stateless_uniform([], seed, min_scale_ratio, max_scale_ratio)
+  size = _scaled_size(example, factor)
+  return _resized(example, size, 'bilinear', align_corners=True)
+
+
+def random_downscale_to_target_pixels(
+  example: Example,
+  seed: tf.Tensor,
+  *,
+  min_target_pixels: int = 300000,
+  max_target_pixels: int = 800000,
+  random_coef: float = 0.0,
+) -> Example:
+  """Shrinks the image to a random number of pixels, unless it has no more than that.
+
+  Args:
+    example: image u8 or f32 [h,w,3].
+    seed: i32[2].
+    min_target_pixels: least height * width.
+    max_target_pixels: height * width is less than that.
+    random_coef: probability of leaving the example unchanged.
+
+  Returns:
+    The example; its aspect ratio stays, sides are rounded down.
+
+  Source: the original's random_downscale_to_target_pixels.
+  """
+  keep_seed, target_seed = tf.unstack(tf.random.split(seed, 2))
+  target = random_integers(target_seed, tf.constant([min_target_pixels]), [max_target_pixels])[0]
+  num_pixels = tf.reduce_prod(tf.shape(example[fields.IMAGE])[:2])
+  drawn = tf.random.stateless_uniform([], keep_seed) >= random_coef
+
+  def shrink(example):
+    factor = tf.sqrt(tf.cast(target, tf.float32) / tf.cast(num_pixels, tf.float32))
+    return _resized(example, _scaled_size(example, factor), 'bilinear')
+
+  return apply_if(example, drawn & (num_pixels > target), shrink, keys=[fields.IMAGE])
+
+
+def resize_pixels(
+  image: tf.Tensor, size: tf.Tensor, method: str = 'bilinear', *, align_corners: bool = False
+) -> tf.Tensor:
+  """Resizes an image and keeps its type.
+
+  Args:
+    image: u8 or f32 [h,w,C].
+    size: i32[2], (height, width).
+    method: one of `RESIZE_METHODS`.
+    align_corners: whether the outermost pixels keep their place.
+
+  Returns:
+    [height,width,C].
+  """
+  pixels = tf.compat.v1.image.resize(
+    image, size, method=RESIZE_METHODS[method], align_corners=align_corners
+  )
+  return as_type(pixels, image.dtype)
+
+
+def _resized(example, size, method, **options):
+  return {**example, fields.IMAGE: resize_pixels(example[fields.IMAGE], size, method, **options)}
+
+
+def _scaled_size(example, factor):
+  size = tf.cast(tf.shape(example[fields.IMAGE])[:2], tf.float32)
+  return tf.maximum(tf.cast(size * factor, tf.int32), 1)
