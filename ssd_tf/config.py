@@ -9,10 +9,12 @@ from google.protobuf import text_encoding
 
 from ssd_tf import label_map, reader_classes, text_proto
 from ssd_tf.errors import InputError
-from ssd_tf.input_paths import expand_input_paths, resolve_path
+from ssd_tf.input_paths import expand_input_paths, find_checkpoint, resolve_path
 from ssd_tf.protos import pipeline_pb2
 
 PipelineConfig = pipeline_pb2.TrainEvalPipelineConfig
+# Of train_config.fine_tune_checkpoint_type; `training.starting` has what each loads.
+CHECKPOINT_TYPES = ('classification', 'detection', 'fine_tune', 'full')
 
 
 def load(path: str | os.PathLike, overrides: Sequence[str] = ()) -> PipelineConfig:
@@ -111,9 +113,14 @@ def _train_faults(config, path, num_replicas):
   yield from _schedule_faults(train)
   if train.fine_tune_checkpoint:
     try:
-      _check_checkpoint(resolve_path(train.fine_tune_checkpoint, path))
+      find_checkpoint(train.fine_tune_checkpoint, path)
     except InputError as error:
       yield 'train_config.fine_tune_checkpoint', str(error)
+  if train.fine_tune_checkpoint_type not in ('', *CHECKPOINT_TYPES):
+    yield (
+      'train_config.fine_tune_checkpoint_type',
+      f'is {train.fine_tune_checkpoint_type!r}: expected one of {", ".join(CHECKPOINT_TYPES)}',
+    )
   if not config.train_input_reader:
     yield 'train_input_reader', 'there is none: add one with a label map and an input path'
   for field, reader in reader_classes.named_readers(config):
@@ -227,11 +234,6 @@ def _class_faults(config, reader, field, path):
       '%s: model.ssd.num_classes: is %d, but %s names %d classes.',
       path, num_classes, named, len(classes.ids),
     )
-
-
-def _check_checkpoint(path):
-  if os.path.isdir(path) and not any(name.endswith('.index') for name in os.listdir(path)):
-    raise InputError(f'the folder {path} holds no checkpoint: expected a file ending in .index')
 
 
 def _schedule_faults(train):

@@ -7,6 +7,22 @@ from collections.abc import Sequence
 
 from ssd_tf.errors import InputError
 
+_OTHER_FORMATS = {
+  '.h5': 'Keras weights (HDF5)',
+  '.hdf5': 'Keras weights (HDF5)',
+  '.keras': 'a Keras model',
+  '.pb': 'a frozen graph or SavedModel',
+  '.tflite': 'a TensorFlow Lite model',
+  '.onnx': 'an ONNX model',
+  '.pt': 'a PyTorch model',
+  '.pth': 'a PyTorch model',
+  '.npz': 'an archive of NumPy arrays',
+  '.tar': 'an archive to be unpacked (tar xf)',
+  '.tar.gz': 'an archive to be unpacked (tar xzf)',
+  '.tgz': 'an archive to be unpacked (tar xzf)',
+  '.zip': 'an archive to be unpacked (unzip)',
+}
+
 
 def resolve_path(path: str, config_path: str | os.PathLike = '') -> str:
   """Finds a file, folder or checkpoint prefix that a config names.
@@ -29,6 +45,38 @@ def resolve_path(path: str, config_path: str | os.PathLike = '') -> str:
   raise InputError(f'no such file: {" or ".join(candidates)}')
 
 
+def find_checkpoint(path: str, config_path: str | os.PathLike = '') -> str:
+  """Finds a checkpoint by what users call it.
+
+  Args:
+    path: a prefix (ckpt-0, model.ckpt), or one of its files (ckpt-0.index,
+      ckpt-0.data-00000-of-00001); or a folder: of several checkpoints in it the newest is taken; of
+      one that a model zoo or an export made, that in its folder `checkpoint`. `~` is the home.
+    config_path: as in `resolve_path`.
+
+  Returns:
+    The prefix.
+
+  Raises:
+    InputError: there is none; for what looks like one but is another format, which.
+  """
+  path = os.path.expanduser(path)
+  prefix = re.sub(r'\.(index|meta|data-\d{5}-of-\d{5})$', '', path)
+  for candidate in _candidates(prefix, config_path):
+    if os.path.exists(f'{candidate}.index'):
+      _refuse_variables_of_saved_model(os.path.dirname(candidate))
+      return candidate
+    if os.path.isdir(candidate):
+      return _newest_in(candidate)
+  candidates = _candidates(path, config_path)
+  for candidate in candidates:
+    if os.path.isfile(candidate):
+      return _single_file(candidate)
+  if files := [f for c in candidates for f in glob.glob(f'{glob.escape(c)}.data-?????-of-?????')]:
+    raise InputError(f'{files[0]} is there, but its .index file is not: copy both')
+  raise InputError(f'no such file: {" or ".join(candidates)}')
+
+
 def expand_input_paths(
   paths: Sequence[str],
   config_path: str | os.PathLike = '',
@@ -47,6 +95,64 @@ def expand_input_paths(
     InputError: a path stands for no file, or for fewer shards than it says.
   """
   return [file for path in paths for file in _expand(path, config_path)]
+
+
+def _newest_in(folder):
+  """The prefix of the newest checkpoint in a folder."""
+  names = os.listdir(folder)
+  prefixes = [name.removesuffix('.index') for name in names if name.endswith('.index')]
+  if prefixes:
+    _refuse_variables_of_saved_model(folder)
+    return os.path.join(folder, _named_newest(folder, prefixes) or max(prefixes, key=_number))
+  if os.path.isdir(os.path.join(folder, 'checkpoint')):
+    return _newest_in(os.path.join(folder, 'checkpoint'))
+  _refuse_saved_model(folder)
+  for name in sorted(names):
+    if name.endswith(tuple(_OTHER_FORMATS)):
+      _single_file(os.path.join(folder, name))
+  raise InputError(f'the folder {folder} holds no checkpoint: expected a file ending in .index')
+
+
+def _named_newest(folder, prefixes):
+  """What the file `checkpoint` says, if it is still there; the folder may have been moved."""
+  try:
+    with open(os.path.join(folder, 'checkpoint'), encoding='utf-8') as file:
+      named = re.search(r'^model_checkpoint_path: "(.*)"', file.read(), re.MULTILINE)
+  except FileNotFoundError:
+    return None
+  name = os.path.basename(named[1]) if named else None
+  return name if name in prefixes else None
+
+
+def _number(prefix):
+  """Order of checkpoints: by their step, which a copy keeps; those without one first."""
+  number = re.search(r'-(\d+)$', prefix)
+  return (int(number[1]) if number else -1, prefix)
+
+
+def _refuse_saved_model(folder):
+  if os.path.exists(os.path.join(folder, 'saved_model.pb')):
+    raise InputError(
+      f'{folder} is a SavedModel, a finished detector, not a checkpoint to load into a model; take '
+      'the checkpoint that it was exported from, often in the folder checkpoint beside it'
+    )
+
+
+def _refuse_variables_of_saved_model(folder):
+  folder = os.path.abspath(folder)
+  if os.path.basename(folder) == 'variables':
+    _refuse_saved_model(os.path.dirname(folder))
+
+
+def _single_file(path):
+  """A checkpoint in one file, as before TensorFlow 1.0; other formats are told by their ending."""
+  for ending, what in _OTHER_FORMATS.items():
+    if path.endswith(ending):
+      raise InputError(
+        f'{path} is {what}, not a checkpoint: expected the prefix of files ending in .index and '
+        '.data-00000-of-00001'
+      )
+  return path
 
 
 def _expand(path, config_path):

@@ -68,6 +68,8 @@ _READ = {
   'TrainConfig': (
     'batch_size data_augmentation_options optimizer gradient_clipping_by_norm '
     'fine_tune_checkpoint fine_tune_checkpoint_type num_steps '
+    'fine_tune_checkpoint_version from_detection_checkpoint load_all_detection_checkpoint_vars '
+    'fine_tune_class_map fine_tune_label_map_path '
     'add_regularization_loss seed op_determinism bias_grad_multiplier freeze_variables '
     'update_trainable_variables keep_checkpoint_every_n_hours use_bfloat16'
   ),
@@ -141,9 +143,9 @@ _WITHOUT_EFFECT = {
   'TrainConfig': (
     'sync_replicas startup_delay_steps replicas_to_aggregate '
     'batch_queue_capacity num_batch_queue_threads prefetch_queue_capacity max_number_of_boxes '
-    'load_all_detection_checkpoint_vars from_detection_checkpoint unpad_groundtruth_tensors '
+    'unpad_groundtruth_tensors '
     'retain_original_images '
-    'fine_tune_checkpoint_version run_fine_tune_checkpoint_dummy_computation summarize_gradients'
+    'run_fine_tune_checkpoint_dummy_computation summarize_gradients'
   ),
   'EvalConfig': (
     'num_examples eval_interval_secs max_evals save_graph eval_master use_moving_averages'

@@ -8,6 +8,8 @@ python tools/model_main_tf2.py --pipeline_config_path=CONFIG --model_dir=DIR --c
 
 import functools
 
+import json
+
 from absl import flags
 
 from ssd_tf import command_line
@@ -67,6 +69,13 @@ SEED = flags.DEFINE_integer('seed', None, 'Instead of train_config.seed.', lower
 CONFIG_OVERRIDE = flags.DEFINE_multi_string(
   'config_override', [], 'A change to the config: train_config.batch_size=4. May be repeated.'
 )
+CLASS_MAP = flags.DEFINE_multi_string(
+  'class_map',
+  [],
+  'Classes of fine_tune_checkpoint to go on with: old=new, by name or id, separated by commas or '
+  'repeated; instead of train_config.fine_tune_class_map. Old names are those of '
+  'train_config.fine_tune_label_map_path.',
+)
 # Flags of the Object Detection API's script that ask for nothing here, or for what is not there.
 flags.DEFINE_bool('record_summaries', True, 'Accepted; summaries are always written.')
 flags.DEFINE_string('tpu_name', None, 'Accepted, without effect.')
@@ -84,6 +93,8 @@ def main():
   for value, field in ((NUM_TRAIN_STEPS.value, 'num_steps'), (SEED.value, 'seed')):
     if value is not None:
       overrides.append(f'train_config.{field}={value}')
+  if CLASS_MAP.value:
+    overrides.append(f'train_config.fine_tune_class_map={class_mappings(CLASS_MAP.value)}')
   config = config_lib.load(PIPELINE_CONFIG_PATH.value, overrides)
   if EVAL_ALL_CHECKPOINTS.value and not CHECKPOINT_DIR.value:
     raise InputError('--eval_all_checkpoints: expected --checkpoint_dir, the folder, with it')
@@ -91,6 +102,17 @@ def main():
     evaluate(config)
   else:
     train(config)
+
+
+def class_mappings(values):
+  """The text of a list of ClassMapping: ['a=b,c=d'] -> '[{name: "a" to: "b"}, ...]'."""
+  items = []
+  for pair in ','.join(values).split(','):
+    old, separator, new = (part.strip() for part in pair.partition('='))
+    if not (old and separator and new):
+      raise InputError(f'--class_map: {pair!r}: expected old=new')
+    items.append(f'{{name: {json.dumps(old)} to: {json.dumps(new)}}}')
+  return f'[{", ".join(items)}]'
 
 
 def train(config):

@@ -10,6 +10,7 @@ from google.protobuf import text_format
 
 from ssd_tf import builders
 from ssd_tf.errors import InputError
+from ssd_tf.pretrained.layer_groups import BACKBONE
 from ssd_tf.pretrained.loading import load_pretrained
 from ssd_tf.protos import pipeline_pb2
 
@@ -130,7 +131,7 @@ def test_a_backbone_that_does_not_load_is_an_error(tmp_path):
 
 def test_classification_loads_the_backbone_only(tmp_path):
   write_tf1_checkpoint(small_model(), str(tmp_path / 'model.ckpt'))
-  report = load_pretrained(small_model(), str(tmp_path / 'model.ckpt'), backbone_only=True)
+  report = load_pretrained(small_model(), str(tmp_path / 'model.ckpt'), groups=(BACKBONE,))
   assert all(path.startswith('mobilenet_v1') for path in report.loaded)
   assert report.backbone_share == 1.0
 
@@ -138,6 +139,7 @@ def test_classification_loads_the_backbone_only(tmp_path):
 @pytest.mark.parametrize('content', [b'', b'no checkpoint'])
 def test_what_is_no_checkpoint_is_named(content, tmp_path):
   (tmp_path / 'model.ckpt.index').write_bytes(content)
+  (tmp_path / 'model.ckpt.data-00000-of-00001').write_bytes(content)
   with pytest.raises(InputError, match='model.ckpt: cannot be read as a checkpoint'):
     load_pretrained(small_model(), str(tmp_path / 'model.ckpt'))
 

@@ -1,0 +1,94 @@
+"""A checkpoint's file: opened, seen to be whole, read by name."""
+
+import glob
+import os
+
+import numpy as np
+import tensorflow as tf
+
+from ssd_tf.errors import InputError
+
+OBJECT_GRAPH = '_CHECKPOINTABLE_OBJECT_GRAPH'
+# What TensorFlow raises for bytes that are missing or wrong: OpError for most, IndexError for few.
+_DAMAGE = (tf.errors.OpError, IndexError, RuntimeError)
+
+
+class CheckpointFile:
+  """The tensors of a checkpoint.
+
+  Attributes:
+    path: its prefix.
+    shapes: name -> shape.
+  """
+
+  def __init__(self, path: str):
+    """Opens a checkpoint.
+
+    Args:
+      path: its prefix, such as model.ckpt of model.ckpt.index and model.ckpt.data-00000-of-00001.
+
+    Raises:
+      InputError: it is none, or a part of it is missing or too short.
+    """
+    self.path = path
+    self._check_parts()
+    try:
+      self._reader = tf.train.load_checkpoint(path)
+      shapes = self._reader.get_variable_to_shape_map()
+    except (*_DAMAGE, ValueError) as error:
+      raise InputError(
+        f'{path}: cannot be read as a checkpoint ({str(error).splitlines()[0]}); give the prefix, '
+        'such as model.ckpt or ckpt-0, of files that end in .index and .data-00000-of-00001'
+      ) from error
+    self.shapes = {name: tuple(shape) for name, shape in shapes.items()}
+    self._check_size()
+
+  def read(self, name: str) -> np.ndarray:
+    """The value of a tensor.
+
+    Raises:
+      InputError: the file is damaged there.
+    """
+    try:
+      return self._reader.get_tensor(name)
+    except _DAMAGE as error:
+      raise InputError(
+        f'{self.path}: is damaged or cut short at {name} ({str(error).splitlines()[0]}); download '
+        'or copy it again'
+      ) from error
+
+  def read_all(self) -> None:
+    """Reads everything, which compares all checksums.
+
+    Raises:
+      InputError: the file is damaged.
+    """
+    for name in self.shapes:
+      self.read(name)
+
+  def num_values(self, name: str) -> int:
+    """How many numbers a tensor holds."""
+    return int(np.prod(self.shapes[name]))
+
+  def _check_parts(self):
+    if not os.path.exists(f'{self.path}.index'):
+      return  # A single file, as before TensorFlow 1.0, or nothing at all.
+    parts = glob.glob(f'{glob.escape(self.path)}.data-?????-of-?????')
+    expected = int(parts[0].rsplit('-', 1)[1]) if parts else 1
+    if len(parts) < expected:
+      raise InputError(
+        f'{self.path}: {len(parts)} of {expected} files of values are there, beside '
+        f'{os.path.basename(self.path)}.index; copy {self.path}.data-00000-of-{expected:05d} and '
+        'all like it'
+      )
+
+  def _check_size(self):
+    parts = glob.glob(f'{glob.escape(self.path)}.data-?????-of-?????')
+    types = self._reader.get_variable_to_dtype_map()
+    expected = sum(self.num_values(name) * types[name].size for name in types)
+    size = sum(os.path.getsize(part) for part in parts)
+    if parts and size < expected:
+      raise InputError(
+        f'{self.path}: is cut short: its values take at least {expected} bytes, but '
+        f'{os.path.basename(parts[0])} has {size}; download or copy it again'
+      )
