@@ -7,7 +7,6 @@ python tools/model_main_tf2.py --pipeline_config_path=CONFIG --model_dir=DIR --c
 """
 
 import functools
-
 import json
 
 from absl import flags
