@@ -21,6 +21,6 @@ def pooling_pyramid(features: keras.KerasTensor, *, num_layers: int = 6) -> list
   """
   maps = [features]
   for i in range(1, num_layers):
-    pool = keras.layers.MaxPooling2D(2, strides=2, padding='same', name=f'feature_map_{i}_pool')
+    pool = keras.layers.MaxPooling2D(2, strides=2, padding='same', name=f'pooled_map_{i}')
     maps.append(pool(maps[-1]))
   return maps

@@ -16,6 +16,29 @@ _SCOPES = (
   (r'mobilenet_v2_conv_1', r'FeatureExtractor/MobilenetV2/Conv_1'),
   (r'mobilenet_v2_block_0_(\w+)', r'FeatureExtractor/MobilenetV2/expanded_conv/\1'),
   (r'mobilenet_v2_block_(\d+)_(\w+)', r'FeatureExtractor/MobilenetV2/expanded_conv_\1/\2'),
+  (r'mobilenet_v3_[a-z]+_conv_0', r'FeatureExtractor/MobilenetV3/Conv'),
+  (r'mobilenet_v3_[a-z]+_conv_1', r'FeatureExtractor/MobilenetV3/Conv_1'),
+  (
+    r'mobilenet_v3_[a-z]+_block_0_squeeze',
+    r'FeatureExtractor/MobilenetV3/expanded_conv/squeeze_excite/Conv',
+  ),
+  (
+    r'mobilenet_v3_[a-z]+_block_0_excite',
+    r'FeatureExtractor/MobilenetV3/expanded_conv/squeeze_excite/Conv_1',
+  ),
+  (r'mobilenet_v3_[a-z]+_block_0_(\w+)', r'FeatureExtractor/MobilenetV3/expanded_conv/\1'),
+  (
+    r'mobilenet_v3_[a-z]+_block_(\d+)_squeeze',
+    r'FeatureExtractor/MobilenetV3/expanded_conv_\1/squeeze_excite/Conv',
+  ),
+  (
+    r'mobilenet_v3_[a-z]+_block_(\d+)_excite',
+    r'FeatureExtractor/MobilenetV3/expanded_conv_\1/squeeze_excite/Conv_1',
+  ),
+  (
+    r'mobilenet_v3_[a-z]+_block_(\d+)_(\w+)',
+    r'FeatureExtractor/MobilenetV3/expanded_conv_\1/\2',
+  ),
   (r'box_encoding_head_(\d+)', r'BoxPredictor_\1/BoxEncodingPredictor'),
   (r'class_head_(\d+)', r'BoxPredictor_\1/ClassPredictor'),
   (r'box_encoding_head_(\d+)_depthwise', r'BoxPredictor_\1/BoxEncodingPredictor_depthwise'),
@@ -30,6 +53,8 @@ _SCOPES = (
 _BACKBONES = {
   'mobilenet_v1': ('FeatureExtractor/MobilenetV1', 'Conv2d_13_pointwise', 13),
   'mobilenet_v2': ('FeatureExtractor/MobilenetV2', 'layer_19', 19),
+  'mobilenet_v3_large': ('FeatureExtractor/MobilenetV3', 'layer_17', 17),
+  'mobilenet_v3_small': ('FeatureExtractor/MobilenetV3', 'layer_13', 13),
 }
 _LEAVES = {
   'kernel': 'weights',
@@ -90,7 +115,7 @@ def _scope(model, name):
 
 
 def _feature_map_scope(model, name):
-  backbone = re.match(r'ssd_(mobilenet_v\d)', model.name)
+  backbone = re.search(r'ssd_(mobilenet_v\d(_large|_small)?)', model.name)
   match = re.fullmatch(r'feature_map_(\d+)_(\w+)', name)
   if not backbone or backbone[1] not in _BACKBONES:
     return None
