@@ -70,12 +70,11 @@ class ExportedDetector(tf.Module):
       image = tf.io.decode_image(one, channels=3, expand_animations=False)
       return self._detector.preprocess_image(tf.ensure_shape(image, [None, None, 3]))
 
-    height, width = self._detector.image_size
     return tf.map_fn(
       decode,
       encoded,
       fn_output_signature=(
-        tf.TensorSpec([height, width, 3], tf.float32),
+        tf.TensorSpec(self._model.input_shape[1:], tf.float32),
         tf.TensorSpec([2], tf.int32),
       ),
     )

@@ -115,7 +115,12 @@ class SquareBoxCoder:
 
   def decode(self, box_encodings: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
     """See `FasterRCNNBoxCoder.decode`; the encodings are f32[..., A, 3], (ty, tx, tl)."""
-    encodings = tf.convert_to_tensor(box_encodings) / self._scales
+    box_encodings = tf.convert_to_tensor(box_encodings)
+    if box_encodings.shape[-1] not in (None, self.code_size):
+      raise ValueError(
+        f'box_encodings: expected shape [..., 3] (ty, tx, tl), received {box_encodings.shape}.'
+      )
+    encodings = box_encodings / self._scales
     anchor_centers, anchor_lengths = _centers_and_lengths(box_ops.check_boxes(anchors, 'anchors'))
     centers = encodings[..., :2] * anchor_lengths + anchor_centers
     half_lengths = tf.exp(encodings[..., 2:]) * anchor_lengths / 2.0

@@ -92,3 +92,30 @@ def test_same_values_inside_dataset_map():
 def test_wrong_last_dimension_is_named():
   with pytest.raises(ValueError, match=r'boxes: expected shape \[\.\.\., 4\].*received \(2, 3\)'):
     box_ops.area(np.zeros([2, 3], np.float32))
+
+
+def test_matched_iou_and_giou_by_hand():
+  boxes1 = np.float32([[0, 0, 0.5, 1], [0, 0, 1, 0.5], [0, 0, 0.25, 0.25], [0.5, 0.5, 0.5, 0.5]])
+  boxes2 = np.float32([[0, 0, 1, 1], [0, 0.5, 1, 1], [0.75, 0.75, 1, 1], [0.5, 0.5, 0.5, 0.5]])
+  # Half; side by side; apart, 1/16 each within 1; two points on one spot.
+  np.testing.assert_allclose(box_ops.matched_iou(boxes1, boxes2), [0.5, 0, 0, 0])
+  giou = box_ops.matched_giou(boxes1, boxes2)
+  np.testing.assert_allclose(giou, [0.5, 0, -(1 - 2 / 16), 0])
+
+
+def test_matched_iou_is_the_diagonal_of_pairwise_iou():
+  rng = np.random.default_rng(0)
+  corners = rng.uniform(0, 0.6, [2, 30, 2])
+  boxes = np.concatenate([corners, corners + rng.uniform(0, 0.4, [2, 30, 2])], -1).astype('f4')
+  diagonal = np.diagonal(box_ops.pairwise_iou(boxes[0], boxes[1]))
+  np.testing.assert_allclose(box_ops.matched_iou(boxes[0], boxes[1]), diagonal, rtol=1e-6)
+
+
+def test_squared_distance():
+  boxes1, boxes2 = (
+    np.float32([[[0, 0, 1, 1], [1, 2, 3, 4]]]),
+    np.float32([[0, 0, 1, 1], [0, 0, 0, 0]]),
+  )
+  # 1 + 4 + 4 + 9 and 1 + 4 + 9 + 16.
+  distance = box_ops.pairwise_squared_distance(boxes1, boxes2)
+  np.testing.assert_array_equal(distance, [[[0, 2], [18, 30]]])

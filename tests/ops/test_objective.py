@@ -199,13 +199,9 @@ def test_label_counts_and_masked_losses_of_a_mixed_batch(golden_targets):
   }
   logits = tf.zeros([2, matched.shape[1], 4])
   weights = rows.class_weights.numpy()
-  others = [
-    [np.log(2) * weights[b][matched[b] != i].sum() for i in (1, 2, 3)] for b in range(2)
-  ]
+  others = [[np.log(2) * weights[b][matched[b] != i].sum() for i in (1, 2, 3)] for b in range(2)]
   for mode, masked in (('masked', [0, others[1][1], 0]), ('naive', [0, 0, 0])):
-    found = objective.masked_losses(
-      logits, rows, example_mask=both, partial_labels=mode, **options
-    )
+    found = objective.masked_losses(logits, rows, example_mask=both, partial_labels=mode, **options)
     np.testing.assert_allclose(found, [masked, np.sum(others, axis=0)], rtol=1e-5)
   alone = objective.masked_losses(
     logits, rows, example_mask=tf.constant([False, True]), partial_labels='masked', **options
