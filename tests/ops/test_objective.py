@@ -55,7 +55,7 @@ def loss(loss_goldens, golden_targets, ssd_anchors, coder):
     }
     logits = changes.pop('class_logits', loss_goldens['logits'])
     targets = changes.pop('targets', golden_targets)
-    encodings = loss_goldens['box_encodings']
+    encodings = changes.pop('box_encodings', loss_goldens['box_encodings'])
     return objective.ssd_losses(logits, encodings, targets, **{**options, **changes})
 
   return compute
@@ -89,6 +89,32 @@ def test_losses_equal_the_original(name, changes, loss, loss_goldens):
   result = loss(**changes)
   for term in ('localization_loss', 'classification_loss'):
     np.testing.assert_allclose(result[term], golden[f'Loss/{term}'], rtol=1e-5)
+
+
+@pytest.mark.parametrize('box_loss', [losses.iou, losses.giou])
+def test_losses_of_decoded_boxes(box_loss, loss, loss_goldens, golden_targets, ssd_anchors, coder):
+  changes = {'localization_loss': box_loss, 'localize_decoded': True}
+  result = loss(normalize_by_num_matches=False, normalize_loc_by_codesize=False, **changes)
+  boxes = coder.decode(loss_goldens['box_encodings'], ssd_anchors)
+  values = box_loss(boxes, coder.decode(golden_targets.box_targets, ssd_anchors))
+  expected = np.sum(values * golden_targets.box_weights, dtype=np.float64)
+  np.testing.assert_allclose(result['localization_loss'], expected, rtol=1e-5)
+  # What is right costs nothing.
+  targets = golden_targets._replace(box_targets=loss_goldens['box_encodings'])
+  exact = loss(targets=targets, normalize_by_num_matches=False, **changes)['localization_loss']
+  np.testing.assert_allclose(exact, 0, atol=1e-4)
+
+
+def test_absurd_encodings_where_nothing_is_wanted_do_no_harm(loss, loss_goldens, golden_targets):
+  encodings = tf.where(
+    golden_targets.box_weights[..., None] > 0, loss_goldens['box_encodings'], 1e6
+  )
+  with tf.GradientTape() as tape:
+    tape.watch(encodings)
+    value = loss(box_encodings=encodings, localization_loss=losses.giou, localize_decoded=True)[
+      'localization_loss'
+    ]
+  assert np.isfinite(value) and np.isfinite(tape.gradient(value, encodings)).all()
 
 
 def test_two_halves_of_a_batch_add_up(loss):

@@ -139,6 +139,35 @@ def test_class_agnostic_suppression(coder):
   np.testing.assert_array_equal(result['detection_classes'], [[1, 2, 1, 0, 0, 0]])
 
 
+def test_class_agnostic_suppression_with_several_classes(coder):
+  # As above, but two classes to a box; the second of anchor 2 is not above the threshold.
+  scores = [[[0.9, 0.3, 0.2], [0.7, 0.8, 0], [0.2, 0.05, 0], [0.6, 0.1, 0.5]]]
+  options = {'use_class_agnostic_nms': True, 'score_threshold': 0.1}
+  result = detect(scores, coder, max_classes_per_detection=2, **options)
+  np.testing.assert_array_equal(result['detection_anchor_indices'], [[0, 3, 3, 0, 2, 0]])
+  np.testing.assert_array_equal(result['detection_classes'], [[1, 1, 3, 2, 1, 0]])
+  np.testing.assert_allclose(result['detection_scores'], [[0.9, 0.6, 0.5, 0.3, 0.2, 0]])
+  np.testing.assert_allclose(result['detection_boxes'][0, 2], ANCHORS[3], atol=1e-6)
+  assert result['num_detections'] == [5]
+  # More classes than there are are all; no more detections than asked for.
+  result = detect(scores, coder, max_classes_per_detection=9, max_total_detections=3, **options)
+  np.testing.assert_array_equal(result['detection_classes'], [[1, 1, 3]])
+  # Without it they are suppressed class by class, however many a box may have.
+  one, two = (detect(scores, coder, max_classes_per_detection=n) for n in (1, 2))
+  for key, value in one.items():
+    np.testing.assert_array_equal(value, two[key])
+
+
+def test_soft_suppression_takes_from_all_classes_alike(coder):
+  options = {'use_class_agnostic_nms': True, 'soft_nms_sigma': 0.5, 'iou_threshold': 1.0}
+  scores = [[[0.9, 0], [0.8, 0.4], [0, 0], [0, 0]]]
+  result = detect(scores, coder, max_classes_per_detection=2, **options)
+  left = np.exp(-1 / 9)  # IoU 1/3, as below.
+  expected = [0.9, 0.8 * left, 0.4 * left]
+  np.testing.assert_allclose(result['detection_scores'][0, :3], expected, rtol=1e-5)
+  np.testing.assert_array_equal(result['detection_classes'][0, :3], [1, 1, 2])
+
+
 def test_ties(coder):
   # Equal scores: the lower class first, then the lower anchor. The overlap of boxes 0 and 1 is
   # exactly a half (.125 / .25), which at that threshold suppresses nothing.
@@ -177,6 +206,24 @@ def test_the_window_clips_drops_and_becomes_the_frame(coder):
   np.testing.assert_allclose(result['detection_boxes'][1, :4], ANCHORS, atol=1e-6)
   one_for_all = detect(scores, coder, clip_windows=windows[0], iou_threshold=0.5)
   np.testing.assert_array_equal(one_for_all['num_detections'], [2, 2])
+
+
+def test_without_a_change_of_frame_boxes_stay_normalized_to_the_input(coder):
+  window = np.float32([0, 0, 0.5, 0.75])
+  scores = np.full([1, 4, 1], 0.5) - np.arange(4)[:, None] / 10
+  options = {'clip_windows': window, 'iou_threshold': 0.5}
+  result = detect(scores, coder, change_coordinate_frame=False, **options)
+  assert result['num_detections'] == [2]
+  expected = [[0, 0, 0.5, 0.5], [0, 0.25, 0.5, 0.75]]
+  np.testing.assert_allclose(result['detection_boxes'][0, :2], expected, atol=1e-6)
+
+
+def test_an_image_without_size_has_no_detections(coder):
+  # The example that only fills a batch.
+  result = detect(np.full([2, 4, 1], 0.5), coder, clip_windows=np.float32([[0] * 4, [0, 0, 1, 1]]))
+  assert result['num_detections'][0] == 0 and result['num_detections'][1] > 0
+  for key, value in result.items():
+    assert np.isfinite(value).all(), key
 
 
 def test_a_box_outside_the_window_still_suppresses(coder):

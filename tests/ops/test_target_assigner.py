@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from ssd_tf.ops import anchors as anchor_ops
-from ssd_tf.ops import box_coder, matching, target_assigner
+from ssd_tf.ops import box_coder, matching, similarity, target_assigner
 
 GOLDENS = np.load(pathlib.Path(__file__).parents[1] / 'testdata/odapi/c_targets.npz')
 CODER = box_coder.FasterRCNNBoxCoder(y_scale=10, x_scale=10, height_scale=5, width_scale=5)
@@ -54,10 +54,10 @@ def padded_groundtruth(num_rows=45, junk=0.0):
   return boxes, classes, weights, mask
 
 
-def assign(groundtruth, matcher, anchors=ANCHORS):
+def assign(groundtruth, matcher, anchors=ANCHORS, box_coder=CODER, **options):
   groundtruth = [tf.constant(value) for value in groundtruth]
   targets = target_assigner.assign_targets(
-    tf.constant(anchors), *groundtruth, matcher=matcher, box_coder=CODER
+    tf.constant(anchors), *groundtruth, matcher=matcher, box_coder=box_coder, **options
   )
   return target_assigner.Targets(*(target.numpy() for target in targets))
 
@@ -172,6 +172,116 @@ def test_a_box_that_touches_no_anchor_is_not_forced_upon_one():
   boxes = [[0.6, 0.6, 0.7, 0.7], [0, 0, 0, 0]]
   targets = assign(one_image(boxes), matcher(), QUARTERS[:3])
   assert not targets.positive_mask.any()
+
+
+# A ladder of boxes: eight tiles of a quarter of the height and half of the width.
+TILES = np.float32([[y / 4, x / 2, (y + 1) / 4, (x + 1) / 2] for y in range(4) for x in range(2)])
+
+
+def with_crowds(boxes, crowds, weights=None):
+  groundtruth = one_image(boxes, weights)
+  return (*groundtruth, np.array([crowds]))
+
+
+def test_anchors_in_a_crowd_are_ignored():
+  # The crowd holds tile 0, half of tile 2 and a quarter of tile 4; tile 1 only touches it. The
+  # ordinary box is tile 7.
+  boxes = [TILES[7], [0, 0, 0.375, 0.5], [0.5, 0, 0.5625, 0.5]]
+  targets = assign(with_crowds(boxes, [False, True, True]), matcher(), TILES)
+  np.testing.assert_array_equal(targets.class_weights, [[0, 1, 0, 1, 1, 1, 1, 1]])
+  np.testing.assert_array_equal(targets.class_targets, [[0, 0, 0, 0, 0, 0, 0, 1]])
+  np.testing.assert_array_equal(targets.box_weights, [[0, 0, 0, 0, 0, 0, 0, 1]])
+  np.testing.assert_array_equal(np.flatnonzero(targets.positive_mask), [7])
+  # Trained on, the first crowd has an IoU of 2/3 with tile 0, the second forces tile 4.
+  targets = assign(with_crowds(boxes, [False] * 3), matcher(), TILES)
+  np.testing.assert_array_equal(targets.class_weights, np.ones([1, 8]))
+  np.testing.assert_array_equal(targets.class_targets, [[2, 0, 0, 0, 3, 0, 0, 1]])
+
+
+def test_an_ordinary_box_in_a_crowd_keeps_its_anchors():
+  # The whole image is a crowd; tile 2 is a box all the same, and the tiny one forces tile 5.
+  boxes = [[0, 0, 1, 1], TILES[2], [0.55, 0.7, 0.56, 0.71]]
+  targets = assign(with_crowds(boxes, [True, False, False]), matcher(), TILES)
+  np.testing.assert_array_equal(targets.class_weights, [[0, 0, 1, 0, 0, 1, 0, 0]])
+  np.testing.assert_array_equal(targets.class_targets, [[0, 0, 2, 0, 0, 3, 0, 0]])
+
+
+def test_a_crowd_in_one_image_changes_no_other():
+  groundtruth = padded_groundtruth()
+  crowds = np.zeros_like(groundtruth[3])
+  crowds[2, 5:12] = True
+  plain, crowded = (assign((*groundtruth, mask), matcher()) for mask in (crowds & False, crowds))
+  for expected, received in zip(plain, crowded, strict=True):
+    np.testing.assert_array_equal(np.delete(expected, 2, 0), np.delete(received, 2, 0))
+  # Left are the anchors of the other boxes; where none is, those in a crowd weigh nothing.
+  boxes, classes, weights, mask = (np.delete(x[2:3], np.s_[5:12], 1) for x in groundtruth)
+  others = assign((boxes, classes, weights, mask), matcher())
+  np.testing.assert_array_equal(others.positive_mask[0], crowded.positive_mask[2])
+  np.testing.assert_array_equal(others.box_targets[0], crowded.box_targets[2])
+  low = np.maximum(ANCHORS[:, None, :2], groundtruth[0][2, None, 5:12, :2])
+  high = np.minimum(ANCHORS[:, None, 2:], groundtruth[0][2, None, 5:12, 2:])
+  share = np.maximum(high - low, 0).prod(2) / (ANCHORS[:, 2:] - ANCHORS[:, :2]).prod(1)[:, None]
+  assert (np.abs(share - 0.5) > 1e-6).all()
+  ignored = (share >= 0.5).any(axis=1) & ~others.positive_mask[0]
+  assert ignored.sum() > 5
+  np.testing.assert_array_equal(
+    crowded.class_weights[2], np.where(ignored, 0, others.class_weights[0])
+  )
+
+
+def test_padding_and_crowds_of_nothing():
+  boxes, classes, weights, mask = one_image([[0, 0, 1, 1]])
+  targets = assign((boxes, classes, weights, ~mask, mask), matcher(), TILES)
+  np.testing.assert_array_equal(targets.class_weights, np.ones([1, 8]))
+
+
+def test_weight_of_background():
+  groundtruth = with_crowds([TILES[0], TILES[1]], [False, True])
+  targets = assign(groundtruth, matcher(), TILES, negative_class_weight=0.25)
+  np.testing.assert_array_equal(targets.class_weights, [[1, 0, *[0.25] * 6]])
+
+
+def test_other_matchers_and_similarities():
+  groundtruth = one_image([TILES[0], [0.125, 0, 0.375, 0.5]])
+  # Each box its own anchor: tile 0, then tile 2, which has as much of the second as tile 0.
+  targets = assign(groundtruth, matching.BipartiteMatcher(), TILES)
+  np.testing.assert_array_equal(targets.class_targets, [[1, 0, 2, 0, 0, 0, 0, 0]])
+  # The nearest box, by corners, of every anchor.
+  every = matching.ArgMaxMatcher(
+    matched_threshold=None,
+    unmatched_threshold=0.5,
+    negatives_lower_than_unmatched=True,
+    force_match_for_each_row=False,
+  )
+  distance = similarity.NEGATIVE_SQUARED_DISTANCE
+  targets = assign(groundtruth, every, TILES, box_similarity=distance)
+  np.testing.assert_array_equal(targets.class_targets, [[1, 1, 2, 2, 2, 2, 2, 2]])
+  # By the share of the anchor, half of tile 2 is enough; ties go to the lower row.
+  targets = assign(groundtruth, matcher(), TILES, box_similarity=similarity.IOA)
+  np.testing.assert_array_equal(targets.class_targets, [[1, 0, 2, 0, 0, 0, 0, 0]])
+  # Of the second box an IoU of 1/3 is above .3.
+  above = similarity.thresholded_iou(0.3)
+  targets = assign(groundtruth, matcher(force=False), TILES, box_similarity=above)
+  np.testing.assert_array_equal(targets.class_targets, [[1, 0, 2, 0, 0, 0, 0, 0]])
+
+
+def test_distances_to_padding_do_not_count():
+  boxes, classes, weights, mask = one_image([[0, 0, 0, 0], TILES[7]])
+  mask[0, 0] = False
+  nearest = assign(
+    (boxes, classes, weights, mask),
+    matching.BipartiteMatcher(),
+    TILES,
+    box_similarity=similarity.NEGATIVE_SQUARED_DISTANCE,
+  )
+  np.testing.assert_array_equal(nearest.class_targets, [[0, 0, 0, 0, 0, 0, 0, 2]])
+
+
+def test_a_code_of_three_numbers():
+  coder = box_coder.SquareBoxCoder(y_scale=10, x_scale=10, length_scale=5)
+  targets = assign(one_image([TILES[3]]), matcher(), TILES, box_coder=coder)
+  assert targets.box_targets.shape == (1, 8, 3)
+  np.testing.assert_allclose(targets.box_targets[0, 3], np.zeros(3), atol=1e-5)
 
 
 def test_no_gradient_flows():
