@@ -76,7 +76,12 @@ _READ = {
   'GraphRewriter': '',
   'Quantization': '',
   'PreprocessingStep': (
-    'random_horizontal_flip ssd_random_crop '
+    'random_horizontal_flip random_vertical_flip random_rotation90 random_self_concat_image '
+    'random_crop_image random_crop_to_aspect_ratio ssd_random_crop '
+    'ssd_random_crop_fixed_aspect_ratio random_crop_pad_image ssd_random_crop_pad '
+    'ssd_random_crop_pad_fixed_aspect_ratio random_pad_image random_absolute_pad_image '
+    'random_image_scale random_resize_method random_downscale_to_target_pixels resize_image '
+    'random_square_crop_by_scale random_scale_crop_and_pad_to_square random_jitter_boxes '
     'normalize_image subtract_channel_mean random_pixel_value_scale random_jpeg_quality '
     'random_patch_gaussian random_black_patches random_adjust_brightness random_adjust_contrast '
     'random_adjust_hue random_adjust_saturation random_distort_color random_rgb_to_gray '
@@ -102,6 +107,51 @@ _READ = {
   'RemapLabels': 'original_labels new_label',
   'AutoAugmentImage': 'policy_name',
   'RandomHorizontalFlip': 'probability',
+  'RandomVerticalFlip': 'probability',
+  'RandomRotation90': 'probability',
+  'RandomSelfConcatImage': 'concat_vertical_probability concat_horizontal_probability',
+  'RandomCropImage': (
+    'min_object_covered min_aspect_ratio max_aspect_ratio min_area max_area overlap_thresh '
+    'random_coef clip_boxes'
+  ),
+  'RandomCropToAspectRatio': 'aspect_ratio overlap_thresh clip_boxes',
+  'SSDRandomCrop': 'operations',
+  'SSDRandomCropOperation': (
+    'min_object_covered min_aspect_ratio max_aspect_ratio min_area max_area overlap_thresh '
+    'random_coef clip_boxes'
+  ),
+  'SSDRandomCropFixedAspectRatio': 'operations aspect_ratio',
+  'SSDRandomCropFixedAspectRatioOperation': (
+    'min_object_covered min_area max_area overlap_thresh random_coef clip_boxes'
+  ),
+  'RandomCropPadImage': (
+    'min_object_covered min_aspect_ratio max_aspect_ratio min_area max_area overlap_thresh '
+    'random_coef min_padded_size_ratio max_padded_size_ratio pad_color clip_boxes'
+  ),
+  'SSDRandomCropPad': 'operations',
+  'SSDRandomCropPadOperation': (
+    'min_object_covered min_aspect_ratio max_aspect_ratio min_area max_area overlap_thresh '
+    'random_coef min_padded_size_ratio max_padded_size_ratio pad_color_r pad_color_g pad_color_b '
+    'clip_boxes'
+  ),
+  'SSDRandomCropPadFixedAspectRatio': (
+    'operations aspect_ratio min_padded_size_ratio max_padded_size_ratio'
+  ),
+  'SSDRandomCropPadFixedAspectRatioOperation': (
+    'min_object_covered min_aspect_ratio max_aspect_ratio min_area max_area overlap_thresh '
+    'random_coef clip_boxes'
+  ),
+  'RandomPadImage': (
+    'min_image_height min_image_width max_image_height max_image_width pad_color'
+  ),
+  'RandomAbsolutePadImage': 'max_height_padding max_width_padding pad_color',
+  'RandomImageScale': 'min_scale_ratio max_scale_ratio',
+  'RandomResizeMethod': 'target_height target_width',
+  'RandomDownscaleToTargetPixels': 'random_coef min_target_pixels max_target_pixels',
+  'ResizeImage': 'new_height new_width method',
+  'RandomSquareCropByScale': 'max_border scale_min scale_max num_scales',
+  'RandomScaleCropAndPadToSquare': 'output_size scale_min scale_max',
+  'RandomJitterBoxes': 'ratio jitter_mode',
   'Optimizer': (
     'rms_prop_optimizer momentum_optimizer adam_optimizer adamw_optimizer use_moving_average '
     'moving_average_decay'
@@ -138,8 +188,11 @@ _WITHOUT_EFFECT = {
   'BatchNonMaxSuppression': (
     'use_static_shapes use_partitioned_nms use_combined_nms use_cpu_nms'
   ),
-  'PreprocessingStep': 'convert_class_logits_to_softmax',  # There are no such scores.
+  # There are no scores of all classes; boxes stay normalized, as the model takes them.
+  'PreprocessingStep': 'convert_class_logits_to_softmax scale_boxes_to_pixel_coordinates',
   'RandomHorizontalFlip': 'keypoint_flip_permutation',
+  'RandomVerticalFlip': 'keypoint_flip_permutation',
+  'RandomRotation90': 'keypoint_rot_permutation',
   'TrainConfig': (
     'sync_replicas startup_delay_steps replicas_to_aggregate '
     'batch_queue_capacity num_batch_queue_threads prefetch_queue_capacity max_number_of_boxes '
@@ -165,10 +218,6 @@ _REFUSED = {
   'ImageResizer.identity_resizer': _NOT_ONE_SIZE,
   'ImageResizer.conditional_shape_resizer': _NOT_ONE_SIZE,
   'ImageResizer.pad_to_multiple_resizer': _NOT_ONE_SIZE,
-  'Ssd.add_background_class': (
-    'false is not supported: class 0 of the scores is background here; take the field out. The '
-    'sigmoid losses lose nothing by that column'
-  ),
   'Ssd.explicit_background_class': (
     'true is not supported: background is added to the classes of the label map; take background '
     'out of the label map, and this field out'

@@ -8,7 +8,19 @@ from google.protobuf.message import Message
 from ssd_tf.builders.augmentation_checks import check_step
 from ssd_tf.builders.support import chosen, require_supported
 from ssd_tf.data import augmentation
-from ssd_tf.data.augmentation import autoaugment, color, labels, pixels
+from ssd_tf.data.augmentation import (
+  autoaugment,
+  boxes,
+  color,
+  crop_padding,
+  crops,
+  geometry,
+  labels,
+  padding,
+  pixels,
+  resizing,
+  squares,
+)
 from ssd_tf.protos import train_pb2
 
 
@@ -36,33 +48,125 @@ def build_augmentation(
   return operations
 
 
-def _random_horizontal_flip(values):
-  return functools.partial(augmentation.random_horizontal_flip, probability=values.probability)
+def _random_crop_image(values):
+  return functools.partial(crops.random_crop_image, case=_crop_case(values))
 
 
 def _ssd_random_crop(values):
-  cases = tuple(_crop_case(case) for case in values.operations)
+  return functools.partial(crops.ssd_random_crop, operations=_crop_cases(values))
+
+
+def _ssd_random_crop_fixed_aspect_ratio(values):
   return functools.partial(
-    augmentation.ssd_random_crop, operations=cases or augmentation.SSD_CROP_CASES
+    crops.ssd_random_crop_fixed_aspect_ratio,
+    operations=_crop_cases(values),
+    aspect_ratio=values.aspect_ratio,
   )
 
 
+def _random_crop_pad_image(values):
+  case = crop_padding.CropPadCase(
+    _crop_case(values), **_padded_size_ratios(values), pad_color=tuple(values.pad_color) or None
+  )
+  return functools.partial(crop_padding.random_crop_pad_image, case=case)
+
+
+def _ssd_random_crop_pad(values):
+  cases = tuple(
+    crop_padding.CropPadCase(
+      _crop_case(case),
+      **_padded_size_ratios(case),
+      # Black if not set, as in the original: a case has no mean color.
+      pad_color=(case.pad_color_r, case.pad_color_g, case.pad_color_b),
+    )
+    for case in values.operations
+  )
+  return functools.partial(
+    crop_padding.ssd_random_crop_pad, operations=cases or crop_padding.SSD_CROP_PAD_CASES
+  )
+
+
+def _ssd_random_crop_pad_fixed_aspect_ratio(values):
+  return functools.partial(
+    crop_padding.ssd_random_crop_pad_fixed_aspect_ratio,
+    operations=_crop_cases(values),
+    aspect_ratio=values.aspect_ratio,
+    **_padded_size_ratios(values),
+  )
+
+
+def _crop_cases(values):
+  return tuple(_crop_case(case) for case in values.operations) or crops.SSD_CROP_CASES
+
+
 def _crop_case(case):
-  return augmentation.CropCase(
+  ratios = {}
+  if 'min_aspect_ratio' in case.DESCRIPTOR.fields_by_name:
+    ratios['aspect_ratio_range'] = (case.min_aspect_ratio, case.max_aspect_ratio)
+  return crops.CropCase(
     min_object_covered=case.min_object_covered,
     overlap_thresh=case.overlap_thresh,
-    aspect_ratio_range=(case.min_aspect_ratio, case.max_aspect_ratio),
+    **ratios,
     area_range=(case.min_area, case.max_area),
     clip_boxes=case.clip_boxes,
     random_coef=case.random_coef,
   )
 
 
-def _by_names(operation):
+def _padded_size_ratios(values):
+  """Those that are set."""
+  names = ('min_padded_size_ratio', 'max_padded_size_ratio')
+  return {name: tuple(getattr(values, name)) for name in names if getattr(values, name)}
+
+
+def _random_pad_image(values):
+  sizes = {
+    f'{limit}_image_size': (
+      getattr(values, f'{limit}_image_height'),
+      getattr(values, f'{limit}_image_width'),
+    )
+    for limit in ('min', 'max')
+    if values.HasField(f'{limit}_image_height')
+  }
+  color = tuple(values.pad_color) or None
+  return functools.partial(padding.random_pad_image, **sizes, pad_color=color)
+
+
+def _random_absolute_pad_image(values):
+  return functools.partial(
+    padding.random_absolute_pad_image,
+    max_height_padding=values.max_height_padding or 1,
+    max_width_padding=values.max_width_padding or 1,
+    pad_color=tuple(values.pad_color) or None,
+  )
+
+
+def _random_downscale_to_target_pixels(values):
+  # max_target_pixels, if it is not set, is 800,000: the original never reads its message's default.
+  given = {field.name: value for field, value in values.ListFields()}
+  return functools.partial(resizing.random_downscale_to_target_pixels, **given)
+
+
+def _resize_image(values):
+  return functools.partial(
+    resizing.resize_image,
+    new_height=values.new_height,
+    new_width=values.new_width,
+    method=values.Method.Name(values.method).lower(),
+  )
+
+
+def _random_jitter_boxes(values):
+  mode = values.JitterMode.Name(values.jitter_mode).lower()
+  return functools.partial(boxes.random_jitter_boxes, ratio=values.ratio, jitter_mode=mode)
+
+
+def _by_names(operation, without=()):
   """Passes the fields of a message to the operation's arguments of the same names."""
 
   def build(values):
-    arguments = {field.name: getattr(values, field.name) for field in values.DESCRIPTOR.fields}
+    names = [field.name for field in values.DESCRIPTOR.fields if field.name not in without]
+    arguments = {name: getattr(values, name) for name in names}
     return functools.partial(
       operation,
       # A repeated field would change with the config.
@@ -72,15 +176,39 @@ def _by_names(operation):
   return build
 
 
-def _convert_class_logits_to_softmax(values):
-  del values  # It converts scores of all classes, which examples here do not have.
+def _without_effect(values):
+  """Scores of all classes do not exist here, and boxes stay normalized, as the model takes them."""
+  del values
   return lambda example, seed: example
 
 
 # Field of PreprocessingStep -> what builds its operation from the message in that field.
 STEPS: dict[str, Callable[[Message], augmentation.Operation]] = {
-  'random_horizontal_flip': _random_horizontal_flip,
+  'random_horizontal_flip': _by_names(
+    geometry.random_horizontal_flip, without=['keypoint_flip_permutation']
+  ),
+  'random_vertical_flip': _by_names(
+    geometry.random_vertical_flip, without=['keypoint_flip_permutation']
+  ),
+  'random_rotation90': _by_names(geometry.random_rotation90, without=['keypoint_rot_permutation']),
+  'random_self_concat_image': _by_names(geometry.random_self_concat_image),
+  'random_crop_image': _random_crop_image,
+  'random_crop_to_aspect_ratio': _by_names(crops.random_crop_to_aspect_ratio),
   'ssd_random_crop': _ssd_random_crop,
+  'ssd_random_crop_fixed_aspect_ratio': _ssd_random_crop_fixed_aspect_ratio,
+  'random_crop_pad_image': _random_crop_pad_image,
+  'ssd_random_crop_pad': _ssd_random_crop_pad,
+  'ssd_random_crop_pad_fixed_aspect_ratio': _ssd_random_crop_pad_fixed_aspect_ratio,
+  'random_pad_image': _random_pad_image,
+  'random_absolute_pad_image': _random_absolute_pad_image,
+  'random_image_scale': _by_names(resizing.random_image_scale),
+  'random_resize_method': _by_names(resizing.random_resize_method),
+  'random_downscale_to_target_pixels': _random_downscale_to_target_pixels,
+  'resize_image': _resize_image,
+  'random_square_crop_by_scale': _by_names(squares.random_square_crop_by_scale),
+  'random_scale_crop_and_pad_to_square': _by_names(squares.random_scale_crop_and_pad_to_square),
+  'random_jitter_boxes': _random_jitter_boxes,
+  'scale_boxes_to_pixel_coordinates': _without_effect,
   'normalize_image': _by_names(pixels.normalize_image),
   'subtract_channel_mean': _by_names(pixels.subtract_channel_mean),
   'random_pixel_value_scale': _by_names(pixels.random_pixel_value_scale),
@@ -98,5 +226,5 @@ STEPS: dict[str, Callable[[Message], augmentation.Operation]] = {
   'drop_label_probabilistically': _by_names(labels.drop_label_probabilistically),
   'remap_labels': _by_names(labels.remap_labels),
   'autoaugment_image': _by_names(autoaugment.autoaugment_image),
-  'convert_class_logits_to_softmax': _convert_class_logits_to_softmax,
+  'convert_class_logits_to_softmax': _without_effect,
 }

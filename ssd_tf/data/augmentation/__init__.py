@@ -1,8 +1,9 @@
 """Random changes of a decoded training example, each a pure function of the example and a seed.
 
-An operation is `operation(example, seed) -> example`: the image stays uint8, and every key of
-`fields.PER_BOX` stays in step with the boxes. groundtruth_area stays that of the original image,
-original_size the size of the image as stored.
+An operation is `operation(example, seed) -> example`: the image keeps its type, but for
+`pixels.normalize_image` and `pixels.subtract_channel_mean`, and every key of `fields.PER_BOX` stays
+in step with the boxes. groundtruth_area stays that of the original image, original_size the size of
+the image as stored.
 """
 
 from ssd_tf.data.augmentation.crops import SSD_CROP_CASES, CropCase, crop, ssd_random_crop

@@ -186,8 +186,8 @@ def crop(
     overlap_thresh=overlap_thresh,
     clip_boxes=clip_boxes,
   )
-  image = tf.slice(image, [begin[0], begin[1], 0], [size[0], size[1], -1])
-  return {**example, fields.IMAGE: tf.ensure_shape(image, [None, None, image.shape[-1]])}
+  pixels = tf.slice(image, [begin[0], begin[1], 0], [size[0], size[1], -1])
+  return {**example, fields.IMAGE: tf.ensure_shape(pixels, [None, None, image.shape[-1]])}
 
 
 def _sample_window(example, seed, cases, index):
