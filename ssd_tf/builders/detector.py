@@ -11,6 +11,7 @@ from ssd_tf import fields
 from ssd_tf.builders.losses import build_losses
 from ssd_tf.builders.model import build_anchors, build_model
 from ssd_tf.builders.resizers import build_preprocess_image, image_size
+from ssd_tf.builders.support import require_supported
 from ssd_tf.builders.targets import build_assign_targets, build_box_coder
 from ssd_tf.errors import InputError
 from ssd_tf.ops import objective
@@ -157,23 +158,25 @@ def build_detector(model_config: pipeline_pb2.DetectionModel, is_training: bool)
   Raises:
     InputError: a field is missing or not supported.
   """
+  require_supported(model_config, 'model')
   ssd = model_config.ssd
-  model = build_model(model_config, is_training)
   box_coder = build_box_coder(ssd)
-  _check_code_size(model, box_coder)
   losses, sum_masked = build_losses(ssd, box_coder)
-  return Detector(
-    model=model,
-    anchors=tf.constant(build_anchors(model_config, model)),
-    num_classes=ssd.num_classes,
-    image_size=image_size(ssd),
-    preprocess_image=build_preprocess_image(ssd),
-    assign=build_assign_targets(ssd, box_coder),
-    train_on_crowds=ssd.train_on_crowds,
-    losses=losses,
-    sum_masked=sum_masked,
-    suppress=_suppress(ssd, box_coder),
-  )
+  around_model = {
+    'num_classes': ssd.num_classes,
+    'image_size': image_size(ssd),
+    'preprocess_image': build_preprocess_image(ssd),
+    'assign': build_assign_targets(ssd, box_coder),
+    'train_on_crowds': ssd.train_on_crowds,
+    'losses': losses,
+    'sum_masked': sum_masked,
+    'suppress': _suppress(ssd, box_coder),
+  }
+  # Last, so that faults in all the rest are told at once.
+  model = build_model(model_config, is_training)
+  _check_code_size(model, box_coder)
+  anchors = tf.constant(build_anchors(model_config, model))
+  return Detector(model=model, anchors=anchors, **around_model)
 
 
 def _check_code_size(model, box_coder):

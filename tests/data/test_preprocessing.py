@@ -48,6 +48,7 @@ def test_resize_is_the_originals_bit_for_bit(goldens, case, size, method, dtype)
   np.testing.assert_array_equal(resized, goldens[f'resize_{case}_{dtype}'])
 
 
+@pytest.mark.parametrize('dtype', ['uint8', 'float32'])
 @pytest.mark.parametrize(
   ('case', 'max_dimension', 'pad_values'),
   [
@@ -57,7 +58,9 @@ def test_resize_is_the_originals_bit_for_bit(goldens, case, size, method, dtype)
     ('keep_pad_color', 40, (123.68, 116.779, 103.939)),
   ],
 )
-def test_keep_aspect_ratio_and_padding_are_the_originals(goldens, case, max_dimension, pad_values):
+def test_keep_aspect_ratio_and_padding_are_the_originals(
+  goldens, case, max_dimension, pad_values, dtype
+):
   image, true_size = eager_and_mapped(
     functools.partial(
       preprocessing.preprocess_image,
@@ -68,13 +71,14 @@ def test_keep_aspect_ratio_and_padding_are_the_originals(goldens, case, max_dime
       pad_fn=pad_values
       and functools.partial(preprocessing.pad_bottom_right, size=(40, 40), values=pad_values),
     ),
-    goldens['image_24x36'],
+    goldens['image_24x36'].astype(dtype),
   )
-  np.testing.assert_array_equal(image, goldens[f'resize_{case}_uint8'])
-  np.testing.assert_array_equal(true_size, goldens[f'resize_{case}_uint8_true_shape'][:2])
+  np.testing.assert_array_equal(image, goldens[f'resize_{case}_{dtype}'])
+  np.testing.assert_array_equal(true_size, goldens[f'resize_{case}_{dtype}_true_shape'][:2])
 
 
-def test_grayscale_is_the_originals(goldens):
+@pytest.mark.parametrize('dtype', ['uint8', 'float32'])
+def test_grayscale_is_the_originals(goldens, dtype):
   image, true_size = eager_and_mapped(
     functools.partial(
       preprocessing.preprocess_image,
@@ -82,9 +86,9 @@ def test_grayscale_is_the_originals(goldens):
       normalize_fn=tf.identity,
       grayscale=True,
     ),
-    goldens['image_24x36'],
+    goldens['image_24x36'].astype(dtype),
   )
-  np.testing.assert_array_equal(image, goldens['resize_fixed_16x20_gray_uint8'])
+  np.testing.assert_array_equal(image, goldens[f'resize_fixed_16x20_gray_{dtype}'])
   np.testing.assert_array_equal(true_size, [16, 20])
 
 
