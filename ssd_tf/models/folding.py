@@ -77,3 +77,6 @@ class _FoldedConvolution(keras.layers.Layer):
     else:
       outputs = keras.ops.conv(inputs, convolution.kernel * scale, **geometry)
     return keras.ops.add(outputs, bias)
+
+  def compute_output_shape(self, input_shape):
+    return self._parts()[0].compute_output_shape(input_shape)
