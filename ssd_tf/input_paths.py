@@ -68,12 +68,11 @@ def find_checkpoint(path: str, config_path: str | os.PathLike = '') -> str:
       return candidate
     if os.path.isdir(candidate):
       return _newest_in(candidate)
+    _refuse_values_alone(glob.glob(f'{glob.escape(candidate)}.data-?????-of-?????'))
   candidates = _candidates(path, config_path)
   for candidate in candidates:
     if os.path.isfile(candidate):
       return _single_file(candidate)
-  if files := [f for c in candidates for f in glob.glob(f'{glob.escape(c)}.data-?????-of-?????')]:
-    raise InputError(f'{files[0]} is there, but its .index file is not: copy both')
   raise InputError(f'no such file: {" or ".join(candidates)}')
 
 
@@ -110,6 +109,7 @@ def _newest_in(folder):
   for name in sorted(names):
     if name.endswith(tuple(_OTHER_FORMATS)):
       _single_file(os.path.join(folder, name))
+  _refuse_values_alone(glob.glob(os.path.join(glob.escape(folder), '*.data-?????-of-?????')))
   raise InputError(f'the folder {folder} holds no checkpoint: expected a file ending in .index')
 
 
@@ -136,6 +136,11 @@ def _refuse_saved_model(folder):
       f'{folder} is a SavedModel, a finished detector, not a checkpoint to load into a model; take '
       'the checkpoint that it was exported from, often in the folder checkpoint beside it'
     )
+
+
+def _refuse_values_alone(files):
+  if files:
+    raise InputError(f'{files[0]} is there, but its .index file is not: copy both')
 
 
 def _refuse_variables_of_saved_model(folder):

@@ -7,7 +7,7 @@ from ssd_tf import builders
 from ssd_tf import config as config_lib
 from ssd_tf.input_paths import find_checkpoint
 from ssd_tf.pretrained import checkpoint_kind
-from ssd_tf.pretrained.checkpoint_description import describe, slots_of, step_of
+from ssd_tf.pretrained.checkpoint_description import describe, slots_of, step_of, times_saved
 from ssd_tf.pretrained.checkpoint_file import CheckpointFile
 from ssd_tf.training.starting import load_fine_tune_checkpoint
 
@@ -42,8 +42,7 @@ def inspect(
   yield f'checkpoint  {file.path}'
   yield f'written by  {kind}'
   yield f'model       {describe(file.shapes, kind).model()}'
-  step = step_of(file)
-  yield f'step        {"not in it" if step is None else step}'
+  yield f'step        {_or_none(step_of(file))}; times saved: {_or_none(times_saved(file))}'
   slots = slots_of(file.shapes)
   counts = ', '.join(f'{name} of {count} variables' for name, count in sorted(slots.items()))
   yield f'optimizer   {counts or "not in it"}'
@@ -56,6 +55,10 @@ def inspect(
       yield f'  {name} {list(shape)}'
   if pipeline_config_path:
     yield from _would_load(file.path, pipeline_config_path, overrides)
+
+
+def _or_none(number):
+  return 'not in it' if number is None else number
 
 
 def _would_load(path, pipeline_config_path, overrides):

@@ -124,6 +124,12 @@ def step_of(file: CheckpointFile) -> int | None:
   return None
 
 
+def times_saved(file: CheckpointFile) -> int | None:
+  """How many checkpoints were written so far; None where it does not say."""
+  name = f'save_counter{_VALUE}'
+  return int(file.read(name)) if name in file.shapes else None
+
+
 def slots_of(names: Collection[str]) -> dict[str, int]:
   """What an optimizer keeps of the variables, such as momentum -> of how many variables."""
   counts = collections.Counter()

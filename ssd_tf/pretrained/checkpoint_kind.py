@@ -38,6 +38,7 @@ def is_bookkeeping(name: str) -> bool:
     name in ('beta1_power', 'beta2_power', OBJECT_GRAPH)
     or name.split('/', 1)[0] in _BOOKKEEPING
     or '/.OPTIMIZER_SLOT/' in name
+    or '/seed_generator/' in name  # Of a dropout.
     or name.rsplit('/', 1)[-1] in TF1_SLOTS
   )
 

@@ -47,7 +47,7 @@ def load_pretrained(
   names = checkpoint_kind.checkpoint_names(kind, model, file.shapes)
   share = _check_backbone(model, file, kind, names)
   loaded, skipped, missing = {}, {}, {}
-  for variable in model.variables:
+  for variable in model.weights:  # Without the seeds of dropouts.
     path, name = variable.path, names[variable.path]
     if group_of(path) not in groups:
       continue
@@ -69,7 +69,7 @@ def load_pretrained(
     mapped=[path for path in loaded if class_ids is not None and holds_class_rows(path)],
     skipped=skipped,
     missing=missing,
-    left=[path for path in names if group_of(path) not in groups],
+    left=[v.path for v in model.weights if group_of(v.path) not in groups],
     unused=[n for n in file.shapes if n not in known and not checkpoint_kind.is_bookkeeping(n)],
     backbone_share=share,
   )
@@ -83,7 +83,7 @@ def _fitting(value, variable, model, class_ids):
       value,
       variable.numpy(),
       class_ids,
-      num_anchors=next(v.shape[0] // 4 for v in model.variables if v.path == box_bias),
+      num_anchors=next(v.shape[0] // 4 for v in model.weights if v.path == box_bias),
       num_classes=model.output['class_logits'].shape[-1] - 1,
     )
   if value.shape != tuple(variable.shape):
@@ -93,7 +93,7 @@ def _fitting(value, variable, model, class_ids):
 
 def _check_backbone(model, file, kind, names):
   """The share of the backbone's values that will load."""
-  backbone = [v for v in model.variables if group_of(v.path) == BACKBONE]
+  backbone = [v for v in model.weights if group_of(v.path) == BACKBONE]
   sizes = {v.path: int(np.prod(v.shape)) for v in backbone}
   fitting = [v.path for v in backbone if file.shapes.get(names[v.path]) == tuple(v.shape)]
   share = sum(sizes[path] for path in fitting) / sum(sizes.values())
