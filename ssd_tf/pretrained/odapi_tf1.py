@@ -56,6 +56,7 @@ _BACKBONES = {
   'mobilenet_v3_large': ('FeatureExtractor/MobilenetV3', 'layer_17', 17),
   'mobilenet_v3_small': ('FeatureExtractor/MobilenetV3', 'layer_13', 13),
 }
+_PARTS = 'squeeze|depthwise|expand|projection|smoothing|coarse'
 _LEAVES = {
   'kernel': 'weights',
   'bias': 'biases',
@@ -80,7 +81,7 @@ def checkpoint_names(model: keras.Model) -> dict[str, str]:
   names = {v.path: v.path for v in model.variables}
   for layer in model.layers:
     convolution = re.sub('_(batch|group)_norm$', '', layer.name)
-    scope = _scope(model, convolution)
+    scope = _scope(model, convolution) if layer.weights else None
     if scope is None:
       continue
     for variable in layer.weights:
@@ -116,8 +117,8 @@ def _scope(model, name):
 
 def _feature_map_scope(model, name):
   backbone = re.search(r'ssd_(mobilenet_v\d(_large|_small)?)', model.name)
-  match = re.fullmatch(r'feature_map_(\d+)_(\w+)', name)
-  if not backbone or backbone[1] not in _BACKBONES:
+  match = re.fullmatch(rf'feature_map_(\d+)_({_PARTS})', name)
+  if not match or not backbone or backbone[1] not in _BACKBONES:
     return None
   scope, last, num_layers = _BACKBONES[backbone[1]]
   index, part = match.groups()

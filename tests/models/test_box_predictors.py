@@ -28,6 +28,7 @@ HYPERPARAMS = """
 def predictor(text, kind='convolutional_box_predictor', shapes=SHAPES, anchors=2, **ssd):
   """A model from three small maps to class logits and box encodings; 2 classes."""
   message = ssd_pb2.Ssd(num_classes=2, encode_background_as_zeros=True, **ssd)
+  message.box_coder.faster_rcnn_box_coder.SetInParent()
   text_format.Merge(f'box_predictor {{ {kind} {{ {HYPERPARAMS} {text} }} }}', message)
   keras.utils.set_random_seed(0)
   inputs = [keras.Input(shape) for shape in shapes]
