@@ -79,14 +79,14 @@ def random_jitter_boxes(
   # The original's least side, against a division by 0.
   size = tf.maximum(tf.abs(boxes[:, 2:] - boxes[:, :2]), 1e-6)
   num_drawn = 1 if jitter_mode.endswith('_xy') else 2 if 'symmetric' in jitter_mode else 4
-  factors = 1.0 + tf.random.stateless_uniform(
-    [tf.shape(boxes)[0], num_drawn], seed, ratio * low, ratio * high
+  factors = tf.random.stateless_uniform(
+    [tf.shape(boxes)[0], num_drawn], seed, 1.0 + ratio * low, 1.0 + ratio * high
   )
   if num_drawn < 4:
     limits = 2.0 * tf.minimum(center, 1.0 - center) / size
     if num_drawn == 1:
       limits = tf.reduce_min(limits, axis=1, keepdims=True)
     factors = tf.tile(tf.minimum(factors, limits), [1, 4 // num_drawn])
-  half = tf.tile(size / 2.0, [1, 2]) * factors * [-1.0, -1.0, 1.0, 1.0]
-  boxes = tf.clip_by_value(tf.tile(center, [1, 2]) + half, 0.0, 1.0)
-  return {**example, fields.GROUNDTRUTH_BOXES: boxes}
+  half = tf.tile(size / 2.0, [1, 2]) * factors
+  boxes = tf.concat([center - half[:, :2], center + half[:, 2:]], axis=1)
+  return {**example, fields.GROUNDTRUTH_BOXES: tf.clip_by_value(boxes, 0.0, 1.0)}
