@@ -25,12 +25,13 @@ from ssd_tf.protos import train_pb2
 
 
 def build_augmentation(
-  train_config: train_pb2.TrainConfig,
+  train_config: train_pb2.TrainConfig, num_classes: int | None = None
 ) -> list[tuple[str, augmentation.Operation]]:
   """Builds the augmentation steps, in their order.
 
   Args:
     train_config: the config's.
+    num_classes: the model's, to check ids of classes against; None: not known.
 
   Returns:
     (name, operation on an example and a seed) of each.
@@ -43,7 +44,7 @@ def build_augmentation(
     path = f'train_config.data_augmentation_options[{i}]'
     require_supported(step, path)
     kind = chosen(step, 'preprocessing_step', path, tuple(STEPS))
-    check_step(kind, getattr(step, kind), f'{path}.{kind}')
+    check_step(kind, getattr(step, kind), f'{path}.{kind}', num_classes)
     operations.append((kind, STEPS[kind](getattr(step, kind))))
   return operations
 

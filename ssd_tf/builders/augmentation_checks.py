@@ -159,24 +159,17 @@ _EXPECTED: dict[str, tuple[_Expected, ...]] = {
   'subtract_channel_mean': (
     ('means', 'three, for red, green and blue', lambda v: len(v.means) == 3),
   ),
-  'random_pixel_value_scale': (
-    ('minval', '0 or more', lambda v: v.minval >= 0),
-    ('maxval', 'minval or more', lambda v: v.maxval >= v.minval),
-  ),
-  'random_adjust_brightness': (('max_delta', '0 or more', lambda v: v.max_delta >= 0),),
-  'random_adjust_contrast': (
-    ('min_delta', '0 or more', lambda v: v.min_delta >= 0),
-    ('max_delta', 'min_delta or more', lambda v: v.max_delta >= v.min_delta),
-  ),
-  'random_adjust_hue': (('max_delta', '0 to 1', lambda v: 0 <= v.max_delta <= 1),),
-  'random_adjust_saturation': (
-    ('min_delta', '0 or more', lambda v: v.min_delta >= 0),
-    ('max_delta', 'min_delta or more', lambda v: v.max_delta >= v.min_delta),
-  ),
+  'random_pixel_value_scale': (_at_least('minval', 0), _not_below('maxval', 'minval')),
+  'random_adjust_brightness': (_at_least('max_delta', 0),),
+  'random_adjust_contrast': (_at_least('min_delta', 0), _not_below('max_delta', 'min_delta')),
+  'random_adjust_hue': (_share('max_delta'),),
+  'random_adjust_saturation': (_at_least('min_delta', 0), _not_below('max_delta', 'min_delta')),
   'random_distort_color': (('color_ordering', '0 or 1', lambda v: v.color_ordering in (0, 1)),),
-  'adjust_gamma': (('gamma', '0 or more', lambda v: v.gamma >= 0),),
+  'random_rgb_to_gray': (_share('probability'),),
+  'adjust_gamma': (_at_least('gamma', 0),),
   'random_jpeg_quality': (
-    ('min_jpeg_quality', '0 or more', lambda v: v.min_jpeg_quality >= 0),
+    _share('random_coef'),
+    _at_least('min_jpeg_quality', 0),
     (
       'max_jpeg_quality',
       'more than min_jpeg_quality, at most 100',
@@ -184,24 +177,18 @@ _EXPECTED: dict[str, tuple[_Expected, ...]] = {
     ),
   ),
   'random_patch_gaussian': (
-    ('min_patch_size', '1 or more', lambda v: v.min_patch_size >= 1),
+    _share('random_coef'),
+    _at_least('min_patch_size', 1),
     ('max_patch_size', 'more than min_patch_size', lambda v: v.max_patch_size > v.min_patch_size),
-    ('min_gaussian_stddev', '0 or more', lambda v: v.min_gaussian_stddev >= 0),
-    (
-      'max_gaussian_stddev',
-      'min_gaussian_stddev or more',
-      lambda v: v.max_gaussian_stddev >= v.min_gaussian_stddev,
-    ),
+    _at_least('min_gaussian_stddev', 0),
+    _not_below('max_gaussian_stddev', 'min_gaussian_stddev'),
   ),
   'random_black_patches': (
-    ('max_black_patches', '0 or more', lambda v: v.max_black_patches >= 0),
-    ('size_to_image_ratio', '0 to 1', lambda v: 0 <= v.size_to_image_ratio <= 1),
+    _at_least('max_black_patches', 0),
+    _share('probability'),
+    _share('size_to_image_ratio'),
   ),
-  'drop_label_probabilistically': (('label', 'the id of a class', lambda v: v.label >= 1),),
-  'remap_labels': (
-    ('original_labels', 'ids of classes', lambda v: min(v.original_labels, default=0) >= 1),
-    ('new_label', 'the id of a class', lambda v: v.new_label >= 1),
-  ),
+  'drop_label_probabilistically': (_share('drop_probability'),),
   'autoaugment_image': (
     ('policy_name', f'one of {", ".join(POLICIES)}', lambda v: v.policy_name in POLICIES),
   ),
@@ -224,20 +211,27 @@ _EXPECTED_OF_OPERATIONS: dict[str, tuple[_Expected, ...]] = {
   ),
   'ssd_random_crop_pad_fixed_aspect_ratio': _WINDOW,
 }
+# Field of PreprocessingStep -> fields of its message that hold ids of classes.
+_CLASS_IDS = {
+  'drop_label_probabilistically': ('label',),
+  'remap_labels': ('original_labels', 'new_label'),
+}
 
 
-def check_step(kind: str, values: Message, path: str) -> None:
+def check_step(kind: str, values: Message, path: str, num_classes: int | None = None) -> None:
   """Refuses values of an augmentation step that make no sense.
 
   Args:
     kind: the field of PreprocessingStep.
     values: the message in it.
     path: of that message in the config.
+    num_classes: the model's; None: not known.
 
   Raises:
     InputError: lists all of them, a line for each.
   """
-  faults = _faults(_EXPECTED.get(kind, ()), values, path)
+  class_ids = (_class_ids(field, num_classes) for field in _CLASS_IDS.get(kind, ()))
+  faults = _faults((*_EXPECTED.get(kind, ()), *class_ids), values, path)
   for i, operation in enumerate(getattr(values, 'operations', ())):
     faults += _faults(_EXPECTED_OF_OPERATIONS[kind], operation, f'{path}.operations[{i}]')
   if faults:
@@ -248,7 +242,18 @@ def _faults(expectations, values, path):
   faults = []
   for field, expected, is_so in expectations:
     if not is_so(values):
-      value = getattr(values, field)
-      found = ', '.join(map(str, value)) if hasattr(value, 'append') else str(value)
+      found = ', '.join(map(str, _items(getattr(values, field))))
       faults.append(f'{path}.{field}: is {found or "empty"}; expected {expected}')
   return faults
+
+
+def _class_ids(field, num_classes) -> _Expected:
+  def is_so(values):
+    ids = _items(getattr(values, field))
+    return bool(ids) and all(1 <= i <= (num_classes or i) for i in ids)
+
+  return field, f'ids of classes, from 1{f" to {num_classes}" if num_classes else ""}', is_so
+
+
+def _items(value):
+  return list(value) if hasattr(value, 'append') else [value]

@@ -42,7 +42,7 @@ def build_train_dataset(
     **_preprocessing(config, detector, is_training=True),
     batch_size=config.train_config.batch_size,
     is_training=True,
-    augment_operations=build_augmentation(config.train_config),
+    augment_operations=build_augmentation(config.train_config, config.model.ssd.num_classes),
     seed=config.train_config.seed,
     start_step=start_step,
   )

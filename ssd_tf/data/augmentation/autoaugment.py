@@ -38,6 +38,8 @@ _PIXELS = {
 }
 
 
+# No Python control flow depends on a tensor: AutoGraph would find nothing, in seconds of tracing.
+@tf.autograph.experimental.do_not_convert
 def autoaugment_image(example: Example, seed: tf.Tensor, *, policy_name: str = 'v0') -> Example:
   """Applies a sub-policy drawn from a learned policy.
 

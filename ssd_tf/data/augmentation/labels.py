@@ -10,7 +10,6 @@ import tensorflow as tf
 from ssd_tf import fields
 from ssd_tf.data import partial_labels
 from ssd_tf.data.augmentation.sequence import Example
-from ssd_tf.errors import InputError
 
 
 def drop_label_probabilistically(
@@ -31,13 +30,9 @@ def drop_label_probabilistically(
   Returns:
     The example.
 
-  Raises:
-    InputError: there is no such class.
-
   Source: the original's drop_label_probabilistically, but for labeled_classes.
   """
   labeled = example[fields.LABELED_CLASSES]
-  _check_classes([label], labeled.shape[0], 'drop_label_probabilistically.label')
   classes = example[fields.GROUNDTRUTH_CLASSES]
   drawn = tf.random.stateless_uniform(tf.shape(classes), seed) < drop_probability
   dropped = drawn & (classes == label)
@@ -67,25 +62,11 @@ def remap_labels(
   Returns:
     The example.
 
-  Raises:
-    InputError: there is no such class.
-
   Source: the original's remap_labels, which knows no labeled_classes.
   """
   del seed
   num_classes = example[fields.LABELED_CLASSES].shape[0]
-  _check_classes(original_labels, num_classes, 'remap_labels.original_labels')
-  _check_classes([new_label], num_classes, 'remap_labels.new_label')
   table = {i: i for i in range(1, num_classes + 1)} | dict.fromkeys(original_labels, new_label)
   return partial_labels.map_classes(
     example, table, num_classes, unused_ids=set(original_labels) - {new_label}
   )
-
-
-def _check_classes(labels, num_classes, field):
-  wrong = [str(label) for label in labels if not 1 <= label <= num_classes]
-  if wrong:
-    raise InputError(
-      f'train_config.data_augmentation_options: {field}: is {", ".join(wrong)}; expected the ids of'
-      f' classes, 1 to {num_classes}'
-    )
