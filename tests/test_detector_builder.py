@@ -161,18 +161,17 @@ def test_a_config_makes_the_originals_targets(suffix, overrides, measured):
     'model.ssd.similarity_calculator={thresholded_iou_similarity {iou_threshold: 0.3}}',
     'model.ssd.box_coder={mean_stddev_box_coder {stddev: 0.1}}',
     'model.ssd.box_coder={faster_rcnn_box_coder {y_scale: 5}}',
+    'model.ssd.box_coder={square_box_coder {}}',
   ],
 )
 def test_each_choice_changes_the_loss_and_stays_finite(override):
   overrides = [override]
   if 'softmax' in override:
     overrides.append('model.ssd.encode_background_as_zeros=false')
-  shape = [9, 104]
+  if 'square' in override:
+    overrides.append('model.ssd.box_predictor.convolutional_box_predictor.box_code_size=3')
   rng = np.random.default_rng(0)
-  outputs = {
-    fields.CLASS_LOGITS: tf.constant(rng.normal(-2, 2, [*shape, 4]), tf.float32),
-    fields.BOX_ENCODINGS: tf.constant(rng.normal(0, 1, [*shape, 4]), tf.float32),
-  }
+  logits, encodings = rng.normal(-2, 2, [9, 104, 4]), rng.normal(0, 1, [9, 104, 4])
   names = (
     fields.GROUNDTRUTH_BOXES,
     fields.GROUNDTRUTH_CLASSES,
@@ -187,6 +186,13 @@ def test_each_choice_changes_the_loss_and_stays_finite(override):
     loaded = config.load(TINY, changes)
     builders.require_supported(loaded)
     detector = builders.build_detector(loaded.model, is_training=True)
+    code_size = detector.model.output[fields.BOX_ENCODINGS].shape[-1]
+    outputs = {
+      fields.CLASS_LOGITS: tf.constant(logits, tf.float32),
+      fields.BOX_ENCODINGS: tf.constant(encodings[..., :code_size], tf.float32),
+    }
+    detections = detector.postprocess(outputs)
+    assert detections[fields.DETECTION_BOXES].shape == (9, 100, 4)
     with tf.GradientTape() as tape:
       tape.watch(outputs)
       losses = detector.compute_batch_losses(outputs, batch)
@@ -404,7 +410,7 @@ def test_all_of_the_suppressions_fields_are_read():
     (f'{RESIZER}.fixed_shape_resizer.height=0', 'fixed_shape_resizer: height and .* 0 and 96'),
     ('model.ssd.box_coder={keypoint_box_coder {}}', 'keypoint_box_coder: codes keypoints'),
     ('model.ssd.box_coder.faster_rcnn_box_coder.x_scale=0', 'x_scale: is 0; expected more than 0'),
-    ('model.ssd.box_coder={square_box_coder {}}', 'predicts 4 .* are 3; set box_code'),
+    ('model.ssd.box_coder={square_box_coder {}}', 'box_code_size: is 4, expected 3'),
     (f'{MATCHER}.matched_threshold=0', 'argmax_matcher.matched_threshold: is 0; expected more'),
     (f'{MATCHER}.unmatched_threshold=0.6', 'unmatched_threshold: is 0.6; expected at most'),
     (f'{MATCHER}.negatives_lower_than_unmatched=false', 'negatives_lower_than_unmatched: false le'),

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 from ssd_tf.builders.hyperparams import build_hyperparams
 from ssd_tf.builders.support import chosen
+from ssd_tf.builders.targets import code_size
 from ssd_tf.errors import InputError
 from ssd_tf.models.box_predictor import convolutional_box_predictor
 from ssd_tf.models.weight_shared_box_predictor import weight_shared_box_predictor
@@ -41,6 +42,11 @@ def build_box_predictor(
       'model.ssd.add_background_class: is false, so that background has no column; set '
       'model.ssd.encode_background_as_zeros to true, or add_background_class to true'
     )
+  if predictor.box_code_size != code_size(ssd):
+    raise InputError(
+      f'{path}.box_code_size: is {predictor.box_code_size}, expected {code_size(ssd)}: as many '
+      'numbers as model.ssd.box_coder makes of a box'
+    )
   return functools.partial(
     builders[kind](predictor, path, list(anchors_per_location)),
     hyperparams=build_hyperparams(
@@ -48,6 +54,7 @@ def build_box_predictor(
     ),
     num_classes=ssd.num_classes,
     add_background_class=ssd.add_background_class,
+    box_code_size=predictor.box_code_size,
     kernel_size=predictor.kernel_size,
     class_prediction_bias_init=predictor.class_prediction_bias_init,
     use_depthwise=predictor.use_depthwise,
@@ -57,7 +64,6 @@ def build_box_predictor(
 
 
 def _convolutional(predictor, path, anchors_per_location):
-  _check_box_code_size(predictor, path)
   if predictor.use_depthwise and predictor.kernel_size == 1:
     raise InputError(
       f'{path}.kernel_size: is 1 (the default), which makes a depthwise convolution see one pixel '
@@ -77,7 +83,6 @@ def _convolutional(predictor, path, anchors_per_location):
 
 
 def _weight_shared(predictor, path, anchors_per_location):
-  _check_box_code_size(predictor, path)
   if len(set(anchors_per_location)) > 1:
     raise InputError(
       f'{path}: all feature maps share a head, but have {anchors_per_location} anchors at a '
@@ -97,11 +102,6 @@ def _weight_shared(predictor, path, anchors_per_location):
     apply_sigmoid_to_scores=predictor.score_converter == converters.SIGMOID,
     box_encodings_clip_range=_clip_range(predictor, path),
   )
-
-
-def _check_box_code_size(predictor, path):
-  if predictor.box_code_size != 4:
-    raise InputError(f'{path}.box_code_size: is {predictor.box_code_size}, expected 4')
 
 
 def _clip_range(predictor, path):

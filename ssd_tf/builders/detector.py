@@ -174,18 +174,8 @@ def build_detector(model_config: pipeline_pb2.DetectionModel, is_training: bool)
   }
   # Last, so that faults in all the rest are told at once.
   model = build_model(model_config, is_training)
-  _check_code_size(model, box_coder)
   anchors = tf.constant(build_anchors(model_config, model))
   return Detector(model=model, anchors=anchors, **around_model)
-
-
-def _check_code_size(model, box_coder):
-  code_size = model.output[fields.BOX_ENCODINGS].shape[-1]
-  if code_size != box_coder.code_size:
-    raise InputError(
-      f'model.ssd.box_predictor: predicts {code_size} numbers for each box, but those of '
-      f'model.ssd.box_coder are {box_coder.code_size}; set box_code_size to that'
-    )
 
 
 def _suppress(ssd, box_coder):

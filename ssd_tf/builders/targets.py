@@ -8,6 +8,12 @@ from ssd_tf.errors import InputError
 from ssd_tf.ops import box_coder as box_coders
 from ssd_tf.ops import matching, similarity, target_assigner
 
+_CODERS = {
+  'faster_rcnn_box_coder': box_coders.FasterRCNNBoxCoder,
+  'mean_stddev_box_coder': box_coders.MeanStddevBoxCoder,
+  'square_box_coder': box_coders.SquareBoxCoder,
+}
+
 
 def build_box_coder(ssd) -> box_coders.BoxCoder:
   """Builds what turns boxes into encodings and back.
@@ -22,18 +28,19 @@ def build_box_coder(ssd) -> box_coders.BoxCoder:
     InputError: it is missing, not supported, or a scale is 0.
   """
   path = 'model.ssd.box_coder'
-  coders = {
-    'faster_rcnn_box_coder': box_coders.FasterRCNNBoxCoder,
-    'mean_stddev_box_coder': box_coders.MeanStddevBoxCoder,
-    'square_box_coder': box_coders.SquareBoxCoder,
-  }
-  kind = chosen(ssd.box_coder, 'box_coder_oneof', path, tuple(coders))
+  kind = chosen(ssd.box_coder, 'box_coder_oneof', path, tuple(_CODERS))
   message = getattr(ssd.box_coder, kind)
   values = {field.name: getattr(message, field.name) for field in message.DESCRIPTOR.fields}
   for name, value in values.items():
     if value <= 0:
       raise InputError(f'{path}.{kind}.{name}: is {value:g}; expected more than 0')
-  return coders[kind](**values)
+  return _CODERS[kind](**values)
+
+
+def code_size(ssd) -> int:
+  """How many numbers the box coder makes of a box; 4 where it is not set, as for most."""
+  kind = ssd.box_coder.WhichOneof('box_coder_oneof')
+  return _CODERS.get(kind, box_coders.FasterRCNNBoxCoder).code_size
 
 
 def build_assign_targets(ssd, box_coder: box_coders.BoxCoder) -> Callable:

@@ -24,6 +24,7 @@ def convolutional_box_predictor(
   dropout_rate: float = 0.0,
   apply_sigmoid_to_scores: bool = False,
   add_background_class: bool = True,
+  box_code_size: int = 4,
 ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
   """Predicts class logits and box encodings for every anchor.
 
@@ -43,10 +44,11 @@ def convolutional_box_predictor(
     dropout_rate: share of features that the class head does not see in training.
     apply_sigmoid_to_scores: return class scores in place of logits.
     add_background_class: False for heads that do not predict background; see `join_predictions`.
+    box_code_size: numbers of a box encoding.
 
   Returns:
-    class_logits f32[B,A,K+1] (column 0 is background), box_encodings f32[B,A,4]; anchors by
-    feature map, row, column, then shape.
+    class_logits f32[B,A,K+1] (column 0 is background), box_encodings f32[B,A,box_code_size];
+    anchors by feature map, row, column, then shape.
 
   Source: the Object Detection API's convolutional_box_predictor.
   """
@@ -66,7 +68,7 @@ def convolutional_box_predictor(
     for layer in range(num_layers_before_predictor if depth else 0):
       name = f'prediction_tower_map_{i}_{layer}'
       features = conv_block(features, depth, 1, hyperparams, name=name)
-    boxes.append(head(features, f'box_encoding_head_{i}', 4 * num_anchors, 0.0))
+    boxes.append(head(features, f'box_encoding_head_{i}', box_code_size * num_anchors, 0.0))
     features = drop_features(features, dropout_rate, f'class_head_{i}')
     classes.append(
       head(features, f'class_head_{i}', num_columns * num_anchors, class_prediction_bias_init)
@@ -75,6 +77,7 @@ def convolutional_box_predictor(
     classes,
     boxes,
     num_columns=num_columns,
+    box_code_size=box_code_size,
     apply_sigmoid_to_scores=apply_sigmoid_to_scores,
     add_background_class=add_background_class,
   )
@@ -92,6 +95,7 @@ def join_predictions(
   boxes: list[keras.KerasTensor],
   *,
   num_columns: int,
+  box_code_size: int,
   apply_sigmoid_to_scores: bool,
   add_background_class: bool,
   box_encodings_clip_range: tuple[float, float] | None = None,
@@ -103,14 +107,15 @@ def join_predictions(
 
   Args:
     classes: f[B,H_i,W_i,anchors * num_columns].
-    boxes: f[B,H_i,W_i,anchors * 4].
+    boxes: f[B,H_i,W_i,anchors * box_code_size].
     num_columns: classes that a head predicts.
+    box_code_size: numbers of a box encoding.
     apply_sigmoid_to_scores: return class scores in place of logits.
     add_background_class: whether the heads predict background, in column 0.
     box_encodings_clip_range: (lowest, highest) box encoding; None for no limit.
 
   Returns:
-    class_logits f32[B,A,K+1], box_encodings f32[B,A,4].
+    class_logits f32[B,A,K+1], box_encodings f32[B,A,box_code_size].
   """
 
   def join(predictions, channels, name):
@@ -121,7 +126,7 @@ def join_predictions(
     return keras.layers.Concatenate(axis=1, name=name, dtype='float32')(rows)
 
   class_logits = join(classes, num_columns, 'class_logits')
-  box_encodings = join(boxes, 4, 'box_encodings')
+  box_encodings = join(boxes, box_code_size, 'box_encodings')
   if apply_sigmoid_to_scores:
     class_logits = keras.ops.sigmoid(class_logits)
   if not add_background_class:

@@ -24,6 +24,7 @@ def weight_shared_box_predictor(
   apply_sigmoid_to_scores: bool = False,
   box_encodings_clip_range: tuple[float, float] | None = None,
   add_background_class: bool = True,
+  box_code_size: int = 4,
 ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
   """Predicts class logits and box encodings for every anchor.
 
@@ -49,10 +50,11 @@ def weight_shared_box_predictor(
     box_encodings_clip_range: (lowest, highest) box encoding; None for no limit.
     add_background_class: False for a head that does not predict background; see
       `join_predictions`.
+    box_code_size: numbers of a box encoding.
 
   Returns:
-    class_logits f32[B,A,K+1] (column 0 is background), box_encodings f32[B,A,4]; anchors by
-    feature map, row, column, then shape.
+    class_logits f32[B,A,K+1] (column 0 is background), box_encodings f32[B,A,box_code_size];
+    anchors by feature map, row, column, then shape.
 
   Source: Lin et al. 2017, "Focal Loss for Dense Object Detection", section 4; layers as the Object
   Detection API's weight_shared_convolutional_box_predictor.
@@ -68,7 +70,7 @@ def weight_shared_box_predictor(
     return conv_layer(channels, kernel_size, made_with, name=name, **options)
 
   num_columns = num_classes + add_background_class
-  box_head = head('box_encoding_head', 4 * anchors_per_location, 0.0)
+  box_head = head('box_encoding_head', box_code_size * anchors_per_location, 0.0)
   class_head = head('class_head', num_columns * anchors_per_location, class_prediction_bias_init)
   box_tower = tower('prediction_tower' if share_prediction_tower else 'box_tower')
   class_tower = box_tower if share_prediction_tower else tower('class_tower')
@@ -83,6 +85,7 @@ def weight_shared_box_predictor(
     classes,
     boxes,
     num_columns=num_columns,
+    box_code_size=box_code_size,
     apply_sigmoid_to_scores=apply_sigmoid_to_scores,
     add_background_class=add_background_class,
     box_encodings_clip_range=box_encodings_clip_range,
