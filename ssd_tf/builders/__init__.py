@@ -9,6 +9,7 @@ from ssd_tf.builders.data import (
   build_train_dataset,
   check_records,
   class_names,
+  evaluated_paths,
   explained_record_errors,
 )
 from ssd_tf.builders.detector import Detector, build_detector
@@ -31,6 +32,7 @@ __all__ = [
   'build_train_dataset',
   'check_records',
   'class_names',
+  'evaluated_paths',
   'explained_record_errors',
   'require_supported',
   'require_supported_model',
