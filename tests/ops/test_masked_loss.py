@@ -333,6 +333,14 @@ def test_losses_equal_the_original(name, loss, loss_goldens, golden_targets):
     np.testing.assert_allclose(np.sum(losses, dtype=np.float64), total, rtol=1e-5)
 
 
+def test_the_originals_loss_of_some_images(loss_goldens, golden_targets):
+  losses = golden_targets.class_weights * masked_classification_loss(
+    loss_goldens['logits'], golden_targets.class_targets, None, loss=LOSSES['sigmoid']
+  )
+  total = loss_goldens['json']['sums']['weighted_sigmoid_losses_mask_even_images']
+  np.testing.assert_allclose(np.sum(losses[::2], dtype=np.float64), total, rtol=1e-6)
+
+
 def test_background_as_zeros_costs_nothing_in_the_originals_softmax(loss_goldens, golden_targets):
   # Which is why a config may not have both; the positives cost the same.
   losses = golden_targets.class_weights * masked_classification_loss(
