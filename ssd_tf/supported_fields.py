@@ -22,7 +22,7 @@ _READ = {
   ),
   'SsdFeatureExtractor': (
     'type depth_multiplier min_depth conv_hyperparams override_base_feature_extractor_hyperparams '
-    'num_layers pad_to_multiple use_explicit_padding use_depthwise fpn'
+    'num_layers pad_to_multiple use_explicit_padding use_depthwise fpn l2_normalization_scale'
   ),
   'ImageResizer': 'fixed_shape_resizer keep_aspect_ratio_resizer',
   'Hyperparams': (
@@ -45,7 +45,9 @@ _READ = {
     'class_prediction_bias_init use_dropout dropout_keep_probability share_prediction_tower '
     'use_depthwise score_converter box_encodings_clip_range'
   ),
-  'AnchorGenerator': 'ssd_anchor_generator multiscale_anchor_generator',
+  'AnchorGenerator': (
+    'ssd_anchor_generator multiscale_anchor_generator flexible_grid_anchor_generator'
+  ),
   'Loss': (
     'localization_loss classification_loss hard_example_miner classification_weight '
     'localization_weight partial_labels'
@@ -85,7 +87,9 @@ _READ = {
     'normalize_image subtract_channel_mean random_pixel_value_scale random_jpeg_quality '
     'random_patch_gaussian random_black_patches random_adjust_brightness random_adjust_contrast '
     'random_adjust_hue random_adjust_saturation random_distort_color random_rgb_to_gray '
-    'rgb_to_gray adjust_gamma drop_label_probabilistically remap_labels autoaugment_image'
+    'rgb_to_gray adjust_gamma drop_label_probabilistically remap_labels autoaugment_image '
+    'ssd_photometric_distortion ssd_expand ssd_patch_crop resize_random_interpolation '
+    'ssd_tensorflow_crop ssd_tensorflow_color'
   ),
   'NormalizeImage': 'original_minval original_maxval target_minval target_maxval',
   'SubtractChannelMean': 'means',
@@ -153,8 +157,8 @@ _READ = {
   'RandomScaleCropAndPadToSquare': 'output_size scale_min scale_max',
   'RandomJitterBoxes': 'ratio jitter_mode',
   'Optimizer': (
-    'rms_prop_optimizer momentum_optimizer adam_optimizer adamw_optimizer use_moving_average '
-    'moving_average_decay'
+    'rms_prop_optimizer momentum_optimizer adam_optimizer adamw_optimizer sgd_optimizer '
+    'adadelta_optimizer adagrad_optimizer ftrl_optimizer use_moving_average moving_average_decay'
   ),
   'EvalConfig': (
     'num_visualizations metrics_set min_score_threshold max_num_boxes_to_visualize '

@@ -15,6 +15,7 @@ from ssd_tf.protos import ssd_pb2
 _PATH = 'model.ssd.anchor_generator'
 _SSD = 'ssd_anchor_generator'
 _MULTISCALE = 'multiscale_anchor_generator'
+_FLEXIBLE = 'flexible_grid_anchor_generator'
 
 
 def count_anchors_per_location(ssd: ssd_pb2.Ssd) -> list[int]:
@@ -33,6 +34,8 @@ def count_anchors_per_location(ssd: ssd_pb2.Ssd) -> list[int]:
   if kind == _MULTISCALE:
     count = len(generator.aspect_ratios) * generator.scales_per_octave
     return [count] * num_feature_maps(ssd.feature_extractor)
+  if kind == _FLEXIBLE:
+    return [len(grid.base_sizes) for grid in generator.anchor_grid]
   return anchor_ops.anchors_per_location(
     num_layers=generator.num_layers,
     aspect_ratios=list(generator.aspect_ratios),
@@ -66,6 +69,8 @@ def generate_anchors(ssd: ssd_pb2.Ssd, feature_map_sizes: Sequence[tuple[int, in
       scales_per_octave=generator.scales_per_octave,
       normalize_coordinates=True,
     )
+  if kind == _FLEXIBLE:
+    return _generate_flexible(generator.anchor_grid, feature_map_sizes, image_size(ssd))
   return anchor_ops.generate_ssd_anchors(
     feature_map_sizes,
     image_size(ssd),
@@ -85,18 +90,39 @@ def generate_anchors(ssd: ssd_pb2.Ssd, feature_map_sizes: Sequence[tuple[int, in
   )
 
 
+def _generate_flexible(grids, feature_map_sizes, size):
+  strides, offsets = [], []
+  for grid in grids:
+    # No stride means even spread, from half a stride on; with a stride, no offset means 0.
+    stride = grid.height_stride or None, grid.width_stride or None
+    strides.append(stride)
+    offsets.append(
+      tuple(
+        None if step is None and not grid.HasField(name) else getattr(grid, name)
+        for step, name in zip(stride, ('height_offset', 'width_offset'), strict=True)
+      )
+    )
+  return anchor_ops.generate_flexible_grid_anchors(
+    feature_map_sizes,
+    size,
+    base_sizes=[grid.base_sizes for grid in grids],
+    aspect_ratios=[grid.aspect_ratios for grid in grids],
+    strides=strides,
+    offsets=offsets,
+  )
+
+
 def _generator(ssd):
   """(name, message) of the generator, which fits the feature extractor."""
-  kind = chosen(ssd.anchor_generator, 'anchor_generator_oneof', _PATH, (_SSD, _MULTISCALE))
+  checks = {_SSD: _check_ssd, _MULTISCALE: _check_multiscale, _FLEXIBLE: _check_flexible}
+  kind = chosen(ssd.anchor_generator, 'anchor_generator_oneof', _PATH, tuple(checks))
   generator = getattr(ssd.anchor_generator, kind)
-  check = _check_multiscale if kind == _MULTISCALE else _check_ssd
-  check(generator, ssd.feature_extractor, f'{_PATH}.{kind}')
-  if not generator.aspect_ratios:
-    raise InputError(f'{_PATH}.{kind}.aspect_ratios: is empty; expected one or more, such as 1.0')
+  checks[kind](generator, ssd.feature_extractor, f'{_PATH}.{kind}')
   return kind, generator
 
 
 def _check_ssd(generator, extractor, path):
+  _check_aspect_ratios(generator, path)
   for name in ('scales', 'height_stride', 'width_stride', 'height_offset', 'width_offset'):
     count = len(getattr(generator, name))
     if count and count != generator.num_layers:
@@ -113,6 +139,7 @@ def _check_ssd(generator, extractor, path):
 
 
 def _check_multiscale(generator, extractor, path):
+  _check_aspect_ratios(generator, path)
   levels = generator.min_level, generator.max_level
   if is_pyramid(extractor):
     wanted = extractor.fpn.min_level, extractor.fpn.max_level
@@ -126,11 +153,38 @@ def _check_multiscale(generator, extractor, path):
       f'{path}: has levels {levels[0]} to {levels[1]}, but {EXTRACTOR_PATH}.num_layers is '
       f'{num_feature_maps(extractor)}; expected a level for each'
     )
-  if not generator.normalize_coordinates:
-    raise InputError(
-      f'{path}.normalize_coordinates: is false; expected true, since boxes are normalized'
-    )
+  _check_normalized(generator, path)
   if generator.scales_per_octave < 1:
     raise InputError(
       f'{path}.scales_per_octave: is {generator.scales_per_octave}; expected 1 or more'
+    )
+
+
+def _check_flexible(generator, extractor, path):
+  grids, num_maps = generator.anchor_grid, num_feature_maps(extractor)
+  if len(grids) != num_maps:
+    raise InputError(
+      f'{path}.anchor_grid: there are {len(grids)}, but {extractor.type} has {num_maps} feature '
+      'maps; expected one for each'
+    )
+  for i, grid in enumerate(grids):
+    if not 0 < len(grid.base_sizes) == len(grid.aspect_ratios):
+      raise InputError(
+        f'{path}.anchor_grid[{i}]: has {len(grid.base_sizes)} base_sizes and '
+        f'{len(grid.aspect_ratios)} aspect_ratios; expected one pair or more'
+      )
+    if min(*grid.base_sizes, *grid.aspect_ratios) <= 0:
+      raise InputError(f'{path}.anchor_grid[{i}]: has a value of 0 or less; expected more than 0')
+  _check_normalized(generator, path)
+
+
+def _check_aspect_ratios(generator, path):
+  if not generator.aspect_ratios:
+    raise InputError(f'{path}.aspect_ratios: is empty; expected one or more, such as 1.0')
+
+
+def _check_normalized(generator, path):
+  if not generator.normalize_coordinates:
+    raise InputError(
+      f'{path}.normalize_coordinates: is false; expected true, since boxes are normalized'
     )

@@ -10,8 +10,10 @@ import functools
 from collections.abc import Callable
 
 import keras
+import tensorflow as tf
 
 from ssd_tf.builders.hyperparams import build_hyperparams
+from ssd_tf.data import preprocessing
 from ssd_tf.errors import InputError
 from ssd_tf.models.conv_block import ConvHyperparams
 from ssd_tf.models.feature_maps import extend_feature_maps
@@ -24,11 +26,11 @@ from ssd_tf.models.mobilenet import (
 )
 from ssd_tf.models.mobilenet_v3 import mobilenet_v3_large, mobilenet_v3_small
 from ssd_tf.models.pooling_pyramid import pooling_pyramid
+from ssd_tf.models.ssd7 import ssd_7
+from ssd_tf.models.vgg import EXTRA_BLOCKS_300, EXTRA_BLOCKS_512, extend_vgg, vgg_16
 from ssd_tf.protos import ssd_pb2
 
 PATH = 'model.ssd.feature_extractor'
-_STOCK_L2_WEIGHT = 4e-5
-_STOCK_BATCH_NORM = {'momentum': 0.9997, 'epsilon': 0.001}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,20 +40,21 @@ class Extractor:
   Attributes:
     backbone: (images, hyperparams, *, depth_multiplier, min_depth) -> maps.
     neck: (maps, hyperparams, extractor message) -> maps.
-    stock_initializer: makes an initializer of the backbone's kernels, for configs that do not
-      override the backbone's hyperparams.
+    stock: the backbone's hyperparams, for configs that do not override them.
     is_pyramid: whether the message's `fpn` says which maps there are, in place of `num_layers`.
-    max_layers: the most feature maps it makes, where `num_layers`'s default is more.
-    stock_regularize_depthwise: whether depthwise kernels of the backbone are regularized, for
-      configs that do not override the backbone's hyperparams.
+    max_layers: the most feature maps it makes, and how many there are without `num_layers`; None:
+      as many as `num_layers` says.
+    normalize: pixels u8 or f32 in [0, 255] -> f32, as the backbone takes them.
+    without: fields of the message that mean nothing to it.
   """
 
   backbone: Callable[..., list]
   neck: Callable[..., list]
-  stock_initializer: Callable[[], keras.initializers.Initializer]
+  stock: ConvHyperparams
   is_pyramid: bool = False
   max_layers: int | None = None
-  stock_regularize_depthwise: bool = True
+  normalize: Callable[[tf.Tensor], tf.Tensor] = preprocessing.normalize_mobilenet
+  without: tuple[str, ...] = ('l2_normalization_scale',)
 
 
 def _coarser_maps(maps, hyperparams, extractor, **options):
@@ -84,26 +87,75 @@ def _pyramid(maps, hyperparams, extractor, pass_smoothed=True):
   )
 
 
-_tf1_pyramid = functools.partial(_pyramid, pass_smoothed=False)
-_truncated_normal = functools.partial(keras.initializers.TruncatedNormal, stddev=0.09)
-_random_normal = functools.partial(keras.initializers.RandomNormal, stddev=0.09)
+def _vgg_maps(maps, hyperparams, extractor, blocks):
+  return extend_vgg(
+    maps,
+    hyperparams,
+    blocks=blocks,
+    num_layers=num_feature_maps(extractor),
+    depth_multiplier=extractor.depth_multiplier,
+    min_depth=extractor.min_depth,
+    l2_normalization_scale=extractor.l2_normalization_scale,
+  )
 
-_MOBILENET_V1 = Extractor(mobilenet_v1, _coarser_maps, _truncated_normal)
-_MOBILENET_V2 = Extractor(mobilenet_v2, _coarser_maps, _random_normal)
-_MOBILENET_V1_FPN = Extractor(mobilenet_v1_pyramid, _pyramid, _truncated_normal, is_pyramid=True)
-_MOBILENET_V2_FPN = Extractor(mobilenet_v2_pyramid, _pyramid, _random_normal, is_pyramid=True)
-_MOBILENET_V1_PPN = Extractor(mobilenet_v1, _pooled_maps, _truncated_normal)
+
+def _own_maps(maps, hyperparams, extractor):
+  del hyperparams  # Nothing is added.
+  return maps[: num_feature_maps(extractor)]
+
+
+_tf1_pyramid = functools.partial(_pyramid, pass_smoothed=False)
+
+_TRUNCATED_NORMAL = ConvHyperparams(
+  initializer=functools.partial(keras.initializers.TruncatedNormal, stddev=0.09),
+  l2_weight=4e-5,
+  batch_norm={'momentum': 0.9997, 'epsilon': 0.001},
+)
+_RANDOM_NORMAL = dataclasses.replace(
+  _TRUNCATED_NORMAL,
+  initializer=functools.partial(keras.initializers.RandomNormal, stddev=0.09),
+)
+_PLAIN_DEPTHWISE = dataclasses.replace(_TRUNCATED_NORMAL, regularize_depthwise=False)
+_XAVIER = ConvHyperparams(
+  keras.initializers.GlorotUniform, l2_weight=5e-4, activation='RELU', batch_norm=None
+)
+_HE_NORMAL = ConvHyperparams(
+  keras.initializers.HeNormal, batch_norm={'momentum': 0.99, 'epsilon': 0.001}
+)
+
+_MOBILENET_V1 = Extractor(mobilenet_v1, _coarser_maps, _TRUNCATED_NORMAL)
+_MOBILENET_V2 = Extractor(mobilenet_v2, _coarser_maps, _RANDOM_NORMAL)
+_MOBILENET_V1_FPN = Extractor(mobilenet_v1_pyramid, _pyramid, _TRUNCATED_NORMAL, is_pyramid=True)
+_MOBILENET_V2_FPN = Extractor(mobilenet_v2_pyramid, _pyramid, _RANDOM_NORMAL, is_pyramid=True)
+_MOBILENET_V1_PPN = Extractor(mobilenet_v1, _pooled_maps, _TRUNCATED_NORMAL)
 _MOBILENET_V3_LARGE, _MOBILENET_V3_SMALL = (
-  Extractor(backbone, _coarser_maps, _truncated_normal, stock_regularize_depthwise=False)
+  Extractor(backbone, _coarser_maps, _PLAIN_DEPTHWISE)
   for backbone in (mobilenet_v3_large, mobilenet_v3_small)
 )
 # For images of 256x256 pixels: no kernel is larger than its map, and the last map is 1x1.
 _EMBEDDED_MOBILENET_V1 = Extractor(
   mobilenet_v1,
   functools.partial(_coarser_maps, depths=(512, 256, 256), kernel_sizes=(3, 3, 2)),
-  _truncated_normal,
+  _PLAIN_DEPTHWISE,
   max_layers=5,
-  stock_regularize_depthwise=False,
+)
+_SSD_300_VGG, _SSD_512_VGG = (
+  Extractor(
+    vgg_16,
+    functools.partial(_vgg_maps, blocks=blocks),
+    _XAVIER,
+    max_layers=2 + len(blocks),
+    normalize=preprocessing.normalize_vgg,
+    without=('use_depthwise', 'use_explicit_padding'),
+  )
+  for blocks in (EXTRA_BLOCKS_300, EXTRA_BLOCKS_512)
+)
+_SSD_7 = Extractor(
+  ssd_7,
+  _own_maps,
+  _HE_NORMAL,
+  max_layers=4,
+  without=('use_depthwise', 'use_explicit_padding', 'l2_normalization_scale'),
 )
 EXTRACTORS = {
   'ssd_mobilenet_v1': _MOBILENET_V1,
@@ -122,6 +174,9 @@ EXTRACTORS = {
   'ssd_mobilenet_v3_small_keras': _MOBILENET_V3_SMALL,
   'embedded_ssd_mobilenet_v1': _EMBEDDED_MOBILENET_V1,
   'embedded_ssd_mobilenet_v1_keras': _EMBEDDED_MOBILENET_V1,
+  'ssd_300_vgg': _SSD_300_VGG,
+  'ssd_512_vgg': _SSD_512_VGG,
+  'ssd_7': _SSD_7,
 }
 # Types of the original that are left out -> why, and what is nearest.
 _LEFT_OUT = {
@@ -145,7 +200,7 @@ def build_feature_extractor(
     batch_norm_trainable: whether batch norms may be trained.
 
   Returns:
-    f32[B,H,W,3] in [-1, 1] -> feature maps f32[B,H_i,W_i,C_i], finest first.
+    Images f32[B,H,W,3], normalized -> feature maps f32[B,H_i,W_i,C_i], finest first.
 
   Raises:
     InputError: the type or a field of it is not supported.
@@ -157,12 +212,8 @@ def build_feature_extractor(
   if extractor.override_base_feature_extractor_hyperparams:
     backbone_hyperparams = hyperparams
   else:
-    backbone_hyperparams = ConvHyperparams(
-      initializer=kind.stock_initializer,
-      l2_weight=_STOCK_L2_WEIGHT,
-      batch_norm=_STOCK_BATCH_NORM,
-      batch_norm_trainable=batch_norm_trainable,
-      regularize_depthwise=kind.stock_regularize_depthwise,
+    backbone_hyperparams = dataclasses.replace(
+      kind.stock, batch_norm_trainable=batch_norm_trainable
     )
   explicit = functools.partial(dataclasses.replace, explicit_padding=extractor.use_explicit_padding)
 
@@ -187,7 +238,13 @@ def num_feature_maps(extractor: ssd_pb2.SsdFeatureExtractor) -> int:
   """How many feature maps the function of `build_feature_extractor` returns."""
   if is_pyramid(extractor):
     return extractor.fpn.max_level - extractor.fpn.min_level + 1
-  return min(extractor.num_layers, _kind(extractor).max_layers or extractor.num_layers)
+  most = _kind(extractor).max_layers or extractor.num_layers
+  return min(extractor.num_layers, most) if extractor.HasField('num_layers') else most
+
+
+def build_normalize(extractor: ssd_pb2.SsdFeatureExtractor) -> Callable[[tf.Tensor], tf.Tensor]:
+  """The function from pixels u8 or f32 in [0, 255] to what the backbone takes, f32."""
+  return _kind(extractor).normalize
 
 
 def is_pyramid(extractor: ssd_pb2.SsdFeatureExtractor) -> bool:
@@ -201,9 +258,13 @@ def _kind(extractor):
     supported = ', '.join(name for name in EXTRACTORS if not name.endswith('_keras'))
     raise InputError(
       f'{PATH}.type: {extractor.type!r} is not supported{f" ({reason})" if reason else ""}; '
-      f'expected one of {supported} (or that with _keras)'
+      f'expected one of {supported} (those of MobileNet also with _keras)'
     )
   kind = EXTRACTORS[extractor.type]
+  for name in kind.without:
+    default = extractor.DESCRIPTOR.fields_by_name[name].default_value
+    if getattr(extractor, name) != default:
+      raise InputError(f'{PATH}.{name}: means nothing to {extractor.type}; take it out')
   fpn = extractor.fpn
   if not kind.is_pyramid and extractor.HasField('fpn'):
     raise InputError(f'{PATH}.fpn: is set, but {extractor.type} has none; take its _fpn, or none')

@@ -1,8 +1,9 @@
-"""How images become the network's input, from the config's `image_resizer`."""
+"""How images become the network's input, from `image_resizer` and `feature_extractor.type`."""
 
 import functools
 from collections.abc import Callable
 
+from ssd_tf.builders.feature_extractor import build_normalize
 from ssd_tf.builders.support import chosen
 from ssd_tf.data import preprocessing
 from ssd_tf.errors import InputError
@@ -44,7 +45,8 @@ def build_preprocess_image(ssd) -> Callable:
     u8[(B,)h,w,3] -> (f32[(B,)H,W,C], i32[2] size without padding); see `data.preprocessing`.
 
   Raises:
-    InputError: the resizer is missing, not supported, or its fields do not fit each other.
+    InputError: the resizer is missing, not supported, or its fields do not fit each other; or the
+      feature extractor is not supported.
   """
   kind, resizer = _resizer(ssd)
   options = {
@@ -66,6 +68,7 @@ def build_preprocess_image(ssd) -> Callable:
   return functools.partial(
     preprocessing.preprocess_image,
     resize_fn=resize,
+    normalize_fn=build_normalize(ssd.feature_extractor),
     pad_fn=pad,
     grayscale=resizer.convert_to_grayscale,
   )

@@ -19,6 +19,7 @@ _METHODS = {
   'bicubic': tf.image.ResizeMethod.BICUBIC,
   'area': tf.image.ResizeMethod.AREA,
 }
+_VGG_MEANS = (123.0, 117.0, 104.0)
 
 
 def resize(
@@ -96,9 +97,24 @@ def normalize_mobilenet(image: tf.Tensor) -> tf.Tensor:
   Returns:
     f32 of the same shape.
 
-  Source: every MobileNet feature extractor of the original, bit for bit.
+  Source: every MobileNet feature extractor of the original, bit for bit. SSD7 of ssd_keras does the
+  same.
   """
   return (2.0 / 255.0) * tf.cast(image, tf.float32) - 1.0
+
+
+def normalize_vgg(image: tf.Tensor) -> tf.Tensor:
+  """Subtracts the mean color of ImageNet, rounded: 123, 117, 104 of red, green and blue.
+
+  Args:
+    image: u8 or f32 [...,3] in [0, 255].
+
+  Returns:
+    f32 of the same shape.
+
+  Source: SSD-Tensorflow; Caffe's SSD and ssd_keras, whose first convolution takes blue, green, red.
+  """
+  return tf.cast(image, tf.float32) - tf.constant(_VGG_MEANS, tf.float32)
 
 
 def pad_bottom_right(

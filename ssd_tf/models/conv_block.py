@@ -13,6 +13,7 @@ ACTIVATIONS = {
   'RELU_6': 'relu6',
   'SWISH': 'silu',
   'HARD_SWISH': 'hard_silu',  # x * relu6(x + 3) / 6; of MobileNet v3.
+  'ELU': 'elu',  # max(x, 0) + min(exp(x) - 1, 0); of SSD7.
   'NONE': None,
 }
 _GROUPS = 32  # Wu and He 2018, section 3.
@@ -123,6 +124,7 @@ def conv_layer(
   bias: float = 0.0,
   strides: int = 1,
   padding: str = 'same',
+  dilation: int = 1,
   separable: bool = False,
 ) -> keras.layers.Layer:
   """A convolution alone: of a head, or one that several feature maps share.
@@ -137,12 +139,14 @@ def conv_layer(
     bias: first value of the bias.
     strides: s.
     padding: 'same' or 'valid'.
+    dilation: pixels from one of the kernel's columns or rows to the next.
     separable: a depthwise and a pointwise convolution, without anything between them.
 
   Returns:
     A layer: f[B,H,W,C] -> f[B,H/s,W/s,filters].
   """
   options = {'strides': strides, 'padding': padding, 'use_bias': use_bias, 'name': name}
+  options['dilation_rate'] = dilation
   options['bias_initializer'] = keras.initializers.Constant(bias)
   if separable:
     return keras.layers.SeparableConv2D(

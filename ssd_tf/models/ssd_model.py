@@ -21,11 +21,13 @@ def ssd_model(
     name: of the model.
     image_size: (height, width) of the input, pixels.
     num_channels: C, of the input: 3, or 1 for gray images.
-    feature_extractor: images f32[B,H,W,C] in [-1, 1] -> maps f32[B,H_i,W_i,C_i], finest first.
+    feature_extractor: images f32[B,H,W,C], normalized -> maps f32[B,H_i,W_i,C_i], finest
+      first.
     box_predictor: maps -> (class logits f32[B,A,K+1], box encodings f32[B,A,4]).
 
   Returns:
-    A model: f32[B,H,W,C] in [-1, 1] -> {'class_logits': f32[B,A,K+1], 'box_encodings': f32[B,A,4]}.
+    A model: f32[B,H,W,C], normalized -> {'class_logits': f32[B,A,K+1], 'box_encodings':
+    f32[B,A,4]}.
     Its `feature_map_sizes` lists (height, width), finest first.
 
   Source: Liu et al. 2016.

@@ -192,6 +192,57 @@ def generate_multiscale_anchors(
   return pixels * np.array([1 / height, 1 / width, 1 / height, 1 / width], np.float32)
 
 
+def generate_flexible_grid_anchors(
+  feature_map_sizes: Sequence[Size],
+  image_size: Size,
+  *,
+  base_sizes: Sequence[Sequence[float]],
+  aspect_ratios: Sequence[Sequence[float]],
+  strides: Sequence[tuple[float | None, float | None]],
+  offsets: Sequence[tuple[float | None, float | None]],
+) -> np.ndarray:
+  """Lays anchors whose sizes and aspect ratios are listed, pair by pair, for each feature map.
+
+  height = base_size / sqrt(aspect_ratio), width = base_size * sqrt(aspect_ratio), in pixels. So the
+  anchors of Caffe's SSD can be told one by one: s, sqrt(s s'), and s with ratios 2, 1/2, 3, 1/3,
+  where s' is the s of the next feature map.
+
+  Args:
+    feature_map_sizes: (height, width) of each feature map, fine to coarse.
+    image_size: (height, width) of the model's input, pixels.
+    base_sizes: of the anchors at a location of each feature map, pixels.
+    aspect_ratios: width / height, one for each base size.
+    strides: pixels between rows and between columns, of each feature map; None: the image's side
+      over the feature map's.
+    offsets: pixels from the image's top and left to the first centre, of each feature map; None:
+      half a stride.
+
+  Returns:
+    f32[A, 4], normalized; at a location, in the order of the base sizes.
+
+  Raises:
+    ValueError: lists differ in length.
+
+  Source: Liu et al., SSD, section 2.2; the original's
+  anchor_generators/flexible_grid_anchor_generator.py, which needs strides and offsets.
+  """
+  layers = []
+  for size, layer_sizes, ratios, stride, offset in zip(
+    feature_map_sizes, base_sizes, aspect_ratios, strides, offsets, strict=True
+  ):
+    stride = [
+      side / cells if pixels is None else pixels
+      for pixels, side, cells in zip(stride, image_size, size, strict=True)
+    ]
+    offset = [
+      step / 2 if pixels is None else pixels for pixels, step in zip(offset, stride, strict=True)
+    ]
+    specs = list(zip(layer_sizes, ratios, strict=True))
+    layers.append(_tile(size, specs, base=(1.0, 1.0), stride=stride, offset=offset))
+  height, width = image_size
+  return np.concatenate(layers) * np.array([1 / height, 1 / width] * 2, np.float32)
+
+
 def _tile(
   size: Size,
   specs: Sequence[tuple[float, float]],

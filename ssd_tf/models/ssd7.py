@@ -1,0 +1,46 @@
+"""SSD7: seven convolutions, the last four of which are feature maps."""
+
+import dataclasses
+
+import keras
+
+from ssd_tf.models.conv_block import ConvHyperparams, conv_block
+
+# (filters, kernel size) of the convolutions, with 2x2 max pooling between them.
+CONVOLUTIONS = ((32, 5), (48, 3), (64, 3), (64, 3), (48, 3), (48, 3), (32, 3))
+_NUM_MAPS = 4
+
+
+def ssd_7(
+  images: keras.KerasTensor,
+  hyperparams: ConvHyperparams,
+  *,
+  depth_multiplier: float = 1.0,
+  min_depth: int = 8,
+) -> list[keras.KerasTensor]:
+  """A small network for objects that are easy to tell from what is around them.
+
+  Each convolution has a bias, whatever the normalization after it, and an ELU, whatever activation
+  the hyperparams name. Pooling leaves out the last row and column of a map of odd size.
+
+  Args:
+    images: f32[B,H,W,3] in [-1, 1].
+    hyperparams: of every convolution.
+    depth_multiplier: scales the filters.
+    min_depth: the fewest filters of a convolution.
+
+  Returns:
+    The outputs of convolutions 4 to 7 (strides 8, 16, 32, 64), after activation.
+
+  Source: keras_ssd7 of ssd_keras (Ferrari 2018); ELU: Clevert et al. 2016.
+  """
+  hyperparams = dataclasses.replace(hyperparams, activation='ELU', force_bias=True)
+  maps = []
+  features = images
+  for i, (filters, kernel_size) in enumerate(CONVOLUTIONS, 1):
+    if i > 1:
+      features = keras.layers.MaxPooling2D(2, name=f'ssd_7_pool{i - 1}')(features)
+    depth = max(int(filters * depth_multiplier), min_depth)
+    features = conv_block(features, depth, kernel_size, hyperparams, name=f'ssd_7_conv{i}')
+    maps.append(features)
+  return maps[-_NUM_MAPS:]
