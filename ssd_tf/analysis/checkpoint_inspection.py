@@ -39,11 +39,11 @@ def inspect(
   file = CheckpointFile(find_checkpoint(checkpoint))
   file.read_all()
   kind = checkpoint_kind.identify(file.shapes, file.path)
+  slots = slots_of(file.shapes)
   yield f'checkpoint  {file.path}'
-  yield f'written by  {kind}'
+  yield f'written by  {kind}{", a training" if slots else ""}'
   yield f'model       {describe(file.shapes, kind).model()}'
   yield f'step        {_or_none(step_of(file))}; times saved: {_or_none(times_saved(file))}'
-  slots = slots_of(file.shapes)
   counts = ', '.join(f'{name} of {count} variables' for name, count in sorted(slots.items()))
   yield f'optimizer   {counts or "not in it"}'
   own = [name for name in file.shapes if not checkpoint_kind.is_bookkeeping(name)]

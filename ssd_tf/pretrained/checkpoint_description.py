@@ -135,7 +135,7 @@ def slots_of(names: Collection[str]) -> dict[str, int]:
   counts = collections.Counter()
   for name in names:
     found = re.search(r'/\.OPTIMIZER_SLOT/optimizer/(\w+)/', name) or re.match(
-      r'optimizer/(?:\w+\.)+\w+?_(\w+?)' + re.escape(_VALUE), name
+      r'optimizer/.*(?:kernel|bias|gamma|beta)_(\w+)/', name
     )
     last = name.rsplit('/', 1)[-1]
     if found:

@@ -85,7 +85,10 @@ class CheckpointFile:
   def _check_size(self):
     parts = glob.glob(f'{glob.escape(self.path)}.data-?????-of-?????')
     types = self._reader.get_variable_to_dtype_map()
-    expected = sum(self.num_values(name) * types[name].size for name in types)
+    expected = sum(
+      len(self.read(name)) if kind == tf.string else self.num_values(name) * kind.size
+      for name, kind in types.items()
+    )
     size = sum(os.path.getsize(part) for part in parts)
     if parts and size < expected:
       raise InputError(

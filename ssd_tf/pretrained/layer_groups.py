@@ -8,7 +8,7 @@ BOX_HEADS = 'box heads and towers'
 CLASS_HEADS = 'class heads'
 GROUPS = (BACKBONE, FEATURE_MAPS, BOX_HEADS, CLASS_HEADS)
 _PATTERNS = (
-  (BACKBONE, r'mobilenet_'),
+  (FEATURE_MAPS, r'feature_map_'),
   (CLASS_HEADS, r'class_(head|tower)'),
   (BOX_HEADS, r'(box|box_encoding|prediction)_(head|tower)'),
 )
@@ -19,7 +19,7 @@ def group_of(path: str) -> str:
   for group, pattern in _PATTERNS:
     if re.match(pattern, path):
       return group
-  return FEATURE_MAPS
+  return BACKBONE
 
 
 def holds_class_rows(path: str) -> bool:

@@ -56,6 +56,8 @@ def load_pretrained(
       continue
     try:
       variable.assign(_fitting(file.read(name), variable, model, class_ids))
+    except InputError:  # Which is a ValueError.
+      raise
     except ValueError as error:
       skipped[path] = str(error)
     else:
