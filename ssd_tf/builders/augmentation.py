@@ -20,6 +20,8 @@ from ssd_tf.data.augmentation import (
   pixels,
   resizing,
   squares,
+  ssd_chain,
+  ssd_tensorflow,
 )
 from ssd_tf.protos import train_pb2
 
@@ -163,18 +165,26 @@ def _random_jitter_boxes(values):
 
 
 def _by_names(operation, without=()):
-  """Passes the fields of a message to the operation's arguments of the same names."""
+  """Passes the fields of a message to the operation's arguments of the same names.
+
+  A repeated field that is empty leaves the operation's own default.
+  """
 
   def build(values):
     names = [field.name for field in values.DESCRIPTOR.fields if field.name not in without]
     arguments = {name: getattr(values, name) for name in names}
+    arguments = {name: v for name, v in arguments.items() if v or not _is_repeated(v)}
     return functools.partial(
       operation,
       # A repeated field would change with the config.
-      **{name: tuple(v) if hasattr(v, 'append') else v for name, v in arguments.items()},
+      **{name: tuple(v) if _is_repeated(v) else v for name, v in arguments.items()},
     )
 
   return build
+
+
+def _is_repeated(value):
+  return hasattr(value, 'append')
 
 
 def _without_effect(values):
@@ -228,4 +238,10 @@ STEPS: dict[str, Callable[[Message], augmentation.Operation]] = {
   'remap_labels': _by_names(labels.remap_labels),
   'autoaugment_image': _by_names(autoaugment.autoaugment_image),
   'convert_class_logits_to_softmax': _without_effect,
+  'ssd_photometric_distortion': _by_names(ssd_chain.ssd_photometric_distortion),
+  'ssd_expand': _by_names(ssd_chain.ssd_expand),
+  'ssd_patch_crop': _by_names(ssd_chain.ssd_patch_crop),
+  'resize_random_interpolation': _by_names(ssd_chain.resize_random_interpolation),
+  'ssd_tensorflow_crop': _by_names(ssd_tensorflow.ssd_tensorflow_crop),
+  'ssd_tensorflow_color': _by_names(ssd_tensorflow.ssd_tensorflow_color),
 }

@@ -39,7 +39,7 @@ def _numbers(field: str, count: int, expected: str, least: float, most: float) -
   return field, f'nothing, or {expected}', is_so
 
 
-_AREA = (
+_COVERED_AREA = (
   _share('min_object_covered'),
   _positive('min_area'),
   (
@@ -48,13 +48,13 @@ _AREA = (
     lambda values: values.min_area <= values.max_area <= 1,
   ),
   _share('overlap_thresh'),
-  _share('random_coef'),
 )
-_WINDOW = (
-  *_AREA,
+_ASPECT_RATIO = (
   _positive('min_aspect_ratio'),
   _not_below('max_aspect_ratio', 'min_aspect_ratio'),
 )
+_AREA = (*_COVERED_AREA, _share('random_coef'))
+_WINDOW = (*_AREA, *_ASPECT_RATIO)
 _PAD_COLOR = _numbers('pad_color', 3, 'red, green and blue, of 0 to 255', 0, 255)
 _PADDED_SIZE = (
   _numbers('min_padded_size_ratio', 2, 'two, for height and width, 0 or more', 0, float('inf')),
@@ -192,6 +192,32 @@ _EXPECTED: dict[str, tuple[_Expected, ...]] = {
   'autoaugment_image': (
     ('policy_name', f'one of {", ".join(POLICIES)}', lambda v: v.policy_name in POLICIES),
   ),
+  'ssd_photometric_distortion': (
+    _at_least('brightness_delta', 0),
+    _at_least('min_contrast', 0),
+    _not_below('max_contrast', 'min_contrast'),
+    _at_least('min_saturation', 0),
+    _not_below('max_saturation', 'min_saturation'),
+    ('hue_delta', '0 to 180', lambda v: 0 <= v.hue_delta <= 180),
+    _share('probability'),
+    _share('channel_swap_probability'),
+  ),
+  'ssd_expand': (
+    _share('probability'),
+    _at_least('min_scale', 1),
+    _not_below('max_scale', 'min_scale'),
+    _numbers('color', 3, 'red, green and blue, of 0 to 255', 0, 255),
+  ),
+  'ssd_patch_crop': (
+    ('min_iou', 'numbers of 0 to 1', lambda v: all(0 <= bound <= 1 for bound in v.min_iou)),
+    _share('keep_probability'),
+    _positive('min_scale'),
+    ('max_scale', 'min_scale or more, at most 1', lambda v: v.min_scale <= v.max_scale <= 1),
+    *_ASPECT_RATIO,
+    _at_least('max_trials', 1),
+  ),
+  'resize_random_interpolation': (_at_least('height', 1), _at_least('width', 1)),
+  'ssd_tensorflow_crop': (*_COVERED_AREA, *_ASPECT_RATIO, _at_least('max_attempts', 1)),
 }
 # The same, of each message in its field `operations`.
 _EXPECTED_OF_OPERATIONS: dict[str, tuple[_Expected, ...]] = {

@@ -7,6 +7,15 @@ from ssd_tf.errors import InputError
 from ssd_tf.protos import optimizer_pb2
 from ssd_tf.training import optimizers
 
+# Kinds whose function takes the message's fields under their own names.
+_BY_NAMES = {
+  'adamw_optimizer': optimizers.adamw,
+  'sgd_optimizer': optimizers.sgd,
+  'adadelta_optimizer': optimizers.adadelta,
+  'adagrad_optimizer': optimizers.adagrad,
+  'ftrl_optimizer': optimizers.ftrl,
+}
+
 
 def build_optimizer(optimizer: optimizer_pb2.Optimizer) -> keras.optimizers.Optimizer:
   """Builds an optimizer with its learning rate schedule.
@@ -18,11 +27,11 @@ def build_optimizer(optimizer: optimizer_pb2.Optimizer) -> keras.optimizers.Opti
     A Keras optimizer.
 
   Raises:
-    InputError: none is set.
+    InputError: none is set, or a value of it makes no sense.
   """
   path = 'train_config.optimizer'
   require_supported(optimizer, path)
-  kinds = ('momentum_optimizer', 'rms_prop_optimizer', 'adam_optimizer', 'adamw_optimizer')
+  kinds = ('momentum_optimizer', 'rms_prop_optimizer', 'adam_optimizer', *_BY_NAMES)
   kind = chosen(optimizer, 'optimizer', path, kinds)
   values = getattr(optimizer, kind)
   schedule = build_schedule(values.learning_rate, f'{path}.{kind}.learning_rate')
@@ -35,9 +44,15 @@ def build_optimizer(optimizer: optimizer_pb2.Optimizer) -> keras.optimizers.Opti
       momentum=values.momentum_optimizer_value,
       epsilon=values.epsilon,
     )
-  if kind == 'adamw_optimizer':
-    return optimizers.adamw(schedule, epsilon=values.epsilon, weight_decay=values.weight_decay)
-  return optimizers.adam(schedule, epsilon=values.epsilon, beta_1=values.beta1, beta_2=values.beta2)
+  if kind == 'adam_optimizer':
+    return optimizers.adam(
+      schedule, epsilon=values.epsilon, beta_1=values.beta1, beta_2=values.beta2
+    )
+  names = [field.name for field in values.DESCRIPTOR.fields if field.name != 'learning_rate']
+  try:
+    return _BY_NAMES[kind](schedule, **{name: getattr(values, name) for name in names})
+  except ValueError as error:
+    raise InputError(f'{path}.{kind}: {error}') from error
 
 
 def build_schedule(learning_rate: optimizer_pb2.LearningRate, path: str) -> optimizers.Schedule:
@@ -51,16 +66,19 @@ def build_schedule(learning_rate: optimizer_pb2.LearningRate, path: str) -> opti
     step i64[] -> learning rate f32[].
 
   Raises:
-    InputError: none is set, or its steps do not rise.
+    InputError: none is set, its steps do not rise, or its decay takes no step.
   """
   kinds = (
     *('constant_learning_rate', 'exponential_decay_learning_rate'),
     *('manual_step_learning_rate', 'cosine_decay_learning_rate'),
+    'polynomial_decay_learning_rate',
   )
   kind = chosen(learning_rate, 'learning_rate', path, kinds)
   values = getattr(learning_rate, kind)
   if kind == 'constant_learning_rate':
     return optimizers.constant_schedule(values.learning_rate)
+  if kind == 'polynomial_decay_learning_rate' and values.decay_steps < 1:
+    raise InputError(f'{path}.{kind}.decay_steps: is {values.decay_steps}; expected 1 or more')
   if kind == 'manual_step_learning_rate':
     try:
       return optimizers.manual_step_schedule(
@@ -74,6 +92,7 @@ def build_schedule(learning_rate: optimizer_pb2.LearningRate, path: str) -> opti
   build = {
     'cosine_decay_learning_rate': optimizers.cosine_schedule,
     'exponential_decay_learning_rate': optimizers.exponential_schedule,
+    'polynomial_decay_learning_rate': optimizers.polynomial_schedule,
   }[kind]
   # These take the message's fields under their own names.
   return build(**{field.name: getattr(values, field.name) for field in values.DESCRIPTOR.fields})

@@ -137,6 +137,36 @@ def manual_step_schedule(
   return schedule
 
 
+def polynomial_schedule(
+  *,
+  initial_learning_rate: float,
+  end_learning_rate: float,
+  decay_steps: int,
+  power: float = 1.0,
+) -> Schedule:
+  """end + (initial - end) * (1 - min(step, decay_steps) / decay_steps)^power.
+
+  Args:
+    initial_learning_rate: at step 0.
+    end_learning_rate: from decay_steps on.
+    decay_steps: 1 or more.
+    power: 1 for a line.
+
+  Returns:
+    step i64[] -> learning rate f32[].
+
+  Source: TF1's polynomial_decay, which SSD-Tensorflow offers, without its cycles.
+  """
+
+  def schedule(step):
+    progress = tf.minimum(tf.cast(step, tf.float32) / decay_steps, 1.0)
+    return end_learning_rate + (initial_learning_rate - end_learning_rate) * tf.pow(
+      1.0 - progress, power
+    )
+
+  return schedule
+
+
 class _KerasSchedule(keras.optimizers.schedules.LearningRateSchedule):
   """A Schedule where Keras wants an object."""
 
@@ -258,6 +288,94 @@ def adamw(schedule: Schedule, *, epsilon: float, weight_decay: float) -> keras.o
   )
   optimizer.exclude_from_weight_decay(var_names=['^(?!.*kernel)'])  # Whatever is no kernel.
   return optimizer
+
+
+def sgd(schedule: Schedule) -> keras.optimizers.SGD:
+  """Gradient descent: variable -= rate * gradient."""
+  return keras.optimizers.SGD(_KerasSchedule(schedule), name='sgd')
+
+
+def adadelta(schedule: Schedule, *, rho: float, epsilon: float) -> keras.optimizers.Adadelta:
+  """Adadelta on a schedule.
+
+  mean_square = rho * mean_square + (1 - rho) * gradient^2;
+  update = sqrt(mean_update + epsilon) / sqrt(mean_square + epsilon) * gradient;
+  mean_update = rho * mean_update + (1 - rho) * update^2; variable -= rate * update.
+  Both means start at 0.
+
+  Args:
+    schedule: step -> learning rate.
+    rho: the decay of both means.
+    epsilon: inside both roots.
+
+  Returns:
+    The optimizer.
+
+  Source: Zeiler 2012; TF1's AdadeltaOptimizer.
+  """
+  return keras.optimizers.Adadelta(
+    _KerasSchedule(schedule), rho=rho, epsilon=epsilon, name='adadelta'
+  )
+
+
+def adagrad(schedule: Schedule, *, initial_accumulator_value: float) -> keras.optimizers.Adagrad:
+  """Adagrad on a schedule: variable -= rate * gradient / sqrt(sum of its squares).
+
+  Args:
+    schedule: step -> learning rate.
+    initial_accumulator_value: where the sum starts.
+
+  Returns:
+    The optimizer.
+
+  Source: Duchi et al. 2011; TF1's AdagradOptimizer, which adds nothing to the root.
+  """
+  return keras.optimizers.Adagrad(
+    _KerasSchedule(schedule),
+    initial_accumulator_value=initial_accumulator_value,
+    epsilon=0.0,
+    name='adagrad',
+  )
+
+
+def ftrl(
+  schedule: Schedule,
+  *,
+  learning_rate_power: float,
+  initial_accumulator_value: float,
+  l1_regularization_strength: float = 0.0,
+  l2_regularization_strength: float = 0.0,
+) -> keras.optimizers.Ftrl:
+  """Follow the regularized leader, on a schedule.
+
+  new_sum = sum + gradient^2, with p = -learning_rate_power:
+  linear += gradient - (new_sum^p - sum^p) / rate * variable;
+  variable = (clip(linear, -l1, l1) - linear) / (new_sum^p / rate + 2 * l2), rate above 0.
+  So the first update also multiplies a variable by 1 - (sum / new_sum)^p.
+
+  Args:
+    schedule: step -> learning rate.
+    learning_rate_power: 0 or less.
+    initial_accumulator_value: where the sum starts, 0 or more.
+    l1_regularization_strength: 0 or more.
+    l2_regularization_strength: 0 or more.
+
+  Returns:
+    The optimizer.
+
+  Raises:
+    ValueError: a value is out of its range.
+
+  Source: McMahan et al. 2013; TF1's FtrlOptimizer.
+  """
+  return keras.optimizers.Ftrl(
+    _KerasSchedule(schedule),
+    learning_rate_power=learning_rate_power,
+    initial_accumulator_value=initial_accumulator_value,
+    l1_regularization_strength=l1_regularization_strength,
+    l2_regularization_strength=l2_regularization_strength,
+    name='ftrl',
+  )
 
 
 def _handle(variable):

@@ -27,6 +27,8 @@ class CropCase:
   clip_boxes: bool = True
   # Probability of leaving the example unchanged.
   random_coef: float = 0.15
+  # Windows drawn before the whole image is taken.
+  max_attempts: int = 100
 
 
 # The original's defaults, of random_crop_image and of ssd_random_crop.
@@ -42,8 +44,8 @@ def random_crop_image(
 ) -> Example:
   """Crops to a random window that keeps at least one box in view.
 
-  Without boxes the whole image counts as the one to cover. When no window fits after 100 attempts,
-  the window is the whole image.
+  Without boxes the whole image counts as the one to cover. When no window fits after the
+  case's attempts, the window is the whole image.
 
   Args:
     example: image u8 or f32 [h,w,3], the keys of `fields.PER_BOX`.
@@ -75,21 +77,7 @@ def ssd_random_crop(
   """
   case_seed, keep_seed, window_seed = tf.unstack(tf.random.split(seed, 3))
   index = tf.random.stateless_uniform([], case_seed, 0, len(operations), tf.int32)
-
-  def crop_to_window(example):
-    begin, size = _sample_window(example, window_seed, operations, index)
-    return crop(
-      example,
-      begin,
-      size,
-      overlap_thresh=_chosen(operations, 'overlap_thresh', index),
-      clip_boxes=_chosen(operations, 'clip_boxes', index),
-    )
-
-  if all(case.random_coef <= 0 for case in operations):
-    return crop_to_window(example)
-  drawn = tf.random.stateless_uniform([], keep_seed)
-  return apply_if(example, drawn >= _chosen(operations, 'random_coef', index), crop_to_window)
+  return crop_by_case(example, keep_seed, window_seed, cases=operations, index=index)
 
 
 def ssd_random_crop_fixed_aspect_ratio(
@@ -190,29 +178,67 @@ def crop(
   return {**example, fields.IMAGE: tf.ensure_shape(pixels, [None, None, image.shape[-1]])}
 
 
+def crop_by_case(
+  example: Example,
+  keep_seed: tf.Tensor,
+  window_seed: tf.Tensor,
+  *,
+  cases: Sequence[CropCase],
+  index: tf.Tensor,
+) -> Example:
+  """Crops to a random window, by one of several cases.
+
+  Args:
+    example: image u8 or f32 [h,w,3], the keys of `fields.PER_BOX`.
+    keep_seed: i32[2], of whether the example stays unchanged.
+    window_seed: i32[2].
+    cases: of the window and of the boxes kept.
+    index: i32[], of the case.
+
+  Returns:
+    The example with a smaller image; boxes in its frame, those outside it dropped.
+  """
+
+  def crop_to_window(example):
+    begin, size = _sample_window(example, window_seed, cases, index)
+    return crop(
+      example,
+      begin,
+      size,
+      overlap_thresh=chosen(cases, 'overlap_thresh', index),
+      clip_boxes=chosen(cases, 'clip_boxes', index),
+    )
+
+  if all(case.random_coef <= 0 for case in cases):
+    return crop_to_window(example)
+  drawn = tf.random.stateless_uniform([], keep_seed)
+  return apply_if(example, drawn >= chosen(cases, 'random_coef', index), crop_to_window)
+
+
+def chosen(cases: Sequence, name: str, index: tf.Tensor) -> tf.Tensor:
+  """The value that the case of an index has under a name."""
+  return tf.gather([getattr(case, name) for case in cases], index)
+
+
 def _sample_window(example, seed, cases, index):
   """The window's first pixel (y, x) i32[2] and size (height, width) i32[2]."""
   boxes = tf.clip_by_value(example[fields.GROUNDTRUTH_BOXES], 0.0, 1.0)
 
-  def sample(aspect_ratio_range, area_range):
+  def sample(aspect_ratio_range, area_range, max_attempts):
     begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
       tf.shape(example[fields.IMAGE]),
       boxes[tf.newaxis],
       seed=seed,
-      min_object_covered=_chosen(cases, 'min_object_covered', index),
+      min_object_covered=chosen(cases, 'min_object_covered', index),
       aspect_ratio_range=aspect_ratio_range,
       area_range=area_range,
-      max_attempts=100,
+      max_attempts=max_attempts,
       use_image_if_no_bounding_boxes=True,
     )
     return begin[:2], size[:2]
 
-  ranges = [(case.aspect_ratio_range, case.area_range) for case in cases]
+  ranges = [(case.aspect_ratio_range, case.area_range, case.max_attempts) for case in cases]
   if len(set(ranges)) == 1:
     return sample(*ranges[0])
   # TensorFlow's sampler takes its ranges from the graph, not from a tensor.
-  return tf.switch_case(index, [functools.partial(sample, *pair) for pair in ranges])
-
-
-def _chosen(cases, name, index):
-  return tf.gather([getattr(case, name) for case in cases], index)
+  return tf.switch_case(index, [functools.partial(sample, *values) for values in ranges])
