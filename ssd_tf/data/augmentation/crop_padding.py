@@ -1,14 +1,13 @@
 """Cropping an example and setting the rest into a larger image."""
 
 import dataclasses
-import functools
 from collections.abc import Sequence
 
 import tensorflow as tf
 
 from ssd_tf import fields
 from ssd_tf.data.augmentation import crops, padding
-from ssd_tf.data.augmentation.sequence import Example, one_of
+from ssd_tf.data.augmentation.sequence import Example
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,15 +45,7 @@ def random_crop_pad_image(
 
   Source: the original's random_crop_pad_image.
   """
-  crop_seed, pad_seed = tf.unstack(tf.random.split(seed, 2))
-  size = tf.cast(tf.shape(example[fields.IMAGE])[:2], tf.float32)
-  return padding.random_pad_image(
-    crops.random_crop_image(example, crop_seed, case=case.crop),
-    pad_seed,
-    min_image_size=tf.cast(size * case.min_padded_size_ratio, tf.int32),
-    max_image_size=tf.cast(size * case.max_padded_size_ratio, tf.int32),
-    pad_color=case.pad_color,
-  )
+  return ssd_random_crop_pad(example, seed, operations=[case])
 
 
 def ssd_random_crop_pad(
@@ -72,9 +63,22 @@ def ssd_random_crop_pad(
 
   Source: the original's ssd_random_crop_pad.
   """
-  case_seed, crop_seed = tf.unstack(tf.random.split(seed, 2))
-  changes = [functools.partial(random_crop_pad_image, seed=crop_seed, case=c) for c in operations]
-  return one_of(example, case_seed, changes)
+  case_seed, keep_seed, window_seed, pad_seed = tf.unstack(tf.random.split(seed, 4))
+  index = tf.random.stateless_uniform([], case_seed, 0, len(operations), tf.int32)
+  size = tf.cast(tf.shape(example[fields.IMAGE])[:2], tf.float32)
+  cases = [case.crop for case in operations]
+  example = crops.crop_by_case(example, keep_seed, window_seed, cases=cases, index=index)
+  return padding.random_pad_image(
+    example,
+    pad_seed,
+    min_image_size=tf.cast(
+      size * crops.chosen(operations, 'min_padded_size_ratio', index), tf.int32
+    ),
+    max_image_size=tf.cast(
+      size * crops.chosen(operations, 'max_padded_size_ratio', index), tf.int32
+    ),
+    pad_color=_pad_color(example[fields.IMAGE], operations, index),
+  )
 
 
 def ssd_random_crop_pad_fixed_aspect_ratio(
@@ -108,4 +112,13 @@ def ssd_random_crop_pad_fixed_aspect_ratio(
     aspect_ratio=aspect_ratio,
     min_padded_size_ratio=min_padded_size_ratio,
     max_padded_size_ratio=max_padded_size_ratio,
+  )
+
+
+def _pad_color(image, cases, index):
+  """f32[3]."""
+  unset = [case.pad_color is None for case in cases]
+  colors = tf.gather([case.pad_color or (0.0, 0.0, 0.0) for case in cases], index)
+  return (
+    tf.where(tf.gather(unset, index), padding.mean_color(image), colors) if any(unset) else colors
   )

@@ -16,7 +16,7 @@ def random_pad_image(
   *,
   min_image_size: Sequence[int] | tf.Tensor | None = None,
   max_image_size: Sequence[int] | tf.Tensor | None = None,
-  pad_color: Sequence[float] | None = None,
+  pad_color: Sequence[float] | tf.Tensor | None = None,
 ) -> Example:
   """Sets an image at a random place into a larger one of random size.
 
@@ -50,7 +50,7 @@ def random_absolute_pad_image(
   *,
   max_height_padding: int = 1,
   max_width_padding: int = 1,
-  pad_color: Sequence[float] | None = None,
+  pad_color: Sequence[float] | tf.Tensor | None = None,
 ) -> Example:
   """Sets an image at a random place into one that is a random number of pixels larger.
 
@@ -110,7 +110,7 @@ def pad(
   begin: tf.Tensor,
   size: tf.Tensor,
   *,
-  pad_color: Sequence[float] | None = None,
+  pad_color: Sequence[float] | tf.Tensor | None = None,
 ) -> Example:
   """Sets an image at a given place into a larger one.
 
@@ -127,7 +127,7 @@ def pad(
   """
   image = example[fields.IMAGE]
   if pad_color is None:
-    pad_color = tf.reduce_mean(tf.cast(image, tf.float32), axis=[0, 1])
+    pad_color = mean_color(image)
   image_size = tf.shape(image)[:2]
   window = tf.concat([-begin, size - begin], 0) / tf.tile(image_size, [2])
   boxes = box_ops.change_frame(example[fields.GROUNDTRUTH_BOXES], tf.cast(window, tf.float32))
@@ -136,6 +136,11 @@ def pad(
     fields.IMAGE: place(image, begin, size, pad_color),
     fields.GROUNDTRUTH_BOXES: boxes,
   }
+
+
+def mean_color(image: tf.Tensor) -> tf.Tensor:
+  """The mean of each channel, f32[3], of an image u8 or f32 [h,w,3]."""
+  return tf.reduce_mean(tf.cast(image, tf.float32), axis=[0, 1])
 
 
 def place(
