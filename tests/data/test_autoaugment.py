@@ -261,9 +261,17 @@ def test_each_kind_of_change_inside_boxes(one_step, name):
 def test_policies_run_and_are_functions_of_the_seed(policy_name):
   operation = functools.partial(autoaugment.autoaugment_image, policy_name=policy_name)
   # Traced once, for all sizes and numbers of boxes, as in a data set.
-  run = tf.function(operation, autograph=False, reduce_retracing=True)
+  specs = {
+    key: tf.TensorSpec([None] * count + list(value.shape[count:]), value.dtype)
+    for key, value in make_example(photo()).items()
+    for count in [2 if key == fields.IMAGE else int(key in fields.PER_BOX)]
+    if key != fields.SOURCE_ID
+  }
+  signature = [specs, tf.TensorSpec([2], tf.int32)]
+  run = tf.function(operation, autograph=False, input_signature=signature)
   for boxes in ([], [[0.1, 0.2, 0.6, 0.7], [0.0, 0.0, 1.0, 1.0], [0.5, 0.5, 0.505, 0.502]]):
-    example = {key: tf.constant(value) for key, value in make_example(photo(), boxes).items()}
+    example = make_example(photo(), boxes)
+    example = {key: tf.constant(example[key]) for key in specs}
     images = set()
     for i in range(60):
       one = {k: v.numpy() for k, v in run(example, tf.constant([11, i])).items()}
