@@ -4,11 +4,13 @@ import dataclasses
 
 import keras
 
+from ssd_tf.errors import InputError
 from ssd_tf.models.conv_block import ConvHyperparams, conv_block
 
 # (filters, kernel size) of the convolutions, with 2x2 max pooling between them.
 CONVOLUTIONS = ((32, 5), (48, 3), (64, 3), (64, 3), (48, 3), (48, 3), (32, 3))
 _NUM_MAPS = 4
+_LEAST_SIDE = 2 ** (len(CONVOLUTIONS) - 1)  # Pixels; each pooling halves them.
 
 
 def ssd_7(
@@ -32,9 +34,17 @@ def ssd_7(
   Returns:
     The outputs of convolutions 4 to 7 (strides 8, 16, 32, 64), after activation.
 
+  Raises:
+    InputError: images are too small for the last map.
+
   Source: keras_ssd7 of ssd_keras (Ferrari 2018); ELU: Clevert et al. 2016.
   """
   hyperparams = dataclasses.replace(hyperparams, activation='ELU', force_bias=True)
+  if min(images.shape[1:3]) < _LEAST_SIDE:
+    raise InputError(
+      f'model.ssd.image_resizer: gives images of {images.shape[1]}x{images.shape[2]}; expected at '
+      f'least {_LEAST_SIDE} pixels a side for ssd_7'
+    )
   maps = []
   features = images
   for i, (filters, kernel_size) in enumerate(CONVOLUTIONS, 1):

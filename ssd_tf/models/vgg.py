@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import keras
 
+from ssd_tf.errors import InputError
 from ssd_tf.models.conv_block import ConvHyperparams, conv_layer, normalize_and_activate
 from ssd_tf.models.l2_normalization import L2Normalization
 
@@ -89,6 +90,9 @@ def extend_vgg(
     Feature maps f32[B,H_i,W_i,C_i], finest first. At 300 pixels 38, 19, 10, 5, 3 and 1 of them a
     side; at 512 pixels 64, 32, 16, 8, 4, 2 and 1.
 
+  Raises:
+    InputError: images are too small for that many maps.
+
   Source: Liu et al. 2016, section 3.1 and figure 2.
   """
 
@@ -103,6 +107,11 @@ def extend_vgg(
     name = f'{name}_conv{size}x{size}'
     if pad:
       features = keras.layers.ZeroPadding2D(pad, name=f'{name}_pad')(features)
+    if min(features.shape[1:3]) < size:
+      raise InputError(
+        f'model.ssd.image_resizer: gives images too small for {name}, which has a map of '
+        f'{features.shape[1]}x{features.shape[2]} before it; take larger ones, or fewer num_layers'
+      )
     features = _conv(
       features, depth(filters), size, hyperparams, name=name, strides=strides, padding='valid'
     )
