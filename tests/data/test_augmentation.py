@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from ssd_tf import fields
 from ssd_tf.data import augmentation
+from ssd_tf.data.augmentation import crops, geometry, padding, squares
 
 TESTDATA = os.path.join(os.path.dirname(__file__), '..', 'testdata')
 
@@ -247,3 +248,40 @@ def test_the_same_seed_gives_the_same_example_and_each_operation_its_own():
   draws = many_draws(functools.partial(augmentation.augment, operations=flips), example, 100)
   same = sum(np.array_equal(draw[fields.IMAGE], example[fields.IMAGE]) for draw in draws)
   assert 30 < same < 70
+
+
+def test_a_chain_of_all_that_moves_pixels_moves_boxes_with_them():
+  # The pixels of the one box are 255: after every operation they still are, and no others.
+  image = np.zeros([48, 80, 3])
+  image[12:36, 32:64] = 255
+  example = make_example(image, [[0.25, 0.4, 0.75, 0.8]])
+  case = crops.CropCase(0.5, 0.1, random_coef=0.0)
+  black = (0.0, 0.0, 0.0)
+  operations = [
+    ('vertical', geometry.random_vertical_flip),
+    ('crop', functools.partial(crops.random_crop_image, case=case)),
+    ('rotation', geometry.random_rotation90),
+    ('pad', functools.partial(padding.random_pad_image, pad_color=black)),
+    ('horizontal', geometry.random_horizontal_flip),
+    ('ratio', functools.partial(crops.random_crop_to_aspect_ratio, overlap_thresh=0.0)),
+    (
+      'twice',
+      functools.partial(geometry.random_self_concat_image, concat_vertical_probability=0.5),
+    ),
+    ('square', functools.partial(squares.random_square_crop_by_scale, max_border=8)),
+    ('to_ratio', padding.random_pad_to_aspect_ratio),
+  ]
+  function = functools.partial(augmentation.augment, operations=operations)
+  eager_and_mapped(function, example)
+  drawn = many_draws(function, example, 60)
+  for draw in drawn:
+    height, width, _ = draw[fields.IMAGE].shape
+    expected = np.zeros_like(draw[fields.IMAGE])
+    for box in draw[fields.GROUNDTRUTH_BOXES] * [height, width, height, width]:
+      ymin, xmin, ymax, xmax = np.round(box).astype(int)
+      np.testing.assert_allclose(box, [ymin, xmin, ymax, xmax], atol=1e-3)
+      expected[ymin:ymax, xmin:xmax] = 255
+    np.testing.assert_array_equal(draw[fields.IMAGE], expected)
+    np.testing.assert_array_equal(draw[fields.LABELED_CLASSES], example[fields.LABELED_CLASSES])
+  assert len({draw[fields.IMAGE].shape for draw in drawn}) > 20
+  assert {len(rows_of(draw)) for draw in drawn} >= {0, 1, 2}
