@@ -55,6 +55,46 @@ STEPS = {
     'new_label': 3,
   },
   'autoaugment_image { policy_name: "test" }': {'policy_name': 'test'},
+  'ssd_photometric_distortion { brightness_delta: 8 min_contrast: 0.25 max_contrast: 2 '
+  'min_saturation: 0.75 max_saturation: 4 hue_delta: 9 probability: 0.25 '
+  'channel_swap_probability: 0.125 }': {
+    'brightness_delta': 8,
+    'min_contrast': 0.25,
+    'max_contrast': 2,
+    'min_saturation': 0.75,
+    'max_saturation': 4,
+    'hue_delta': 9,
+    'probability': 0.25,
+    'channel_swap_probability': 0.125,
+  },
+  'ssd_expand { probability: 0.25 min_scale: 1.5 max_scale: 2 color: [1, 2, 3] }': {
+    'probability': 0.25,
+    'min_scale': 1.5,
+    'max_scale': 2,
+    'color': (1, 2, 3),
+  },
+  'ssd_patch_crop { min_iou: [0.25, 0.5] keep_probability: 0.25 min_scale: 0.5 max_scale: 0.75 '
+  'min_aspect_ratio: 0.25 max_aspect_ratio: 4 max_trials: 7 }': {
+    'min_iou': (0.25, 0.5),
+    'keep_probability': 0.25,
+    'min_scale': 0.5,
+    'max_scale': 0.75,
+    'min_aspect_ratio': 0.25,
+    'max_aspect_ratio': 4,
+    'max_trials': 7,
+  },
+  'resize_random_interpolation { height: 20 width: 30 }': {'height': 20, 'width': 30},
+  'ssd_tensorflow_crop { min_object_covered: 0.5 min_aspect_ratio: 0.25 max_aspect_ratio: 4 '
+  'min_area: 0.25 max_area: 0.75 overlap_thresh: 0.25 max_attempts: 9 }': {
+    'min_object_covered': 0.5,
+    'min_aspect_ratio': 0.25,
+    'max_aspect_ratio': 4,
+    'min_area': 0.25,
+    'max_area': 0.75,
+    'overlap_thresh': 0.25,
+    'max_attempts': 9,
+  },
+  'ssd_tensorflow_color { }': {},
 }
 # The original's defaults: f_preprocess.json, preprocessor_signatures, and of its proto messages.
 DEFAULTS = {
@@ -81,6 +121,36 @@ DEFAULTS = {
   'rgb_to_gray': {},
   'adjust_gamma': {'gamma': 1, 'gain': 1},
   'autoaugment_image': {'policy_name': 'v0'},
+  # The originals' chains; a list that is empty is left to the operation.
+  'ssd_photometric_distortion': {
+    'brightness_delta': 32,
+    'min_contrast': 0.5,
+    'max_contrast': 1.5,
+    'min_saturation': 0.5,
+    'max_saturation': 1.5,
+    'hue_delta': 18,
+    'probability': 0.5,
+    'channel_swap_probability': 0,
+  },
+  'ssd_expand': {'probability': 0.5, 'min_scale': 1, 'max_scale': 4},
+  'ssd_patch_crop': {
+    'keep_probability': 0.143,
+    'min_scale': 0.3,
+    'max_scale': 1,
+    'min_aspect_ratio': 0.5,
+    'max_aspect_ratio': 2,
+    'max_trials': 50,
+  },
+  'resize_random_interpolation': {'height': 300, 'width': 300},
+  'ssd_tensorflow_crop': {
+    'min_object_covered': 0.25,
+    'min_aspect_ratio': 0.6,
+    'max_aspect_ratio': 1.67,
+    'min_area': 0.1,
+    'max_area': 1,
+    'overlap_thresh': 0.5,
+    'max_attempts': 200,
+  },
 }
 
 
@@ -148,6 +218,23 @@ def test_a_step_on_scores_of_all_classes_has_no_effect_and_says_so():
     ),
     ('remap_labels { }', ['original_labels: is empty', 'new_label: is 0']),
     ('autoaugment_image { policy_name: "v9" }', ['policy_name: is v9; expected one of v0, v1']),
+    (
+      'ssd_photometric_distortion { brightness_delta: -1 max_contrast: 0.25 hue_delta: 200 }',
+      ['brightness_delta: is -1.0', 'max_contrast: is 0.25', 'hue_delta: is 200.0; expected 0 to'],
+    ),
+    (
+      'ssd_expand { min_scale: 0.5 color: [1, 2] }',
+      ['min_scale: is 0.5; expected 1 or more', 'color: is 1.0, 2.0; expected nothing, or red'],
+    ),
+    (
+      'ssd_patch_crop { min_iou: [0.5, 2] max_scale: 0.25 max_trials: 0 }',
+      ['min_iou: is 0.5, 2.0', 'max_scale: is 0.25; expected min_scale', 'max_trials: is 0'],
+    ),
+    ('resize_random_interpolation { width: 0 }', ['width: is 0; expected 1 or more']),
+    (
+      'ssd_tensorflow_crop { min_area: 0 max_attempts: 0 }',
+      ['min_area: is 0', 'max_attempts: is 0'],
+    ),
   ],
 )
 def test_values_that_make_no_sense_are_refused(step, faults):
