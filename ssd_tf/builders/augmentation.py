@@ -63,6 +63,7 @@ def _ssd_random_crop_fixed_aspect_ratio(values):
   return functools.partial(
     crops.ssd_random_crop_fixed_aspect_ratio,
     operations=_crop_cases(values),
+    # The original passes it on only together with operations, and takes 1 without.
     aspect_ratio=values.aspect_ratio,
   )
 
