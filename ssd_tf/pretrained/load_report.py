@@ -54,14 +54,14 @@ class LoadReport:
     lines += _alike('unused', dict.fromkeys(self.unused, ''))
     return '\n'.join(lines)
 
-  def first_fault(self) -> str:
-    """One line: how many variables did not load and the first of them."""
-    faults = {
-      **self.skipped,
-      **dict.fromkeys(self.missing, 'is missing in the checkpoint'),
-    }
+  def faults(self, consequence: str = '') -> str:
+    """One line: how many variables did not load, and the first of them."""
+    faults = {**self.skipped, **dict.fromkeys(self.missing, 'is missing in the checkpoint')}
     name = min(faults, key=lambda name: ('kernel' not in name, name))
-    return f'{self.path}: {len(faults)} variables do not load: {name}: {faults[name]}'
+    return (
+      f'{self.path}: {len(faults)} variables of the model did not load{consequence}; the first: '
+      f'{name}: {faults[name]}'
+    )
 
   def lines(self) -> Iterator[str]:
     """Every variable in a line of its own."""

@@ -108,7 +108,7 @@ def load_fine_tune_checkpoint(
   report = load_pretrained(model, path, groups=groups, class_ids=class_ids)
   if kind == 'full' and (report.skipped or report.missing):
     raise InputError(
-      f'train_config.fine_tune_checkpoint: {report.first_fault()}; train_config.'
+      f'train_config.fine_tune_checkpoint: {report.faults()}; train_config.'
       'fine_tune_checkpoint_type "full" needs everything, "fine_tune" takes what fits'
     )
   _warn_of_version(settings, path, report.kind)
@@ -130,9 +130,8 @@ def restore(model: keras.Model, path: str) -> None:
   report = load_pretrained(model, path)
   logging.info('%s: %s', path, report.table())
   if report.skipped or report.missing:
-    raise InputError(
-      f'{report.first_fault()}; the model would detect by random numbers: does num_classes fit?'
-    )
+    consequence = ', so it would detect by random numbers'
+    raise InputError(f'{report.faults(consequence)}; does num_classes fit?')
 
 
 def _start_from_checkpoint(config, config_path, model, model_dir):

@@ -18,7 +18,7 @@ from ssd_tf.pretrained.layer_groups import (
   group_of,
 )
 from ssd_tf.training import checkpoints
-from ssd_tf.training.starting import load_fine_tune_checkpoint, start
+from ssd_tf.training.starting import load_fine_tune_checkpoint, restore, start
 
 EXTRACTOR = (BACKBONE, FEATURE_MAPS)
 
@@ -102,7 +102,9 @@ def test_what_a_type_loads_of_a_detection_checkpoint(settings, groups, kind, fil
 @pytest.mark.parametrize(('settings', 'groups'), TYPES)
 def test_what_a_type_loads_of_a_classification_checkpoint(settings, groups, kind, files):
   if settings.get('fine_tune_checkpoint_type') == 'full':
-    with pytest.raises(InputError, match='variables do not load: .* is missing .* "fine_tune" ta'):
+    with pytest.raises(
+      InputError, match='did not load; the first: .* is missing .* "fine_tune" ta'
+    ):
       load(files, kind, **settings)
     return
   report, loaded, _ = load(files, kind, **settings)
@@ -122,11 +124,25 @@ def test_other_classes_skip_the_last_layer_of_the_class_heads_only(files):
 
 def test_full_is_refused_with_other_classes(files):
   message = (
-    r'fine_tune_checkpoint: .*: 6 variables do not load: class_head_0/kernel: '
+    r'fine_tune_checkpoint: .*: 6 variables of the model did not load; the first: class_head_0/kernel: '
     r'\[1, 1, 128, 12\] in the checkpoint, \[1, 1, 128, 18\] here; .*"full" needs everything'
   )
   with pytest.raises(InputError, match=message) as error:
     load(files, TF2, num_classes=5, fine_tune_checkpoint_type='full')
+  assert '\n' not in str(error.value)
+
+
+def test_an_evaluation_needs_everything(files):
+  model = small_checkpoints.tiny_model(3, 'ssdlite')
+  restore(model, str(files[0] / TF1 / 'ckpt-0'))
+  for v in model.weights:
+    np.testing.assert_array_equal(v.numpy(), files[1][v.path])
+  message = (
+    r'6 variables of the model did not load, so it would detect by random numbers; the first: '
+    r'class_head_0/kernel: .*; does num_classes fit\?$'
+  )
+  with pytest.raises(InputError, match=message) as error:
+    restore(small_checkpoints.tiny_model(5, 'ssdlite'), str(files[0] / TF1 / 'ckpt-0'))
   assert '\n' not in str(error.value)
 
 
