@@ -124,7 +124,8 @@ def test_other_classes_skip_the_last_layer_of_the_class_heads_only(files):
 
 def test_full_is_refused_with_other_classes(files):
   message = (
-    r'fine_tune_checkpoint: .*: 6 variables of the model did not load; the first: class_head_0/kernel: '
+    r'fine_tune_checkpoint: .*: 6 variables of the model did not load; the first: '
+    r'class_head_0/kernel: '
     r'\[1, 1, 128, 12\] in the checkpoint, \[1, 1, 128, 18\] here; .*"full" needs everything'
   )
   with pytest.raises(InputError, match=message) as error:
