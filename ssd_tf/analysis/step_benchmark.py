@@ -1,4 +1,4 @@
-"""The training step's time beside that of the least that could be called one."""
+"""The time of forward pass and training step beside that of the least that could be called one."""
 
 import statistics
 import time
@@ -10,32 +10,64 @@ import tensorflow as tf
 
 from ssd_tf import builders, fields
 from ssd_tf import config as config_lib
+from ssd_tf.errors import InputError
+from ssd_tf.models import vgg
 from ssd_tf.training import trainer
 
 _MAPS = ('block_13_expand_relu', 'out_relu')
 _EXTRA_DEPTHS = (512, 256, 256, 128)
 _ANCHORS = (3, 6, 6, 6, 6, 6)
+_VGG_ANCHORS = (4, 6, 6, 6, 4, 4)
 
 
-def compare(config_path: str, *, num_steps: int, num_rounds: int) -> tuple[float, float]:
-  """Times our step and a bare tf_keras one, in turn, on the same batch in memory.
+def compare(
+  config_path: str, *, num_steps: int, num_rounds: int, batch_size: int | None = None
+) -> dict[str, tuple[float, float]]:
+  """Times our forward pass and step, and bare tf_keras ones, in turn, on one batch in memory.
 
   Both assign no data and read none; targets, losses, gradients and update are made every step. The
-  bare one has the stock MobileNetV2 of tf_keras, the same feature maps, heads, loss and optimizer.
+  bare one has the stock MobileNetV2 of tf_keras, or VGG-16 of its layers (its stock VGG16 leaves
+  out the last row of odd maps), the same feature maps, heads, loss and optimizer; no regularizer.
 
   Args:
-    config_path: a pipeline.config of an SSD MobileNet v2 with six feature maps.
+    config_path: a pipeline.config of an SSD MobileNet v2 with six feature maps, or of SSD300 with
+      VGG-16.
     num_steps: in a round.
     num_rounds: of each.
+    batch_size: instead of the config's.
 
   Returns:
-    Median seconds per step of ours, and of the bare one.
+    'forward pass' and 'training step' -> median seconds of ours, and of the bare one.
+
+  Raises:
+    InputError: the config's network has no bare counterpart.
   """
   config = config_lib.load(config_path)
+  kind = config.model.ssd.feature_extractor.type
+  if kind.removesuffix('_keras') not in _BARE_MODELS:
+    raise InputError(
+      f'{config_path}: model.ssd.feature_extractor.type: is {kind!r}; expected one of '
+      f'{", ".join(_BARE_MODELS)}, since only these have a bare counterpart'
+    )
   keras.utils.set_random_seed(0)
   detector = builders.build_detector(config.model, is_training=True)
-  batch = _random_batch(detector, config.train_config.batch_size)
-  steps = (_our_step(config, detector, batch), _bare_step(detector, batch))
+  bare_model = _BARE_MODELS[kind.removesuffix('_keras')](detector)
+  batch = _random_batch(detector, batch_size or config.train_config.batch_size)
+  return {
+    'forward pass': _median_times(
+      (_forward_pass(detector.model, batch), _forward_pass(bare_model, batch)),
+      num_steps,
+      num_rounds,
+    ),
+    'training step': _median_times(
+      (_our_step(config, detector, batch), _bare_step(detector, bare_model, batch)),
+      num_steps,
+      num_rounds,
+    ),
+  }
+
+
+def _median_times(steps, num_steps, num_rounds):
   times: tuple[list, list] = ([], [])
   for step in steps:
     _time(step, 3)  # Tracing, and the first allocation of memory.
@@ -50,6 +82,11 @@ def _time(step: Callable[[], None], num_steps):
   for _ in range(num_steps):
     step()
   return (time.perf_counter() - began) / num_steps
+
+
+def _forward_pass(model, batch):
+  predict = tf.function(lambda images: model(images, training=False))
+  return lambda: predict(batch[fields.IMAGE])[fields.CLASS_LOGITS].numpy()
 
 
 def _our_step(config, detector, batch):
@@ -75,11 +112,10 @@ def _our_step(config, detector, batch):
   return run
 
 
-def _bare_step(detector, batch):
+def _bare_step(detector, model, batch):
   """The step that a short script would have: model, loss, gradients, momentum."""
   import tf_keras
 
-  model = _bare_model(detector)
   optimizer = tf_keras.optimizers.legacy.SGD(0.01, momentum=0.9)
 
   @tf.function
@@ -97,7 +133,7 @@ def _bare_step(detector, batch):
   return lambda: step().numpy()
 
 
-def _bare_model(detector):
+def _bare_mobilenet(detector):
   import tf_keras
   from tf_keras import layers
 
@@ -111,19 +147,54 @@ def _bare_model(detector):
 
   for filters in _EXTRA_DEPTHS:
     maps.append(conv(conv(maps[-1], filters // 2, 1, 1), filters, 3, 2))
+  return _with_heads(backbone.input, maps, _ANCHORS, detector.num_classes, kernel_size=1)
+
+
+def _bare_vgg(detector):
+  import tf_keras
+  from tf_keras import layers
+
+  def conv(inputs, filters, kernel_size, padding='same', **options):
+    layer = layers.Conv2D(filters, kernel_size, padding=padding, activation='relu', **options)
+    return layer(inputs)
+
+  images = features = tf_keras.Input([*detector.image_size, 3])
+  ends = []
+  for num_convs, filters in vgg.STAGES:
+    if ends:
+      features = layers.MaxPooling2D(padding='same')(features)
+    for _ in range(num_convs):
+      features = conv(features, filters, 3)
+    ends.append(features)
+  features = layers.MaxPooling2D(3, 1, padding='same')(features)
+  features = conv(conv(features, 1024, 3, dilation_rate=6), 1024, 1)
+  maps = [layers.UnitNormalization()(ends[3]), features]
+  for squeezed, filters, size, strides, pad in vgg.EXTRA_BLOCKS_300:
+    features = conv(maps[-1], squeezed, 1)
+    if pad:
+      features = layers.ZeroPadding2D(pad)(features)
+    maps.append(conv(features, filters, size, 'valid', strides=strides))
+  return _with_heads(images, maps, _VGG_ANCHORS, detector.num_classes, kernel_size=3)
+
+
+def _with_heads(images, maps, anchors, num_classes, kernel_size):
+  import tf_keras
+  from tf_keras import layers
 
   def heads(channels):
     outputs = [
-      layers.Reshape((-1, channels))(layers.Conv2D(num_anchors * channels, 1)(features))
-      for features, num_anchors in zip(maps, _ANCHORS, strict=True)
+      layers.Reshape((-1, channels))(
+        layers.Conv2D(num_anchors * channels, kernel_size, padding='same')(features)
+      )
+      for features, num_anchors in zip(maps, anchors, strict=True)
     ]
     return layers.Concatenate(axis=1)(outputs)
 
-  outputs = {
-    fields.CLASS_LOGITS: heads(detector.num_classes + 1),
-    fields.BOX_ENCODINGS: heads(4),
-  }
-  return tf_keras.Model(backbone.input, outputs)
+  outputs = {fields.CLASS_LOGITS: heads(num_classes + 1), fields.BOX_ENCODINGS: heads(4)}
+  return tf_keras.Model(images, outputs)
+
+
+_BARE_MODELS = {'ssd_mobilenet_v2': _bare_mobilenet, 'ssd_300_vgg': _bare_vgg}
 
 
 def _random_batch(detector, batch_size, num_boxes=14, max_num_boxes=100):
