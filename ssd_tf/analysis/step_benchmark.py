@@ -103,7 +103,7 @@ def _our_step(config, detector, batch):
     gradient_clipping_by_norm=config.train_config.gradient_clipping_by_norm,
   )
   iterator = iter(dataset)
-  step = tf.function(model_trainer.train_step)
+  step = tf.function(model_trainer.train_step, autograph=False)
 
   def run():
     step(iterator)
