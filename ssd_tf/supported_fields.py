@@ -18,7 +18,7 @@ _READ = {
     'num_classes image_resizer feature_extractor box_coder matcher similarity_calculator '
     'box_predictor anchor_generator post_processing normalize_loss_by_num_matches loss '
     'encode_background_as_zeros normalize_loc_loss_by_codesize freeze_batchnorm '
-    'negative_class_weight train_on_crowds add_background_class'
+    'negative_class_weight train_on_crowds add_background_class normalize_loss_by_batch_size'
   ),
   'SsdFeatureExtractor': (
     'type depth_multiplier min_depth conv_hyperparams override_base_feature_extractor_hyperparams '
@@ -32,7 +32,7 @@ _READ = {
   'BipartiteMatcher': '',
   'ArgMaxMatcher': (
     'matched_threshold unmatched_threshold ignore_thresholds negatives_lower_than_unmatched '
-    'force_match_for_each_row'
+    'force_match_for_each_row bipartite_first'
   ),
   'BoxPredictor': 'convolutional_box_predictor weight_shared_convolutional_box_predictor',
   'ConvolutionalBoxPredictor': (

@@ -96,7 +96,7 @@ def assign(ssd, anchors):
 def test_a_config_makes_the_originals_loss(name, path, overrides, measured):
   ssd = ssd_of(path, *overrides)
   assigned = assign(ssd, measured['anchors'])
-  losses, _ = loss_builder.build_losses(ssd, targets.build_box_coder(ssd))
+  losses, *_ = loss_builder.build_losses(ssd, targets.build_box_coder(ssd))
   annotated = np.arange(9) % 2 == 0 if 'annotated' in name else np.ones(9, bool)
   result = losses(
     measured['logits'],

@@ -44,6 +44,27 @@ def count_anchors_per_location(ssd: ssd_pb2.Ssd) -> list[int]:
   )
 
 
+def count_anchors_per_layer(
+  ssd: ssd_pb2.Ssd, feature_map_sizes: Sequence[tuple[int, int]]
+) -> list[int]:
+  """Counts the anchors of each feature map.
+
+  Args:
+    ssd: the config's `model.ssd`.
+    feature_map_sizes: (height, width) of each feature map, finest first.
+
+  Returns:
+    One count for each feature map, finest first.
+
+  Raises:
+    InputError: as `count_anchors_per_location`.
+  """
+  counts = count_anchors_per_location(ssd)
+  return [
+    height * width * count for (height, width), count in zip(feature_map_sizes, counts, strict=True)
+  ]
+
+
 def generate_anchors(ssd: ssd_pb2.Ssd, feature_map_sizes: Sequence[tuple[int, int]]) -> np.ndarray:
   """Lays the anchors.
 

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from ssd_tf import fields
+from ssd_tf.builders.anchors import count_anchors_per_layer
 from ssd_tf.builders.losses import build_losses
 from ssd_tf.builders.model import build_anchors, build_model
 from ssd_tf.builders.resizers import build_preprocess_image, image_size
@@ -33,6 +34,7 @@ class Detector:
     assign: (anchors; boxes, classes, weights, mask, mask of crowds of a batch's groundtruth) ->
       Targets.
     train_on_crowds: whether boxes around many objects are groundtruth like others.
+    normalizer_part: (targets, example_mask) -> f32[].
     losses: (class_logits, box_encodings, targets, anchors=, normalizer=, example_mask=,
       labeled_classes=) -> losses.
     sum_masked: (class_logits, targets, example_mask=, labeled_classes=) -> f32[2, K].
@@ -46,6 +48,7 @@ class Detector:
   preprocess_image: Callable
   assign: Callable[..., Targets]
   train_on_crowds: bool
+  normalizer_part: Callable[..., tf.Tensor]
   losses: Callable[..., dict[str, tf.Tensor]]
   sum_masked: Callable[..., tf.Tensor]
   suppress: Callable[..., dict[str, tf.Tensor]]
@@ -67,7 +70,7 @@ class Detector:
 
   def num_matches(self, targets: Targets, batch: dict[str, tf.Tensor]) -> tf.Tensor:
     """This replica's part of the losses' normalizer, f32[]."""
-    return objective.num_matches(targets, batch[fields.EXAMPLE_MASK])
+    return self.normalizer_part(targets, batch[fields.EXAMPLE_MASK])
 
   def compute_losses(
     self,
@@ -109,7 +112,7 @@ class Detector:
   def compute_batch_losses(
     self, outputs: dict[str, tf.Tensor], batch: dict[str, tf.Tensor]
   ) -> dict[str, tf.Tensor]:
-    """The losses of a batch normalized by its own matches, as an evaluation reports them."""
+    """The losses of a batch with its own normalizer, as an evaluation reports them."""
     targets = self.assign_targets(batch)
     normalizer = tf.maximum(self.num_matches(targets, batch), 1.0)
     return self.compute_losses(outputs, targets, batch, normalizer)
@@ -161,21 +164,23 @@ def build_detector(model_config: pipeline_pb2.DetectionModel, is_training: bool)
   require_supported(model_config, 'model')
   ssd = model_config.ssd
   box_coder = build_box_coder(ssd)
-  losses, sum_masked = build_losses(ssd, box_coder)
+  losses, sum_masked, normalizer_part = build_losses(ssd, box_coder)
   around_model = {
     'num_classes': ssd.num_classes,
     'image_size': image_size(ssd),
     'preprocess_image': build_preprocess_image(ssd),
     'assign': build_assign_targets(ssd, box_coder),
     'train_on_crowds': ssd.train_on_crowds,
-    'losses': losses,
+    'normalizer_part': normalizer_part,
     'sum_masked': sum_masked,
     'suppress': _suppress(ssd, box_coder),
   }
   # Last, so that faults in all the rest are told at once.
   model = build_model(model_config, is_training)
   anchors = tf.constant(build_anchors(model_config, model))
-  return Detector(model=model, anchors=anchors, **around_model)
+  layer_sizes = count_anchors_per_layer(ssd, model.feature_map_sizes)
+  losses = functools.partial(losses, layer_sizes=layer_sizes)
+  return Detector(model=model, anchors=anchors, losses=losses, **around_model)
 
 
 def _suppress(ssd, box_coder):

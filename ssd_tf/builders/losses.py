@@ -7,7 +7,7 @@ from ssd_tf.builders.support import chosen
 from ssd_tf.errors import InputError
 from ssd_tf.ops import box_coder as box_coders
 from ssd_tf.ops import losses, masked_loss, objective
-from ssd_tf.ops.hard_negatives import HardExampleMiner
+from ssd_tf.ops.hard_negatives import BatchHardExampleMiner, HardExampleMiner, Miner
 from ssd_tf.protos import losses_pb2
 
 _PATH = 'model.ssd.loss'
@@ -15,7 +15,7 @@ _FOCAL = ('weighted_sigmoid_focal', 'weighted_softmax_focal')
 _SOFTMAX = ('weighted_softmax', 'weighted_softmax_focal')
 
 
-def build_losses(ssd, box_coder: box_coders.BoxCoder) -> tuple[Callable, Callable]:
+def build_losses(ssd, box_coder: box_coders.BoxCoder) -> tuple[Callable, Callable, Callable]:
   """Builds the losses.
 
   Args:
@@ -23,7 +23,8 @@ def build_losses(ssd, box_coder: box_coders.BoxCoder) -> tuple[Callable, Callabl
     box_coder: of the same config.
 
   Returns:
-    `objective.ssd_losses` and `objective.masked_losses`, with all that the config says given.
+    `objective.ssd_losses` and `objective.masked_losses`, with all that the config says given, and
+    what counts a replica's part of the normalizer: (targets, example_mask) -> f32[].
 
   Raises:
     InputError: a field is missing, not supported, or does not fit the others.
@@ -32,22 +33,47 @@ def build_losses(ssd, box_coder: box_coders.BoxCoder) -> tuple[Callable, Callabl
   classification_loss = _classification_loss(ssd)
   mode = losses_pb2.Loss.PartialLabels.Name(loss.partial_labels).lower()
   _check_fit(loss, mode)
+  miner = _hard_example_miner(loss) if loss.HasField('hard_example_miner') else None
+  normalizer_part = _normalizer_part(ssd, miner)
   ssd_losses = functools.partial(
     objective.ssd_losses,
     box_coder=box_coder,
     classification_loss=classification_loss,
     partial_labels=mode,
     **_localization_loss(loss),
-    hard_example_miner=_hard_example_miner(loss) if loss.HasField('hard_example_miner') else None,
+    hard_example_miner=miner,
     classification_weight=loss.classification_weight,
     localization_weight=loss.localization_weight,
-    normalize_by_num_matches=ssd.normalize_loss_by_num_matches,
+    normalize_by_num_matches=ssd.normalize_loss_by_num_matches
+    or normalizer_part is not objective.num_matches,
     normalize_loc_by_codesize=ssd.normalize_loc_loss_by_codesize,
   )
   masked_losses = functools.partial(
     objective.masked_losses, classification_loss=classification_loss, partial_labels=mode
   )
-  return ssd_losses, masked_losses
+  return ssd_losses, masked_losses, normalizer_part
+
+
+def _normalizer_part(ssd, miner):
+  by_images = 'model.ssd.normalize_loss_by_batch_size'
+  by_matches = 'normalize_loss_by_num_matches'
+  asks_for_matches = ssd.HasField(by_matches) and ssd.normalize_loss_by_num_matches
+  if isinstance(miner, BatchHardExampleMiner) and miner.averages_layers:
+    if ssd.normalize_loss_by_batch_size or asks_for_matches:
+      name = by_images if ssd.normalize_loss_by_batch_size else f'model.ssd.{by_matches}'
+      raise InputError(
+        f'{name}: is true, but with {_PATH}.hard_example_miner.scope {miner.scope} the losses are '
+        'means already; set it to false'
+      )
+    return objective.one_replica
+  if ssd.normalize_loss_by_batch_size:
+    if asks_for_matches:
+      raise InputError(
+        f'{by_images}: the losses are divided by the images or by the matches, and {by_matches} is '
+        'true as well; set one of them to false'
+      )
+    return objective.num_images
+  return objective.num_matches
 
 
 def _check_fit(loss, mode):
@@ -123,8 +149,11 @@ def _localization_loss(loss):
   return {'localization_loss': losses.l2 if kind == 'weighted_l2' else losses.l1}
 
 
-def _hard_example_miner(loss):
+def _hard_example_miner(loss) -> Miner:
   values = loss.hard_example_miner
+  scope = losses_pb2.HardExampleMiner.Scope.Name(values.scope)
+  if scope != 'IMAGE':
+    return _batch_hard_example_miner(values, scope)
   return HardExampleMiner(
     num_hard_examples=values.num_hard_examples or None,
     iou_threshold=values.iou_threshold,
@@ -133,4 +162,33 @@ def _hard_example_miner(loss):
     localization_weight=loss.localization_weight,
     max_negatives_per_positive=values.max_negatives_per_positive or None,
     min_negatives_per_image=values.min_negatives_per_image,
+  )
+
+
+def _batch_hard_example_miner(values, scope):
+  path = f'{_PATH}.hard_example_miner'
+  # The one value of each that says what is done.
+  only = {'num_hard_examples': 0, 'iou_threshold': 1, 'loss_type': values.CLASSIFICATION}
+  if scope != 'BATCH':
+    only['min_negatives_per_image'] = 0
+  for name, value in only.items():
+    if values.HasField(name) and getattr(values, name) != value:
+      told = 'CLASSIFICATION' if name == 'loss_type' else value
+      raise InputError(
+        f'{path}.{name}: is of no use with scope {scope}, which takes the negatives of greatest '
+        f'classification loss, however they lie; expected {told}, or take it out'
+      )
+  if values.max_negatives_per_positive < 1:
+    raise InputError(
+      f'{path}.max_negatives_per_positive: is {values.max_negatives_per_positive}; expected at '
+      f'least 1 with scope {scope}, such as 3'
+    )
+  if values.min_negatives_per_image < 0:
+    raise InputError(
+      f'{path}.min_negatives_per_image: is {values.min_negatives_per_image}; expected 0 or more'
+    )
+  return BatchHardExampleMiner(
+    scope=scope,
+    max_negatives_per_positive=values.max_negatives_per_positive,
+    min_negatives=values.min_negatives_per_image,
   )

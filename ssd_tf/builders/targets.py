@@ -81,12 +81,18 @@ def _matcher(ssd):
     unmatched_threshold=values.unmatched_threshold,
     negatives_lower_than_unmatched=values.negatives_lower_than_unmatched,
     force_match_for_each_row=values.force_match_for_each_row,
+    bipartite_first=values.bipartite_first,
   )
 
 
 def _check_thresholds(values, path):
   """What `ArgMaxMatcher` demands, in the words of the config."""
   matched, unmatched = values.matched_threshold, values.unmatched_threshold
+  if values.bipartite_first and values.force_match_for_each_row:
+    raise InputError(
+      f'{path}.bipartite_first: takes the place of force_match_for_each_row, and both are true; '
+      'set one of them to false'
+    )
   if values.ignore_thresholds:
     return
   if matched <= 0:

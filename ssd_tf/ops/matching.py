@@ -32,18 +32,25 @@ class ArgMaxMatcher:
       between.
     force_match_for_each_row: every box also takes the anchor most similar to it, however low that
       similarity; of several boxes that want the same anchor the lowest row takes it.
+    bipartite_first: every box also takes an anchor of its own, as `BipartiteMatcher` gives it; in
+      place of `force_match_for_each_row`.
 
   Source: Liu et al., SSD, section 2.2 (matching strategy); the original's
-  matchers/argmax_matcher.py. Unlike it, a box that touches no anchor at all is not forced upon
-  anchor 0.
+  matchers/argmax_matcher.py; with `bipartite_first` the MultiBox loss layer of Caffe's SSD, and
+  ssd_keras. Unlike all of them, a box that touches no anchor at all is not forced upon anchor 0.
   """
 
   matched_threshold: float | None
   unmatched_threshold: float
   negatives_lower_than_unmatched: bool
   force_match_for_each_row: bool
+  bipartite_first: bool = False
 
   def __post_init__(self):
+    if self.bipartite_first and self.force_match_for_each_row:
+      raise ValueError(
+        'bipartite_first: takes the place of force_match_for_each_row, received both; give one.'
+      )
     if self.matched_threshold is None:
       return
     if self.matched_threshold <= 0:
@@ -78,7 +85,8 @@ class ArgMaxMatcher:
         padding hold `least`.
       row_mask: bool[B, N], False where the row is padding. In an image without rows every anchor
         is unmatched, whichever way the thresholds are read.
-      forcing_mask: bool[B, N], the rows that `force_match_for_each_row` speaks of.
+      forcing_mask: bool[B, N], the rows that `force_match_for_each_row` and `bipartite_first`
+        speak of.
       least: the similarity of a box and an anchor that share nothing.
 
     Returns:
@@ -102,8 +110,9 @@ class ArgMaxMatcher:
         if self.negatives_lower_than_unmatched
         else below_mask & any_row
       )
-    if self.force_match_for_each_row:
-      forced_rows, forced_mask = _forced_rows(similarity, forcing_mask, least)
+    if self.force_match_for_each_row or self.bipartite_first:
+      force = _bipartite_rows if self.bipartite_first else _forced_rows
+      forced_rows, forced_mask = force(similarity, forcing_mask, least)
       rows = tf.where(forced_mask, forced_rows, rows)
       matched_mask |= forced_mask
       ignored_mask &= ~forced_mask
@@ -137,29 +146,8 @@ class BipartiteMatcher:
       least: the similarity of a box and an anchor that share nothing.
     """
     del row_mask
-    batch_size, num_rows, num_anchors = tf.unstack(tf.shape(similarity))
-    # The other rows take at most so many anchors away that one of the first N is left.
-    values, anchors = tf.math.top_k(similarity, tf.minimum(num_rows, num_anchors))
-    nothing = tf.constant(float('-inf'))
-    values = tf.where(forcing_mask[..., tf.newaxis] & (values > least), values, nothing)
-    num_candidates = tf.shape(values)[2]
-    images = tf.range(batch_size)
-
-    def take_best(i, values, taken):
-      best = tf.argmax(tf.reshape(values, [batch_size, -1]), axis=1, output_type=tf.int32)
-      rows = best // num_candidates
-      cell = tf.stack([images, rows, best % num_candidates], axis=-1)
-      is_pair = tf.gather_nd(values, cell) > nothing
-      anchor = tf.where(is_pair, tf.gather_nd(anchors, cell), -1)
-      taken = tf.where(tf.range(num_anchors) == anchor[:, tf.newaxis], rows[:, tf.newaxis], taken)
-      is_row = tf.range(num_rows) == rows[:, tf.newaxis]
-      gone = is_row[..., tf.newaxis] | (anchors == anchor[:, tf.newaxis, tf.newaxis])
-      return i + 1, tf.where(gone, nothing, values), taken
-
-    taken = tf.fill([batch_size, num_anchors], -1)
-    _, _, taken = tf.while_loop(lambda i, *_: i < num_rows, take_best, (0, values, taken))
-    matched_mask = taken >= 0
-    return Match(tf.maximum(taken, 0), matched_mask, tf.zeros_like(matched_mask))
+    rows, matched_mask = _bipartite_rows(similarity, forcing_mask, least)
+    return Match(rows, matched_mask, tf.zeros_like(matched_mask))
 
 
 Matcher = ArgMaxMatcher | BipartiteMatcher
@@ -177,3 +165,29 @@ def _forced_rows(similarity, forcing_mask, least):
     tf.fill([batch_size, num_anchors], num_rows), tf.stack([images, anchors], axis=-1), rows
   )
   return forced_rows, forced_rows < num_rows
+
+
+def _bipartite_rows(similarity, forcing_mask, least):
+  """Returns as `_forced_rows`; each row takes an anchor of its own, best pairs first."""
+  batch_size, num_rows, num_anchors = tf.unstack(tf.shape(similarity))
+  # The other rows take at most so many anchors away that one of the first N is left.
+  values, anchors = tf.math.top_k(similarity, tf.minimum(num_rows, num_anchors))
+  nothing = tf.constant(float('-inf'))
+  values = tf.where(forcing_mask[..., tf.newaxis] & (values > least), values, nothing)
+  num_candidates = tf.shape(values)[2]
+  images = tf.range(batch_size)
+
+  def take_best(i, values, taken):
+    best = tf.argmax(tf.reshape(values, [batch_size, -1]), axis=1, output_type=tf.int32)
+    rows = best // num_candidates
+    cell = tf.stack([images, rows, best % num_candidates], axis=-1)
+    is_pair = tf.gather_nd(values, cell) > nothing
+    anchor = tf.where(is_pair, tf.gather_nd(anchors, cell), -1)
+    taken = tf.where(tf.range(num_anchors) == anchor[:, tf.newaxis], rows[:, tf.newaxis], taken)
+    is_row = tf.range(num_rows) == rows[:, tf.newaxis]
+    gone = is_row[..., tf.newaxis] | (anchors == anchor[:, tf.newaxis, tf.newaxis])
+    return i + 1, tf.where(gone, nothing, values), taken
+
+  taken = tf.fill([batch_size, num_anchors], -1)
+  _, _, taken = tf.while_loop(lambda i, *_: i < num_rows, take_best, (0, values, taken))
+  return tf.maximum(taken, 0), taken >= 0

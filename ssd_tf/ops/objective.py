@@ -1,6 +1,6 @@
 """What a training step minimizes, apart from regularization."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -21,6 +21,38 @@ def num_matches(targets: target_assigner.Targets, example_mask: tf.Tensor) -> tf
   return tf.reduce_sum(tf.where(example_mask[:, None], targets.box_weights, 0.0))
 
 
+def num_images(targets: target_assigner.Targets, example_mask: tf.Tensor) -> tf.Tensor:
+  """Returns the number of images: the part of a normalizer that does not look at the matches.
+
+  Args:
+    targets: without meaning here.
+    example_mask: bool[B], False where the image pads the batch.
+
+  Returns:
+    f32[], for use as `num_matches`.
+
+  Source: SSD-Tensorflow's ssd_losses of SSD300.
+  """
+  del targets
+  return tf.reduce_sum(tf.cast(example_mask, tf.float32))
+
+
+def one_replica(targets: target_assigner.Targets, example_mask: tf.Tensor) -> tf.Tensor:
+  """Returns 1: the part of a normalizer that makes sums over the replicas means.
+
+  Args:
+    targets: without meaning here.
+    example_mask: without meaning here.
+
+  Returns:
+    f32[], for use as `num_matches`.
+
+  Source: SSD-Tensorflow's training on several clones.
+  """
+  del targets, example_mask
+  return tf.constant(1.0)
+
+
 def ssd_losses(
   class_logits: tf.Tensor,
   box_encodings: tf.Tensor,
@@ -32,7 +64,7 @@ def ssd_losses(
   partial_labels: str = 'masked',
   localization_loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
   localize_decoded: bool = False,
-  hard_example_miner: hard_negatives.HardExampleMiner | None,
+  hard_example_miner: hard_negatives.Miner | None,
   classification_weight: float,
   localization_weight: float,
   normalize_by_num_matches: bool,
@@ -40,11 +72,13 @@ def ssd_losses(
   normalizer: tf.Tensor,
   example_mask: tf.Tensor,
   labeled_classes: tf.Tensor | None,
+  layer_sizes: Sequence[int] | None = None,
 ) -> dict[str, tf.Tensor]:
   """Returns the losses of the replica's images: each summed over anchors, weighted, normalized.
 
   L_classification = classification_weight / normalizer * sum(class_weights * loss);
   L_localization = localization_weight / (normalizer * code size) * sum(box_weights * loss).
+  A miner of scope SSD_TENSORFLOW_LAYER makes each sum that of the feature maps' means.
 
   Args:
     class_logits: f32[B, A, K+1].
@@ -61,9 +95,10 @@ def ssd_losses(
     localization_weight: factor of the localization loss.
     normalize_by_num_matches: False leaves `normalizer` out.
     normalize_loc_by_codesize: the localization loss is divided by the length of an encoding, 4.
-    normalizer: f32[], `num_matches` summed over the replicas, at least 1.
+    normalizer: f32[], `num_matches` (or what takes its place) summed over the replicas, at least 1.
     example_mask: bool[B], False where the image pads the batch: its loss is 0.
     labeled_classes: bool[B, K]; None: all of them are.
+    layer_sizes: how many of the A anchors each feature map has; for a miner that asks for it.
 
   Returns:
     {'localization_loss': f32[], 'classification_loss': f32[]}; over the replicas they add up.
@@ -89,8 +124,13 @@ def ssd_losses(
     predicted, wanted = (box_coder.decode(codes, anchors) for codes in (predicted, wanted))
   box_losses = localization_loss(predicted, wanted) * targets.box_weights
 
-  mask = example_mask[:, None]
-  if hard_example_miner is not None:
+  mask, shares = example_mask[:, None], 1.0
+  if isinstance(hard_example_miner, hard_negatives.BatchHardExampleMiner):
+    mask = hard_example_miner.select(class_losses, targets, example_mask, layer_sizes)
+    if hard_example_miner.averages_layers:
+      weighing_mask = mask & (targets.class_weights > 0)
+      shares = hard_negatives.layer_shares(weighing_mask, targets.positive_mask, layer_sizes)
+  elif hard_example_miner is not None:
     decoded_boxes = box_coder.decode(box_encodings, anchors)
     mask &= hard_example_miner.select(class_losses, box_losses, decoded_boxes, targets)
 
@@ -98,10 +138,10 @@ def ssd_losses(
   code_size = box_encodings.shape[-1] if normalize_loc_by_codesize else 1
   return {
     'localization_loss': localization_weight
-    * tf.reduce_sum(tf.where(mask, box_losses, 0.0))
+    * tf.reduce_sum(tf.where(mask, box_losses, 0.0) * shares)
     / (normalizer * code_size),
     'classification_loss': classification_weight
-    * tf.reduce_sum(tf.where(mask, class_losses, 0.0))
+    * tf.reduce_sum(tf.where(mask, class_losses, 0.0) * shares)
     / normalizer,
   }
 
