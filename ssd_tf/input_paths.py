@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from ssd_tf.errors import InputError
 
 _OTHER_FORMATS = {
-  '.h5': 'Keras weights (HDF5)',
-  '.hdf5': 'Keras weights (HDF5)',
   '.keras': 'a Keras model',
   '.pb': 'a frozen graph or SavedModel',
   '.tflite': 'a TensorFlow Lite model',
@@ -22,6 +20,7 @@ _OTHER_FORMATS = {
   '.tgz': 'an archive to be unpacked (tar xzf)',
   '.zip': 'an archive to be unpacked (unzip)',
 }
+IMAGENET = 'imagenet'  # In place of a checkpoint: what Keras has of the model's backbone.
 
 
 def resolve_path(path: str, config_path: str | os.PathLike = '') -> str:
@@ -50,16 +49,19 @@ def find_checkpoint(path: str, config_path: str | os.PathLike = '') -> str:
 
   Args:
     path: a prefix (ckpt-0, model.ckpt), or one of its files (ckpt-0.index,
-      ckpt-0.data-00000-of-00001); or a folder: of several checkpoints in it the newest is taken; of
-      one that a model zoo or an export made, that in its folder `checkpoint`. `~` is the home.
+      ckpt-0.data-00000-of-00001), or an .h5 file of Keras's; or a folder: of several checkpoints
+      in it the newest is taken; of one that a model zoo or an export made, that in its folder
+      `checkpoint`. `~` is the home. `imagenet` stands for itself.
     config_path: as in `resolve_path`.
 
   Returns:
-    The prefix.
+    The prefix, or the file.
 
   Raises:
     InputError: there is none; for what looks like one but is another format, which.
   """
+  if path == IMAGENET:
+    return path
   path = os.path.expanduser(path)
   prefix = re.sub(r'\.(index|meta|data-\d{5}-of-\d{5})$', '', path)
   for candidate in _candidates(prefix, config_path):
@@ -110,6 +112,11 @@ def _newest_in(folder):
     if name.endswith(tuple(_OTHER_FORMATS)):
       _single_file(os.path.join(folder, name))
   _refuse_values_alone(glob.glob(os.path.join(glob.escape(folder), '*.data-?????-of-?????')))
+  weights = sorted(name for name in names if name.endswith(('.h5', '.hdf5')))
+  if weights:
+    raise InputError(
+      f'the folder {folder} holds Keras weights ({", ".join(weights[:3])}): give one file of them'
+    )
   raise InputError(f'the folder {folder} holds no checkpoint: expected a file ending in .index')
 
 

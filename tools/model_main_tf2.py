@@ -75,6 +75,12 @@ CLASS_MAP = flags.DEFINE_multi_string(
   'repeated; instead of train_config.fine_tune_class_map. Old names are those of '
   'train_config.fine_tune_label_map_path.',
 )
+PRETRAINED_BACKBONE = flags.DEFINE_string(
+  'pretrained_backbone',
+  None,
+  "Start from this backbone alone: imagenet (Keras applications' weights, which Keras downloads), "
+  'or the path of a checkpoint or .h5 file; instead of train_config.fine_tune_checkpoint.',
+)
 # Flags of the Object Detection API's script that ask for nothing here, or for what is not there.
 flags.DEFINE_bool('record_summaries', True, 'Accepted; summaries are always written.')
 flags.DEFINE_string('tpu_name', None, 'Accepted, without effect.')
@@ -92,6 +98,9 @@ def main():
   for value, field in ((NUM_TRAIN_STEPS.value, 'num_steps'), (SEED.value, 'seed')):
     if value is not None:
       overrides.append(f'train_config.{field}={value}')
+  if PRETRAINED_BACKBONE.value:
+    overrides.append(f'train_config.fine_tune_checkpoint={json.dumps(PRETRAINED_BACKBONE.value)}')
+    overrides.append('train_config.fine_tune_checkpoint_type="classification"')
   if CLASS_MAP.value:
     overrides.append(f'train_config.fine_tune_class_map={class_mappings(CLASS_MAP.value)}')
   config = config_lib.load(PIPELINE_CONFIG_PATH.value, overrides)

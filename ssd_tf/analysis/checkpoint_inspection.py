@@ -8,7 +8,7 @@ from ssd_tf import config as config_lib
 from ssd_tf.input_paths import find_checkpoint
 from ssd_tf.pretrained import checkpoint_kind
 from ssd_tf.pretrained.checkpoint_description import describe, slots_of, step_of, times_saved
-from ssd_tf.pretrained.checkpoint_file import CheckpointFile
+from ssd_tf.pretrained.checkpoint_file import open_checkpoint
 from ssd_tf.training.starting import load_fine_tune_checkpoint
 
 
@@ -24,7 +24,7 @@ def inspect(
   Every tensor is read, so that a damaged file is found.
 
   Args:
-    checkpoint: a prefix, a file or a folder, see `input_paths.find_checkpoint`.
+    checkpoint: a prefix, a file (also an .h5 of Keras's) or a folder, see `input_paths.find_checkpoint`.
     pipeline_config_path: None, or a config: says what its training would load from this checkpoint,
       by its fine_tune_checkpoint_type.
     overrides: changes to the config, see `config.load`.
@@ -36,7 +36,7 @@ def inspect(
   Raises:
     InputError: it is no checkpoint, is damaged, or is one of another model than the config's.
   """
-  file = CheckpointFile(find_checkpoint(checkpoint))
+  file = open_checkpoint(find_checkpoint(checkpoint))
   file.read_all()
   kind = checkpoint_kind.identify(file.shapes, file.path)
   slots = slots_of(file.shapes)

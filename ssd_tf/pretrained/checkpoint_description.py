@@ -16,6 +16,8 @@ Shapes = Mapping[str, tuple[int, ...]]
 _SCALED_KERNELS = {
   'mobilenet_v1': (r'block_13_pointwise/kernel|Conv2d_13_pointwise/weights$', 1024),
   'mobilenet_v2': (r'block_16_project/kernel|expanded_conv_16/project/weights$', 320),
+  'vgg_16': (r'vgg_16_conv5_3/kernel', 512),
+  'ssd_7': (r'ssd_7_conv4/kernel', 64),
 }
 # Object-based files number their layers: depthwise kernels in the backbone -> which one it is.
 _BACKBONES_BY_DEPTHWISE = {13: 'mobilenet_v1', 17: 'mobilenet_v2'}
@@ -92,6 +94,7 @@ def describe(shapes: Shapes, kind: str) -> Description:
     The description; what cannot be told is None, or empty.
   """
   shapes = {n: shape for n, shape in shapes.items() if not checkpoint_kind.is_bookkeeping(n)}
+  shapes = checkpoint_kind.in_our_words(kind, shapes)
   backbone, depth_multiplier = _backbone(shapes)
   classes, boxes = (_head_biases(shapes, _HEAD_BIASES[kind]) for kind in ('class', 'box'))
   anchors = [size // 4 for size in boxes.values()]

@@ -7,10 +7,26 @@ import numpy as np
 import tensorflow as tf
 
 from ssd_tf.errors import InputError
+from ssd_tf.pretrained.keras_h5_file import H5File
 
 OBJECT_GRAPH = '_CHECKPOINTABLE_OBJECT_GRAPH'
 # What TensorFlow raises for bytes that are missing or wrong: OpError for most, IndexError for few.
 _DAMAGE = (tf.errors.OpError, IndexError, RuntimeError)
+
+
+def open_checkpoint(path: str) -> 'CheckpointFile | H5File':
+  """Opens a checkpoint.
+
+  Args:
+    path: a checkpoint's prefix, or a file of Keras's that ends in .h5 or .hdf5.
+
+  Returns:
+    Its tensors.
+
+  Raises:
+    InputError: it is neither, or damaged.
+  """
+  return H5File(path) if path.endswith(('.h5', '.hdf5')) else CheckpointFile(path)
 
 
 class CheckpointFile:

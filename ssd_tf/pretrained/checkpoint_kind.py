@@ -2,12 +2,18 @@
 variables."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import keras
 
 from ssd_tf.errors import InputError
-from ssd_tf.pretrained import odapi_tf1, odapi_tf2
+from ssd_tf.pretrained import (
+  keras_applications,
+  odapi_tf1,
+  odapi_tf2,
+  ssd_keras_h5,
+  ssd_tensorflow,
+)
 from ssd_tf.pretrained.checkpoint_file import OBJECT_GRAPH
 from ssd_tf.pretrained.layer_groups import BACKBONE, group_of
 
@@ -16,6 +22,10 @@ TF2 = 'Object Detection API, TF2'
 TF2_CLASSIFICATION = 'Object Detection API, TF2, backbone of a classification model'
 TF1 = 'Object Detection API, TF1'
 SLIM = 'TF1 slim, classification model'
+SSD_TENSORFLOW = 'SSD-Tensorflow'
+SLIM_VGG = 'TF1 slim, VGG-16'
+SSD_KERAS = 'ssd_keras'
+KERAS_APPLICATIONS = 'Keras applications'
 # The first pattern that a name begins with says the kind.
 _PATTERNS = {
   SSD_TF: r'model/(mobilenet_|class_head)',
@@ -23,10 +33,14 @@ _PATTERNS = {
   TF2_CLASSIFICATION: r'feature_extractor/layer_with_weights-',
   TF1: r'(FeatureExtractor|BoxPredictor_\d+|WeightSharedConvolutionalBoxPredictor)/',
   SLIM: r'Mobilenet(V\d|Edge)',
+  SSD_TENSORFLOW: r'.+/block4_box/',
+  SLIM_VGG: r'.+/conv1/conv1_1/',
+  SSD_KERAS: r'(conv1_1|classes4)/',
+  KERAS_APPLICATIONS: r'(block1_conv1|conv_pw_1|block_1_expand)/',
 }
 TF1_SLOTS = (
   *('Momentum', 'RMSProp', 'RMSProp_1', 'Adam', 'Adam_1', 'AdamWeightDecay'),
-  'ExponentialMovingAverage',
+  *('Adadelta', 'Adadelta_1', 'Adagrad', 'Ftrl', 'Ftrl_1', 'ExponentialMovingAverage'),
 )
 _BOOKKEEPING = ('save_counter', 'step', 'optimizer', 'global_step', 'moving_average')
 _VALUE = '/.ATTRIBUTES/VARIABLE_VALUE'
@@ -51,7 +65,7 @@ def identify(names: Collection[str], path: str) -> str:
     path: where it is from, for the error.
 
   Returns:
-    SSD_TF, TF2, TF2_CLASSIFICATION, TF1 or SLIM.
+    One of the kinds above.
 
   Raises:
     InputError: none of these.
@@ -67,17 +81,28 @@ def identify(names: Collection[str], path: str) -> str:
     )
   raise InputError(
     f'{path}: is no checkpoint of an SSD MobileNet: it holds {", ".join(some)}, ...; expected one '
-    'of ssd_tf, of the Object Detection API (TF1 or TF2), or of a TF1 slim MobileNet classifier'
+    'of ssd_tf, of the Object Detection API (TF1 or TF2), of SSD-Tensorflow, of ssd_keras, or of a '
+    'classifier: MobileNet or VGG-16, of TF1 slim or of Keras applications'
   )
 
 
-def checkpoint_names(kind: str, model: keras.Model, names: Collection[str]) -> dict[str, str]:
+def checkpoint_names(
+  kind: str,
+  model: keras.Model,
+  names: Collection[str],
+  *,
+  model_scope: str | None = None,
+  fully_connected: bool = False,
+) -> dict[str, str]:
   """Maps each variable path of a model to its name in a kind of checkpoint.
 
   Args:
     kind: as `identify` returns it.
     model: an SSD model.
     names: all names in the checkpoint; where it has the moving average of a weight, that is taken.
+    model_scope: of SSD_TENSORFLOW and SLIM_VGG, the scope of the network; None: as the names say.
+    fully_connected: of SLIM_VGG and KERAS_APPLICATIONS, whether the fully connected layers of
+      VGG-16 are what conv6 and conv7 come from.
 
   Returns:
     {'class_head_0/bias': its name, ...}; a part of the model that a kind does not have at all gets
@@ -85,6 +110,13 @@ def checkpoint_names(kind: str, model: keras.Model, names: Collection[str]) -> d
   """
   if kind == SSD_TF:
     return {v.path: _own_name(v.path, names) for v in model.variables}
+  if kind in (SSD_TENSORFLOW, SLIM_VGG):
+    scope = model_scope or ssd_tensorflow.scope_of(names) or model.name
+    return ssd_tensorflow.checkpoint_names(model, scope, fully_connected=fully_connected)
+  if kind == SSD_KERAS:
+    return ssd_keras_h5.checkpoint_names(model)
+  if kind == KERAS_APPLICATIONS:
+    return keras_applications.checkpoint_names(model, fully_connected=fully_connected)
   if kind in (TF2, TF2_CLASSIFICATION):
     whole = odapi_tf2.checkpoint_names(model)
     before, after = 'model/_feature_extractor/classification_backbone/', 'feature_extractor/'
@@ -97,6 +129,30 @@ def checkpoint_names(kind: str, model: keras.Model, names: Collection[str]) -> d
     path: after + name.removeprefix(before) if group_of(path) == BACKBONE else name
     for path, name in whole.items()
   }
+
+
+def in_our_words(kind: str, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+  """The shapes of a checkpoint by our paths, for kinds that name layers in a way of their own."""
+  our_path = {
+    SSD_TENSORFLOW: ssd_tensorflow.our_path,
+    SLIM_VGG: ssd_tensorflow.our_path,
+    SSD_KERAS: ssd_keras_h5.our_path,
+    KERAS_APPLICATIONS: keras_applications.our_path,
+  }.get(kind, lambda name: None)
+  return {our_path(name) or name: shape for name, shape in shapes.items()}
+
+
+def may_lack(kind: str, path: str) -> bool:
+  """Whether a kind of checkpoint does well without a variable of a backbone, or has another shape.
+
+  Classification models have no conv6 and conv7, but fully connected layers; the last convolution
+  of Keras's MobileNet v2 has 1280 filters where ours are scaled by depth_multiplier.
+  """
+  layers = {
+    SLIM_VGG: ('vgg_16_conv6', 'vgg_16_conv7'),
+    KERAS_APPLICATIONS: ('vgg_16_conv6', 'vgg_16_conv7', 'mobilenet_v2_conv_1'),
+  }.get(kind, ())
+  return path.startswith(layers)
 
 
 def _own_name(path, names):

@@ -8,7 +8,7 @@ BOX_HEADS = 'box heads and towers'
 CLASS_HEADS = 'class heads'
 GROUPS = (BACKBONE, FEATURE_MAPS, BOX_HEADS, CLASS_HEADS)
 _PATTERNS = (
-  (FEATURE_MAPS, r'feature_map_'),
+  (FEATURE_MAPS, r'feature_map_|conv4_3_norm/|block\d+_conv\dx\d'),
   (CLASS_HEADS, r'class_(head|tower)'),
   (BOX_HEADS, r'(box|box_encoding|prediction)_(head|tower)'),
 )

@@ -1,15 +1,16 @@
 """Loads a checkpoint into a model: what fits goes in, and all of it is accounted for."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import keras
 import numpy as np
 
 from ssd_tf.errors import InputError
-from ssd_tf.pretrained import checkpoint_kind
+from ssd_tf.pretrained import checkpoint_kind, keras_applications, ssd_tensorflow
 from ssd_tf.pretrained.checkpoint_description import describe, describe_model
-from ssd_tf.pretrained.checkpoint_file import CheckpointFile
+from ssd_tf.pretrained.checkpoint_file import open_checkpoint
 from ssd_tf.pretrained.class_rows import remap_class_rows
+from ssd_tf.pretrained.conversion import converted
 from ssd_tf.pretrained.layer_groups import BACKBONE, GROUPS, group_of, holds_class_rows
 from ssd_tf.pretrained.load_report import LoadReport
 
@@ -23,58 +24,104 @@ def load_pretrained(
   *,
   groups: Collection[str] = GROUPS,
   class_ids: Mapping[int, int] | None = None,
+  exclude_scopes: Sequence[str] = (),
+  model_scope: str | None = None,
+  ignore_missing: bool = True,
+  decimate_fc: bool = False,
 ) -> LoadReport:
   """Restores the variables that a checkpoint has for a model, as far as they fit.
 
   Args:
     model: an SSD model; its variables are assigned.
     checkpoint_path: the prefix of a checkpoint: our own (of which the moving averages are taken, if
-      there are any), one of the Object Detection API (TF1, TF2, TF2 classification), or one of a
-      TF1 slim classifier.
+      there are any), one of the Object Detection API (TF1, TF2, TF2 classification), of
+      SSD-Tensorflow, or of a TF1 slim classifier; or an .h5 file of ssd_keras or of Keras
+      applications; or 'imagenet', what Keras downloads for the backbone.
     groups: the parts to load, of `layer_groups.GROUPS`; the others stay as they are.
     class_ids: id of a class in the model -> its id in the checkpoint, from 1: only their rows
       of the class heads are taken, and the background's. None: whole class heads, if they fit.
+    exclude_scopes: leaves variables as they are, see `ssd_tensorflow.excluded_paths`.
+    model_scope: of a checkpoint with VGG-16, the scope that its names begin with in place of the
+      model's; None: the one that they have.
+    ignore_missing: whether what the checkpoint lacks, or has in another shape, is only reported.
+    decimate_fc: of a classification model with VGG-16, make conv6 and conv7 of its fully connected
+      layers, see `conversion.decimate`; else they stay as they are.
 
   Returns:
     What was loaded, skipped, missing and unused.
 
   Raises:
     InputError: the file is missing, damaged, of no known kind or of another model (less than 95% of
-      the backbone's values would load; the model stays as it was); or it lacks a class.
+      the backbone's values would load), lacks a class, or lacks anything where that is not
+      ignored; a scope is that of nothing. The model stays as it was.
   """
-  file = CheckpointFile(checkpoint_path)
+  file = _open(model, checkpoint_path, decimate_fc)
   kind = checkpoint_kind.identify(file.shapes, checkpoint_path)
-  names = checkpoint_kind.checkpoint_names(kind, model, file.shapes)
-  share = _check_backbone(model, file, kind, names)
-  loaded, skipped, missing = {}, {}, {}
-  for variable in model.weights:  # Without the seeds of dropouts.
+  _check_options(kind, model_scope, decimate_fc)
+  names = checkpoint_kind.checkpoint_names(
+    kind, model, file.shapes, model_scope=model_scope, fully_connected=decimate_fc
+  )
+  excluded = ssd_tensorflow.excluded_paths(model, exclude_scopes)
+  asked = [  # Of weights, which are variables without the seeds of dropouts.
+    v for v in model.weights if group_of(v.path) in groups and v.path not in excluded
+  ]
+  values, skipped, missing = {}, {}, {}
+  for variable in asked:
     path, name = variable.path, names[variable.path]
-    if group_of(path) not in groups:
-      continue
     if name not in file.shapes:
       missing[path] = name
       continue
+    value = converted(file.read(name), path, kind, decimate_fc=decimate_fc)
     try:
-      variable.assign(_fitting(file.read(name), variable, model, class_ids))
+      values[path] = _fitting(value, variable, model, class_ids)
     except InputError:  # Which is a ValueError.
       raise
     except ValueError as error:
       skipped[path] = str(error)
-    else:
-      loaded[path] = name
   # Of our own checkpoints the moving averages are taken, and the weights themselves left.
   known = {n.replace('moving_average/', 'model/', 1) for n in names.values()}
-  return LoadReport(
+  report = LoadReport(
     path=checkpoint_path,
     kind=kind,
-    loaded=loaded,
-    mapped=[path for path in loaded if class_ids is not None and holds_class_rows(path)],
+    loaded={path: names[path] for path in values},
+    mapped=[path for path in values if class_ids is not None and holds_class_rows(path)],
     skipped=skipped,
     missing=missing,
-    left=[v.path for v in model.weights if group_of(v.path) not in groups],
+    left=[v.path for v in model.weights if group_of(v.path) not in groups or v.path in excluded],
     unused=[n for n in file.shapes if n not in known and not checkpoint_kind.is_bookkeeping(n)],
-    backbone_share=share,
+    backbone_share=_share([v for v in model.weights if group_of(v.path) == BACKBONE], values),
   )
+  _check_backbone(model, file, report, asked)
+  if not ignore_missing and (skipped or missing):
+    raise InputError(
+      f'{report.faults()}; leave it out (checkpoint_exclude_scopes), or ignore it '
+      '(ignore_missing_vars)'
+    )
+  for variable in asked:
+    if variable.path in values:
+      variable.assign(values[variable.path])
+  return report
+
+
+def _open(model, path, decimate_fc):
+  if path != keras_applications.IMAGENET:
+    return open_checkpoint(path)
+  description = describe_model(model)
+  return keras_applications.ImageNetWeights(
+    description.backbone, description.depth_multiplier, include_top=decimate_fc
+  )
+
+
+def _check_options(kind, model_scope, decimate_fc):
+  """A request that a kind of checkpoint cannot follow is a fault of the request."""
+  by_scope = (checkpoint_kind.SSD_TENSORFLOW, checkpoint_kind.SLIM_VGG)
+  if model_scope and kind not in by_scope:
+    raise InputError(
+      f'checkpoint_model_scope: {model_scope!r} means nothing to a checkpoint of {kind}; leave it '
+      'out'
+    )
+  if decimate_fc and kind not in (checkpoint_kind.SLIM_VGG, checkpoint_kind.KERAS_APPLICATIONS):
+    raise InputError(f'decimate_fc: a checkpoint of {kind} has no fc6 and fc7; leave it out')
 
 
 def _fitting(value, variable, model, class_ids):
@@ -93,12 +140,19 @@ def _fitting(value, variable, model, class_ids):
   return value
 
 
-def _check_backbone(model, file, kind, names):
-  """The share of the backbone's values that will load."""
-  backbone = [v for v in model.weights if group_of(v.path) == BACKBONE]
-  sizes = {v.path: int(np.prod(v.shape)) for v in backbone}
-  fitting = [v.path for v in backbone if file.shapes.get(names[v.path]) == tuple(v.shape)]
-  share = sum(sizes[path] for path in fitting) / sum(sizes.values())
+def _share(variables, paths):
+  """The share of the variables' values that is in those of `paths`; 1 if there are none."""
+  sizes = {v.path: int(np.prod(v.shape)) for v in variables}
+  total = sum(sizes.values())
+  return sum(size for path, size in sizes.items() if path in paths) / total if total else 1.0
+
+
+def _check_backbone(model, file, report, asked):
+  """Refuses a checkpoint that has too little of the backbone that it should have."""
+  kind, loaded = report.kind, report.loaded
+  backbone = [v for v in asked if group_of(v.path) == BACKBONE]
+  expected = [v for v in backbone if v.path in loaded or not checkpoint_kind.may_lack(kind, v.path)]
+  share = _share(expected, loaded)
   if share < MIN_BACKBONE_SHARE:
     raise InputError(
       f'{file.path}: only {share:.1%} of the backbone loads, expected at least '
@@ -106,4 +160,3 @@ def _check_backbone(model, file, kind, names):
       f'; the model has {describe_model(model).model()}. Set feature_extractor to that of the '
       'checkpoint, or take another checkpoint'
     )
-  return share

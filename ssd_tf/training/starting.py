@@ -1,6 +1,8 @@
 """What a model's variables start from: a training that goes on, another checkpoint, or nothing."""
 
 import os
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -10,7 +12,14 @@ from ssd_tf import config as config_lib
 from ssd_tf import label_map, reader_classes
 from ssd_tf.errors import InputError
 from ssd_tf.input_paths import find_checkpoint, resolve_path
-from ssd_tf.pretrained.checkpoint_kind import SLIM, TF1, TF2, TF2_CLASSIFICATION
+from ssd_tf.pretrained.checkpoint_kind import (
+  SLIM,
+  SLIM_VGG,
+  SSD_TENSORFLOW,
+  TF1,
+  TF2,
+  TF2_CLASSIFICATION,
+)
 from ssd_tf.pretrained.layer_groups import BACKBONE, CLASS_HEADS, FEATURE_MAPS, GROUPS, group_of
 from ssd_tf.pretrained.load_report import LoadReport
 from ssd_tf.pretrained.loading import load_pretrained
@@ -24,6 +33,7 @@ _GROUPS = {
   'fine_tune': GROUPS,
   'full': GROUPS,
 }
+_VERSIONS = {SLIM: 1, SLIM_VGG: 1, SSD_TENSORFLOW: 1, TF1: 1, TF2: 2, TF2_CLASSIFICATION: 2}
 
 
 def start(
@@ -32,6 +42,7 @@ def start(
   model: keras.Model,
   manager: tf.train.CheckpointManager,
   moving_average: MovingAverage | None = None,
+  load_options: Mapping[str, Any] | None = None,
 ) -> int:
   """Loads what a training starts from.
 
@@ -41,6 +52,7 @@ def start(
     model: its variables are assigned.
     manager: of the training's checkpoints; one is written at step 0.
     moving_average: of the weights, which it begins at unless the training goes on; or None.
+    load_options: as in `load_fine_tune_checkpoint`.
 
   Returns:
     The step that the training starts at.
@@ -58,7 +70,7 @@ def start(
       'Going on from %s (step %d), since %s holds a training%s.', latest, step, model_dir, why
     )
     return step
-  _start_from_checkpoint(config, config_path, model, model_dir)
+  _start_from_checkpoint(config, config_path, model, model_dir, load_options)
   if moving_average is not None:
     moving_average.reset()
   # The manager counts its interval from the last checkpoint, so there has to be one at step 0.
@@ -67,7 +79,10 @@ def start(
 
 
 def load_fine_tune_checkpoint(
-  config: config_lib.PipelineConfig, config_path: str, model: keras.Model
+  config: config_lib.PipelineConfig,
+  config_path: str,
+  model: keras.Model,
+  load_options: Mapping[str, Any] | None = None,
 ) -> LoadReport:
   """Loads train_config.fine_tune_checkpoint, as far as fine_tune_checkpoint_type says.
 
@@ -83,6 +98,8 @@ def load_fine_tune_checkpoint(
     config: the whole config.
     config_path: where it is from.
     model: its variables are assigned.
+    load_options: further keywords of `load_pretrained`: exclude_scopes, model_scope,
+      ignore_missing, decimate_fc.
 
   Returns:
     What was loaded, skipped, missing and left.
@@ -105,7 +122,7 @@ def load_fine_tune_checkpoint(
     )
   if kind == 'detection' and (settings.load_all_detection_checkpoint_vars or class_ids):
     groups = GROUPS
-  report = load_pretrained(model, path, groups=groups, class_ids=class_ids)
+  report = load_pretrained(model, path, groups=groups, class_ids=class_ids, **(load_options or {}))
   if kind == 'full' and (report.skipped or report.missing):
     raise InputError(
       f'train_config.fine_tune_checkpoint: {report.faults()}; train_config.'
@@ -134,14 +151,14 @@ def restore(model: keras.Model, path: str) -> None:
     raise InputError(f'{report.faults(consequence)}; does num_classes fit?')
 
 
-def _start_from_checkpoint(config, config_path, model, model_dir):
+def _start_from_checkpoint(config, config_path, model, model_dir, load_options):
   settings = config.train_config
   if not settings.fine_tune_checkpoint:
     if settings.fine_tune_class_map:
       raise InputError(f'{_CLASS_MAP}: there is no train_config.fine_tune_checkpoint for it')
     logging.info('Training from scratch: no checkpoint in %s, no fine_tune_checkpoint.', model_dir)
     return
-  report = load_fine_tune_checkpoint(config, config_path, model)
+  report = load_fine_tune_checkpoint(config, config_path, model, load_options)
   logging.info('Starting from %s: %s', report.path, report.table())
   with open(os.path.join(model_dir, 'loaded_variables.txt'), 'w', encoding='utf-8') as file:
     file.writelines(f'{line}\n' for line in report.lines())
@@ -158,7 +175,7 @@ def _checkpoint_type(settings):
 def _warn_of_version(settings, path, kind):
   """The field is a hint only: the file is read as what it is."""
   version = settings.fine_tune_checkpoint_version
-  is_of = {TF1: 1, SLIM: 1, TF2: 2, TF2_CLASSIFICATION: 2}.get(kind, version)
+  is_of = _VERSIONS.get(kind, version)
   if settings.HasField('fine_tune_checkpoint_version') and version not in (0, is_of):
     logging.warning(
       'train_config.fine_tune_checkpoint_version: is V%d, but %s is of the %s; read as such.',

@@ -70,6 +70,16 @@ def test_without_that_file_the_greatest_step_not_the_latest_copy(folder):
   assert find('run') == 'run/ckpt-100'
 
 
+@pytest.mark.parametrize('name', ['weights.h5', 'weights.hdf5'])
+def test_a_file_of_keras(folder, name):
+  touch(f'../configs/{name}')
+  assert find(name, '../configs/pipeline.config') == f'../configs/{name}'
+
+
+def test_imagenet_is_no_path(folder):
+  assert find('imagenet') == 'imagenet'
+
+
 def test_a_single_file_may_be_an_old_checkpoint(folder):
   touch('inception.ckpt')
   assert find('inception.ckpt') == 'inception.ckpt'
@@ -87,12 +97,11 @@ def test_a_single_file_may_be_an_old_checkpoint(folder):
       'm/variables/variables',
       'm is a SavedModel, a finished detector, not a checkpoint .*; take the checkpoint that',
     ),
-    (['a.h5'], 'a.h5', r'a.h5 is Keras weights \(HDF5\), not a checkpoint: expected the prefix'),
     (['a.keras'], 'a.keras', 'a.keras is a Keras model'),
     (['frozen.pb'], 'frozen.pb', 'frozen.pb is a frozen graph'),
     (['a.tflite'], 'a.tflite', 'a.tflite is a TensorFlow Lite model'),
     (['zoo.tar.gz'], 'zoo.tar.gz', r'zoo.tar.gz is an archive to be unpacked \(tar xzf\)'),
-    (['m/a.h5'], 'm', 'm/a.h5 is Keras weights'),
+    (['m/b.h5', 'm/a.hdf5'], 'm', r'm holds Keras weights \(a.hdf5, b.h5\): give one file'),
     (['m/ckpt-0.data-00000-of-00001'], 'm/ckpt-0', 'but its .index file is not: copy both'),
     (['m/ckpt-0.data-00000-of-00001'], 'm', 'but its .index file is not: copy both'),
     (

@@ -1,0 +1,50 @@
+"""Small VGG SSDs, and the modules of the goldens that make weights by name."""
+
+import importlib.util
+import json
+import pathlib
+
+import numpy as np
+
+from ssd_tf import builders, config
+
+CONFIGS = pathlib.Path(__file__).parents[2] / 'configs'
+
+
+def load_module(path):
+  spec = importlib.util.spec_from_file_location(f'{path.parent.name}_{path.stem}', path)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module
+
+
+def read_json(path):
+  return json.loads(pathlib.Path(path).read_text())
+
+
+def vgg_config(side=300, num_classes=20, small=False):
+  """A VGG SSD as the repository's config has it; small: of a sixteenth of the filters."""
+  loaded = config.load(CONFIGS / f'ssd{side}_vgg_voc0712.config')
+  loaded.model.ssd.num_classes = num_classes
+  if small:
+    loaded.model.ssd.feature_extractor.depth_multiplier = 1 / 16
+    loaded.model.ssd.feature_extractor.min_depth = 4
+  return loaded
+
+
+def vgg_model(side=300, num_classes=20, small=False, seed=None):
+  """Its network; with a seed, every value is a random one of its own."""
+  model = builders.build_model(vgg_config(side, num_classes, small).model, is_training=True)
+  if seed is not None:
+    randomize(model, seed)
+  return model
+
+
+def randomize(model, seed):
+  rng = np.random.default_rng(seed)
+  for variable in model.weights:
+    variable.assign(rng.normal(0, 0.1, variable.shape))
+
+
+def values_of(model):
+  return {v.path: v.numpy() for v in model.weights}
