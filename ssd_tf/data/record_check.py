@@ -8,6 +8,7 @@ import tensorflow as tf
 from google.protobuf import message
 
 from ssd_tf.data import partial_labels, record_files
+from ssd_tf.data.ssd_tensorflow_keys import per_box_feature
 from ssd_tf.errors import InputError
 
 # How JPEG, PNG, GIF and BMP files begin.
@@ -142,8 +143,8 @@ def check_records(
 
 def _class_ids(features, label_names):
   """The classes of the boxes; where a record has texts only, 0 for one that the map lacks."""
-  classes = list(features['image/object/class/label'].int64_list.value)
-  texts = features['image/object/class/text'].bytes_list.value
+  classes = list(per_box_feature(features, 'image/object/class/label').int64_list.value)
+  texts = per_box_feature(features, 'image/object/class/text').bytes_list.value
   if texts and not classes:
     ids = {name.encode(): class_id for class_id, name in label_names.items()}
     classes = [ids.get(text, 0) for text in texts]
@@ -202,7 +203,7 @@ def _problems_of(
   summary.class_counts.update(classes)
   for row, class_id in enumerate(classes):
     if not 1 <= class_id <= num_classes or (label_names and class_id not in label_names):
-      texts = features['image/object/class/text'].bytes_list.value
+      texts = per_box_feature(features, 'image/object/class/text').bytes_list.value
       text = texts[row].decode('utf-8', 'replace') if row < len(texts) else ''
       yield _class_problem(class_id, text or label_names.get(class_id, 'no name'), num_classes)
   for key in _IMAGE_CLASSES:
@@ -244,10 +245,16 @@ def _class_problem(class_id, name, num_classes):
       f'boxes of class id {class_id} ({name}) have no name in the label map, and an evaluation '
       'would leave them out: add the class there, or convert again'
     )
-  raise_it = f'raise num_classes to {class_id} or more, or ' if class_id > 0 else ''
+  if class_id < 0:
+    return (
+      f'boxes of class id {class_id} ({name}) lie outside 1..{num_classes}: correct the id in the '
+      'label map and convert again'
+    )
   return (
-    f'boxes of class id {class_id} ({name}) lie outside 1..{num_classes}: {raise_it}correct the id '
-    'in the label map and convert again'
+    f'boxes of class id {class_id} ({name}) lie outside 1..{num_classes}: raise num_classes to '
+    f'{class_id} or more, or map the class to one of the model: label_map_path at the top of the '
+    'config has the names and ids to train, class_map of the reader renames or drops those of the '
+    'records'
   )
 
 

@@ -83,6 +83,8 @@ def write_records(
   num_workers: int | None = None,
   strict: bool = False,
   remarks: Sequence[tuple[str, str]] = (),
+  images_per_file: int | None = None,
+  encode: Callable[[Annotation], bytes] = encode_example,
 ) -> ConversionReport:
   """Converts items to records and writes them, round robin over the shards, in the items' order.
 
@@ -98,6 +100,9 @@ def write_records(
     num_workers: threads; None: one for each processor.
     strict: stop at the first broken input, instead of skipping it.
     remarks: (file, remark) to report besides those of the images.
+    images_per_file: instead of num_shards: fill one file after the other; output_path then has a
+      place for their number, from 0, as `voc_%03d.tfrecord`.
+    encode: makes the record of an annotation.
 
   Returns:
     The report; it is printed, too.
@@ -106,10 +111,14 @@ def write_records(
     InputError: nothing to write; the output cannot be written; with `strict`, the first broken
       input.
   """
-  paths = shard_paths(output_path, num_shards)
+  if images_per_file:
+    num_shards = max(1, -(-len(items) // images_per_file))
+    paths = [output_path % i for i in range(num_shards)]
+  else:
+    paths = shard_paths(output_path, num_shards)
   report = ConversionReport(remarks=list(remarks))
-  with _whole_files(paths) as writers:
-    results = _in_order(items, convert, num_workers or os.cpu_count())
+  with _whole_files(paths, keep_empty=not images_per_file) as writers:
+    results = _in_order(items, convert, encode, num_workers or os.cpu_count())
     # disable=None: no bar in a log file.
     bar = tqdm.tqdm(results, output_path, len(items), unit='image', disable=None)
     for item, result in bar:
@@ -119,7 +128,8 @@ def write_records(
         report.skipped.append((str(item), str(result)))
         continue
       annotation, findings, serialized = result
-      writers[report.num_images % num_shards].write(serialized)
+      done = report.num_images
+      writers[done // images_per_file if images_per_file else done % num_shards].write(serialized)
       report.add(annotation, findings)
     if not report.num_images:
       raise InputError(f'{output_path}: no image to write; {len(items)} inputs\n{report}')
@@ -128,7 +138,7 @@ def write_records(
 
 
 @contextlib.contextmanager
-def _whole_files(paths):
+def _whole_files(paths, keep_empty):
   directory = os.path.dirname(paths[0])
   if directory:
     os.makedirs(directory, exist_ok=True)
@@ -140,20 +150,21 @@ def _whole_files(paths):
     with contextlib.ExitStack() as stack:
       yield [stack.enter_context(tf.io.TFRecordWriter(path)) for path in temporary]
     for source, path in zip(temporary, paths, strict=True):
-      os.replace(source, path)
+      if keep_empty or os.path.getsize(source):
+        os.replace(source, path)
   finally:
     for path in temporary:
       if os.path.exists(path):
         os.remove(path)
 
 
-def _in_order(items, convert, num_workers) -> Iterator[tuple[Any, Any]]:
+def _in_order(items, convert, encode, num_workers) -> Iterator[tuple[Any, Any]]:
   """Yields (item, result or InputError) in order; only a few results wait in memory at a time."""
 
   def work(item):
     try:
       annotation, findings = box_validation.validate_boxes(convert(item))
-      return annotation, findings, encode_example(annotation)
+      return annotation, findings, encode(annotation)
     except InputError as error:
       return error
 

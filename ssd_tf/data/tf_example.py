@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from ssd_tf import fields
-from ssd_tf.data import partial_labels
+from ssd_tf.data import partial_labels, ssd_tensorflow_keys
 
 _BOX_SIDES = ('ymin', 'xmin', 'ymax', 'xmax')
 
@@ -179,8 +179,9 @@ def parse_example(serialized: bytes) -> Annotation:
   features = tf.train.Example.FromString(serialized).features.feature
 
   def values(key):
-    kind = features[key].WhichOneof('kind') if key in features else None
-    return list(getattr(features[key], kind).value) if kind else []
+    feature = ssd_tensorflow_keys.per_box_feature(features, key)
+    kind = feature.WhichOneof('kind')
+    return list(getattr(feature, kind).value) if kind else []
 
   def texts(key):
     return [value.decode('utf-8') for value in values(key)]
@@ -243,9 +244,10 @@ def decode_example(
       class id, of a box or labeled, is outside 1..K. The last two name the record's source_id.
 
   Source: the Object Detection API's TfExampleDecoder, of which this reads a subset; it there trusts
-  class texts over labels, and lets ids outside 1..K vanish in the one-hot encoding.
+  class texts over labels, and lets ids outside 1..K vanish in the one-hot encoding. What a record
+  lacks under the API's keys is read under those of SSD-Tensorflow.
   """
-  record = tf.io.parse_single_example(serialized, _FEATURES)
+  record = _with_either_keys(tf.io.parse_single_example(serialized, _FEATURES))
   image = tf.io.decode_image(record['image/encoded'], channels=3, expand_animations=False)
   image.set_shape([None, None, 3])
   size = tf.shape(image)[:2]
@@ -327,6 +329,13 @@ _FEATURES = {
   **{f'image/object/bbox/{side}': _list_of(tf.float32) for side in _BOX_SIDES},
   **{f'image/object/{name}': _list_of(tf.int64) for name in _FLAGS.values()},
 }
+_OTHER_KEYS = {key: other for key, other in ssd_tensorflow_keys.KEYS.items() if key in _FEATURES}
+_FEATURES |= {other: _FEATURES[key] for key, other in _OTHER_KEYS.items()}
+
+
+def _with_either_keys(record):
+  either = {key: _or_default(record[key], record[other]) for key, other in _OTHER_KEYS.items()}
+  return {**record, **either}
 
 
 def _or_default(values, default):

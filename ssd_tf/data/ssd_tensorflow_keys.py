@@ -1,0 +1,50 @@
+"""SSD-Tensorflow's keys of a record, where they are not the Object Detection API's."""
+
+from collections.abc import Mapping
+
+import tensorflow as tf
+
+# The Object Detection API's key -> SSD-Tensorflow's for the same list, one entry for each box.
+KEYS = {
+  'image/object/class/label': 'image/object/bbox/label',
+  'image/object/class/text': 'image/object/bbox/label_text',
+  'image/object/difficult': 'image/object/bbox/difficult',
+  'image/object/truncated': 'image/object/bbox/truncated',
+}
+
+
+def per_box_feature(features: Mapping[str, tf.train.Feature], key: str) -> tf.train.Feature:
+  """A per-box list of a record, under whichever key the record has it.
+
+  Args:
+    features: of a tf.train.Example.
+    key: the Object Detection API's.
+
+  Returns:
+    The list; SSD-Tensorflow's where the API's is absent or empty, an empty one where both are.
+  """
+  for name in (key, KEYS.get(key, key)):
+    feature = features[name] if name in features else tf.train.Feature()
+    kind = feature.WhichOneof('kind')
+    if kind and getattr(feature, kind).value:
+      return feature
+  return tf.train.Feature()
+
+
+def add_keys(serialized: bytes) -> bytes:
+  """Adds to a record what SSD-Tensorflow's own scripts read, besides what is there.
+
+  Args:
+    serialized: as `tf_example.encode_example` writes it.
+
+  Returns:
+    The record that either stack can read: also with KEYS, image/channels and image/shape.
+  """
+  example = tf.train.Example.FromString(serialized)
+  features = example.features.feature
+  for ours, theirs in KEYS.items():
+    features[theirs].CopyFrom(features[ours])
+  size = [features[f'image/{side}'].int64_list.value[0] for side in ('height', 'width')]
+  features['image/channels'].int64_list.value[:] = [3]
+  features['image/shape'].int64_list.value[:] = [*size, 3]
+  return example.SerializeToString(deterministic=True)
