@@ -167,6 +167,16 @@ def save(label_map: LabelMap, path: str | os.PathLike) -> None:
   text_proto.write(proto, path)
 
 
+# The ids that SSD-Tensorflow and most others give to Pascal VOC's classes.
+PASCAL_VOC = numbered(
+  (
+    *('aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair', 'cow'),
+    *('diningtable', 'dog', 'horse', 'motorbike', 'person', 'pottedplant', 'sheep', 'sofa'),
+    *('train', 'tvmonitor'),
+  )
+)
+
+
 def _faults(item, name, place, rows):
   """Yields (line, fault) of one item, given the rows before it."""
   start = place['item']
