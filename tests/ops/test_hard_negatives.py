@@ -86,6 +86,15 @@ def targets(positive_mask, class_weights):
     # No proportion: what the suppression leaves.
     ([4], {'max_negatives_per_positive': None, 'num_hard_examples': 3}, [0, 1, 2]),
     ([4], {'max_negatives_per_positive': None, 'num_hard_examples': None}, [0, 1, 2, 4]),
+    # Nor a suppression: the greatest losses, or all.
+    *(
+      (
+        [4],
+        {'iou_threshold': 1.0, 'max_negatives_per_positive': None, 'num_hard_examples': n},
+        kept,
+      )
+      for n, kept in ((4, [0, 1, 2, 3]), (9, [0, 1, 2, 3, 4]))
+    ),
   ],
 )
 def test_proportion(positive, changes, expected):
