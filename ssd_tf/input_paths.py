@@ -41,7 +41,7 @@ def resolve_path(path: str, config_path: str | os.PathLike = '') -> str:
   for candidate in candidates:
     if os.path.exists(candidate) or os.path.exists(f'{candidate}.index'):
       return candidate
-  raise InputError(f'no such file: {" or ".join(candidates)}')
+  raise InputError(f'no such file or folder: {" or ".join(candidates)}; is it misspelt?')
 
 
 def find_checkpoint(path: str, config_path: str | os.PathLike = '') -> str:
@@ -75,7 +75,7 @@ def find_checkpoint(path: str, config_path: str | os.PathLike = '') -> str:
   for candidate in candidates:
     if os.path.isfile(candidate):
       return _single_file(candidate)
-  raise InputError(f'no such file: {" or ".join(candidates)}')
+  raise InputError(f'no such file or folder: {" or ".join(candidates)}; is it misspelt?')
 
 
 def expand_input_paths(

@@ -15,6 +15,9 @@ _PATH = 'model.ssd.image_resizer'
 def image_size(ssd) -> tuple[int, int]:
   """Returns the size of the network's input.
 
+  The network is built for one size, so keep_aspect_ratio_resizer always pads to max_dimension;
+  without pad_to_max_dimension the original's network would take each image at its own size.
+
   Args:
     ssd: the config's `model.ssd`.
 
@@ -90,11 +93,6 @@ def _resizer(ssd):
 
 
 def _check_keep_aspect_ratio(resizer, path):
-  if not resizer.pad_to_max_dimension:
-    raise InputError(
-      f'{path}.pad_to_max_dimension: is false, which gives images of many sizes, but the network '
-      'is built for one; set it to true, or take fixed_shape_resizer'
-    )
   if not 1 <= resizer.min_dimension <= resizer.max_dimension:
     raise InputError(
       f'{path}.min_dimension: is {resizer.min_dimension}; expected at least 1, and at most '

@@ -9,6 +9,7 @@ from ssd_tf import builders, label_map, reader_classes
 from ssd_tf import config as config_lib
 from ssd_tf.errors import InputError
 from ssd_tf.export.saved_model import export_saved_model
+from ssd_tf.input_paths import find_checkpoint
 from ssd_tf.training import checkpoints
 from ssd_tf.training.failures import naming
 from ssd_tf.training.starting import restore
@@ -41,7 +42,7 @@ def export(
   Raises:
     InputError: there is no checkpoint, or it does not fit the config.
   """
-  path = checkpoints.find_checkpoint(checkpoint_dir)
+  path = find_checkpoint(checkpoint_dir)
   with naming(config_path):
     builders.require_supported_model(config)
     detector = builders.build_detector(config.model, is_training=False)

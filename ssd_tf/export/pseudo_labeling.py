@@ -16,7 +16,7 @@ from ssd_tf import config as config_lib
 from ssd_tf.data import pseudo_labels, record_check, record_writer
 from ssd_tf.errors import InputError
 from ssd_tf.export import class_thresholds, record_detection
-from ssd_tf.training import checkpoints
+from ssd_tf.input_paths import find_checkpoint
 from ssd_tf.training.failures import naming
 from ssd_tf.training.starting import restore
 
@@ -66,7 +66,7 @@ def pseudo_label(
       classes; every cell is labeled; no class can be filled (the report is written nevertheless).
   """
   report_path = report_path or f'{output_path}.report.json'
-  path = checkpoints.find_checkpoint(checkpoint)
+  path = find_checkpoint(checkpoint)
   names = _class_names(config, config_path, label_map_path)
   default = _ids(labeled_by_default, names) or set(names)
   output_paths = record_writer.shard_paths(output_path, num_shards)

@@ -1,6 +1,5 @@
 """Checkpoints of a training: model, optimizer and step, by name."""
 
-import os
 from collections.abc import Mapping
 
 import keras
@@ -71,35 +70,6 @@ def restore_all(checkpoint: tf.train.Checkpoint, path: str) -> None:
       f'{path}: does not fit the pipeline.config: {fault}; take the config that it was trained '
       'with (pipeline.config beside it), or another model_dir'
     ) from error
-
-
-def find_checkpoint(directory_or_prefix: str) -> str:
-  """The newest checkpoint in a folder, or the checkpoint of that name.
-
-  Args:
-    directory_or_prefix: a folder with checkpoints; or a prefix such as model.ckpt or ckpt-1000,
-      also with `.index` after it.
-
-  Returns:
-    The prefix.
-
-  Raises:
-    InputError: there is none.
-  """
-  path = directory_or_prefix.removesuffix('.index')
-  if os.path.exists(f'{path}.index'):
-    return path
-  if not os.path.isdir(path):
-    raise InputError(f'{path}: no such folder, nor a checkpoint ({path}.index); is it misspelt?')
-  latest = tf.train.latest_checkpoint(path)
-  if latest:
-    return latest
-  # Copied by hand, without the file that says which is the newest.
-  found = [f for f in os.listdir(path) if f.endswith('.index')]
-  if not found:
-    raise InputError(f'{path}: there is no checkpoint (a file that ends in .index) in it')
-  newest = max(found, key=lambda f: os.path.getmtime(os.path.join(path, f)))
-  return os.path.join(path, newest.removesuffix('.index'))
 
 
 def _by_layer(variables):

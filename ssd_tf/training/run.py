@@ -5,6 +5,8 @@ import os
 import resource
 import sys
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 import orbit
@@ -14,7 +16,8 @@ from absl import logging
 from ssd_tf import builders, fields, supported_fields
 from ssd_tf import config as config_lib
 from ssd_tf.evaluation import log_format
-from ssd_tf.pretrained import odapi_tf1
+from ssd_tf.errors import InputError
+from ssd_tf.pretrained import ssd_tensorflow
 from ssd_tf.training import checkpoints, precision, trainer, variable_selection
 from ssd_tf.training.failures import explaining_failures, naming
 from ssd_tf.training.moving_average import AveragedEvaluator, MovingAverage
@@ -43,17 +46,49 @@ def make_strategy(num_logical_cpus: int = 0) -> tf.distribute.Strategy:
   return tf.distribute.MirroredStrategy() if gpus else tf.distribute.get_strategy()
 
 
+def make_clones(num_clones: int, on_cpu: bool = False) -> tf.distribute.Strategy:
+  """As many replicas as are asked for, on a GPU each, or on logical CPUs.
+
+  Args:
+    num_clones: 1 or more.
+    on_cpu: whether GPUs are passed over, if there are any.
+
+  Returns:
+    The strategy.
+
+  Raises:
+    InputError: there are GPUs, but fewer.
+  """
+  gpus = tf.config.list_physical_devices('GPU')
+  if gpus and not on_cpu:
+    if num_clones > len(gpus):
+      raise InputError(
+        f'--num_clones={num_clones}: there are {len(gpus)} GPUs; lower it and raise --batch_size, '
+        'which is that of a clone, or give --clone_on_cpu'
+      )
+    tf.config.set_visible_devices(gpus[:num_clones], 'GPU')
+    return make_strategy()
+  tf.config.set_visible_devices([], 'GPU')
+  if num_clones == 1:
+    return make_strategy()
+  why = '--clone_on_cpu' if on_cpu else 'no GPU was found'
+  logging.info('%d clones as logical CPUs, which share the processors: %s.', num_clones, why)
+  return make_strategy(num_clones)
+
+
 def train(
   config: config_lib.PipelineConfig,
   config_path: str,
   model_dir: str,
   *,
   strategy: tf.distribute.Strategy,
-  checkpoint_every_n: int = 1000,
+  checkpoint_every_n: int | None = 1000,
+  checkpoint_every_secs: float | None = None,
   log_every_n: int = 100,
   checkpoint_max_to_keep: int = 7,
   evaluate: bool = True,
   sample_1_of_n_eval_examples: int = 1,
+  load_options: Mapping[str, Any] | None = None,
 ) -> None:
   """Trains until train_config.num_steps, going on from the newest checkpoint in model_dir.
 
@@ -62,11 +97,15 @@ def train(
     config_path: where it is from.
     model_dir: gets checkpoints, event files, pipeline.config, evaluation results.
     strategy: as `make_strategy` gives it.
-    checkpoint_every_n: steps between checkpoints; the last step is always saved.
+    checkpoint_every_n: steps between checkpoints; the last step is always saved. None: none are
+      saved by steps.
+    checkpoint_every_secs: seconds between checkpoints, besides; looked at with each line of the
+      log. None: none are saved by time.
     log_every_n: steps between lines of the log and points of the curves.
     checkpoint_max_to_keep: older checkpoints are deleted.
     evaluate: whether to evaluate at each checkpoint.
     sample_1_of_n_eval_examples: evaluate on every n-th example only.
+    load_options: of what the training starts from, see `starting.load_fine_tune_checkpoint`.
 
   Raises:
     InputError: config or data are at fault, or the loss was not finite.
@@ -90,7 +129,7 @@ def train(
     step_counter=optimizer.iterations.value,
     checkpoint_interval=checkpoint_every_n,
   )
-  start_step = start(config, config_path, detector.model, manager, moving_average)
+  start_step = start(config, config_path, detector.model, manager, moving_average, load_options)
   if start_step >= num_steps:
     logging.info('Nothing to do: step %d of %d is reached.', start_step, num_steps)
     return
@@ -113,7 +152,10 @@ def train(
     summary_interval=log_every_n,
     summary_dir=os.path.join(model_dir, 'train'),
     eval_summary_dir=os.path.join(model_dir, 'eval'),
-    train_actions=[lambda _: _log_step(model_trainer, num_steps)],
+    train_actions=[
+      lambda _: _log_step(model_trainer, num_steps),
+      *([_SaveByTime(manager, step, checkpoint_every_secs)] if checkpoint_every_secs else []),
+    ],
     eval_actions=[lambda output: log_evaluation(step, evaluator, output, model_dir)],
   )
   with explaining_failures(config, config_path, evaluation=evaluate):
@@ -134,6 +176,19 @@ def peak_memory_mb() -> float:
   """The most memory that this process has held so far, in units of 10^6 bytes."""
   peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
   return peak / 1e6 if sys.platform == 'darwin' else peak * 1024 / 1e6
+
+
+class _SaveByTime:
+  """Saves a checkpoint once so many seconds have passed since the last one."""
+
+  def __init__(self, manager, step, interval):
+    self._manager, self._step, self._interval = manager, step, interval
+    self._saved = time.monotonic()
+
+  def __call__(self, _):
+    if time.monotonic() - self._saved >= self._interval:
+      self._manager.save(checkpoint_number=self._step.numpy(), check_interval=False)
+      self._saved = time.monotonic()
 
 
 def _log_step(model_trainer, num_steps):
@@ -157,9 +212,24 @@ def _check(config, config_path, strategy, evaluate):
     builders.check_records(config, config_path, is_training=True)
     if evaluate:
       builders.check_records(config, config_path, is_training=False)
+  _warn_of_differences(config)
+
+
+def _warn_of_differences(config):
+  """Says once what a config sets that is not done, or not as it says."""
   without_effect = supported_fields.ineffective_fields(config)
   if without_effect:
     logging.info('Fields that are set and change nothing here: %s', ', '.join(without_effect))
+  kind = config.model.ssd.image_resizer.WhichOneof('image_resizer_oneof')
+  resizer = config.model.ssd.image_resizer.keep_aspect_ratio_resizer
+  if kind == 'keep_aspect_ratio_resizer' and not resizer.pad_to_max_dimension:
+    logging.warning(
+      'model.ssd.image_resizer.keep_aspect_ratio_resizer.pad_to_max_dimension: is false, but the '
+      'network is built for one size: images are padded to %d x %d below and to the right all the '
+      'same; detections are of the image alone.',
+      resizer.max_dimension,
+      resizer.max_dimension,
+    )
   if config.graph_rewriter.HasField('quantization'):
     logging.warning(
       'graph_rewriter.quantization: this trains in float and simulates no quantization; export to '
@@ -179,7 +249,7 @@ def _build_model(config):
     detector.model,
     update_trainable_variables=settings.update_trainable_variables,
     freeze_variables=settings.freeze_variables,
-    api_names=odapi_tf1.checkpoint_names(detector.model),
+    api_names=ssd_tensorflow.variable_names(detector.model),
   )
   optimizer = builders.build_optimizer(settings.optimizer)
   optimizer.build(detector.model.trainable_variables)
@@ -225,7 +295,7 @@ def _build_trainer(
 
 def _steps_to_boundary(step, *intervals):
   """Steps until the next multiple of any interval."""
-  return min(interval - step % interval for interval in intervals)
+  return min(interval - step % interval for interval in intervals if interval)
 
 
 def _save_config(config, model_dir):

@@ -1,8 +1,10 @@
 """The evaluation of checkpoints, from a pipeline.config."""
 
+import dataclasses
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import orbit
 import tensorflow as tf
@@ -11,11 +13,35 @@ from ssd_tf import builders
 from ssd_tf import config as config_lib
 from ssd_tf.errors import InputError
 from ssd_tf.evaluation import log_format, metrics_file
+from ssd_tf.evaluation.detection_evaluator import EvaluatorGroup
+from ssd_tf.input_paths import find_checkpoint
 from ssd_tf.models.folding import fold_batch_norm
+from ssd_tf.ops.post_processing import keep_best_candidates
 from ssd_tf.training import checkpoints
 from ssd_tf.training.evaluator import Evaluator
 from ssd_tf.training.failures import explaining_failures, naming
 from ssd_tf.training.starting import restore
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """What an evaluation may be asked for besides its config.
+
+  Attributes:
+    eval_dir: gets event files and metrics.jsonl; None: the folder eval of model_dir.
+    max_num_batches: evaluate on so many batches; 0: on all.
+    select_top_k: of a class, detect among so many best candidates only; 0: among all.
+    voc_metrics: iou_threshold and count_difficult of `Voc0712Evaluator`.
+    settings: is written to metrics.jsonl; earlier evaluations with other settings do not count.
+    report: gets step, metrics and the evaluators after each evaluation.
+  """
+
+  eval_dir: str | None = None
+  max_num_batches: int = 0
+  select_top_k: int = 0
+  voc_metrics: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  report: Callable[[int, Mapping[str, float], EvaluatorGroup], None] | None = None
 
 
 def evaluate_checkpoints(
@@ -29,6 +55,7 @@ def evaluate_checkpoints(
   wait_for_first: bool = False,
   sample_1_of_n_eval_examples: int = 1,
   on_train_data: bool = False,
+  options: Options | None = None,
 ) -> dict[str, float]:
   """Evaluates the newest checkpoint, then each new one until none comes within the timeout.
 
@@ -43,6 +70,7 @@ def evaluate_checkpoints(
     wait_for_first: whether the folder may still be empty, or not there yet.
     sample_1_of_n_eval_examples: evaluate on every n-th example only.
     on_train_data: evaluate on the training records.
+    options: further ones.
 
   Returns:
     The metrics of the last checkpoint evaluated.
@@ -51,9 +79,9 @@ def evaluate_checkpoints(
     InputError: config, data or checkpoint are at fault, or there is no checkpoint.
   """
   if not wait_for_first:
-    checkpoints.find_checkpoint(checkpoint_dir)  # A misspelt folder is told at once.
+    find_checkpoint(checkpoint_dir)  # A misspelt folder is told at once.
   evaluation = _Evaluation(
-    config, config_path, model_dir, strategy, sample_1_of_n_eval_examples, on_train_data
+    config, config_path, model_dir, strategy, sample_1_of_n_eval_examples, on_train_data, options
   )
   metrics = {}
   for path in _checkpoints(checkpoint_dir, timeout, wait_for_first):
@@ -67,11 +95,12 @@ def evaluate_all_checkpoints(
   config: config_lib.PipelineConfig,
   config_path: str,
   model_dir: str,
-  checkpoint_dir: str,
+  checkpoint_dir: str | Sequence[str],
   *,
   strategy: tf.distribute.Strategy,
   sample_1_of_n_eval_examples: int = 1,
   on_train_data: bool = False,
+  options: Options | None = None,
 ) -> dict[int, dict[str, float]]:
   """Evaluates every checkpoint of a folder, in the order of steps, and shows a table of all.
 
@@ -81,10 +110,11 @@ def evaluate_all_checkpoints(
     config: the model and its evaluation.
     config_path: where it is from.
     model_dir: gets event files and evaluation results in eval/.
-    checkpoint_dir: a folder with checkpoints.
+    checkpoint_dir: a folder with checkpoints, or the prefixes of some.
     strategy: as `make_strategy` gives it.
     sample_1_of_n_eval_examples: evaluate on every n-th example only.
     on_train_data: evaluate on the training records.
+    options: further ones.
 
   Returns:
     The metrics by step, rising, those found included.
@@ -92,34 +122,41 @@ def evaluate_all_checkpoints(
   Raises:
     InputError: config, data or a checkpoint are at fault, or there is no checkpoint.
   """
+  options = options or Options()
+  eval_dir = options.eval_dir or os.path.join(model_dir, 'eval')
   steps = _steps(checkpoint_dir)
   split = ', '.join(builders.evaluated_paths(config, on_train_data))
-  results = metrics_file.read(model_dir, split)
+  results = metrics_file.read(eval_dir, split, options.settings)
   skipped = {step: path for path, step in steps.items() if step in results}
   if skipped:
     log_format.emit(
       [
-        f'Evaluated before, in {metrics_file.path(model_dir)}: '
+        f'Evaluated before, in {metrics_file.path(eval_dir)}: '
         f'{", ".join(f"{skipped[step]} (step {step})" for step in sorted(skipped))}'
       ]
     )
   pending = [path for path, step in steps.items() if step not in results]
   if pending:
     evaluation = _Evaluation(
-      config, config_path, model_dir, strategy, sample_1_of_n_eval_examples, on_train_data
+      config, config_path, model_dir, strategy, sample_1_of_n_eval_examples, on_train_data, options
     )
   for path in pending:
     results[steps[path]] = evaluation.evaluate(path)
   results = {step: results[step] for step in sorted(set(steps.values()))}
   table = log_format.evaluation_table(results.items())
-  log_format.emit([f'{len(results)} checkpoints of {checkpoint_dir} on {split}:\n{table}'])
+  where = f' of {checkpoint_dir}' if isinstance(checkpoint_dir, str) else ''
+  log_format.emit([f'{len(results)} checkpoints{where} on {split}:\n{table}'])
   return results
 
 
 class _Evaluation:
   """A model and what measures it, for one checkpoint after the other."""
 
-  def __init__(self, config, config_path, model_dir, strategy, sample_1_of_n, on_train_data):
+  def __init__(
+    self, config, config_path, model_dir, strategy, sample_1_of_n, on_train_data, options=None
+  ):
+    self._options = options = options or Options()
+    eval_dir = options.eval_dir or os.path.join(model_dir, 'eval')
     self._explaining = functools.partial(
       explaining_failures,
       config,
@@ -134,16 +171,18 @@ class _Evaluation:
       with strategy.scope():
         self._model = (detector := builders.build_detector(config.model, is_training=False)).model
         step = tf.Variable(0, dtype=tf.int64, trainable=False)
-    evaluator = build_evaluator(
-      config, config_path, detector, strategy, sample_1_of_n, on_train_data
+    self._evaluator = build_evaluator(
+      config, config_path, detector, strategy, sample_1_of_n, on_train_data, options
     )
     self._step = step
     self._controller = orbit.Controller(
       strategy=strategy,
-      evaluator=evaluator,
+      evaluator=self._evaluator,
       global_step=step,
-      eval_summary_dir=os.path.join(model_dir, 'eval'),
-      eval_actions=[lambda output: log_evaluation(step, evaluator, output, model_dir)],
+      eval_summary_dir=eval_dir,
+      eval_actions=[
+        lambda output: _log_evaluation(step, self._evaluator, output, eval_dir, options.settings)
+      ],
     )
 
   def evaluate(self, path):
@@ -152,7 +191,10 @@ class _Evaluation:
     restore(self._model, path)
     self._step.assign(checkpoints.checkpoint_step(path))
     with self._explaining():
-      return self._controller.evaluate(steps=-1)
+      metrics = self._controller.evaluate(steps=-1)
+    if self._options.report is not None:
+      self._options.report(int(self._step.numpy()), metrics, self._evaluator.metrics)
+    return metrics
 
 
 def build_evaluator(
@@ -162,6 +204,7 @@ def build_evaluator(
   strategy: tf.distribute.Strategy,
   sample_1_of_n: int = 1,
   on_train_data: bool = False,
+  options: Options | None = None,
 ) -> Evaluator:
   """Builds what runs a model over the evaluation's data set and measures its detections.
 
@@ -172,12 +215,17 @@ def build_evaluator(
     strategy: that the model's variables were made under.
     sample_1_of_n: evaluate on every n-th example only.
     on_train_data: evaluate on the training records.
+    options: further ones.
 
   Returns:
     The evaluator.
   """
+  options = options or Options()
+  make_metrics = functools.partial(
+    builders.build_metrics, config, config_path, on_train_data, voc_options=options.voc_metrics
+  )
   with naming(config_path):
-    builders.build_metrics(config, config_path, on_train_data)  # Its faults are told at once.
+    make_metrics()  # Its faults are told at once.
     pictures = builders.build_pictures(config, config_path)
   dataset = builders.build_eval_dataset(
     config,
@@ -187,14 +235,22 @@ def build_evaluator(
     sample_1_of_n_examples=sample_1_of_n,
     on_train_data=on_train_data,
   )
+  if options.max_num_batches:
+    dataset = dataset.take(options.max_num_batches)
+  detect = detector.detect
+  if options.select_top_k:
+
+    def detect(outputs, batch):
+      return keep_best_candidates(detector.detect(outputs, batch), options.select_top_k)
+
   without_losses = config.eval_config.use_dummy_loss_in_eval
   return Evaluator(
     model=fold_batch_norm(detector.model),
     dataset=strategy.experimental_distribute_dataset(dataset),
-    detect=detector.detect,
+    detect=detect,
     compute_losses=None if without_losses else detector.compute_batch_losses,
     regularization_losses=lambda: detector.model.losses,
-    make_metrics=lambda: builders.build_metrics(config, config_path, on_train_data),
+    make_metrics=make_metrics,
     strategy=strategy,
     pictures=pictures,
     export_path=config.eval_config.export_path,
@@ -212,18 +268,26 @@ def log_evaluation(
     output: the metrics by name.
     model_dir: gets eval/metrics.jsonl.
   """
+  _log_evaluation(step, evaluator, output, os.path.join(model_dir, 'eval'), {})
+
+
+def _log_evaluation(step, evaluator, output, eval_dir, settings):
   step = int(step.numpy())
   log_format.emit(log_format.eval_lines(step, output))
-  metrics_file.append(model_dir, step, output, evaluator.metrics.details)
+  details = evaluator.metrics.details | ({'settings': dict(settings)} if settings else {})
+  metrics_file.append(eval_dir, step, output, details)
 
 
 def _steps(checkpoint_dir):
-  """{prefix: step} of every checkpoint of a folder, steps rising."""
-  checkpoints.find_checkpoint(checkpoint_dir)  # A misspelt or empty folder is told.
-  if not os.path.isdir(checkpoint_dir):
-    raise InputError(f'{checkpoint_dir}: expected a folder with checkpoints, came one checkpoint')
-  files = sorted(name for name in os.listdir(checkpoint_dir) if name.endswith('.index'))
-  prefixes = [os.path.join(checkpoint_dir, name.removesuffix('.index')) for name in files]
+  """{prefix: step} of every checkpoint of a folder, or of those given, steps rising."""
+  if isinstance(checkpoint_dir, str):
+    find_checkpoint(checkpoint_dir)  # A misspelt or empty folder is told.
+    if not os.path.isdir(checkpoint_dir):
+      raise InputError(f'{checkpoint_dir}: expected a folder with checkpoints, came one checkpoint')
+    files = sorted(name for name in os.listdir(checkpoint_dir) if name.endswith('.index'))
+    prefixes = [os.path.join(checkpoint_dir, name.removesuffix('.index')) for name in files]
+  else:
+    prefixes = [find_checkpoint(path) for path in checkpoint_dir]
   steps = {path: checkpoints.checkpoint_step(path) for path in prefixes}
   return dict(sorted(steps.items(), key=lambda item: item[1]))
 
@@ -232,7 +296,7 @@ def _checkpoints(checkpoint_dir, timeout, wait_for_first) -> Iterator[str]:
   # Nothing tells of new ones where a checkpoint is given by name, or was copied by hand.
   is_watched = tf.train.latest_checkpoint(checkpoint_dir) is not None
   if not timeout or not (is_watched or wait_for_first):
-    yield checkpoints.find_checkpoint(checkpoint_dir)
+    yield find_checkpoint(checkpoint_dir)
     return
   log_format.emit([f'Waiting for new checkpoint at {checkpoint_dir}'])
   yield from tf.train.checkpoints_iterator(checkpoint_dir, timeout=timeout)

@@ -67,6 +67,6 @@ def test_an_export_is_complete_and_detects_as_its_checkpoint(tiny):
 
 def test_an_export_without_a_checkpoint_leaves_nothing(tiny):
   loaded = config.load(tiny / 'tiny.config')
-  with pytest.raises(InputError, match='no such folder, nor a checkpoint'):
+  with pytest.raises(InputError, match='no such file or folder'):
     exporter.export(loaded, 'tiny.config', str(tiny / 'gone'), str(tiny / 'exported'))
   assert not (tiny / 'exported').exists()

@@ -88,7 +88,7 @@ def test_a_single_file_may_be_an_old_checkpoint(folder):
 @pytest.mark.parametrize(
   ('files', 'path', 'message'),
   [
-    ([], 'gone/ckpt-0', 'no such file: gone/ckpt-0'),
+    ([], 'gone/ckpt-0', 'no such file or folder: gone/ckpt-0'),
     (['empty/notes.txt'], 'empty', 'the folder empty holds no checkpoint: expected a file ending'),
     (['m/saved_model.pb', 'm/variables/variables.index'], 'm', 'm is a SavedModel, a finished'),
     (['m/saved_model.pb', 'm/variables/variables.index'], 'm/variables', 'm is a SavedModel'),

@@ -229,7 +229,7 @@ def test_every_checkpoint_of_a_folder_in_order_and_none_twice(tiny, monkeypatch,
   assert len(lines_of(tiny / 'out')) == 6
 
 
-@pytest.mark.parametrize(('folder', 'expected'), [('many', 'there is no checkpoint'), ('gone', 'no such folder')])  # fmt: skip  # noqa: E501
+@pytest.mark.parametrize(('folder', 'expected'), [('many', 'holds no checkpoint'), ('gone', 'no such file or folder')])  # fmt: skip  # noqa: E501
 def test_no_checkpoint_is_told_at_once(folder, expected, tiny, monkeypatch):
   monkeypatch.chdir(tiny)
   (tiny / 'many').mkdir()
