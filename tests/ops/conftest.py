@@ -13,10 +13,27 @@ from ssd_tf.ops import box_coder, target_assigner
 ROOT = pathlib.Path(__file__).parents[2]
 
 
+def shared_folder():
+  return pathlib.Path(os.environ.get('SSD_TF_TEST_DATA', ROOT.parent / 'shared'))
+
+
+@pytest.fixture(scope='session')
+def golden_file():
+  """('balancap/losses.json') -> its path, here or where the large files of measurements lie."""
+
+  def find(name):
+    for directory in (ROOT / 'tests/testdata', shared_folder() / 'goldens'):
+      if (directory / name).exists():
+        return directory / name
+    pytest.skip(f'{name} is absent; SSD_TF_TEST_DATA names the folder that holds goldens/')
+
+  return find
+
+
 @pytest.fixture(scope='session')
 def goldens():
   """Where the large files of measurements lie."""
-  shared = pathlib.Path(os.environ.get('SSD_TF_TEST_DATA', ROOT.parent / 'shared'))
+  shared = shared_folder()
   directory = shared / 'goldens/odapi'
   if not directory.exists():
     pytest.skip(f'{directory} is absent; SSD_TF_TEST_DATA names the folder that holds goldens/')
