@@ -2,8 +2,9 @@
 
   python tools/inspect_checkpoint.py --checkpoint=PATH [--pipeline_config_path=CONFIG]
 
-PATH is a prefix such as ckpt-0 or model.ckpt, one of its files, or a folder. With a config, it also
-shows what a training by it would load from this checkpoint, by its fine_tune_checkpoint_type.
+PATH is a prefix such as ckpt-0 or model.ckpt, one of its files, or a folder; or an .h5 file of
+ssd_keras or of Keras applications. With a config, it also shows what a training by it would load
+from this checkpoint, by its fine_tune_checkpoint_type.
 """
 
 from absl import flags

@@ -24,7 +24,8 @@ def inspect(
   Every tensor is read, so that a damaged file is found.
 
   Args:
-    checkpoint: a prefix, a file (also an .h5 of Keras's) or a folder, see `input_paths.find_checkpoint`.
+    checkpoint: a prefix, a file (also an .h5 of Keras's) or a folder, see
+      `input_paths.find_checkpoint`.
     pipeline_config_path: None, or a config: says what its training would load from this checkpoint,
       by its fine_tune_checkpoint_type.
     overrides: changes to the config, see `config.load`.
