@@ -60,12 +60,16 @@ LOSSES = np.float32([[5, 4, 3, 2, 1]])
 
 
 def targets(positive_mask, class_weights):
+  return many_targets(np.array([positive_mask]), np.array([class_weights]))
+
+
+def many_targets(positive_mask, class_weights):
   return target_assigner.Targets(
     class_targets=None,
     box_targets=None,
-    class_weights=tf.constant([class_weights], tf.float32),
+    class_weights=tf.constant(class_weights, tf.float32),
     box_weights=None,
-    positive_mask=tf.constant([positive_mask]),
+    positive_mask=tf.constant(positive_mask),
   )
 
 
@@ -112,3 +116,102 @@ def test_ignored_anchors_are_no_negatives():
 def test_unknown_loss_type_is_named():
   with pytest.raises(ValueError, match="loss_type: .*'cls'"):
     miner(loss_type='cls')
+
+
+def batch_miner(scope='BATCH', **changes):
+  options = {'scope': scope, 'max_negatives_per_positive': 2.0, **changes}
+  return hard_negatives.BatchHardExampleMiner(**options)
+
+
+# Two images of six anchors; the third image pads the batch.
+BATCH_LOSSES = tf.constant([[9.0, 1, 8, 2, 7, 3], [6, 6, 5, 6, 4, 0], [99] * 6])
+EXAMPLE_MASK = tf.constant([True, True, False])
+
+
+def batch_targets(positives=((0, 3),), ignored=((0, 2),)):
+  positive_mask, weights = np.zeros([3, 6], bool), np.ones([3, 6], np.float32)
+  for place in positives:
+    positive_mask[place] = True
+  for place in ignored:
+    weights[place] = 0
+  return many_targets(positive_mask, weights)
+
+
+@pytest.mark.parametrize(
+  ('changes', 'positives', 'expected'),
+  [
+    # Two for the positive, wherever they are: 9 and 7, not 8, which is ignored.
+    ({}, [(0, 3)], [(0, 0), (0, 3), (0, 4)]),
+    # Two and a half are two.
+    ({'max_negatives_per_positive': 2.5}, [(0, 3)], [(0, 0), (0, 3), (0, 4)]),
+    # Four: of the three sixes the first two.
+    (
+      {'max_negatives_per_positive': 4.0},
+      [(0, 3)],
+      [(0, 0), (0, 3), (0, 4), (1, 0), (1, 1)],
+    ),
+    ({}, [], []),
+    ({'min_negatives': 3}, [], [(0, 0), (0, 4), (1, 0)]),
+    # Of 11 negatives one costs nothing, and stays out.
+    (
+      {'min_negatives': 20},
+      [],
+      [(0, i) for i in (0, 1, 3, 4, 5)] + [(1, i) for i in range(5)],
+    ),
+    # int(2 * 1) + 2 images - 1 = 3.
+    ({'scope': 'SSD_TENSORFLOW'}, [(0, 3)], [(0, 0), (0, 3), (0, 4), (1, 0)]),
+    # No positive: 2 images - 1.
+    ({'scope': 'SSD_TENSORFLOW'}, [], [(0, 0)]),
+  ],
+)
+@pytest.mark.parametrize('in_graph', [False, True])
+def test_hardest_of_the_batch(in_graph, changes, positives, expected):
+  def select(losses):
+    return batch_miner(**changes).select(losses, batch_targets(positives), EXAMPLE_MASK)
+
+  if in_graph:
+    select = tf.function(select, input_signature=[tf.TensorSpec([None, None])])
+  selected = [tuple(place) for place in np.argwhere(select(BATCH_LOSSES))]
+  assert selected == expected
+
+
+def test_hardest_of_each_layer():
+  # The first layer has 4 of the 6 anchors: 3 of the 8 are positive, 1 ignored, 4 negative;
+  # min(max(2 * 3, 8 // 8, 4 * 2), 4 + 1) - 1 = 4: all of them.
+  # The second: no positive, 4 negatives; min(max(0, 4 // 8, 8), 4 + 1) - 1 = 4.
+  given = batch_targets([(0, 0), (0, 1), (1, 3)])
+  miner = batch_miner('SSD_TENSORFLOW_LAYER')
+  mask = miner.select(BATCH_LOSSES, given, EXAMPLE_MASK, [4, 2]).numpy()
+  expected = np.ones([3, 6], bool)
+  expected[0, 2], expected[2] = False, False
+  np.testing.assert_array_equal(mask, expected)
+  shares = hard_negatives.layer_shares(mask, given.positive_mask, [4, 2]).numpy()
+  np.testing.assert_allclose(shares[0], [1 / 3, 1 / 3, 1 / 4, 1 / 4, 1 / 4, 1 / 4])
+  np.testing.assert_allclose(shares[1], [1 / 4, 1 / 4, 1 / 4, 1 / 3, 1 / 4, 1 / 4])
+  # 100 anchors of two images in one layer: 200 // 8 - 1 = 24 of 200 negatives.
+  losses = tf.reshape(tf.range(200.0), [2, 100])
+  none = many_targets(np.zeros([2, 100], bool), np.ones([2, 100]))
+  mask = miner.select(losses, none, tf.constant([True, True]), [100]).numpy()
+  np.testing.assert_array_equal(mask, losses.numpy() >= 176)
+  with pytest.raises(ValueError, match='layer_sizes: expected'):
+    miner.select(losses, none, tf.constant([True, True]))
+
+
+def test_a_layer_without_positives_has_no_share():
+  given = batch_targets([])
+  shares = hard_negatives.layer_shares(tf.zeros([3, 6], tf.bool), given.positive_mask, [4, 2])
+  np.testing.assert_array_equal(shares, np.zeros([3, 6]))
+
+
+def test_masked_losses_are_what_is_mined():
+  # The two greatest losses are masked: images that say nothing of the class.
+  losses = tf.where(BATCH_LOSSES > 6, 0.0, BATCH_LOSSES)
+  mask = batch_miner().select(losses, batch_targets(), EXAMPLE_MASK)
+  assert [tuple(place) for place in np.argwhere(mask)] == [(0, 3), (1, 0), (1, 1)]
+
+
+def test_batch_miner_names_what_does_not_fit():
+  with pytest.raises(ValueError, match="scope: .*'IMAGE'"):
+    batch_miner('IMAGE')
+  with pytest.raises(ValueError, match='min_negatives: expected 0 with SSD_TENSORFLOW'):
+    batch_miner('SSD_TENSORFLOW', min_negatives=1)

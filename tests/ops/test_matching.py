@@ -95,3 +95,54 @@ def test_bipartite_is_greedy(in_graph):
     rows = match(matcher, similarity, row_mask)
   expected = [greedy(*image) for image in zip(similarity, row_mask, strict=True)]
   np.testing.assert_array_equal(rows, expected)
+
+
+def bipartite_first(matched=0.5, unmatched=0.3):
+  return matching.ArgMaxMatcher(
+    matched_threshold=matched,
+    unmatched_threshold=unmatched,
+    negatives_lower_than_unmatched=True,
+    force_match_for_each_row=False,
+    bipartite_first=True,
+  )
+
+
+def test_bipartite_first_then_the_threshold():
+  # Row 1 takes anchor 0, so that row 0 takes anchor 1, which row 1 overlaps more. Anchor 2 goes by
+  # the threshold, 3 is ignored, 4 is unmatched.
+  similarity = tf.constant([[[0.8, 0.2, 0.1, 0.1, 0], [0.9, 0.7, 0.6, 0.4, 0.1]]])
+  rows = tf.ones([1, 2], tf.bool)
+  found = bipartite_first().match(similarity, rows, rows)
+  np.testing.assert_array_equal(np.where(found.matched_mask, found.rows, -1), [[1, 0, 1, -1, -1]])
+  np.testing.assert_array_equal(found.ignored_mask, [[False, False, False, True, False]])
+  # A row of weight 0 takes none of its own.
+  found = bipartite_first().match(similarity, rows, tf.constant([[False, True]]))
+  np.testing.assert_array_equal(np.where(found.matched_mask, found.rows, -1), [[1, 1, 1, -1, -1]])
+  # A row that overlaps nothing takes none; nor does padding.
+  similarity = tf.constant([[[0.6, 0.2], [0.0, 0.0]]])
+  found = bipartite_first().match(similarity, rows, rows)
+  np.testing.assert_array_equal(np.where(found.matched_mask, found.rows, -1), [[0, -1]])
+
+
+def test_two_boxes_want_one_anchor():
+  # Forced, the lower row takes it and the other has none; bipartite, each has one.
+  similarity = [[[0.4, 0.1], [0.4, 0.2]]]
+  forcing = matching.ArgMaxMatcher(
+    matched_threshold=0.5,
+    unmatched_threshold=0.5,
+    negatives_lower_than_unmatched=True,
+    force_match_for_each_row=True,
+  )
+  np.testing.assert_array_equal(match(forcing, similarity), [[0, -1]])
+  np.testing.assert_array_equal(match(bipartite_first(unmatched=0.5), similarity), [[0, 1]])
+
+
+def test_bipartite_first_takes_the_place_of_forcing():
+  with pytest.raises(ValueError, match='bipartite_first: takes the place'):
+    matching.ArgMaxMatcher(
+      matched_threshold=0.5,
+      unmatched_threshold=0.5,
+      negatives_lower_than_unmatched=True,
+      force_match_for_each_row=True,
+      bipartite_first=True,
+    )
