@@ -1,7 +1,8 @@
 """What measures and draws detections, from `eval_config`."""
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from PIL import ImageColor
 
@@ -13,6 +14,7 @@ from ssd_tf.evaluation.coco_metrics import CocoEvaluator
 from ssd_tf.evaluation.detection_evaluator import DetectionEvaluator, EvaluatorGroup
 from ssd_tf.evaluation.open_images_metrics import OpenImagesEvaluator
 from ssd_tf.evaluation.pictures import Pictures
+from ssd_tf.evaluation.voc_07_12_metrics import Voc0712Evaluator
 from ssd_tf.evaluation.voc_metrics import VocEvaluator
 
 _DEFAULT = 'coco_detection_metrics'
@@ -32,6 +34,11 @@ def _coco(eval_config, categories, common):
 def _voc(eval_config, categories, common):
   del eval_config
   return VocEvaluator(categories, **common)
+
+
+def _voc_07_12(eval_config, categories, common):
+  del eval_config
+  return Voc0712Evaluator(categories, **common)
 
 
 def _weighted_voc(eval_config, categories, common):
@@ -63,6 +70,7 @@ def _open_images_challenge(eval_config, categories, common):
 METRICS: dict[str, Callable[..., DetectionEvaluator]] = {
   _DEFAULT: _coco,
   'pascal_voc_detection_metrics': _voc,
+  'voc_07_12_detection_metrics': _voc_07_12,  # Ours.
   'weighted_pascal_voc_detection_metrics': _weighted_voc,
   'precision_at_recall_detection_metrics': _precision_at_recall,
   'open_images_V2_detection_metrics': _open_images,
@@ -72,7 +80,11 @@ METRICS: dict[str, Callable[..., DetectionEvaluator]] = {
 
 
 def build_metrics(
-  config: config_lib.PipelineConfig, config_path: str, on_train_data: bool = False
+  config: config_lib.PipelineConfig,
+  config_path: str,
+  on_train_data: bool = False,
+  *,
+  voc_options: Mapping[str, Any] | None = None,
 ) -> EvaluatorGroup:
   """Builds what measures detections.
 
@@ -80,6 +92,7 @@ def build_metrics(
     config: the whole config.
     config_path: where it is from.
     on_train_data: whether the training records are evaluated.
+    voc_options: iou_threshold and count_difficult of `Voc0712Evaluator`.
 
   Returns:
     An evaluator, empty, of every name in metrics_set; without any, of COCO's metrics.
@@ -105,7 +118,10 @@ def build_metrics(
   categories = sorted(class_names(config, config_path).items())
   builders = dict.fromkeys(METRICS[name] for name in names)  # Two names may mean the same.
   return EvaluatorGroup(
-    [build(eval_config, categories, common) for build in builders],
+    [
+      build(eval_config, categories, common | (voc_options or {} if build is _voc_07_12 else {}))
+      for build in builders
+    ],
     skip_predictions_for_unlabeled_class=eval_config.skip_predictions_for_unlabeled_class,
   )
 

@@ -22,6 +22,8 @@ from absl import flags, logging
 _LOGGER = python_logging.getLogger('tensorflow')
 _SIZE = re.compile(r'\((small|medium|large)\)')
 _TABLE_COLUMNS = (
+  'AP_VOC07/mAP',
+  'AP_VOC12/mAP',
   'DetectionBoxes_Precision/mAP',
   'DetectionBoxes_Precision/mAP@.50IOU',
   'DetectionBoxes_Recall/AR@100',

@@ -1,4 +1,4 @@
-"""eval/metrics.jsonl of a model's folder: a line of JSON for each evaluation."""
+"""metrics.jsonl of the folder of a model's evaluations: a line of JSON for each."""
 
 import json
 import math
@@ -9,23 +9,23 @@ from typing import Any
 from ssd_tf.errors import InputError
 
 
-def path(model_dir: str) -> str:
-  """Where the file of a model's folder is."""
-  return os.path.join(model_dir, 'eval', 'metrics.jsonl')
+def path(eval_dir: str) -> str:
+  """Where the file of a folder is."""
+  return os.path.join(eval_dir, 'metrics.jsonl')
 
 
 def append(
-  model_dir: str, step: int, metrics: Mapping[str, float], details: Mapping[str, Any]
+  eval_dir: str, step: int, metrics: Mapping[str, float], details: Mapping[str, Any]
 ) -> None:
   """Adds an evaluation.
 
   Args:
-    model_dir: the folder.
+    eval_dir: the folder: of a training, eval/ in its model_dir.
     step: of the model that was evaluated.
     metrics: by name; nan becomes null, since JSON has no nan.
     details: what the figures have to be read with; without, a number cannot be compared.
   """
-  file_path = path(model_dir)
+  file_path = path(eval_dir)
   os.makedirs(os.path.dirname(file_path), exist_ok=True)
   figures = {name: None if math.isnan(value) else value for name, value in metrics.items()}
   line = json.dumps({'step': step, 'metrics': figures, **details}, ensure_ascii=False)
@@ -33,12 +33,15 @@ def append(
     file.write(line + '\n')
 
 
-def read(model_dir: str, split: str) -> dict[int, dict[str, float]]:
+def read(
+  eval_dir: str, split: str, settings: Mapping[str, Any] | None = None
+) -> dict[int, dict[str, float]]:
   """Reads the evaluations on one data set.
 
   Args:
-    model_dir: the folder.
+    eval_dir: the folder.
     split: the data set, as in the details.
+    settings: as in the details; evaluations with others are left out.
 
   Returns:
     The metrics by step, of each step the last ones; empty if there is no such file.
@@ -46,7 +49,7 @@ def read(model_dir: str, split: str) -> dict[int, dict[str, float]]:
   Raises:
     InputError: a line is not what `append` writes.
   """
-  file_path = path(model_dir)
+  file_path = path(eval_dir)
   if not os.path.exists(file_path):
     return {}
   evaluations = {}
@@ -60,7 +63,7 @@ def read(model_dir: str, split: str) -> dict[int, dict[str, float]]:
           f'{file_path}:{number}: expected a line of JSON with step and metrics, came '
           f'{text.strip()[:80]!r}; if a killed run left half a line, delete it'
         ) from error
-      if line.get('split') == split:
+      if line.get('split') == split and line.get('settings', {}) == dict(settings or {}):
         evaluations[step] = {
           name: math.nan if value is None else value for name, value in metrics.items()
         }

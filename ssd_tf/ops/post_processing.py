@@ -134,6 +134,34 @@ def postprocess(
   }
 
 
+def keep_best_candidates(detections: dict[str, tf.Tensor], num: int) -> dict[str, tf.Tensor]:
+  """Leaves out what was not among its class's best candidates before the suppression.
+
+  The suppression goes by falling score, so this gives what it would have given of those alone.
+
+  Args:
+    detections: as `postprocess` gives them.
+    num: candidates of a class; of equal scores at the limit all are.
+
+  Returns:
+    The same keys; the remaining rows moved up, num_detections lowered, rows from there on anything.
+  """
+  # [B, K, A]: top_k goes over the anchors.
+  scores = tf.transpose(detections['raw_detection_scores'][..., 1:], [0, 2, 1])
+  least = tf.math.top_k(scores, tf.minimum(num, tf.shape(scores)[2])).values[..., -1]
+  found, classes = detections['detection_scores'], detections['detection_classes']
+  # Rows past the count have class 0.
+  is_kept = found >= tf.gather(least, tf.maximum(classes - 1, 0), batch_dims=1)
+  is_kept &= tf.sequence_mask(detections['num_detections'], tf.shape(found)[1])
+  order = tf.argsort(tf.cast(~is_kept, tf.int32), axis=1, stable=True)
+  moved = {
+    key: tf.gather(value, order, batch_dims=1)
+    for key, value in detections.items()
+    if key.startswith('detection_')
+  }
+  return {**detections, **moved, 'num_detections': tf.reduce_sum(tf.cast(is_kept, tf.int32), 1)}
+
+
 def _check_shapes(class_logits, box_encodings, anchors):
   box_ops.check_boxes(anchors, 'anchors')
   num_anchors = anchors.shape[0]

@@ -101,8 +101,8 @@ def test_metrics_file_keeps_what_was_written(tmp_path):
   read = metrics_file.read(str(tmp_path), 'val')
   assert read[2] == {'a': 0.25} and list(read) == [2, 4]
   assert math.isnan(read[4]['PascalBoxes_PerformanceByCategory/x'])
-  assert 'NaN' not in (tmp_path / 'eval/metrics.jsonl').read_text()  # Which JSON does not know.
-  with open(tmp_path / 'eval/metrics.jsonl', 'a') as file:
+  assert 'NaN' not in (tmp_path / 'metrics.jsonl').read_text()  # Which JSON does not know.
+  with open(tmp_path / 'metrics.jsonl', 'a') as file:
     file.write('{"step": 8, "met')
   with pytest.raises(InputError, match=r'metrics\.jsonl:4: expected a line of JSON'):
     metrics_file.read(str(tmp_path), 'val')

@@ -1,0 +1,127 @@
+"""VOC2007's and VOC2012's average precision side by side, by SSD-Tensorflow's names."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from absl import logging
+
+from ssd_tf.evaluation.image_results import ImageResult
+from ssd_tf.evaluation.voc_metrics import VocEvaluator, average_precision, precision_recall
+
+KINDS = {'AP_VOC07': True, 'AP_VOC12': False}  # Name -> whether it is that of eleven points.
+
+
+class ClassResult(NamedTuple):
+  """What was measured of one class.
+
+  Attributes:
+    name: of the class.
+    num_groundtruth: boxes to be found, without difficult ones.
+    precision: f64[d], after each detection that counts, by falling score.
+    recall: f64[d]; nan without groundtruth.
+    average_precision: by the names of `KINDS`; nan without groundtruth.
+  """
+
+  name: str
+  num_groundtruth: int
+  precision: np.ndarray
+  recall: np.ndarray
+  average_precision: dict[str, float]
+
+
+class Voc0712Evaluator(VocEvaluator):
+  """Average precision of each class as the development kits of 2007 and of 2012 define it.
+
+  A class without groundtruth has AP nan and no part in the mean.
+
+  Source: SSD-Tensorflow's eval_ssd_network.py, for the names, and the VOC development kits.
+  SSD-Tensorflow differs: such a class counts 0 in the mean; a detection has to exceed the IoU, not
+  to reach it; it is left out wherever the row of its best box is difficult, also if they do not
+  overlap. ssd_keras: its evaluator's `sample` mode is AP_VOC07; `integrate` lacks the area before
+  the first detection, so that one perfect detection has AP 0, and is not AP_VOC12.
+  """
+
+  def __init__(
+    self,
+    categories: Sequence[tuple[int, str]],
+    *,
+    split: str = '',
+    score_threshold: float | None = None,
+    iou_threshold: float = 0.5,
+    count_difficult: bool = False,
+  ):
+    """Starts an empty evaluation.
+
+    Args:
+      categories: (id, name) of each class, ids from 1.
+      split: the data set's name, for `details` only.
+      score_threshold: below which the detector drops its detections, for `details` only.
+      iou_threshold: that a detection has to reach.
+      count_difficult: whether difficult boxes are like others; else they are neither missed nor
+        found.
+    """
+    super().__init__(
+      categories, split=split, score_threshold=score_threshold, iou_threshold=iou_threshold
+    )
+    self._count_difficult = count_difficult
+
+  def result(self) -> dict[str, float]:
+    """Evaluates all images.
+
+    Returns:
+      AP_VOC07/1, ..., AP_VOC07/mAP, then AP_VOC12 likewise, in [0, 1]; nan where there is no
+      groundtruth.
+    """
+    results = self.class_results()
+    without = [result.name for result in results.values() if not result.num_groundtruth]
+    metrics = {}
+    for kind in KINDS:
+      values = {id_: result.average_precision[kind] for id_, result in results.items()}
+      known = [value for value in values.values() if not np.isnan(value)]
+      metrics |= {f'{kind}/{id_}': value for id_, value in values.items()}
+      metrics[f'{kind}/mAP'] = float(np.mean(known)) if known else float('nan')
+      if known and without:
+        logging.warning(
+          '%s/mAP %.4f is the mean over the %d classes that have groundtruth. SSD-Tensorflow counts'
+          ' the others (%s) as 0: %.4f',
+          *(kind, metrics[f'{kind}/mAP'], len(known), ', '.join(without)),
+          sum(known) / len(results),
+        )
+    return metrics
+
+  def class_results(self) -> dict[int, ClassResult]:
+    """What was measured, by class id."""
+    return {id_: self._class_result(id_, name) for id_, name in self._categories.items()}
+
+  @property
+  def details(self) -> dict[str, Any]:
+    """What the figures have to be read with."""
+    difficult = 'counted' if self._count_difficult else 'left out'
+    return {
+      **super().details,
+      'matching_iou_threshold': self._iou_threshold,
+      'difficult': difficult,
+    }
+
+  def _class_result(self, class_id, name):
+    num_groundtruth = int(self._num_groundtruth[class_id])
+    matches = self._matches[class_id]
+    precision, recall = precision_recall(
+      np.concatenate([np.zeros(0), *(m.scores for m in matches)]),
+      np.concatenate([np.zeros(0), *(m.true_positives for m in matches)]),
+      num_groundtruth,
+    )
+    averages = {
+      kind: average_precision(precision, recall, eleven) if num_groundtruth else float('nan')
+      for kind, eleven in KINDS.items()
+    }
+    return ClassResult(name, num_groundtruth, precision, recall, averages)
+
+  def _prepared(self, image: ImageResult) -> ImageResult:
+    """Without flags that are not to be heeded."""
+    image = super()._prepared(image)
+    if self._count_difficult:
+      image = dataclasses.replace(image, is_difficult=np.zeros_like(image.is_difficult))
+    return image
