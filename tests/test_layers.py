@@ -36,11 +36,13 @@ LAYERS = {
     f'training.{name}': (*_BELOW_BUILDERS, 'builders', 'training')
     for name in ('run', 'run_evaluation', 'starting', 'failures')
   },
+  'ssd_tensorflow': (*_CONFIG, 'data'),
   'export': (*_BELOW_BUILDERS, 'builders', 'training'),
   'analysis': (*_BELOW_BUILDERS, 'builders', 'training'),
   'tools': (
     *(*_CONFIG, 'command_line', 'data.sources', 'data.input_benchmark', 'evaluation.log_format'),
     *('training.run', 'training.run_evaluation', 'export', 'analysis'),
+    'ssd_tensorflow',
   ),
 }
 # Modules that only those named may import, also where LAYERS lets their package through.

@@ -15,8 +15,8 @@ from absl import logging
 
 from ssd_tf import builders, fields, supported_fields
 from ssd_tf import config as config_lib
-from ssd_tf.evaluation import log_format
 from ssd_tf.errors import InputError
+from ssd_tf.evaluation import log_format
 from ssd_tf.pretrained import ssd_tensorflow
 from ssd_tf.training import checkpoints, precision, trainer, variable_selection
 from ssd_tf.training.failures import explaining_failures, naming

@@ -19,9 +19,10 @@ def select_trainable(
 ) -> None:
   """Freezes the variables that a config leaves out, and logs how many train.
 
-  A pattern may match anywhere in a name (`re.search`). It is read over the Object Detection API's
-  names, such as FeatureExtractor/MobilenetV2/Conv_1/weights; over those of the model's own
-  variables, such as mobilenet_v2_conv_1/kernel, if it matches none of the API's.
+  A pattern may match anywhere in a name (`re.search`). It is read over the original's names: of an
+  SSD with VGG-16 those of SSD-Tensorflow, such as ssd_300_vgg/block8/conv3x3/weights, else those of
+  the Object Detection API, such as FeatureExtractor/MobilenetV2/Conv_1/weights. It is read over
+  those of the model's own variables, such as mobilenet_v2_conv_1/kernel, if it matches none there.
 
   A frozen variable gets no update and is not regularized. A layer all of whose trainable variables
   are frozen stays in inference mode, so that a batch norm keeps its moving statistics.
@@ -30,7 +31,7 @@ def select_trainable(
     model: its variables' `trainable` is set.
     update_trainable_variables: patterns of those that train; none: all.
     freeze_variables: patterns of those that do not, among them.
-    api_names: path of a variable -> the API's name for it.
+    api_names: path of a variable -> the original's name for it.
 
   Raises:
     InputError: a pattern matches nothing, or nothing is left to train.
@@ -75,9 +76,10 @@ def _matching(patterns, choices, field):
     if not matching:
       every = max(1, len(choices) // 4)
       some = [f'{name} (here {path})' for path, name in list(choices.items())[::every]]
+      scopes = dict.fromkeys('/'.join(name.split('/')[:2]) for name in choices.values())
       raise InputError(
         f'train_config.{field}[{i}]: {pattern!r} matches no trainable variable; names are '
-        f'{", ".join(some)}'
+        f'{", ".join(some)}; they begin with {", ".join(scopes)}'
       )
     logging.info('train_config.%s: variables that %r matches: %d.', field, pattern, len(matching))
     found |= matching

@@ -42,7 +42,7 @@ def write_data_set(
   """
   if not os.path.isdir(os.path.join(data_dir, 'Annotations')):
     raise InputError(
-      f'--dataset_dir={data_dir}: expected a folder that holds Annotations, with the XML files, and '
+      f'--dataset_dir={data_dir}: expected a folder that holds Annotations, with XML files, and '
       'JPEGImages'
     )
   # The number is filled in by `%`.

@@ -1,0 +1,65 @@
+"""Which classes TFRecords hold: by id and by text, and how often."""
+
+import collections
+import dataclasses
+from collections.abc import Sequence
+
+import tensorflow as tf
+from google.protobuf import message
+
+from ssd_tf.data import record_files
+from ssd_tf.data.ssd_tensorflow_keys import per_box_feature
+from ssd_tf.errors import InputError
+
+
+@dataclasses.dataclass
+class ClassCounts:
+  """The classes of the boxes in a data set's records.
+
+  Attributes:
+    num_records: in all files.
+    boxes: class id -> its boxes; empty where the records have texts only.
+    texts: (class id, or None where there are only texts; text) -> its boxes.
+    files: class id -> the files that it is in.
+  """
+
+  num_records: int = 0
+  boxes: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+  texts: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+  files: dict[int, set[str]] = dataclasses.field(
+    default_factory=lambda: collections.defaultdict(set)
+  )
+
+
+def count_classes(paths: Sequence[str]) -> ClassCounts:
+  """Counts the boxes of each class, without decoding pixels.
+
+  Args:
+    paths: TFRecord files, of the Object Detection API or of SSD-Tensorflow.
+
+  Returns:
+    The counts.
+
+  Raises:
+    InputError: a file is damaged, or a record is no tf.train.Example.
+  """
+  counts = ClassCounts()
+  for path, number, record in record_files.read_records(paths):
+    try:
+      features = tf.train.Example.FromString(record).features.feature
+    except message.DecodeError as error:
+      raise InputError(
+        f'{path}, record {number}: is no tf.train.Example: convert it again'
+      ) from error
+    ids = per_box_feature(features, 'image/object/class/label').int64_list.value
+    texts = per_box_feature(features, 'image/object/class/text').bytes_list.value
+    texts = [text.decode('utf-8', 'replace') for text in texts]
+    counts.num_records += 1
+    counts.boxes.update(ids)
+    for class_id in set(ids):
+      counts.files[class_id].add(path)
+    if not ids:
+      counts.texts.update((None, text) for text in texts)
+    elif len(ids) == len(texts):
+      counts.texts.update(zip(ids, texts, strict=True))
+  return counts
