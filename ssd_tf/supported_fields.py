@@ -5,6 +5,7 @@ silently differ from what its config says.
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from google.protobuf.message import Message
 
@@ -174,44 +175,72 @@ _READ = {
     'sample_from_datasets_weights'
   ),
 }
-# Message -> fields that tune or describe the original's machinery and change no result here.
+# Why a field changes no result here -> message -> fields.
 _WITHOUT_EFFECT = {
-  'GraphRewriter': 'quantization',  # A warning says more.
-  'Quantization': 'delay weight_bits activation_bits symmetric',
-  'Ssd': 'inplace_batchnorm_update return_raw_detections_during_predict',
-  'Loss': 'min_num_negative_samples desired_negative_sampling_ratio',  # Of expected_loss_weights.
-  'Hyperparams': 'regularize_depthwise',
-  'ArgMaxMatcher': 'use_matmul_gather',
-  'BipartiteMatcher': 'use_matmul_gather',
-  'WeightedL2LocalizationLoss': 'anchorwise_output',
-  'BootstrappedSigmoidClassificationLoss': 'anchorwise_output',
-  'WeightedSmoothL1LocalizationLoss': 'anchorwise_output',
-  'WeightedSigmoidClassificationLoss': 'anchorwise_output',
-  'SigmoidFocalClassificationLoss': 'anchorwise_output',
-  'WeightedSoftmaxClassificationLoss': 'anchorwise_output',
-  'BatchNonMaxSuppression': (
-    'use_static_shapes use_partitioned_nms use_combined_nms use_cpu_nms'
-  ),
-  # There are no scores of all classes; boxes stay normalized, as the model takes them.
-  'PreprocessingStep': 'convert_class_logits_to_softmax scale_boxes_to_pixel_coordinates',
-  'RandomHorizontalFlip': 'keypoint_flip_permutation',
-  'RandomVerticalFlip': 'keypoint_flip_permutation',
-  'RandomRotation90': 'keypoint_rot_permutation',
-  'TrainConfig': (
-    'sync_replicas startup_delay_steps replicas_to_aggregate '
-    'batch_queue_capacity num_batch_queue_threads prefetch_queue_capacity max_number_of_boxes '
-    'unpad_groundtruth_tensors '
-    'retain_original_images '
-    'run_fine_tune_checkpoint_dummy_computation summarize_gradients'
-  ),
-  'EvalConfig': (
-    'num_examples eval_interval_secs max_evals save_graph eval_master use_moving_averages'
-  ),
-  'InputReader': (
-    'queue_capacity min_after_dequeue mask_type load_instance_masks filenames_shuffle_buffer_size '
-    'prefetch_size num_parallel_map_calls read_block_length use_display_name num_parallel_batches '
-    'num_prefetch_batches name include_source_id drop_remainder load_multiclass_scores'
-  ),
+  'the network trains in float; a warning says so, and that export can quantize': {
+    'GraphRewriter': 'quantization',
+    'Quantization': 'delay weight_bits activation_bits symmetric',
+  },
+  'picks one of several ways to compute the same': {
+    'Ssd': 'inplace_batchnorm_update',
+    'ArgMaxMatcher': 'use_matmul_gather',
+    'BipartiteMatcher': 'use_matmul_gather',
+    'BatchNonMaxSuppression': (
+      'use_static_shapes use_partitioned_nms use_combined_nms use_cpu_nms'
+    ),
+    'TrainConfig': 'unpad_groundtruth_tensors',
+  },
+  'losses are summed over anchors in any case': {
+    'WeightedL2LocalizationLoss': 'anchorwise_output',
+    'BootstrappedSigmoidClassificationLoss': 'anchorwise_output',
+    'WeightedSmoothL1LocalizationLoss': 'anchorwise_output',
+    'WeightedSigmoidClassificationLoss': 'anchorwise_output',
+    'SigmoidFocalClassificationLoss': 'anchorwise_output',
+    'WeightedSoftmaxClassificationLoss': 'anchorwise_output',
+  },
+  'only expected_loss_weights used it, which is refused': {
+    'Loss': 'min_num_negative_samples desired_negative_sampling_ratio',
+  },
+  'the original does not read it either': {'Hyperparams': 'regularize_depthwise'},
+  'the raw detections are in every export': {'Ssd': 'return_raw_detections_during_predict'},
+  'there are no keypoints': {
+    'RandomHorizontalFlip': 'keypoint_flip_permutation',
+    'RandomVerticalFlip': 'keypoint_flip_permutation',
+    'RandomRotation90': 'keypoint_rot_permutation',
+  },
+  'there are no masks': {'InputReader': 'mask_type load_instance_masks'},
+  'there are no scores of several classes': {
+    'PreprocessingStep': 'convert_class_logits_to_softmax',
+    'InputReader': 'load_multiclass_scores',
+  },
+  'boxes stay normalized, as the network takes them': {
+    'PreprocessingStep': 'scale_boxes_to_pixel_coordinates',
+  },
+  'the replicas of one process always step together': {
+    'TrainConfig': 'sync_replicas startup_delay_steps replicas_to_aggregate',
+  },
+  'tf.data tunes its queues itself': {
+    'TrainConfig': 'batch_queue_capacity num_batch_queue_threads prefetch_queue_capacity',
+    'InputReader': (
+      'queue_capacity min_after_dequeue filenames_shuffle_buffer_size prefetch_size '
+      'num_parallel_map_calls read_block_length num_parallel_batches num_prefetch_batches'
+    ),
+  },
+  'max_number_of_boxes of the input reader counts': {'TrainConfig': 'max_number_of_boxes'},
+  'of no use to a training here': {
+    'TrainConfig': (
+      'retain_original_images run_fine_tune_checkpoint_dummy_computation summarize_gradients'
+    ),
+  },
+  'every image of the set is evaluated, at each checkpoint': {
+    'EvalConfig': 'num_examples eval_interval_secs max_evals',
+  },
+  'belongs to sessions and graphs': {'EvalConfig': 'save_graph eval_master'},
+  'the averages are taken wherever the training kept them': {'EvalConfig': 'use_moving_averages'},
+  'both names of a class are known': {'InputReader': 'use_display_name'},
+  'source ids are always there': {'InputReader': 'include_source_id'},
+  'a name for people': {'InputReader': 'name'},
+  'training batches are full, an evaluation loses no image': {'InputReader': 'drop_remainder'},
 }
 # Message.field -> why it is refused and what to do, where there is more to say.
 _NOT_ONE_SIZE = (
@@ -262,6 +291,57 @@ _REFUSED = {
   'EvalConfig.retain_original_image_additional_channels': (
     'true is not supported: images have three channels; take it out'
   ),
+  **dict.fromkeys(
+    (
+      'InputReader.num_keypoints',
+      'InputReader.keypoint_type_weight',
+      'InputReader.load_keypoint_depth_features',
+      'InputReader.load_dense_pose',
+    ),
+    'loads keypoints, of which SSD has none; take it out',
+  ),
+  **dict.fromkeys(
+    (
+      'InputReader.load_context_features',
+      'InputReader.load_context_image_ids',
+      'InputReader.input_type',
+      'InputReader.frame_index',
+      'InputReader.load_track_id',
+    ),
+    'is about sequences of images, which SSD does not see; take it out',
+  ),
+  'InputReader.external_input_reader': 'is not supported; take tf_record_input_reader',
+  'InputReader.num_additional_channels': 'is not supported: images have three channels',
+  'InputReader.expand_labels_hierarchy': (
+    'is not supported; write the boxes of the classes above into the records'
+  ),
+  **dict.fromkeys(
+    (
+      'Ssd.mask_head_config',
+      'ConvolutionalBoxPredictor.mask_head',
+      'WeightSharedConvolutionalBoxPredictor.mask_head',
+    ),
+    'predicts masks, which is not supported; take it out',
+  ),
+  'SsdFeatureExtractor.replace_preprocessor_with_placeholder': (
+    'is not supported; export with --input_type=float_image_tensor'
+  ),
+  'SsdFeatureExtractor.bifpn': 'belongs to EfficientDet, which is not supported; take fpn',
+  'SsdFeatureExtractor.spaghettinet_arch_name': 'names a network that is not supported',
+  'AnchorGenerator.grid_anchor_generator': (
+    'is of Faster R-CNN: take ssd_anchor_generator, multiscale_anchor_generator or '
+    'flexible_grid_anchor_generator'
+  ),
+  'ClassificationLoss.weighted_logits_softmax': (
+    'learns from the logits of another network, which is not supported'
+  ),
+  **dict.fromkeys(
+    (
+      'ClassificationLoss.penalty_reduced_logistic_focal_loss',
+      'ClassificationLoss.weighted_dice_classification_loss',
+    ),
+    'is of CenterNet and DeepMAC; take weighted_sigmoid_focal',
+  ),
   'BoxCoder.keypoint_box_coder': 'codes keypoints, of which there are none here; take another',
 }
 
@@ -294,10 +374,51 @@ def ineffective_fields(message: Message, prefix: str = '') -> list[str]:
   return list(dict.fromkeys(path for path, _, refused in _walk(message, prefix) if not refused))
 
 
+class Status(NamedTuple):
+  """What becomes of a field.
+
+  Attributes:
+    kind: WORKS, NO_EFFECT or ERROR.
+    note: why, where it does not work.
+  """
+
+  kind: str
+  note: str = ''
+
+
+WORKS, NO_EFFECT, ERROR = 'works', 'no effect', 'error'
+
+
+def status(message: str, field: str) -> Status:
+  """What becomes of a field of a config.
+
+  Args:
+    message: the name of its message, such as 'Ssd'.
+    field: its name.
+
+  Returns:
+    The status; that of a message that is itself refused says nothing of its fields.
+  """
+  if message not in _READ or field in _READ[message].split():
+    return Status(WORKS)
+  if field in (reasons := _reasons(message)):
+    return Status(NO_EFFECT, reasons[field])
+  return Status(ERROR, _REFUSED.get(f'{message}.{field}', ''))
+
+
+def _reasons(message):
+  """Field -> why it has no effect."""
+  return {
+    field: why
+    for why, messages in _WITHOUT_EFFECT.items()
+    for field in messages.get(message, '').split()
+  }
+
+
 def _walk(message, prefix):
   kind = message.DESCRIPTOR.name
   read = _READ[kind].split() if kind in _READ else [f.name for f in message.DESCRIPTOR.fields]
-  without_effect = _WITHOUT_EFFECT.get(kind, '').split()
+  without_effect = _reasons(kind)
   for field, value in message.ListFields():
     path = f'{prefix}.{field.name}' if prefix else field.name
     is_map = field.message_type is not None and field.message_type.GetOptions().map_entry

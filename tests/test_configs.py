@@ -109,6 +109,8 @@ def as_input(image, input_type):
   """The image as an exported detector takes it."""
   if input_type == 'image_tensor':
     return image
+  if input_type == 'float_image_tensor':
+    return image.astype(np.float32)
   encoded = tf.io.encode_png(image).numpy()
   if input_type == 'encoded_image_string_tensor':
     return encoded
@@ -121,7 +123,7 @@ def as_input(image, input_type):
 @pytest.mark.parametrize('input_type', saved_model.INPUT_TYPES)
 def test_an_export_detects_what_the_model_detects(input_type, batch_size, tiny_detector, tmp_path):
   # Pixels of one batch share their size; encoded images need not.
-  sizes = [(48, 80), (48, 80) if input_type == 'image_tensor' else (100, 60)]
+  sizes = [(48, 80), (48, 80) if 'image_tensor' in input_type else (100, 60)]
   images = [noise(*size, seed=i) for i, size in enumerate(sizes[:batch_size])]
   path = saved_model.export_saved_model(
     tiny_detector, str(tmp_path), input_type=input_type, batch_size=batch_size

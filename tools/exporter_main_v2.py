@@ -20,7 +20,7 @@ OUTPUT_DIRECTORY = flags.DEFINE_string(
 INPUT_TYPE = flags.DEFINE_enum(
   'input_type',
   'image_tensor',
-  ['image_tensor', 'encoded_image_string_tensor', 'tf_example'],
+  ['image_tensor', 'float_image_tensor', 'encoded_image_string_tensor', 'tf_example'],
   'What input_tensor is: pixels, encoded images, or tf.train.Examples.',
 )
 BATCH_SIZE = flags.DEFINE_integer(

@@ -6,7 +6,9 @@ import tensorflow as tf
 
 from ssd_tf import builders, fields
 
-INPUT_TYPES = ('image_tensor', 'encoded_image_string_tensor', 'tf_example')
+# Pixels, whole images of one size; the others are one string for each image.
+_PIXELS = {'image_tensor': tf.uint8, 'float_image_tensor': tf.float32}
+INPUT_TYPES = (*_PIXELS, 'encoded_image_string_tensor', 'tf_example')
 # As the original names and types them: everything is float32, classes count from 1.
 OUTPUTS = (
   fields.DETECTION_BOXES,
@@ -25,12 +27,13 @@ class ExportedDetector(tf.Module):
 
   Args:
     detector: with restored weights.
-    input_type: 'image_tensor': uint8 [B,h,w,3]; 'encoded_image_string_tensor': string [B], JPEG or
-      PNG; 'tf_example': string [B], serialized tf.train.Example with image/encoded.
+    input_type: 'image_tensor': uint8 [B,h,w,3]; 'float_image_tensor': float32 [B,h,w,3], also from
+      0 to 255; 'encoded_image_string_tensor': string [B], JPEG or PNG; 'tf_example': string [B],
+      serialized tf.train.Example with image/encoded.
     batch_size: B; None for any. Images given as pixels share one size.
 
   Raises:
-    ValueError: input_type is none of the three.
+    ValueError: input_type is none of INPUT_TYPES.
 
   Source: signature of the Object Detection API's exporter_lib_v2.
   """
@@ -47,13 +50,13 @@ class ExportedDetector(tf.Module):
     self._detector = detector
     self._model = detector.model
     self._preprocess = {
-      'image_tensor': detector.preprocess_image,
+      **dict.fromkeys(_PIXELS, detector.preprocess_image),
       'encoded_image_string_tensor': self._preprocess_encoded,
       'tf_example': self._preprocess_examples,
     }[input_type]
     spec = (
-      tf.TensorSpec([batch_size, None, None, 3], tf.uint8, 'input_tensor')
-      if input_type == 'image_tensor'
+      tf.TensorSpec([batch_size, None, None, 3], _PIXELS[input_type], 'input_tensor')
+      if input_type in _PIXELS
       else tf.TensorSpec([batch_size], tf.string, 'input_tensor')
     )
     self.signature = tf.function(self.detect, input_signature=[spec])
