@@ -138,7 +138,7 @@ def slots_of(names: Collection[str]) -> dict[str, int]:
   counts = collections.Counter()
   for name in names:
     found = re.search(r'/\.OPTIMIZER_SLOT/optimizer/(\w+)/', name) or re.match(
-      r'optimizer/.*(?:kernel|bias|gamma|beta)_(\w+)/', name
+      r'optimizer/.*(?:kernel|bias|gamma|beta|scale)_(\w+)/', name
     )
     last = name.rsplit('/', 1)[-1]
     if found:

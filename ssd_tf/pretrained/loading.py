@@ -57,7 +57,7 @@ def load_pretrained(
   """
   file = _open(model, checkpoint_path, decimate_fc)
   kind = checkpoint_kind.identify(file.shapes, checkpoint_path)
-  _check_options(kind, model_scope, decimate_fc)
+  _check_options(model, kind, model_scope, decimate_fc)
   names = checkpoint_kind.checkpoint_names(
     kind, model, file.shapes, model_scope=model_scope, fully_connected=decimate_fc
   )
@@ -108,11 +108,13 @@ def _open(model, path, decimate_fc):
     return open_checkpoint(path)
   description = describe_model(model)
   return keras_applications.ImageNetWeights(
-    description.backbone, description.depth_multiplier, include_top=decimate_fc
+    description.backbone,
+    description.depth_multiplier,
+    include_top=decimate_fc and description.backbone == 'vgg_16',
   )
 
 
-def _check_options(kind, model_scope, decimate_fc):
+def _check_options(model, kind, model_scope, decimate_fc):
   """A request that a kind of checkpoint cannot follow is a fault of the request."""
   by_scope = (checkpoint_kind.SSD_TENSORFLOW, checkpoint_kind.SLIM_VGG)
   if model_scope and kind not in by_scope:
@@ -120,8 +122,12 @@ def _check_options(kind, model_scope, decimate_fc):
       f'checkpoint_model_scope: {model_scope!r} means nothing to a checkpoint of {kind}; leave it '
       'out'
     )
-  if decimate_fc and kind not in (checkpoint_kind.SLIM_VGG, checkpoint_kind.KERAS_APPLICATIONS):
-    raise InputError(f'decimate_fc: a checkpoint of {kind} has no fc6 and fc7; leave it out')
+  has_fc = kind in (checkpoint_kind.SLIM_VGG, checkpoint_kind.KERAS_APPLICATIONS)
+  if decimate_fc and not (has_fc and describe_model(model).backbone == 'vgg_16'):
+    raise InputError(
+      f'decimate_fc: is for ssd_300_vgg and ssd_512_vgg with a classification model (VGG-16), not '
+      f'for {model.name} with a checkpoint of {kind}; leave it out'
+    )
 
 
 def _fitting(value, variable, model, class_ids):

@@ -38,7 +38,9 @@ def model_checkpoint(model: keras.Model) -> tf.train.Checkpoint:
 
 
 def checkpoint_step(path: str) -> int:
-  """The global step that a checkpoint was written at; 0 where it does not say."""
+  """The global step that a checkpoint was written at; 0 where it does not say, as .h5 files."""
+  if path.endswith(('.h5', '.hdf5')):
+    return 0
   reader = tf.train.load_checkpoint(path)
   for name in ('step/.ATTRIBUTES/VARIABLE_VALUE', 'global_step'):
     if reader.has_tensor(name):

@@ -217,3 +217,14 @@ def test_the_flag_of_the_training_tool(tiny):
   saved = (tiny / 'run/pipeline.config').read_text()
   assert 'fine_tune_checkpoint: "mobilenet.h5"' in saved
   assert 'fine_tune_checkpoint_type: "classification"' in saved
+
+
+def test_imagenet_with_the_classifier_is_for_vgg_16_alone(monkeypatch):
+  calls = []
+  theirs = theirs_of('v1', 0.25)
+  monkeypatch.setitem(
+    keras_applications._MAKERS, 'mobilenet_v1', lambda **options: calls.append(options) or theirs
+  )
+  with pytest.raises(InputError, match='decimate_fc: is for .*, not for ssd_mobilenet_v1 with'):
+    load_pretrained(ours_of('v1', 0.25), 'imagenet', decimate_fc=True)
+  assert calls == [{'weights': 'imagenet', 'include_top': False, 'alpha': 0.25}]

@@ -17,6 +17,7 @@ from ssd_tf.pretrained.checkpoint_file import open_checkpoint
 from ssd_tf.pretrained.layer_groups import BACKBONE
 from ssd_tf.pretrained.loading import load_pretrained
 from ssd_tf.protos import pipeline_pb2
+from ssd_tf.training import checkpoints
 from ssd_tf.training.starting import load_fine_tune_checkpoint
 
 NETS = {'ssd300_voc': (300, 20), 'ssd300_coco': (300, 80), 'ssd512_voc': (512, 20)}
@@ -173,6 +174,10 @@ def test_vgg_16_fc_reduced(tmp_path):
   for path, value in values_of(model).items():
     if not path.startswith('vgg_16_'):
       np.testing.assert_array_equal(value, before[path])
+
+
+def test_a_file_has_no_step():
+  assert checkpoints.checkpoint_step('VGG_VOC0712_SSD_300x300_iter_120000.h5') == 0
 
 
 def test_classes_are_mapped(tmp_path):

@@ -13,7 +13,7 @@ from ssd_tf.pretrained import checkpoint_kind, ssd_tensorflow
 from ssd_tf.pretrained.checkpoint_description import describe, slots_of
 from ssd_tf.pretrained.checkpoint_file import open_checkpoint
 from ssd_tf.pretrained.conversion import converted, decimate
-from ssd_tf.pretrained.layer_groups import BACKBONE
+from ssd_tf.pretrained.layer_groups import BACKBONE, FEATURE_MAPS, GROUPS, group_of
 from ssd_tf.pretrained.loading import load_pretrained
 from ssd_tf.training.starting import load_fine_tune_checkpoint
 
@@ -280,7 +280,7 @@ def test_decimated_layers_become_conv6_and_conv7(small_512, tmp_path):
 
 def test_only_classification_models_are_decimated(small_512, tmp_path):
   write_small(tmp_path / 'model.ckpt', small_512)
-  with pytest.raises(InputError, match='decimate_fc: a checkpoint of SSD-Tensorflow has no fc6'):
+  with pytest.raises(InputError, match='decimate_fc: is for .*, not for ssd_512_vgg with a check'):
     load_pretrained(small_512, str(tmp_path / 'model.ckpt'), decimate_fc=True)
 
 
@@ -332,3 +332,29 @@ def test_other_values_stay_what_they_are():
   assert converted(value, 'box_encoding_head_0/bias', checkpoint_kind.TF1) is value
   found = converted(value, 'box_encoding_head_0/bias', checkpoint_kind.SSD_TENSORFLOW)
   assert found.tolist() == [1, 0, 3, 2, 5, 4, 7, 6]
+
+
+def test_parts_of_a_vgg_ssd(small_512):
+  layers = {group: set() for group in GROUPS}
+  for variable in small_512.weights:
+    layers[group_of(variable.path)].add(variable.path.split('/')[0])
+  assert len(layers[BACKBONE]) == 15 and 'vgg_16_conv7' in layers[BACKBONE]
+  # conv4_3_norm, and two convolutions of each of the blocks 8 to 12.
+  assert len(layers[FEATURE_MAPS]) == 1 + 2 * 5 and 'conv4_3_norm' in layers[FEATURE_MAPS]
+  assert [len(names) for names in layers.values()] == [15, 11, 7, 7]
+
+
+def test_our_own_checkpoint_of_a_vgg_ssd(tmp_path):
+  source = vgg_model(512, 3, small=True, seed=1)
+  small_checkpoints.write_model(tmp_path / 'ckpt-0', source, checkpoint_kind.SSD_TF)
+  model = vgg_model(512, 3, small=True)
+  report = load_pretrained(model, str(tmp_path / 'ckpt-0'), ignore_missing=False)
+  assert report.kind == checkpoint_kind.SSD_TF and not report.unused
+  expected = values_of(source)
+  for path, value in values_of(model).items():
+    np.testing.assert_array_equal(value, expected[path])
+  shapes = open_checkpoint(str(tmp_path / 'ckpt-0')).shapes
+  assert describe(shapes, report.kind).model() == (
+    'vgg_16, depth_multiplier 0.0625, 7 feature maps with [4, 6, 6, 6, 6, 4, 4] anchors per '
+    'location, 3 classes'
+  )
