@@ -159,7 +159,8 @@ class Trainer(orbit.StandardTrainer):
     self.optimizer.apply(gradients, self.model.trainable_variables)
     num_images = tf.reduce_sum(tf.cast(batch[fields.EXAMPLE_MASK], tf.float32))
     labels = masked = tf.zeros_like(self._labels_seen)
-    if (curves := self._label_curves) is not None:
+    curves = self._label_curves
+    if curves is not None:
       labels = curves.count_labels(targets, batch)
       # A sample is enough: the last batch before each point.
       masked = tf.cond(
