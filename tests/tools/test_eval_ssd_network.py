@@ -1,0 +1,317 @@
+"""eval_ssd_network.py: what its flags mean, its whole output once, and what it refuses."""
+
+import csv
+import json
+import pathlib
+import re
+import runpy
+import subprocess
+import time
+import xml.etree.ElementTree
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny_project
+
+from ssd_tf import config as config_lib
+from ssd_tf import label_map
+from ssd_tf.analysis import plots
+from ssd_tf.data import tf_example
+from ssd_tf.errors import InputError
+from ssd_tf.ops.post_processing import keep_best_candidates
+from ssd_tf.ssd_tensorflow import eval_flags
+
+SEED = pathlib.Path('seeds/001_33dfcbcc2d599659.txt')
+DEFAULTS = {
+  'checkpoint_path': 'model',
+  'eval_dir': 'out',
+  'dataset_dir': 'data',
+  'dataset_name': 'hda',
+  'dataset_split_name': 'test',
+  'label_map_path': None,
+  'model_name': None,
+  'num_classes': 21,
+  'select_threshold': 0.01,
+  'select_top_k': 400,
+  'keep_top_k': 200,
+  'nms_threshold': 0.45,
+  'matching_threshold': 0.5,
+  'eval_resize': 4,
+  'remove_difficult': True,
+  'batch_size': 1,
+  'max_num_batches': None,
+  'wait_for_checkpoints': False,
+  'preprocessing_name': None,
+  'master': '',
+}
+
+
+@pytest.fixture(scope='module')
+def project(tmp_path_factory):
+  """A folder with the tiny model's checkpoints of steps 0 and 1000, and data/hda_test_*.tfrecord.
+
+  Of the two files' 6 images (boxes 0, 1, 2, 0, 1, 2), class c has no box.
+  """
+  folder = tmp_path_factory.mktemp('network')
+  tiny_project.make(folder)
+  tiny_project.write_checkpoint(folder)
+  reader = tf.train.load_checkpoint(str(folder / 'model/ckpt-0'))
+  assert reader.get_tensor('step/.ATTRIBUTES/VARIABLE_VALUE') == 0
+  write_at_step(folder / 'model/ckpt-0', folder / 'model/ckpt-1000', 1000)
+  (folder / 'data').mkdir()
+  images = tiny_project.annotations(6, seed=1)
+  for image in images:
+    image.class_ids[:] = np.minimum(image.class_ids, 2)
+    image.class_names[:] = [tiny_project.NAMES[i - 1] for i in image.class_ids]
+  tiny_project.write_records(folder / 'data/hda_test_000.tfrecord', images[:4])
+  tiny_project.write_records(folder / 'data/hda_test_001.tfrecord', images[4:])
+  return folder
+
+
+def write_at_step(source, target, step):
+  """A copy of a checkpoint with another step."""
+  reader = tf.train.load_checkpoint(str(source))
+  checkpoint = tf.train.Checkpoint(step=tf.Variable(np.int64(step)))
+  for name in reader.get_variable_to_shape_map():
+    *path, leaf = name.removesuffix('/.ATTRIBUTES/VARIABLE_VALUE').split('/')
+    if path[:1] != ['model']:
+      continue
+    node = checkpoint
+    for part in path:
+      part = part.replace('.S', '/')
+      if not hasattr(node, part):
+        setattr(node, part, tf.train.Checkpoint())
+      node = getattr(node, part)
+    setattr(node, leaf, tf.Variable(reader.get_tensor(name)))
+  checkpoint.write(str(target))
+
+
+def prepare(project, monkeypatch, **flags):
+  monkeypatch.chdir(project)
+  return eval_flags.prepare({**DEFAULTS, **flags}, set(flags))
+
+
+def run(folder, *flags):
+  arguments, options = tiny_project.command(folder, 'eval_ssd_network.py', *flags)
+  return subprocess.run(arguments, check=False, **options)
+
+
+def test_whole_run_over_all_checkpoints(project):
+  done = run(
+    project,
+    *('--checkpoint_path=model', '--eval_all_checkpoints', '--eval_dir=results'),
+    *('--dataset_dir=data', '--dataset_name=hda', '--batch_size=2', '--max_num_batches=2'),
+    *('--select_threshold=0', '--master=', '--gpu_momory_fraction=.9'),
+  )
+  assert done.returncode == 0, done.stdout
+  assert '--gpu_momory_fraction: taken for --gpu_memory_fraction' in done.stdout
+  lines = (project / 'results/metrics.jsonl').read_text().splitlines()
+  first, second = map(json.loads, lines)
+  assert (first['step'], second['step']) == (0, 1000)
+  assert first['images'] == 4  # Two batches of two, of six.
+  assert first['settings']['max_num_batches'] == 2 and first['settings']['nms_threshold'] == 0.45
+  metrics = first['metrics']
+  assert metrics == pytest.approx(second['metrics'])  # The same weights.
+  assert 0 <= metrics['AP_VOC12/mAP'] <= 1 and metrics['AP_VOC07/3'] is None
+  assert metrics['AP_VOC07/mAP'] == pytest.approx(
+    np.mean([metrics['AP_VOC07/1'], metrics['AP_VOC07/2']])
+  )
+  scalars = plots.read_scalars(str(project / 'results'))
+  for tag in ('AP_VOC07/1', 'AP_VOC07/mAP', 'AP_VOC12/2', 'DetectionBoxes_Precision/mAP'):
+    steps, values = scalars[tag]
+    np.testing.assert_array_equal(steps, [0, 1000])
+    np.testing.assert_allclose(values, [metrics[tag]] * 2, atol=1e-7)
+  table = (project / 'results/average_precision.md').read_text()
+  assert re.search(rf'\| a +\| +AP \| +{metrics["AP_VOC07/1"]:.4f} \| +\S+ \|', table)
+  assert re.search(r'\| +\| +Steps \| +0 \| +1k \|', table)
+  with open(project / 'results/average_precision.csv') as file:
+    rows = {tuple(row[:2]): row[2:] for row in csv.reader(file)}
+  assert rows['metric', 'class'] == ['0', '1000']
+  assert rows['AP_VOC12', 'mAP'] == [f'{metrics["AP_VOC12/mAP"]:.6f}'] * 2
+  assert rows['AP_VOC12', 'c'] == ['', '']
+  for step in (0, 1000):
+    svg = xml.etree.ElementTree.parse(project / f'results/precision_recall_{step}.svg')
+    texts = {''.join(n.itertext()) for n in svg.iter('{http://www.w3.org/2000/svg}text')}
+    for i, name in ((1, 'a'), (2, 'b')):
+      shown = f'{metrics[f"AP_VOC07/{i}"]:.3f} / {metrics[f"AP_VOC12/{i}"]:.3f}'
+      assert f'{name}  {shown}' in texts
+
+
+def test_help_is_quick_and_has_every_flag_of_the_original(shared_data):
+  began = time.time()
+  done = run(pathlib.Path.cwd(), '--helpshort')
+  assert time.time() - began < 3
+  golden = json.loads(shared_data('goldens/balancap/flags.json').read_text())
+  declared = {flag['name']: flag for flag in golden['eval_ssd_network.py']}
+  branches = golden['fisheess_fork']['branches']['omni:eval_ssd_network.py']
+  declared |= {flag['name']: flag for flag in branches['added']}
+  for name in [*declared, 'dataset_splict_name', 'gpu_momory_fraction']:
+    assert re.search(rf'--(\[no\])?{name}:', done.stdout), name
+
+
+def test_defaults_are_the_originals(shared_data):
+  golden = json.loads(shared_data('goldens/balancap/flags.json').read_text())
+  module = runpy.run_path(str(tiny_project.ROOT / 'tools/eval_ssd_network.py'))
+  ours = {holder.name: holder.default for holder in module['_FLAGS']}
+  differ = {
+    flag['name']: (flag['default'], ours[flag['name']])
+    for flag in golden['eval_ssd_network.py']
+    if ours[flag['name']] != flag['default']
+  }
+  # Those of a classifier, which nothing could be evaluated with.
+  assert differ == {'model_name': ('inception_v3', None), 'dataset_name': ('imagenet', None)}
+
+
+def test_command_of_the_notes_splits_into_its_flags(shared_data):
+  """A backslash ends the line before the blanks of the next one: eval_dir is whole."""
+  text = shared_data(str(SEED)).read_text()
+  command = text[text.index('python eval_ssd_network.py') :].removesuffix('```')
+  shell = f'python() {{ shift; printf "%s\\n" "$@"; }}\n{command}'
+  words = subprocess.run(['sh', '-c', shell], capture_output=True, text=True, check=True).stdout
+  assert words.splitlines()[:3] == [
+    '--eval_dir=/home/dst/SSD/experiments/hda_27-11-2017/eval',
+    '--dataset_dir=/home/dst/SSD/hda_tfrecords',
+    '--dataset_name=hda',
+  ]
+  assert '--wait_for_checkpoints=False' in words.splitlines()
+
+
+def test_thresholds_and_classes_reach_the_trainings_config(project, monkeypatch):
+  config, path, flags = prepare(
+    project,
+    monkeypatch,
+    select_threshold=0.3,
+    nms_threshold=0.6,
+    keep_top_k=7,
+    batch_size=5,
+    num_classes=4,
+  )
+  suppression = config.model.ssd.post_processing.batch_non_max_suppression
+  assert (path, flags['num_classes']) == ('model/pipeline.config', 4)
+  assert suppression.score_threshold == pytest.approx(0.3)
+  assert suppression.iou_threshold == pytest.approx(0.6)
+  assert suppression.max_detections_per_class == 7
+  assert suppression.max_total_detections == 21  # Of each of the 3 classes.
+  assert config.eval_config.batch_size == 5
+  assert list(config.eval_config.metrics_set) == list(eval_flags._METRICS)
+  [reader] = config.eval_input_reader
+  assert reader.label_map_path == 'label_map.pbtxt' and not reader.shuffle
+  assert list(reader.tf_record_input_reader.input_path) == [
+    'data/hda_test_000.tfrecord',
+    'data/hda_test_001.tfrecord',
+  ]
+
+
+def test_config_of_flags_alone(project, monkeypatch, tmp_path):
+  (tmp_path / 'model.ckpt.index').touch()
+  config, path, _ = prepare(
+    project,
+    monkeypatch,
+    checkpoint_path=str(tmp_path / 'model.ckpt'),
+    model_name='ssd_512_vgg',
+    num_classes=3,
+    eval_dir=str(tmp_path),
+  )
+  ssd = config.model.ssd
+  assert (ssd.num_classes, ssd.feature_extractor.type) == (2, 'ssd_512_vgg')
+  assert ssd.post_processing.batch_non_max_suppression.max_total_detections == 400
+  assert path == str(tmp_path / 'eval_pipeline.config')
+  assert config_lib.load(path).model == _with_defaults(config)
+  assert label_map.load(config.eval_input_reader[0].label_map_path).names == ('a', 'b')
+
+
+def _with_defaults(config):
+  """The model as written: before the suppression of the flags."""
+  model = type(config.model)()
+  model.CopyFrom(config.model)
+  suppression = model.ssd.post_processing.batch_non_max_suppression
+  suppression.max_detections_per_class = suppression.max_total_detections = 200
+  return model
+
+
+def test_misspelt_split_is_taken(project, monkeypatch, caplog):
+  config, _, _ = prepare(project, monkeypatch, dataset_splict_name='test')
+  assert len(config.eval_input_reader[0].tf_record_input_reader.input_path) == 2
+  assert '--dataset_splict_name: taken for --dataset_split_name' in caplog.text
+
+
+@pytest.mark.parametrize(
+  ('flags', 'message'),
+  [
+    ({'checkpoint_path': 'nowhere'}, r'^--checkpoint_path=nowhere: no such file or folder: nowhere'),
+    ({'checkpoint_path': 'data'}, r'^--checkpoint_path=data: the folder data holds no checkpoint'),
+    ({'checkpoint_path': ''}, r'^--checkpoint_path: is empty'),
+    ({'dataset_dir': 'nowhere'}, r'^--dataset_dir=nowhere: no such folder'),
+    (
+      {'dataset_split_name': 'train'},
+      r'expected hda_train_\*\.tfrecord .*are hda_test_000\.tfrecord, hda_test_001\.tfrecord',
+    ),
+    ({'num_classes': 21}, r'^--num_classes=21: counts the background, so it is 4 for this train'),
+    ({'model_name': 'ssd_300_vgg'}, r'^--model_name=ssd_300_vgg: the training is of ssd_mobile'),
+    ({'eval_resize': 3}, r'^--eval_resize=3: of 1 NONE, .* there is 4 only'),
+    ({'model': 'ssd300'}, r'^--model: is for the modular networks'),
+    ({'preprocessing_name': 'inception'}, r'^--preprocessing_name=inception: there is one'),
+    (
+      {'eval_dir': 'out--dataset_dir=data', 'dataset_dir': None},
+      r'^--eval_dir=out--dataset_dir=data: --dataset_dir is part of the value: put a space',
+    ),
+  ],
+)  # fmt: skip
+def test_faults_are_one_line(project, monkeypatch, flags, message):
+  with pytest.raises(InputError, match=message) as raised:
+    prepare(project, monkeypatch, **flags)
+  assert '\n' not in str(raised.value)
+
+
+def test_without_a_trainings_config_the_model_has_to_be_named(project, monkeypatch, tmp_path):
+  (tmp_path / 'model.ckpt.index').touch()
+  with pytest.raises(InputError, match=r'^--model_name: expected one of ssd_300_vgg'):
+    prepare(project, monkeypatch, checkpoint_path=str(tmp_path / 'model.ckpt'))
+  with pytest.raises(InputError, match=r'--num_classes=2: .* of class id 2 \(b\).*raise'):
+    prepare(
+      project,
+      monkeypatch,
+      checkpoint_path=str(tmp_path / 'model.ckpt'),
+      model_name='ssd_300_vgg',
+      num_classes=2,
+      eval_dir=str(tmp_path),
+    )
+
+
+def test_ids_outside_of_the_training_end_the_tool_in_one_line(project):
+  folder = project / 'wrong'
+  folder.mkdir()
+  image = tiny_project.annotation(1, np.random.default_rng(0), 1)
+  image.class_ids[:] = 15
+  with tf.io.TFRecordWriter(str(folder / 'voc_test_000.tfrecord')) as writer:
+    writer.write(tf_example.encode_example(image))
+  done = run(
+    project,
+    *('--checkpoint_path=model', '--eval_dir=none', '--dataset_dir=wrong', '--dataset_name=voc'),
+  )
+  assert done.returncode == 2
+  last = done.stdout.splitlines()[-1]
+  assert last.startswith('eval_ssd_network.py: error: ') and 'Traceback' not in done.stdout
+  assert '15' in last and 'voc_test_000.tfrecord' in done.stdout
+
+
+def test_candidates_past_the_first_of_a_class_are_left_out():
+  # Anchors by class; of class 1 the two best candidates have .9 and .8 (suppressed, say), so that
+  # .7 was not among them; of class 2, .6 and .5.
+  raw = np.array([[[0, 0.9, 0.1], [0, 0.8, 0.6], [0, 0.7, 0.5], [0, 0.1, 0.2]]], np.float32)
+  detections = {
+    'raw_detection_scores': tf.constant(raw),
+    'raw_detection_boxes': tf.zeros([1, 4, 4]),
+    'detection_scores': tf.constant([[0.9, 0.7, 0.6, 0.2, 0.0]]),
+    'detection_classes': tf.constant([[1, 1, 2, 2, 0]]),
+    'detection_boxes': tf.reshape(tf.range(20.0), [1, 5, 4]),
+    'num_detections': tf.constant([4]),
+  }
+  for function in (keep_best_candidates, tf.function(keep_best_candidates)):
+    kept = function(detections, 2)
+    assert kept['num_detections'].numpy().tolist() == [2]
+    np.testing.assert_allclose(kept['detection_scores'][0, :2], [0.9, 0.6])
+    np.testing.assert_allclose(kept['detection_boxes'][0, :2, 0], [0, 8])
+    assert kept['detection_classes'][0, :2].numpy().tolist() == [1, 2]
+    assert function(detections, 400)['num_detections'].numpy().tolist() == [4]
