@@ -4,6 +4,7 @@ A field that is not supported is an InputError with the field's path in the conf
 """
 
 from ssd_tf.builders.augmentation import build_augmentation
+from ssd_tf.builders.checking import check_config
 from ssd_tf.builders.data import (
   build_eval_dataset,
   build_train_dataset,
@@ -30,6 +31,7 @@ __all__ = [
   'build_pictures',
   'build_schedule',
   'build_train_dataset',
+  'check_config',
   'check_records',
   'class_names',
   'evaluated_paths',

@@ -16,6 +16,7 @@ from ssd_tf.builders.support import require_supported
 from ssd_tf.builders.targets import build_assign_targets, build_box_coder
 from ssd_tf.errors import InputError
 from ssd_tf.ops import objective
+from ssd_tf.ops.box_coder import BoxCoder
 from ssd_tf.ops.post_processing import postprocess
 from ssd_tf.ops.target_assigner import Targets
 from ssd_tf.protos import pipeline_pb2, post_processing_pb2
@@ -173,7 +174,7 @@ def build_detector(model_config: pipeline_pb2.DetectionModel, is_training: bool)
     'train_on_crowds': ssd.train_on_crowds,
     'normalizer_part': normalizer_part,
     'sum_masked': sum_masked,
-    'suppress': _suppress(ssd, box_coder),
+    'suppress': build_suppress(ssd, box_coder),
   }
   # Last, so that faults in all the rest are told at once.
   model = build_model(model_config, is_training)
@@ -183,7 +184,19 @@ def build_detector(model_config: pipeline_pb2.DetectionModel, is_training: bool)
   return Detector(model=model, anchors=anchors, losses=losses, **around_model)
 
 
-def _suppress(ssd, box_coder):
+def build_suppress(ssd, box_coder: BoxCoder) -> Callable[..., dict[str, tf.Tensor]]:
+  """Builds what turns a network's outputs into detections.
+
+  Args:
+    ssd: the config's `model.ssd`.
+    box_coder: of the same config.
+
+  Returns:
+    (class_logits, box_encodings, anchors, clip_windows=) -> detections; see `ops.post_processing`.
+
+  Raises:
+    InputError: a value of `model.ssd.post_processing` makes no sense.
+  """
   post_processing = ssd.post_processing
   suppression = post_processing.batch_non_max_suppression
   _check_suppression(post_processing, suppression)

@@ -77,7 +77,8 @@ def build_schedule(learning_rate: optimizer_pb2.LearningRate, path: str) -> opti
   values = getattr(learning_rate, kind)
   if kind == 'constant_learning_rate':
     return optimizers.constant_schedule(values.learning_rate)
-  if kind == 'polynomial_decay_learning_rate' and values.decay_steps < 1:
+  kinds_by_steps = 'polynomial_decay_learning_rate', 'exponential_decay_learning_rate'
+  if kind in kinds_by_steps and values.decay_steps < 1:
     raise InputError(f'{path}.{kind}.decay_steps: is {values.decay_steps}; expected 1 or more')
   if kind == 'manual_step_learning_rate':
     try:

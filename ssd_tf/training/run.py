@@ -206,9 +206,8 @@ def _log_step(model_trainer, num_steps):
 def _check(config, config_path, strategy, evaluate):
   """Refuses what would fail, or train wrongly, later."""
   checking = 'all' if evaluate else 'train'
-  config_lib.validate(config, config_path, strategy.num_replicas_in_sync, checking)
+  builders.check_config(config, config_path, strategy.num_replicas_in_sync, checking)
   with naming(config_path):
-    builders.require_supported(config)
     builders.check_records(config, config_path, is_training=True)
     if evaluate:
       builders.check_records(config, config_path, is_training=False)

@@ -164,9 +164,9 @@ class _Evaluation:
       training=on_train_data,
       evaluation=not on_train_data,
     )
-    config_lib.validate(config, config_path, checking='train' if on_train_data else 'eval')
+    checking = 'train' if on_train_data else 'eval'
+    builders.check_config(config, config_path, checking=checking, training=False)
     with naming(config_path):
-      builders.require_supported_model(config)
       builders.check_records(config, config_path, is_training=on_train_data)
       with strategy.scope():
         self._model = (detector := builders.build_detector(config.model, is_training=False)).model

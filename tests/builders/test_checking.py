@@ -1,0 +1,94 @@
+"""A config with many mistakes: one message, one line for each."""
+
+import pytest
+import tiny_project
+
+from ssd_tf import builders, config
+from ssd_tf.errors import InputError
+
+
+def faults(folder, *overrides, **options):
+  """What `check_config` finds in the tiny config with overrides, without the file's name."""
+  path = str(folder / 'tiny.config')
+  try:
+    builders.check_config(config.load(path, overrides), path, **options)
+  except InputError as error:
+    lines = str(error).split('\n')
+    assert all(line.startswith(f'{path}: ') for line in lines)
+    return [line.removeprefix(f'{path}: ') for line in lines]
+  return []
+
+
+@pytest.fixture(scope='module')
+def project(tmp_path_factory):
+  folder = tmp_path_factory.mktemp('project')
+  tiny_project.make(folder)
+  return folder
+
+
+def test_nothing_is_wrong(project):
+  assert faults(project) == []
+  assert faults(project, checking='eval', training=False) == []
+
+
+def test_a_mistake_in_every_part_is_told_at_once(project):
+  found = faults(
+    project,
+    'train_config.batch_size=0',
+    'eval_input_reader.label_map_path=gone.pbtxt',
+    'model.ssd.mask_head_config={}',
+    'model.ssd.feature_extractor.type=ssd_mobilenet_v9',
+    'model.ssd.box_coder.faster_rcnn_box_coder.y_scale=0',
+    'model.ssd.matcher.argmax_matcher.unmatched_threshold=0.75',
+    'model.ssd.loss.classification_loss={}',
+    'model.ssd.box_predictor.convolutional_box_predictor.box_code_size=5',
+    'model.ssd.post_processing.batch_non_max_suppression.iou_threshold=2',
+    'train_config.optimizer={momentum_optimizer {}}',
+    'train_config.data_augmentation_options=[{subtract_channel_mean {}}]',
+  )
+  expected = [
+    'train_config.batch_size: is 0',
+    'eval_input_reader[0].label_map_path: no such file',
+    'model.ssd.mask_head_config: predicts masks',
+    "model.ssd.feature_extractor.type: 'ssd_mobilenet_v9' is not supported",
+    'model.ssd.box_predictor.convolutional_box_predictor.box_code_size: is 5, expected 4',
+    'model.ssd.box_coder.faster_rcnn_box_coder.y_scale: is 0; expected more than 0',
+    'model.ssd.matcher.argmax_matcher.unmatched_threshold: is 0.75; expected at most',
+    'model.ssd.loss.classification_loss: is not set',
+    'model.ssd.post_processing.batch_non_max_suppression.iou_threshold: is 2; expected 0 to 1',
+    'train_config.optimizer.momentum_optimizer.learning_rate: is not set',
+    'train_config.data_augmentation_options[0].subtract_channel_mean.means: is empty',
+  ]
+  for line, beginning in zip(found, expected, strict=True):
+    assert line.startswith(beginning)
+
+
+def test_a_mistake_of_the_anchors_does_not_hide_that_of_the_predictor(project):
+  found = faults(
+    project,
+    'model.ssd.anchor_generator.ssd_anchor_generator.num_layers=2',
+    'model.ssd.box_predictor.convolutional_box_predictor={min_depth: 2 max_depth: 1}',
+  )
+  predictor, anchors = found
+  assert predictor.startswith('model.ssd.box_predictor.convolutional_box_predictor.min_depth: is 2')
+  assert anchors.startswith('model.ssd.anchor_generator.ssd_anchor_generator.num_layers: is 2')
+
+
+def test_an_evaluation_does_not_ask_for_what_trains(project):
+  overrides = ['train_config.optimizer={}', 'train_config.batch_size=0']
+  assert len(faults(project, *overrides)) == 2
+  assert faults(project, *overrides, checking='eval', training=False) == []
+
+
+@pytest.mark.parametrize('kind', ['exponential', 'polynomial'])
+def test_a_decay_of_no_steps(project, kind):
+  rate = f'{kind}_decay_learning_rate {{decay_steps: 0}}'
+  (fault,) = faults(
+    project, f'train_config.optimizer={{momentum_optimizer {{learning_rate {{{rate}}}}}}}'
+  )
+  path = f'train_config.optimizer.momentum_optimizer.learning_rate.{kind}_decay_learning_rate'
+  assert fault == f'{path}.decay_steps: is 0; expected 1 or more'
+
+
+def test_no_model_at_all(project):
+  assert faults(project, 'model={}') == ['model: there is no ssd { ... } in it']
