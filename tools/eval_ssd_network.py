@@ -21,14 +21,15 @@ _FLAGS = [
     'separated by commas, all.',
   ),
   flags.DEFINE_string('eval_dir', '/tmp/tfmodel/', 'Gets the results.'),
+  # Not by absl's `required`, which would come before the hint at a missing space.
   flags.DEFINE_string(
-    'dataset_dir', None, 'The folder with the TFRecord files of the images.', required=True
+    'dataset_dir', None, 'The folder with the TFRecord files of the images; required.'
   ),
   flags.DEFINE_string(
     'dataset_name',
     None,
-    'The files are <name>_<split>_*.tfrecord; of pascalvoc_2007 voc_2007_<split>_*.tfrecord.',
-    required=True,
+    'Required: the files are <name>_<split>_*.tfrecord; of pascalvoc_2007 '
+    'voc_2007_<split>_*.tfrecord.',
   ),
   flags.DEFINE_string('dataset_split_name', 'test', 'Such as train or test.'),
   flags.DEFINE_string('label_map_path', None, 'Names of the classes, if the folder has none.'),

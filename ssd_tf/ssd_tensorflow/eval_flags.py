@@ -90,6 +90,9 @@ def _understood(flags, given):
           f'--{name}={value}: --{other} is part of the value: put a space before it (and before a '
           'backslash at the end of a line)'
         )
+  for name in ('dataset_dir', 'dataset_name'):
+    if not flags[name]:
+      raise InputError(f'--{name}: is required; see --help')
   for name, meant in MISSPELT.items():
     if name in given:
       logging.warning('--%s: taken for --%s, which is how it is spelt.', name, meant)

@@ -239,8 +239,9 @@ def test_misspelt_split_is_taken(project, monkeypatch, caplog):
 @pytest.mark.parametrize(
   ('flags', 'message'),
   [
-    ({'checkpoint_path': 'nowhere'}, r'^--checkpoint_path=nowhere: no such file or folder: nowhere'),
+    ({'checkpoint_path': 'nowhere'}, r'^--checkpoint_path=nowhere: no such file or folder: '),
     ({'checkpoint_path': 'data'}, r'^--checkpoint_path=data: the folder data holds no checkpoint'),
+    ({'dataset_name': None}, r'^--dataset_name: is required'),
     ({'checkpoint_path': ''}, r'^--checkpoint_path: is empty'),
     ({'dataset_dir': 'nowhere'}, r'^--dataset_dir=nowhere: no such folder'),
     (
