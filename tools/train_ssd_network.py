@@ -120,13 +120,15 @@ def main():
   from ssd_tf.training import run
 
   log_format.setup_logging()
+  # Before anything is read, after which the CPU can no longer be split.
+  strategy = run.make_clones(FLAGS.num_clones, FLAGS.clone_on_cpu)
   given = {name for name in FLAGS if FLAGS[name].present}
   config, load_options = train_flags.prepare(FLAGS.flag_values_dict(), given)
   run.train(
     config,
     os.path.join(FLAGS.train_dir, 'pipeline.config'),
     FLAGS.train_dir,
-    strategy=run.make_clones(FLAGS.num_clones, FLAGS.clone_on_cpu),
+    strategy=strategy,
     checkpoint_every_n=None,
     checkpoint_every_secs=FLAGS.save_interval_secs,
     checkpoint_max_to_keep=FLAGS.max_to_keep,

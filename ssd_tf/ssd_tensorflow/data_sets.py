@@ -122,7 +122,7 @@ def check_classes(data_set: DataSet, num_classes: int) -> None:
   places = f'{files[0]} holds' if len(files) == 1 else f'{len(files)} files hold'
   most = max(data_set.counts.boxes)
   raise_it = f'raise --num_classes to {most + 1} or more' if most > 0 else 'number them from 1'
-  names = [_name(data_set, i) for i in sorted(outside) if i in data_set.classes.ids]
+  names = [_name(data_set, i) for i in sorted(data_set.counts.boxes) if i in data_set.classes.ids]
   choose = (
     f'number the classes to train from 1 by name: --classes={",".join(names)} '
     f'--num_classes={len(names) + 1}'
@@ -131,9 +131,8 @@ def check_classes(data_set: DataSet, num_classes: int) -> None:
   )
   raise InputError(
     f'--num_classes={num_classes}: counts the background, so class ids are 1 to {num_classes - 1}, '
-    f'but {places} boxes '
-    f'outside: {found}. None of them would train, and mAP would be 0. Either {raise_it}, or '
-    f'{choose}'
+    f'but {places} boxes outside: {found}. They would not train, and of them mAP would be 0. Either '
+    f'{raise_it}, or {choose}'
   )
 
 

@@ -498,8 +498,8 @@ def test_a_training_and_its_continuation(hda):
   assert changed == {
     *('box_encoding_head_0', 'box_encoding_head_1', 'class_head_0', 'class_head_1')
   }
-  checkpoint = '--checkpoint_path=logs/ckpt-0'
-  code, log = run_tool(hda, *flags, '--max_number_of_steps=2', checkpoint)
+  more = ('--checkpoint_path=logs/ckpt-0', '--num_clones=2', '--clone_on_cpu')
+  code, log = run_tool(hda, *flags, '--max_number_of_steps=2', *more)
   assert code == 0, log
   assert re.search(
     r'Going on from logs/ckpt-2 \(step 2\), since logs holds a training, so fine_tune_checkpoint '
