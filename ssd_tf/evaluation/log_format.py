@@ -111,7 +111,8 @@ def _explanations(names, shown):
     everything = not all(_SIZE.search(label) for label in labels)
     reason = 'no groundtruth at all' if everything else 'no groundtruth of this size'
     where = ' in labeled (image, class) pairs' if labeled_only else ''
-    yield f'{shown} ({reason}{where}): {", ".join(labels)}'
+    # A class may have several figures.
+    yield f'{shown} ({reason}{where}): {", ".join(dict.fromkeys(labels))}'
 
 
 def evaluation_table(evaluations: Iterable[tuple[int, Mapping[str, float]]]) -> str:

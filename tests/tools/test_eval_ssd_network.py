@@ -17,10 +17,10 @@ import tiny_project
 from ssd_tf import config as config_lib
 from ssd_tf import label_map
 from ssd_tf.analysis import plots
-from ssd_tf.data import tf_example
 from ssd_tf.errors import InputError
 from ssd_tf.ops.post_processing import keep_best_candidates
 from ssd_tf.ssd_tensorflow import eval_flags
+from ssd_tf.training import run_evaluation
 
 SEED = pathlib.Path('seeds/001_33dfcbcc2d599659.txt')
 DEFAULTS = {
@@ -102,7 +102,7 @@ def test_whole_run_over_all_checkpoints(project):
     project,
     *('--checkpoint_path=model', '--eval_all_checkpoints', '--eval_dir=results'),
     *('--dataset_dir=data', '--dataset_name=hda', '--batch_size=2', '--max_num_batches=2'),
-    *('--select_threshold=0', '--master=', '--gpu_momory_fraction=.9'),
+    *('--select_threshold=0', '--keep_top_k=20', '--master=', '--gpu_momory_fraction=.9'),
   )
   assert done.returncode == 0, done.stdout
   assert '--gpu_momory_fraction: taken for --gpu_memory_fraction' in done.stdout
@@ -280,21 +280,18 @@ def test_without_a_trainings_config_the_model_has_to_be_named(project, monkeypat
     )
 
 
-def test_ids_outside_of_the_training_end_the_tool_in_one_line(project):
+def test_ids_outside_of_the_training_are_one_line(project, monkeypatch):
   folder = project / 'wrong'
   folder.mkdir()
   image = tiny_project.annotation(1, np.random.default_rng(0), 1)
   image.class_ids[:] = 15
-  with tf.io.TFRecordWriter(str(folder / 'voc_test_000.tfrecord')) as writer:
-    writer.write(tf_example.encode_example(image))
-  done = run(
-    project,
-    *('--checkpoint_path=model', '--eval_dir=none', '--dataset_dir=wrong', '--dataset_name=voc'),
-  )
-  assert done.returncode == 2
-  last = done.stdout.splitlines()[-1]
-  assert last.startswith('eval_ssd_network.py: error: ') and 'Traceback' not in done.stdout
-  assert '15' in last and 'voc_test_000.tfrecord' in done.stdout
+  tiny_project.write_records(folder / 'voc_test_000.tfrecord', [image])
+  config, path, _ = prepare(project, monkeypatch, dataset_dir='wrong', dataset_name='voc')
+  strategy = tf.distribute.get_strategy()
+  expected = r'1 boxes of class id 15 .* lie outside 1\.\.3: raise num_classes to 15.*voc_test_000'
+  with pytest.raises(InputError, match=expected) as raised:
+    run_evaluation.evaluate_checkpoints(config, path, 'none', 'model', strategy=strategy)
+  assert '\n' not in str(raised.value)
 
 
 def test_candidates_past_the_first_of_a_class_are_left_out():
