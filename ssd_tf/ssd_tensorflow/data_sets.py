@@ -131,8 +131,8 @@ def check_classes(data_set: DataSet, num_classes: int) -> None:
   )
   raise InputError(
     f'--num_classes={num_classes}: counts the background, so class ids are 1 to {num_classes - 1}, '
-    f'but {places} boxes outside: {found}. They would not train, and of them mAP would be 0. Either '
-    f'{raise_it}, or {choose}'
+    f'but {places} boxes outside: {found}. They would not train, and of them mAP would be 0. '
+    f'Either {raise_it}, or {choose}'
   )
 
 

@@ -16,8 +16,9 @@ from ssd_tf import builders, label_map, reader_classes, supported_fields
 from ssd_tf import config as config_lib
 from ssd_tf.data import ssd_tensorflow_keys, tf_example
 from ssd_tf.errors import InputError
+from ssd_tf.pretrained import ssd_tensorflow
 from ssd_tf.ssd_tensorflow import data_sets, model_text, train_flags
-from ssd_tf.training import run
+from ssd_tf.training import run, variable_selection
 
 ROOT = pathlib.Path(__file__).parents[2]
 TOOL = ROOT / 'tools' / 'train_ssd_network.py'
@@ -308,6 +309,40 @@ def test_every_model_builds(model_name, count, hda, shared_data):
     center, half = measured[:, :2], measured[:, 2:] / 2
     expected = np.concatenate([center - half, center + half], axis=1)
     np.testing.assert_allclose(anchors, expected, atol=1e-6)
+
+
+def scopes_of(model_name, last):
+  names = [*('conv6', 'conv7'), *(f'block{i}' for i in range(8, last + 1))]
+  names += [f'block{i}_box' for i in (4, 7, *range(8, last + 1))]
+  return ','.join(f'{model_name}/{name}' for name in names)
+
+
+@pytest.mark.parametrize(('model_name', 'last'), [('ssd_300_vgg', 11), ('ssd_512_vgg', 12)])
+def test_the_scopes_train_what_they_train_in_the_original(model_name, last, hda, shared_data):
+  measured = json.loads(shared_data('goldens/balancap/init_fn_mapping.json').read_text())
+  measured = measured[model_name]
+  config = translated(model_name=model_name, trainable_scopes=scopes_of(model_name, last))
+  model = builders.build_detector(config.model, is_training=True).model
+  names = ssd_tensorflow.variable_names(model)
+  variable_selection.select_trainable(
+    model,
+    update_trainable_variables=config.train_config.update_trainable_variables,
+    api_names=names,
+  )
+  trained = {names[v.path] for v in model.trainable_variables}
+  assert len(trained) == measured['phase1_n_train_unique']
+  assert not trained & set(measured['phase1_not_trained'])
+
+
+def test_a_scope_of_nothing_is_refused(hda):
+  config = translated(trainable_scopes='ssd_300_vgg/conv6,ssd_300_vgg/blok8')
+  model = builders.build_detector(config.model, is_training=True).model
+  with pytest.raises(InputError, match=r'ssd_300_vgg/blok8.*begin with.* ssd_300_vgg/block8, '):
+    variable_selection.select_trainable(
+      model,
+      update_trainable_variables=config.train_config.update_trainable_variables,
+      api_names=ssd_tensorflow.variable_names(model),
+    )
 
 
 def test_flags_without_effect_are_said_to_be(hda, caplog):
