@@ -1,0 +1,63 @@
+"""A model learns four images by heart: anchors, targets, losses, decoding and metrics in one.
+
+Minutes on two cores, so it is marked slow: make test-slow.
+"""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from ssd_tf.data.sources import pascal_voc
+from ssd_tf.ssd_tensorflow.model_text import model_text
+
+pytestmark = pytest.mark.slow
+ROOT = pathlib.Path(__file__).parents[2]
+IMAGES = ('raccoon-100', 'raccoon-105', 'raccoon-111', 'raccoon-118')
+READER = 'label_map_path: "map.pbtxt" tf_record_input_reader { input_path: "four.record" }'
+
+
+@pytest.fixture
+def folder(tmp_path, shared_data):
+  data = shared_data('data/raccoon')
+  files = pascal_voc.list_folder(str(data / 'annotations'), [str(data / 'images')], IMAGES)
+  pascal_voc.write_files(files, {'raccoon': 1}, str(tmp_path / 'four.record'))
+  (tmp_path / 'map.pbtxt').write_text("item { id: 1 name: 'raccoon' }")
+  return tmp_path
+
+
+@pytest.mark.parametrize(
+  ('model_name', 'num_steps', 'rate'),
+  [('ssd_300_mobilenet_v2', 300, 1e-3), ('ssd_300_vgg', 100, 1e-4)],
+)
+def test_four_images_are_learned_by_heart(model_name, num_steps, rate, folder):
+  model = model_text(
+    model_name,
+    num_classes=1,
+    weight_decay=4e-5,
+    match_threshold=0.5,
+    negative_ratio=3,
+    loss_alpha=1.0,
+  )
+  (folder / 'pipeline.config').write_text(f"""{model}
+    train_config {{
+      batch_size: 4 num_steps: {num_steps}
+      optimizer {{
+        adam_optimizer {{ learning_rate {{ constant_learning_rate {{ learning_rate: {rate} }} }} }}
+        use_moving_average: false
+      }}
+    }}
+    train_input_reader {{ {READER} }}
+    eval_config {{
+      metrics_set: "coco_detection_metrics" metrics_set: "voc_07_12_detection_metrics" batch_size: 4
+    }}
+    eval_input_reader {{ {READER} }}""")
+  tool = ROOT / 'tools/model_main_tf2.py'
+  flags = ['--pipeline_config_path=pipeline.config', '--model_dir=model', '--log_every_n=20']
+  subprocess.run([sys.executable, tool, *flags], cwd=folder, check=True)
+  line = (folder / 'model/eval/metrics.jsonl').read_text().splitlines()[-1]
+  metrics = json.loads(line)['metrics']
+  coco, voc = metrics['DetectionBoxes_Precision/mAP@.50IOU'], metrics['AP_VOC07/mAP']
+  assert coco > 0.9 and abs(voc - coco) < 0.05, metrics
