@@ -14,7 +14,7 @@ from ssd_tf.builders.data import (
   explained_record_errors,
 )
 from ssd_tf.builders.detector import Detector, build_detector
-from ssd_tf.builders.metrics import build_metrics, build_pictures
+from ssd_tf.builders.metrics import build_metrics, build_pictures, evaluation_conditions
 from ssd_tf.builders.model import build_anchors, build_model
 from ssd_tf.builders.support import require_supported, require_supported_model
 from ssd_tf.builders.training import build_optimizer, build_schedule
@@ -35,6 +35,7 @@ __all__ = [
   'check_records',
   'class_names',
   'evaluated_paths',
+  'evaluation_conditions',
   'explained_record_errors',
   'require_supported',
   'require_supported_model',

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from google.protobuf import text_format
 from PIL import ImageColor
 
 from ssd_tf import config as config_lib
@@ -77,6 +78,26 @@ METRICS: dict[str, Callable[..., DetectionEvaluator]] = {
   'oid_V2_detection_metrics': _open_images,
   'oid_challenge_detection_metrics': _open_images_challenge,
 }
+
+
+def evaluation_conditions(
+  config: config_lib.PipelineConfig, sample_1_of_n: int = 1
+) -> dict[str, int | str]:
+  """What an evaluation's figures depend on besides weights and data set.
+
+  Args:
+    config: the whole config.
+    sample_1_of_n: every n-th example only is evaluated.
+
+  Returns:
+    Names to values that JSON knows; figures with equal ones can be compared.
+  """
+  parts = {
+    'eval_config': config.eval_config,
+    'post_processing': config.model.ssd.post_processing,
+  }
+  texts = {name: text_format.MessageToString(p, as_one_line=True) for name, p in parts.items()}
+  return {'sample_1_of_n_examples': sample_1_of_n, **texts}
 
 
 def build_metrics(

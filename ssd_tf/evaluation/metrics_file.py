@@ -34,7 +34,10 @@ def append(
 
 
 def read(
-  eval_dir: str, split: str, settings: Mapping[str, Any] | None = None
+  eval_dir: str,
+  split: str,
+  settings: Mapping[str, Any] | None = None,
+  conditions: Mapping[str, Any] | None = None,
 ) -> dict[int, dict[str, float]]:
   """Reads the evaluations on one data set.
 
@@ -42,6 +45,7 @@ def read(
     eval_dir: the folder.
     split: the data set, as in the details.
     settings: as in the details; evaluations with others are left out.
+    conditions: likewise, unless they are None.
 
   Returns:
     The metrics by step, of each step the last ones; empty if there is no such file.
@@ -63,7 +67,8 @@ def read(
           f'{file_path}:{number}: expected a line of JSON with step and metrics, came '
           f'{text.strip()[:80]!r}; if a killed run left half a line, delete it'
         ) from error
-      if line.get('split') == split and line.get('settings', {}) == dict(settings or {}):
+      fits = line.get('split') == split and line.get('settings', {}) == dict(settings or {})
+      if fits and (conditions is None or line.get('conditions') == conditions):
         evaluations[step] = {
           name: math.nan if value is None else value for name, value in metrics.items()
         }

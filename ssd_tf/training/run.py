@@ -156,7 +156,7 @@ def train(
       lambda _: _log_step(model_trainer, num_steps),
       *([_SaveByTime(manager, step, checkpoint_every_secs)] if checkpoint_every_secs else []),
     ],
-    eval_actions=[lambda output: log_evaluation(step, evaluator, output, model_dir)],
+    eval_actions=[_evaluation_log(config, step, evaluator, model_dir, sample_1_of_n_eval_examples)],
   )
   with explaining_failures(config, config_path, evaluation=evaluate):
     if evaluate:
@@ -201,6 +201,12 @@ def _log_step(model_trainer, num_steps):
     minutes, seconds = divmod(round((num_steps - step) / rate), 60)
     left = f'{minutes}:{seconds:02d} min left'
     logging.info('%.2f steps/s, step %d of %d, %s', rate, step, num_steps, left)
+
+
+def _evaluation_log(config, step, evaluator, model_dir, sample_1_of_n):
+  details = {'conditions': builders.evaluation_conditions(config, sample_1_of_n)}
+  eval_dir = os.path.join(model_dir, 'eval')
+  return lambda output: log_evaluation(step, evaluator, output, eval_dir, details)
 
 
 def _check(config, config_path, strategy, evaluate):

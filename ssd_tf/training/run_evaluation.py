@@ -104,7 +104,8 @@ def evaluate_all_checkpoints(
 ) -> dict[int, dict[str, float]]:
   """Evaluates every checkpoint of a folder, in the order of steps, and shows a table of all.
 
-  Those whose step eval/metrics.jsonl already has, on the same data, are not evaluated again.
+  Those whose step eval/metrics.jsonl already has, on the same data and by the same eval_config and
+  post-processing, are not evaluated again.
 
   Args:
     config: the model and its evaluation.
@@ -126,7 +127,8 @@ def evaluate_all_checkpoints(
   eval_dir = options.eval_dir or os.path.join(model_dir, 'eval')
   steps = _steps(checkpoint_dir)
   split = ', '.join(builders.evaluated_paths(config, on_train_data))
-  results = metrics_file.read(eval_dir, split, options.settings)
+  conditions = builders.evaluation_conditions(config, sample_1_of_n_eval_examples)
+  results = metrics_file.read(eval_dir, split, options.settings, conditions)
   skipped = {step: path for path, step in steps.items() if step in results}
   if skipped:
     log_format.emit(
@@ -175,13 +177,16 @@ class _Evaluation:
       config, config_path, detector, strategy, sample_1_of_n, on_train_data, options
     )
     self._step = step
+    details = {'conditions': builders.evaluation_conditions(config, sample_1_of_n)}
+    if options.settings:
+      details['settings'] = dict(options.settings)
     self._controller = orbit.Controller(
       strategy=strategy,
       evaluator=self._evaluator,
       global_step=step,
       eval_summary_dir=eval_dir,
       eval_actions=[
-        lambda output: _log_evaluation(step, self._evaluator, output, eval_dir, options.settings)
+        lambda output: log_evaluation(step, self._evaluator, output, eval_dir, details)
       ],
     )
 
@@ -258,24 +263,24 @@ def build_evaluator(
 
 
 def log_evaluation(
-  step: tf.Variable, evaluator: Evaluator, output: dict[str, float], model_dir: str
+  step: tf.Variable,
+  evaluator: Evaluator,
+  output: dict[str, float],
+  eval_dir: str,
+  details: Mapping[str, Any],
 ) -> None:
-  """Writes an evaluation's lines, and appends its numbers to eval/metrics.jsonl.
+  """Writes an evaluation's lines, and appends its numbers to metrics.jsonl.
 
   Args:
     step: of the model that was evaluated, i64[].
     evaluator: that measured it.
     output: the metrics by name.
-    model_dir: gets eval/metrics.jsonl.
+    eval_dir: gets metrics.jsonl.
+    details: what the numbers have to be read with, besides those that the evaluator has.
   """
-  _log_evaluation(step, evaluator, output, os.path.join(model_dir, 'eval'), {})
-
-
-def _log_evaluation(step, evaluator, output, eval_dir, settings):
   step = int(step.numpy())
   log_format.emit(log_format.eval_lines(step, output))
-  details = evaluator.metrics.details | ({'settings': dict(settings)} if settings else {})
-  metrics_file.append(eval_dir, step, output, details)
+  metrics_file.append(eval_dir, step, output, evaluator.metrics.details | details)
 
 
 def _steps(checkpoint_dir):

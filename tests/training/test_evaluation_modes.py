@@ -194,9 +194,9 @@ def save(folder, step, seed):
   return checkpoint.write(str(folder / f'ckpt-{step}'))
 
 
-def all_checkpoints(**kwargs):
+def all_checkpoints(*changes, **kwargs):
   return run_evaluation.evaluate_all_checkpoints(
-    config.load('tiny.config', eval_config('num_visualizations=0')),
+    config.load('tiny.config', [*eval_config('num_visualizations=0'), *changes]),
     'tiny.config', 'out', 'many', strategy=STRATEGY, **kwargs,
   )  # fmt: skip
 
@@ -227,6 +227,21 @@ def test_every_checkpoint_of_a_folder_in_order_and_none_twice(tiny, monkeypatch,
   # Another data set is not the one that was evaluated.
   assert list(all_checkpoints(on_train_data=True)) == [2, 4, 10]
   assert len(lines_of(tiny / 'out')) == 6
+
+
+def test_an_evaluation_by_other_rules_is_not_the_one_that_was_asked_for(tiny, monkeypatch):
+  monkeypatch.chdir(tiny)
+  (tiny / 'many').mkdir()
+  save(tiny / 'many', 2, 1)
+  all_checkpoints(sample_1_of_n_eval_examples=2)
+  all_checkpoints('eval_config.metrics_set="pascal_voc_detection_metrics"')
+  threshold = 'model.ssd.post_processing.batch_non_max_suppression.score_threshold=0.75'
+  all_checkpoints(threshold)
+  metrics = all_checkpoints()
+  assert [line['images'] for line in lines_of(tiny / 'out')] == [3, 5, 5, 5]
+  assert 'DetectionBoxes_Precision/mAP' in metrics[2]
+  all_checkpoints()
+  assert len(lines_of(tiny / 'out')) == 4
 
 
 @pytest.mark.parametrize(('folder', 'expected'), [('many', 'holds no checkpoint'), ('gone', 'no such file or folder')])  # fmt: skip  # noqa: E501
