@@ -235,6 +235,12 @@ def _warn_of_differences(config):
       resizer.max_dimension,
       resizer.max_dimension,
     )
+  settings = config.train_config
+  if settings.freeze_variables and not settings.fine_tune_checkpoint:
+    logging.warning(
+      'train_config.freeze_variables: keeps weights as they start, and nothing is loaded: without '
+      'train_config.fine_tune_checkpoint they stay random.'
+    )
   if config.graph_rewriter.HasField('quantization'):
     logging.warning(
       'graph_rewriter.quantization: this trains in float and simulates no quantization; export to '

@@ -148,7 +148,8 @@ def restore(model: keras.Model, path: str) -> None:
   logging.info('%s: %s', path, report.table())
   if report.skipped or report.missing:
     consequence = ', so it would detect by random numbers'
-    raise InputError(f'{report.faults(consequence)}; does num_classes fit?')
+    hint = 'is it of another model?' if report.missing else 'does num_classes fit?'
+    raise InputError(f'{report.faults(consequence)}; {hint}')
 
 
 def _start_from_checkpoint(config, config_path, model, model_dir, load_options):

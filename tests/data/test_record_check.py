@@ -80,8 +80,8 @@ def test_limit_is_spread_over_the_files(write):
   [
     (
       make_record([(0, 0, 1, 1)] * 3, [1, 15, 15]),
-      r'2 boxes of class id 15 \(bird\) lie outside 1\.\.2: raise num_classes to 15 or more, or map '
-      r'the class to one .*class_map of the reader .*\(.*a\.record, record 1, source_id 7\)',
+      r'2 boxes of class id 15 \(bird\) lie outside 1\.\.2: raise num_classes to 15 or more, or '
+      r'map the class to one .*class_map of the reader .*\(.*a\.record, record 1, source_id 7\)',
     ),
     (make_record(class_ids=[0]), r"1 boxes of class 'cat' have id 0, which is background"),
     (make_record(class_ids=[-1]), r'1 boxes of class id -1 \(cat\) lie outside 1\.\.2: correct'),

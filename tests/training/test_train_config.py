@@ -259,6 +259,7 @@ def test_a_whole_training_with_everything_at_once(tiny, train_tiny):
   )  # fmt: skip
   assert re.search(r'Training \d+ of 99 variables, [\d,]+ of [\d,]+ parameters', output)
   assert output.count('graph_rewriter.quantization: this trains in float') == 1
+  assert output.count('without train_config.fine_tune_checkpoint they stay random') == 1
   told = re.search(r'Fields that are set and change nothing here: (.*)', output)[1]
   assert told == 'train_config.sync_replicas, graph_rewriter.quantization'
   # Every one of them is an hour's last, of so short an hour.
