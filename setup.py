@@ -36,6 +36,8 @@ setuptools.setup(
   extras_require={
     'dev': [
       'pytest>=8,<10',
+      # The tests on all processors: half the time on two.
+      'pytest-xdist>=3.6,<4',
       'ruff>=0.9,<1',
       # Ships the protoc that made ssd_tf/protos (see tools/compile_protos.py): pinned, since a
       # test regenerates and compares.
