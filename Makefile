@@ -38,7 +38,7 @@ demo: $(READY)
 	@echo 'Losses: $(DEMO)/losses.svg   Curves: $(VENV)/bin/tensorboard --logdir=$(DEMO)/model'
 
 test: $(READY) lint
-	$(PY) -m pytest --numprocesses=auto --dist=loadfile
+	$(PY) -m pytest --numprocesses=auto --dist=worksteal
 
 test-slow: $(READY)
 	$(PY) -m pytest -m slow

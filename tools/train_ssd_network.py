@@ -105,6 +105,12 @@ flags.DEFINE_string('checkpoint_model_scope', None, "The network's scope there."
 flags.DEFINE_string('checkpoint_exclude_scopes', None, 'Beginnings of names not to load.')
 flags.DEFINE_string('trainable_scopes', None, 'Beginnings of names to train; None: all.')
 flags.DEFINE_bool('ignore_missing_vars', False, 'Go without what the checkpoint lacks.')
+flags.DEFINE_bool(
+  'decimate_fc',
+  False,
+  'Not of the original: with vgg_16.ckpt, start conv6 and conv7 from a part of its fully connected '
+  'layers, as Caffe does; exclude neither then.',
+)
 # Misspelt in notes of trainings, and of a fork.
 flags.DEFINE_string('dataset_splict_name', 'train', 'Taken for --dataset_split_name.')
 flags.DEFINE_float('gpu_momory_fraction', 0.8, 'Taken for --gpu_memory_fraction.')

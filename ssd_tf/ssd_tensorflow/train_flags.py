@@ -112,6 +112,7 @@ def prepare(
     'exclude_scopes': _scopes(flags['checkpoint_exclude_scopes']),
     'model_scope': flags['checkpoint_model_scope'],
     'ignore_missing': flags['ignore_missing_vars'],
+    'decimate_fc': flags['decimate_fc'],
   }
 
 

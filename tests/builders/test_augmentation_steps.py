@@ -9,6 +9,8 @@ from ssd_tf.builders.augmentation import build_augmentation
 from ssd_tf.errors import InputError
 from ssd_tf.protos import train_pb2
 
+pytestmark = pytest.mark.slow
+
 # Each step with all of its fields away from their defaults, and what its operation is then given.
 STEPS = {
   'normalize_image { original_minval: 1 original_maxval: 200 '

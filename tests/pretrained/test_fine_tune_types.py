@@ -20,6 +20,8 @@ from ssd_tf.pretrained.layer_groups import (
 from ssd_tf.training import checkpoints
 from ssd_tf.training.starting import load_fine_tune_checkpoint, restore, start
 
+pytestmark = pytest.mark.slow
+
 EXTRACTOR = (BACKBONE, FEATURE_MAPS)
 
 

@@ -20,6 +20,8 @@ from ssd_tf.protos import pipeline_pb2
 from ssd_tf.training import checkpoints
 from ssd_tf.training.starting import load_fine_tune_checkpoint
 
+pytestmark = pytest.mark.slow
+
 NETS = {'ssd300_voc': (300, 20), 'ssd300_coco': (300, 80), 'ssd512_voc': (512, 20)}
 NETS['ssd512_coco'] = (512, 80)
 SUFFIXES = {'kernel': 'kernel:0', 'bias': 'bias:0', 'gamma': 'conv4_3_norm_gamma:0'}

@@ -17,6 +17,8 @@ from ssd_tf.pretrained.layer_groups import BACKBONE, FEATURE_MAPS, GROUPS, group
 from ssd_tf.pretrained.loading import load_pretrained
 from ssd_tf.training.starting import load_fine_tune_checkpoint
 
+pytestmark = pytest.mark.slow
+
 # Scopes of the README's first command, with those of seven feature maps.
 NEW_SCOPES = [
   f'ssd_512_vgg/{name}'

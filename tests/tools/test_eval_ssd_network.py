@@ -22,6 +22,8 @@ from ssd_tf.ops.post_processing import keep_best_candidates
 from ssd_tf.ssd_tensorflow import eval_flags
 from ssd_tf.training import run_evaluation
 
+pytestmark = pytest.mark.slow
+
 SEED = pathlib.Path('seeds/001_33dfcbcc2d599659.txt')
 DEFAULTS = {
   'checkpoint_path': 'model',

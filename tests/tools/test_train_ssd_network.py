@@ -23,7 +23,12 @@ from ssd_tf.training import run, variable_selection
 ROOT = pathlib.Path(__file__).parents[2]
 TOOL = ROOT / 'tools' / 'train_ssd_network.py'
 MEASURED = json.loads((ROOT / 'tests/testdata/balancap/flags.json').read_text())
-OWN = {'original_objective': False, 'label_map_path': None, 'classes': None}
+OWN = {
+  'original_objective': False,
+  'label_map_path': None,
+  'classes': None,
+  'decimate_fc': False,
+}
 DEFAULTS = {**MEASURED['train_ssd_network.py'], 'max_to_keep': 5, **OWN}
 NEW_512 = ','.join(
   f'ssd_512_vgg/{name}'
@@ -139,6 +144,7 @@ def test_a_command_from_an_experiment(rate, batch_size, num_steps, hda, caplog):
     'exclude_scopes': NEW_512.split(','),
     'model_scope': 'vgg_16',
     'ignore_missing': False,
+    'decimate_fc': False,
   }
   (reader,) = config.train_input_reader
   assert reader.tf_record_input_reader.input_path == [
@@ -511,6 +517,7 @@ def run_tool(folder, *flags):
   return done.returncode, done.stdout
 
 
+@pytest.mark.slow
 def test_a_training_and_its_continuation(hda):
   flags = (
     *('--train_dir=logs', '--dataset_dir=hda_tfrecords', '--dataset_name=hda', '--num_classes=2'),

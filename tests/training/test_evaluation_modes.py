@@ -16,6 +16,8 @@ from ssd_tf import builders, config, supported_fields
 from ssd_tf.errors import InputError
 from ssd_tf.training import checkpoints, run_evaluation
 
+pytestmark = pytest.mark.slow
+
 STRATEGY = tf.distribute.get_strategy()
 PER_CLASS = [f'AP@0.5IOU/{name}' for name in tiny_project.NAMES]
 

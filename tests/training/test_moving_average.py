@@ -15,6 +15,8 @@ from ssd_tf.pretrained.loading import load_pretrained
 from ssd_tf.training import checkpoints
 from ssd_tf.training.moving_average import AveragedEvaluator, MovingAverage
 
+pytestmark = pytest.mark.slow
+
 SUFFIX = '/.ATTRIBUTES/VARIABLE_VALUE'
 ON = (
   '--config_override=train_config.optimizer.use_moving_average=true',

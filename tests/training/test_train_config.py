@@ -240,6 +240,7 @@ def test_machinery_is_accepted_and_told(tiny):
   assert set(told) == set(MACHINERY)
 
 
+@pytest.mark.slow
 def test_a_whole_training_with_everything_at_once(tiny, train_tiny):
   changes = {
     'train_config.use_bfloat16': 'true',
