@@ -117,7 +117,7 @@ def test_merges_and_writes_label_map_and_report(tmp_path):
     (('--plan=x.json', *OUTPUTS), 'error: x.json: No such file or directory'),
     (('--plan=x.json', *OUTPUTS, '--num_shards=0'), '--num_shards=0: 0 is not a positive integer'),
     (('--plan=plans/plan.json', *OUTPUTS),
-     "error: plans/plan.json: source 1 ('a'): image_dir: no such file: nowhere or plans/nowhere"),
+     "error: plans/plan.json: source 1 ('a'): image_dir: no such file or folder: nowhere or "),
   ],
 )  # fmt: skip
 def test_bad_flags_end_in_one_line(tmp_path, flags, message):

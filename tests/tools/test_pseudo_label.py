@@ -276,7 +276,7 @@ def test_help_comes_at_once_and_without_tensorflow():
 @pytest.mark.parametrize(
   ('flag', 'expected'),
   [
-    ('--checkpoint=gone', 'gone: no such folder, nor a checkpoint'),
+    ('--checkpoint=gone', 'no such file or folder: gone; is it misspelt'),
     ('--input_path=gone*.record', r'no file matches gone\*\.record'),
     (None, None),
   ],

@@ -352,7 +352,7 @@ def test_a_scope_of_nothing_is_refused(hda):
 
 
 def test_flags_without_effect_are_said_to_be(hda, caplog):
-  caplog.set_level('INFO')
+  caplog.set_level('INFO', logger='absl')
   prepare(label_smoothing=0.1, gpu_memory_fraction=0.5)
   lines = [line for line in caplog.messages if 'accepted, without effect' in line]
   assert [line.split(':')[0] for line in lines] == ['--label_smoothing', '--gpu_memory_fraction']
