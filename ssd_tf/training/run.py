@@ -6,25 +6,21 @@ import resource
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
-import orbit
 import tensorflow as tf
 from absl import logging
 
-from ssd_tf import builders, fields, supported_fields
+from ssd_tf import builders, supported_fields
 from ssd_tf import config as config_lib
 from ssd_tf.errors import InputError
-from ssd_tf.evaluation import log_format
 from ssd_tf.pretrained import ssd_tensorflow
-from ssd_tf.training import checkpoints, precision, trainer, variable_selection
+from ssd_tf.training import checkpoints, loop, precision, trainer, variable_selection
 from ssd_tf.training.failures import explaining_failures, naming
 from ssd_tf.training.moving_average import AveragedEvaluator, MovingAverage
 from ssd_tf.training.run_evaluation import build_evaluator, log_evaluation
 from ssd_tf.training.starting import start
-
-FOREVER = 10**9
 
 
 def make_strategy(num_logical_cpus: int = 0) -> tf.distribute.Strategy:
@@ -111,59 +107,42 @@ def train(
     InputError: config or data are at fault, or the loss was not finite.
   """
   began = time.time()
-  num_steps = config.train_config.num_steps or FOREVER
+  num_steps = config.train_config.num_steps or loop.FOREVER
   _check(config, config_path, strategy, evaluate)
   keras.utils.set_random_seed(config.train_config.seed)
   if config.train_config.op_determinism:
     tf.config.experimental.enable_op_determinism()
   with naming(config_path), strategy.scope():
-    detector, optimizer, moving_average = _build_model(config)
+    learner = _build_model(config)
   os.makedirs(model_dir, exist_ok=True)
-  manager = tf.train.CheckpointManager(
-    checkpoints.training_checkpoint(
-      detector.model, optimizer, moving_average and moving_average.averages
-    ),
-    model_dir,
-    max_to_keep=checkpoint_max_to_keep,
-    keep_checkpoint_every_n_hours=config.train_config.keep_checkpoint_every_n_hours,
-    step_counter=optimizer.iterations.value,
-    checkpoint_interval=checkpoint_every_n,
+  manager = _build_manager(config, learner, model_dir, checkpoint_max_to_keep, checkpoint_every_n)
+  start_step = start(
+    config, config_path, learner.detector.model, manager, learner.moving_average, load_options
   )
-  start_step = start(config, config_path, detector.model, manager, moving_average, load_options)
   if start_step >= num_steps:
     logging.info('Nothing to do: step %d of %d is reached.', start_step, num_steps)
     return
   # Not before the checkpoint is seen to fit: else the config that it fits would be lost.
   _save_config(config, model_dir)
-  model_trainer = _build_trainer(
-    config, config_path, detector, optimizer, moving_average, strategy, start_step, log_every_n
-  )
-  step = model_trainer.global_step
-  evaluator = evaluate and build_evaluator(
-    config, config_path, detector, strategy, sample_1_of_n_eval_examples
-  )
-  controller = orbit.Controller(
-    strategy=strategy,
-    trainer=model_trainer,
-    evaluator=_averaged(evaluator, moving_average) if evaluate else None,
-    global_step=step,
-    steps_per_loop=lambda step: _steps_to_boundary(int(step), log_every_n, checkpoint_every_n),
-    checkpoint_manager=manager,
-    summary_interval=log_every_n,
-    summary_dir=os.path.join(model_dir, 'train'),
-    eval_summary_dir=os.path.join(model_dir, 'eval'),
-    train_actions=[
-      lambda _: _log_step(model_trainer, num_steps),
-      *([_SaveByTime(manager, step, checkpoint_every_secs)] if checkpoint_every_secs else []),
-    ],
-    eval_actions=[_evaluation_log(config, step, evaluator, model_dir, sample_1_of_n_eval_examples)],
+  evaluation = {}
+  if evaluate:
+    evaluation = _build_evaluation(
+      config, config_path, learner, model_dir, strategy, sample_1_of_n_eval_examples
+    )
+  controller = loop.build_controller(
+    _build_trainer(config, config_path, learner, strategy, start_step, log_every_n),
+    manager,
+    num_steps,
+    log_every_n=log_every_n,
+    checkpoint_every_secs=checkpoint_every_secs,
+    **evaluation,
   )
   with explaining_failures(config, config_path, evaluation=evaluate):
     if evaluate:
       controller.train_and_evaluate(num_steps, eval_steps=-1, eval_interval=checkpoint_every_n)
     else:
       controller.train(num_steps, checkpoint_at_completion=False)
-  manager.save(checkpoint_number=step.numpy(), check_interval=False)
+  manager.save(checkpoint_number=learner.step.numpy(), check_interval=False)
   logging.info(
     'Trained %d steps in %.0f s, start-up and evaluation included; peak memory %.0f MB.',
     num_steps - start_step,
@@ -176,37 +155,6 @@ def peak_memory_mb() -> float:
   """The most memory that this process has held so far, in units of 10^6 bytes."""
   peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
   return peak / 1e6 if sys.platform == 'darwin' else peak * 1024 / 1e6
-
-
-class _SaveByTime:
-  """Saves a checkpoint once so many seconds have passed since the last one."""
-
-  def __init__(self, manager, step, interval):
-    self._manager, self._step, self._interval = manager, step, interval
-    self._saved = time.monotonic()
-
-  def __call__(self, _):
-    if time.monotonic() - self._saved >= self._interval:
-      self._manager.save(checkpoint_number=self._step.numpy(), check_interval=False)
-      self._saved = time.monotonic()
-
-
-def _log_step(model_trainer, num_steps):
-  """Writes a step's lines in the original's shape, and how long the rest will take."""
-  step, measured = int(model_trainer.global_step.numpy()), model_trainer.measured
-  losses = {name: measured[name] for name in fields.LOSSES}
-  rate = measured['steps_per_sec']
-  log_format.emit(log_format.step_lines(step, 1 / rate, losses, measured['learning_rate']))
-  if num_steps < FOREVER:
-    minutes, seconds = divmod(round((num_steps - step) / rate), 60)
-    left = f'{minutes}:{seconds:02d} min left'
-    logging.info('%.2f steps/s, step %d of %d, %s', rate, step, num_steps, left)
-
-
-def _evaluation_log(config, step, evaluator, model_dir, sample_1_of_n):
-  details = {'conditions': builders.evaluation_conditions(config, sample_1_of_n)}
-  eval_dir = os.path.join(model_dir, 'eval')
-  return lambda output: log_evaluation(step, evaluator, output, eval_dir, details)
 
 
 def _check(config, config_path, strategy, evaluate):
@@ -248,8 +196,20 @@ def _warn_of_differences(config):
     )
 
 
+class _Learner(NamedTuple):
+  """A model and what moves its weights; there need not be a moving average of them."""
+
+  detector: builders.Detector
+  optimizer: keras.optimizers.Optimizer
+  moving_average: MovingAverage | None
+
+  @property
+  def step(self):
+    """The number of updates made so far, i[]."""
+    return self.optimizer.iterations.value
+
+
 def _build_model(config):
-  """(detector, optimizer, moving average or None)."""
   settings = config.train_config
   with precision.compute_dtype(settings.use_bfloat16):
     detector = builders.build_detector(config.model, is_training=True)
@@ -265,27 +225,50 @@ def _build_model(config):
   optimizer = builders.build_optimizer(settings.optimizer)
   optimizer.build(detector.model.trainable_variables)
   if not settings.optimizer.use_moving_average:
-    return detector, optimizer, None
+    return _Learner(detector, optimizer, None)
   decay = settings.optimizer.moving_average_decay
   logging.info(
     'Evaluation and export take the moving average of the weights, with decay %g: '
     'train_config.optimizer.use_moving_average is true (the default).',
     decay,
   )
-  return detector, optimizer, MovingAverage(detector.model.trainable_variables, decay=decay)
+  averages = MovingAverage(detector.model.trainable_variables, decay=decay)
+  return _Learner(detector, optimizer, averages)
 
 
-def _averaged(evaluator, moving_average):
-  return AveragedEvaluator(evaluator, moving_average) if moving_average else evaluator
+def _build_manager(config, learner, model_dir, max_to_keep, checkpoint_every_n):
+  averages = learner.moving_average and learner.moving_average.averages
+  return tf.train.CheckpointManager(
+    checkpoints.training_checkpoint(learner.detector.model, learner.optimizer, averages),
+    model_dir,
+    max_to_keep=max_to_keep,
+    keep_checkpoint_every_n_hours=config.train_config.keep_checkpoint_every_n_hours,
+    step_counter=learner.step,
+    checkpoint_interval=checkpoint_every_n,
+  )
 
 
-def _build_trainer(
-  config, config_path, detector, optimizer, moving_average, strategy, start_step, log_every_n
-):
+def _build_evaluation(config, config_path, learner, model_dir, strategy, sample_1_of_n):
+  """The evaluator, and what is done with its metrics, as `loop.build_controller` takes them."""
+  evaluator = build_evaluator(config, config_path, learner.detector, strategy, sample_1_of_n)
+  details = {'conditions': builders.evaluation_conditions(config, sample_1_of_n)}
+  eval_dir = os.path.join(model_dir, 'eval')
+  return {
+    'evaluator': (
+      AveragedEvaluator(evaluator, learner.moving_average) if learner.moving_average else evaluator
+    ),
+    'eval_actions': [
+      lambda output: log_evaluation(learner.step, evaluator, output, eval_dir, details)
+    ],
+  }
+
+
+def _build_trainer(config, config_path, learner, strategy, start_step, log_every_n):
+  detector = learner.detector
   dataset = builders.build_train_dataset(config, config_path, detector, start_step)
   return trainer.Trainer(
     model=detector.model,
-    optimizer=optimizer,
+    optimizer=learner.optimizer,
     dataset=strategy.experimental_distribute_dataset(dataset),
     assign_targets=detector.assign_targets,
     compute_losses=detector.compute_losses,
@@ -300,13 +283,8 @@ def _build_trainer(
       class_names=builders.class_names(config, config_path),
       interval=log_every_n,
     ),
-    moving_average=moving_average,
+    moving_average=learner.moving_average,
   )
-
-
-def _steps_to_boundary(step, *intervals):
-  """Steps until the next multiple of any interval."""
-  return min(interval - step % interval for interval in intervals if interval)
 
 
 def _save_config(config, model_dir):

@@ -18,7 +18,7 @@ from ssd_tf.data import ssd_tensorflow_keys, tf_example
 from ssd_tf.errors import InputError
 from ssd_tf.pretrained import ssd_tensorflow
 from ssd_tf.ssd_tensorflow import data_sets, model_text, train_flags
-from ssd_tf.training import run, variable_selection
+from ssd_tf.training import loop, run, variable_selection
 
 ROOT = pathlib.Path(__file__).parents[2]
 TOOL = ROOT / 'tools' / 'train_ssd_network.py'
@@ -492,7 +492,7 @@ def test_checkpoints_are_saved_by_time(monkeypatch):
 
   monkeypatch.setattr(run.time, 'monotonic', lambda: now[0])
   step = tf.Variable(0, dtype=tf.int64)
-  action = run._SaveByTime(Manager(), step, 30)
+  action = loop.SaveByTime(Manager(), step, 30)
   for now[0], number in ((110.0, 10), (130.0, 20), (159.0, 30), (161.0, 40)):
     step.assign(number)
     action(None)

@@ -1,0 +1,101 @@
+"""The loop of a training: what happens at which of its steps."""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+
+import orbit
+import tensorflow as tf
+from absl import logging
+
+from ssd_tf import fields
+from ssd_tf.evaluation import log_format
+from ssd_tf.training.trainer import Trainer
+
+FOREVER = 10**9
+
+
+def build_controller(
+  trainer: Trainer,
+  manager: tf.train.CheckpointManager,
+  num_steps: int,
+  *,
+  log_every_n: int,
+  checkpoint_every_secs: float | None = None,
+  train_actions: Sequence[Callable] = (),
+  evaluator: orbit.AbstractEvaluator | None = None,
+  eval_actions: Sequence[Callable] = (),
+) -> orbit.Controller:
+  """What trains, logs, saves and evaluates by turns.
+
+  Args:
+    trainer: makes the steps.
+    manager: of the checkpoints, with their interval; event files go into train/ and eval/ of its
+      folder.
+    num_steps: the last step; FOREVER for none.
+    log_every_n: steps between lines of the log and points of the curves.
+    checkpoint_every_secs: seconds between checkpoints, besides the manager's interval. None: none
+      are saved by time.
+    train_actions: are called after the log's lines, with nothing of use.
+    evaluator: evaluates; None: nothing does.
+    eval_actions: are called with {metric: value} after each evaluation.
+
+  Returns:
+    The controller.
+  """
+  step = trainer.global_step
+  actions = [lambda _: _log_step(trainer, num_steps), *train_actions]
+  if checkpoint_every_secs:
+    actions.append(SaveByTime(manager, step, checkpoint_every_secs))
+  return orbit.Controller(
+    strategy=trainer.strategy,
+    trainer=trainer,
+    evaluator=evaluator,
+    global_step=step,
+    steps_per_loop=lambda step: _steps_to_boundary(
+      int(step), log_every_n, manager.checkpoint_interval
+    ),
+    checkpoint_manager=manager,
+    summary_interval=log_every_n,
+    summary_dir=os.path.join(manager.directory, 'train'),
+    eval_summary_dir=os.path.join(manager.directory, 'eval'),
+    train_actions=actions,
+    eval_actions=list(eval_actions),
+  )
+
+
+class SaveByTime:
+  """Saves a checkpoint once so many seconds have passed since the last one.
+
+  Args:
+    manager: saves it.
+    step: that it is of, i[].
+    interval: the seconds.
+  """
+
+  def __init__(self, manager: tf.train.CheckpointManager, step: tf.Variable, interval: float):
+    self._manager, self._step, self._interval = manager, step, interval
+    self._saved = time.monotonic()
+
+  def __call__(self, _) -> None:
+    """Saves it if it is time; called now and then."""
+    if time.monotonic() - self._saved >= self._interval:
+      self._manager.save(checkpoint_number=self._step.numpy(), check_interval=False)
+      self._saved = time.monotonic()
+
+
+def _log_step(trainer, num_steps):
+  """Writes a step's lines in the original's shape, and how long the rest will take."""
+  step, measured = int(trainer.global_step.numpy()), trainer.measured
+  losses = {name: measured[name] for name in fields.LOSSES}
+  rate = measured['steps_per_sec']
+  log_format.emit(log_format.step_lines(step, 1 / rate, losses, measured['learning_rate']))
+  if num_steps < FOREVER:
+    minutes, seconds = divmod(round((num_steps - step) / rate), 60)
+    left = f'{minutes}:{seconds:02d} min left'
+    logging.info('%.2f steps/s, step %d of %d, %s', rate, step, num_steps, left)
+
+
+def _steps_to_boundary(step, *intervals):
+  """Steps until the next multiple of any interval."""
+  return min(interval - step % interval for interval in intervals if interval)
