@@ -2,9 +2,10 @@
 
 import dataclasses
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from ssd_tf.analysis import comparison_plot
+from ssd_tf.analysis.markdown import spread, table
 from ssd_tf.analysis.repeated_runs import AP, AP50, describe_data_set, read_runs
 from ssd_tf.errors import InputError
 
@@ -194,12 +195,12 @@ def _heading(runs):
 
 def _score_table(rows):
   header = ['variant', 'checkpoint', 'at step', 'split', 'n', *_HEADLINES.values()]
-  return _table(
+  return table(
     header,
     [
       [
         *(row.variant, row.checkpoint, _steps(row), row.split, len(row.steps)),
-        *(_spread(row.values(name).values(), len(row.steps)) for name in _HEADLINES),
+        *(spread(row.values(name).values(), len(row.steps)) for name in _HEADLINES),
       ]
       for row in rows
     ],
@@ -217,11 +218,11 @@ def _class_table(rows):
   lines = [
     [
       *(row.variant, row.checkpoint, row.split),
-      *(_spread(row.values(name).values(), len(row.steps)) for name in names),
+      *(spread(row.values(name).values(), len(row.steps)) for name in names),
     ]
     for row in rows
   ]
-  return _table(header, lines)
+  return table(header, lines)
 
 
 def _share_table(runs, variants, naive, complete):
@@ -240,7 +241,7 @@ def _share_table(runs, variants, naive, complete):
     'mean ± sample standard deviation over the seeds that all three have.'
   )
   columns = [f'{s}, {how}' for s in _HEADLINES.values() for how in ('of means', 'by seed')]
-  return f'{title}\n\n{_table(["variant", "checkpoint", "split", *columns], lines)}', notes
+  return f'{title}\n\n{table(["variant", "checkpoint", "split", *columns], lines)}', notes
 
 
 def _share_cells(trio):
@@ -254,7 +255,7 @@ def _share_cells(trio):
     values = [figures.values(name) for figures in trio]
     of_means, by_seed = recovered_share(*values)
     cells.append('-' if of_means is None else f'{of_means:.1%}')
-    cells.append(_spread(by_seed.values(), 0, '.1%'))
+    cells.append(spread(by_seed.values(), 0, '.1%'))
     place = f'recovered share of {variant.variant}, {variant.checkpoint}, {short}'
     no_gap = f'{complete.variant} is not above {naive.variant}'
     if all(values) and of_means is None:
@@ -263,24 +264,6 @@ def _share_cells(trio):
     if without:
       notes.append(f'{place}: without seed {_join(without)}, where {no_gap}')
   return cells, notes
-
-
-def _spread(values: Sequence[float], expected: int, number: str = '.3f') -> str:
-  """Writes mean ± deviation; and how many values there are, if not as many as expected."""
-  values = list(values)
-  if not values:
-    return '-'
-  text = format(statistics.mean(values), number)
-  if len(values) > 1:
-    text += f' ± {format(statistics.stdev(values), number)}'
-  return text if len(values) == expected else f'{text} (n = {len(values)})'
-
-
-def _table(header, lines):
-  rows = [header, ['---'] * len(header), *lines]
-  return '\n'.join(
-    f'| {" | ".join(str(cell).replace("|", chr(92) + "|") for cell in row)} |' for row in rows
-  )
 
 
 def _steps(row):
