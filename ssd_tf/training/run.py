@@ -16,7 +16,14 @@ from ssd_tf import builders, supported_fields
 from ssd_tf import config as config_lib
 from ssd_tf.errors import InputError
 from ssd_tf.pretrained import ssd_tensorflow
-from ssd_tf.training import checkpoints, loop, precision, trainer, variable_selection
+from ssd_tf.training import (
+  checkpoints,
+  loop,
+  precision,
+  run_record,
+  trainer,
+  variable_selection,
+)
 from ssd_tf.training.failures import explaining_failures, naming
 from ssd_tf.training.moving_average import AveragedEvaluator, MovingAverage
 from ssd_tf.training.run_evaluation import build_evaluator, log_evaluation
@@ -129,20 +136,29 @@ def train(
     evaluation = _build_evaluation(
       config, config_path, learner, model_dir, strategy, sample_1_of_n_eval_examples
     )
+  record = run_record.RunRecord(
+    model_dir,
+    began=began,
+    step=lambda: int(learner.step.numpy()),
+    num_steps=config.train_config.num_steps,
+    seed=config.train_config.seed,
+    config_path=config_path,
+  )
   controller = loop.build_controller(
     _build_trainer(config, config_path, learner, strategy, start_step, log_every_n),
     manager,
     num_steps,
     log_every_n=log_every_n,
     checkpoint_every_secs=checkpoint_every_secs,
+    train_actions=[record],
     **evaluation,
   )
-  with explaining_failures(config, config_path, evaluation=evaluate):
+  with record, explaining_failures(config, config_path, evaluation=evaluate):
     if evaluate:
       controller.train_and_evaluate(num_steps, eval_steps=-1, eval_interval=checkpoint_every_n)
     else:
       controller.train(num_steps, checkpoint_at_completion=False)
-  manager.save(checkpoint_number=learner.step.numpy(), check_interval=False)
+    manager.save(checkpoint_number=learner.step.numpy(), check_interval=False)
   logging.info(
     'Trained %d steps in %.0f s, start-up and evaluation included; peak memory %.0f MB.',
     num_steps - start_step,
