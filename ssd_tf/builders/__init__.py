@@ -8,10 +8,12 @@ from ssd_tf.builders.checking import check_config
 from ssd_tf.builders.data import (
   build_eval_dataset,
   build_train_dataset,
+  check_labeled,
   check_records,
   class_names,
   evaluated_paths,
   explained_record_errors,
+  survey_records,
 )
 from ssd_tf.builders.detector import Detector, build_detector
 from ssd_tf.builders.metrics import build_metrics, build_pictures, evaluation_conditions
@@ -32,6 +34,7 @@ __all__ = [
   'build_schedule',
   'build_train_dataset',
   'check_config',
+  'check_labeled',
   'check_records',
   'class_names',
   'evaluated_paths',
@@ -39,4 +42,5 @@ __all__ = [
   'explained_record_errors',
   'require_supported',
   'require_supported_model',
+  'survey_records',
 ]

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+from collections.abc import Mapping
 
 import tensorflow as tf
 from absl import logging
@@ -116,12 +117,40 @@ def check_records(
     InputError: they hold what cannot be trained or evaluated on, or no image is labeled for any
       class.
   """
-  labeled, is_complete = set(), True
+  summaries = survey_records(config, config_path, is_training=is_training)
+  for field, summary in summaries.items():
+    try:
+      record_check.refuse_problems(summary)
+    except InputError as error:
+      raise InputError(f'{field}: {error}') from error
+    logging.info('%s: %s', field, summary)
+    for warning in summary.warnings:
+      logging.warning('%s: %s', field, warning)
+  check_labeled(config, config_path, summaries, is_training=is_training)
+
+
+def survey_records(
+  config: config_lib.PipelineConfig, config_path: str, *, is_training: bool
+) -> dict[str, record_check.RecordSummary]:
+  """Looks through the records of the readers as `check_records` does, but refuses none.
+
+  Args:
+    config: the whole config.
+    config_path: where it is from.
+    is_training: as there.
+
+  Returns:
+    What was found, by the field of the reader; see `record_check.survey_records`.
+
+  Raises:
+    InputError: a reader is not as it should be, or a file is damaged or holds no record.
+  """
+  summaries = {}
   for field, reader in _readers(config, is_training):
     require_supported(reader, field)
     classes = reader_classes.reader_classes(config, config_path, field, reader)
     try:
-      summary = record_check.check_records(
+      summaries[field] = record_check.survey_records(
         _paths(reader, config_path),
         classes.num_classes,
         classes.id_to_name,
@@ -130,17 +159,57 @@ def check_records(
       )
     except InputError as error:
       raise InputError(f'{field}: {error}') from error
-    logging.info('%s: %s', field, summary)
-    for warning in summary.warnings:
-      logging.warning('%s: %s', field, warning)
-    is_complete &= summary.is_complete
+  return summaries
+
+
+def check_labeled(
+  config: config_lib.PipelineConfig,
+  config_path: str,
+  summaries: Mapping[str, record_check.RecordSummary],
+  *,
+  is_training: bool,
+) -> None:
+  """Refuses labels that teach nothing, and warns of classes that no image is labeled for.
+
+  Args:
+    config: the whole config.
+    config_path: where it is from.
+    summaries: of `survey_records`.
+    is_training: as there.
+
+  Raises:
+    InputError: no image is labeled for any class.
+  """
+  labeled = set()
+  readers = dict(_readers(config, is_training))
+  for field, summary in summaries.items():
+    table = reader_classes.reader_classes(config, config_path, field, readers[field]).table
     for class_ids in summary.labeled_sets:
-      labeled |= (
-        class_ids
-        if classes.table is None
-        else partial_labels.map_labeled_ids(class_ids, classes.table)
-      )
-  _check_labeled(config, config_path, labeled, is_complete, is_training)
+      labeled |= class_ids if table is None else partial_labels.map_labeled_ids(class_ids, table)
+  is_complete = all(summary.is_complete for summary in summaries.values())
+  fields = ', '.join(readers)
+  if not labeled and is_complete:
+    raise InputError(
+      f'{fields}: no image is labeled for any class, so there is nothing to learn or measure; look '
+      'at labeled_class and at image/class/labeled_classes of the records'
+    )
+  names = class_names(config, config_path)
+  missing = [name for class_id, name in names.items() if class_id not in labeled]
+  if missing:
+    advice = (
+      'nothing says where there is none of them, so expect false detections; label some images for '
+      'them, or take them out of the label map'
+      if is_training
+      else 'they are not measured'
+    )
+    logging.log(
+      logging.WARNING if is_training else logging.INFO,
+      '%s: no image%s is labeled for %s: %s.',
+      fields,
+      '' if is_complete else ' of the part of the records that was checked',
+      ', '.join(repr(name) for name in missing),
+      advice,
+    )
 
 
 def explained_record_errors(
@@ -208,33 +277,6 @@ def _decode_fn(config, config_path, field, reader):
   if classes.unused_ids:
     return lambda serialized: partial_labels.label_unused(decode(serialized), classes.unused_ids)
   return decode
-
-
-def _check_labeled(config, config_path, labeled, is_complete, is_training):
-  """Refuses labels that teach nothing, and warns of classes that no image is labeled for."""
-  fields = ', '.join(field for field, _ in _readers(config, is_training))
-  if not labeled and is_complete:
-    raise InputError(
-      f'{fields}: no image is labeled for any class, so there is nothing to learn or measure; look '
-      'at labeled_class and at image/class/labeled_classes of the records'
-    )
-  names = class_names(config, config_path)
-  missing = [name for class_id, name in names.items() if class_id not in labeled]
-  if missing:
-    advice = (
-      'nothing says where there is none of them, so expect false detections; label some images for '
-      'them, or take them out of the label map'
-      if is_training
-      else 'they are not measured'
-    )
-    logging.log(
-      logging.WARNING if is_training else logging.INFO,
-      '%s: no image%s is labeled for %s: %s.',
-      fields,
-      '' if is_complete else ' of the part of the records that was checked',
-      ', '.join(repr(name) for name in missing),
-      advice,
-    )
 
 
 def _paths(reader, config_path):

@@ -25,6 +25,29 @@ _BOX_SIDES = ('ymin', 'xmin', 'ymax', 'xmax')
 # What rounding to float32 may add to a box that ends at the image's border.
 _TOLERANCE = 1e-6
 
+Place = tuple[str, int, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+  """What makes a record useless.
+
+  Attributes:
+    kind: 'records', 'images', 'boxes' or 'class ids'.
+    what: is wrong; reads on after a number.
+    remedy: what to do.
+  """
+
+  kind: str
+  what: str
+  remedy: str
+
+  def __str__(self):
+    return f'{self.what}: {self.remedy}'
+
+
+_NO_EXAMPLE = Problem('records', 'records are no tf.train.Example', 'convert them again')
+
 
 @dataclasses.dataclass
 class RecordSummary:
@@ -43,6 +66,8 @@ class RecordSummary:
     labeled_sets: a set of class ids to the number of images labeled for just these.
     num_partial: images not labeled for some class.
     warnings: sentences about what can be trained on, but should be looked at.
+    problems: what cannot be trained on -> (path, number of the record in its file, source_id) of
+      each time.
   """
 
   num_files: int
@@ -57,6 +82,7 @@ class RecordSummary:
   labeled_sets: collections.Counter = dataclasses.field(default_factory=collections.Counter)
   num_partial: int = 0
   warnings: list[str] = dataclasses.field(default_factory=list)
+  problems: dict[Problem, list[Place]] = dataclasses.field(default_factory=dict)
 
   def __str__(self):
     cut = f', {self.num_images_cut} images have more than are used' if self.num_images_cut else ''
@@ -104,11 +130,57 @@ def check_records(
     The summary; `str()` of it is one line for the log.
 
   Raises:
-    InputError: everything found at once: class ids, of boxes or labeled, outside 1..K or not in
-      the label map, boxes
-      outside the image, inverted or not finite (those without area pass: the original's converters
-      write them), records that do not parse, images of no bytes or of an unknown format; or a
-      damaged file. A problem comes with its count and the first places.
+    InputError: everything that `survey_records` finds at once, each problem with its count and
+      the first places; or as there.
+  """
+  summary = survey_records(
+    paths,
+    num_classes,
+    label_names,
+    max_num_boxes=max_num_boxes,
+    max_records=max_records,
+    labeled_by_default=labeled_by_default,
+  )
+  refuse_problems(summary)
+  return summary
+
+
+def refuse_problems(summary: RecordSummary) -> None:
+  """Raises an InputError with all problems of a summary, if there is any."""
+  if summary.problems:
+    found = '; '.join(
+      f'{len(places)} {problem} ({describe_places(places)})'
+      for problem, places in summary.problems.items()
+    )
+    raise InputError(f'{summary.num_records} records checked: {found}')
+
+
+def survey_records(
+  paths: Sequence[str],
+  num_classes: int,
+  label_names: Mapping[int, str],
+  *,
+  max_num_boxes: int | None = None,
+  max_records: int = 20_000,
+  labeled_by_default: Collection[int] | None = None,
+) -> RecordSummary:
+  """Reads records as `check_records` does, but refuses none.
+
+  Args:
+    paths: as there, and so are the others.
+    num_classes: K.
+    label_names: the label map.
+    max_num_boxes: boxes of an image that training uses.
+    max_records: limit of the records read.
+    labeled_by_default: ids of the classes labeled in an image whose record does not say.
+
+  Returns:
+    The summary. Problems are class ids, of boxes or labeled, outside 1..K or not in the label map,
+    boxes outside the image, inverted or not finite (those without area pass: the original's
+    converters write them), records that do not parse, images of no bytes or of an unknown format.
+
+  Raises:
+    InputError: a file is damaged, or there is no record.
   """
   max_per_file = max(1, max_records // len(paths))
   summary = RecordSummary(num_files=len(paths))
@@ -123,7 +195,7 @@ def check_records(
     try:
       features = tf.train.Example.FromString(record).features.feature
     except message.DecodeError:
-      problems['records are no tf.train.Example: convert them again'].append((path, number, ''))
+      problems[_NO_EXAMPLE].append((path, number, ''))
       continue
     classes = _class_ids(features, label_names)
     for problem in _problems_of(
@@ -134,10 +206,10 @@ def check_records(
       oddities[oddity].append((path, number, record_files.source_id(features)))
   if not summary.num_records:
     raise InputError(f'{", ".join(paths)}: no record in there; expected at least one')
-  if problems:
-    found = '; '.join(_describe(problem, places) for problem, places in problems.items())
-    raise InputError(f'{summary.num_records} records checked: {found}')
-  summary.warnings = [_describe(oddity, places) for oddity, places in oddities.items()]
+  summary.problems = dict(problems)
+  summary.warnings = [
+    f'{len(places)} {oddity} ({describe_places(places)})' for oddity, places in oddities.items()
+  ]
   return summary
 
 
@@ -185,15 +257,16 @@ def _label_oddities(
 
 def _problems_of(
   features, classes, summary, num_classes, label_names, max_num_boxes
-) -> Iterator[str]:
-  """Counts one record into the summary and yields a sentence for each thing wrong with it."""
+) -> Iterator[Problem]:
+  """Counts one record into the summary and yields a problem for each thing wrong with it."""
   yield from _image_problems(features)
   sides = [features[f'image/object/bbox/{side}'].float_list.value for side in _BOX_SIDES]
   lengths = [*map(len, sides), len(classes)]
   if len(set(lengths)) > 1:
-    yield (
-      f'lists ymin, xmin, ymax, xmax, class have {", ".join(map(str, lengths))} entries: '
-      'expected one of each for a box'
+    yield Problem(
+      'records',
+      f'lists ymin, xmin, ymax, xmax, class have {", ".join(map(str, lengths))} entries',
+      'expected one of each for a box',
     )
     return
   summary.num_boxes += len(classes)
@@ -209,60 +282,62 @@ def _problems_of(
   for key in _IMAGE_CLASSES:
     for class_id in features[key].int64_list.value:
       if class_id not in {0, *(label_names or range(1, num_classes + 1))}:
-        yield (
+        yield Problem(
+          'class ids',
           f'images have class id {class_id} in {key}, which is not in the label map, or outside '
-          f'1..{num_classes}: correct the ids and write the records again'
+          f'1..{num_classes}',
+          'correct the ids and write the records again',
         )
   for box in zip(*sides, strict=True):
     ymin, xmin, ymax, xmax = box
     summary.num_boxes_without_area += ymin == ymax or xmin == xmax
     # NaN fails every comparison.
     if not (ymin <= ymax and xmin <= xmax):
-      yield 'boxes with min > max, or not finite: drop or mend them'
+      yield Problem('boxes', 'boxes with min > max, or not finite', 'drop or mend them')
     elif not (min(box) >= -_TOLERANCE and max(box) <= 1 + _TOLERANCE):
-      yield (
-        'boxes reach outside the image, [0, 1] of its height and width: clip them, or divide '
-        "pixels by the image's size"
+      yield Problem(
+        'boxes',
+        'boxes reach outside the image, [0, 1] of its height and width',
+        "clip them, or divide pixels by the image's size",
       )
 
 
 def _image_problems(features):
   encoded = features['image/encoded'].bytes_list.value
   if not encoded or not encoded[0]:
-    yield 'images of zero bytes: remove them or convert them again'
+    yield Problem('images', 'images of zero bytes', 'remove them or convert them again')
   elif not encoded[0].startswith(_IMAGE_STARTS):
-    yield 'images that are no JPEG, PNG, GIF or BMP: convert them again'
+    yield Problem('images', 'images that are no JPEG, PNG, GIF or BMP', 'convert them again')
 
 
 def _class_problem(class_id, name, num_classes):
+  boxes = f'boxes of class id {class_id} ({name})'
   if class_id == 0:
-    return (
-      f'boxes of class {name!r} have id 0, which is background, or no id at all: give the class '
-      'one from 1 in the label map, and convert again if the records hold the 0'
+    what = f'boxes of class {name!r} have id 0, which is background, or no id at all'
+    remedy = (
+      'give the class one from 1 in the label map, and convert again if the records hold the 0'
     )
-  if 1 <= class_id <= num_classes:
-    return (
-      f'boxes of class id {class_id} ({name}) have no name in the label map, and an evaluation '
-      'would leave them out: add the class there, or convert again'
+  elif 1 <= class_id <= num_classes:
+    what = f'{boxes} have no name in the label map, and an evaluation would leave them out'
+    remedy = 'add the class there, or convert again'
+  elif class_id < 0:
+    what = f'{boxes} lie outside 1..{num_classes}'
+    remedy = 'correct the id in the label map and convert again'
+  else:
+    what = f'{boxes} lie outside 1..{num_classes}'
+    remedy = (
+      f'raise num_classes to {class_id} or more, or map the class to one of the model: '
+      'label_map_path at the top of the config has the names and ids to train, class_map of the '
+      'reader renames or drops those of the records'
     )
-  if class_id < 0:
-    return (
-      f'boxes of class id {class_id} ({name}) lie outside 1..{num_classes}: correct the id in the '
-      'label map and convert again'
-    )
-  return (
-    f'boxes of class id {class_id} ({name}) lie outside 1..{num_classes}: raise num_classes to '
-    f'{class_id} or more, or map the class to one of the model: label_map_path at the top of the '
-    'config has the names and ids to train, class_map of the reader renames or drops those of the '
-    'records'
-  )
+  return Problem('class ids', what, remedy)
 
 
-def _describe(problem, places):
-  """E.g. '2 boxes reach outside ... (train.record, record 3, source_id cat.jpg; ...)'."""
+def describe_places(places: Sequence[Place]) -> str:
+  """Says where, the first times, e.g. 'train.record, record 3, source_id cat.jpg; and 2 more'."""
   first = [
     f'{path}, record {number}' + (f', source_id {source_id}' if source_id else '')
     for path, number, source_id in dict.fromkeys(places)
   ]
   more = f'; and {len(first) - _MAX_PLACES} more' if len(first) > _MAX_PLACES else ''
-  return f'{len(places)} {problem} ({"; ".join(first[:_MAX_PLACES])}{more})'
+  return f'{"; ".join(first[:_MAX_PLACES])}{more}'
