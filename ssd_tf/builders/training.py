@@ -1,10 +1,12 @@
 """Optimizer and learning rate schedule, from the config's `train_config`."""
 
+from collections.abc import Sequence
+
 import keras
 
 from ssd_tf.builders.support import chosen, require_supported
 from ssd_tf.errors import InputError
-from ssd_tf.protos import optimizer_pb2
+from ssd_tf.protos import optimizer_pb2, train_pb2
 from ssd_tf.training import optimizers
 
 # Kinds whose function takes the message's fields under their own names.
@@ -17,11 +19,14 @@ _BY_NAMES = {
 }
 
 
-def build_optimizer(optimizer: optimizer_pb2.Optimizer) -> keras.optimizers.Optimizer:
+def build_optimizer(
+  optimizer: optimizer_pb2.Optimizer, stages: Sequence[train_pb2.TrainingStage] = ()
+) -> keras.optimizers.Optimizer:
   """Builds an optimizer with its learning rate schedule.
 
   Args:
     optimizer: the config's `train_config.optimizer`.
+    stages: its `train_config.stage`, of which those with a learning rate change it.
 
   Returns:
     A Keras optimizer.
@@ -35,6 +40,8 @@ def build_optimizer(optimizer: optimizer_pb2.Optimizer) -> keras.optimizers.Opti
   kind = chosen(optimizer, 'optimizer', path, kinds)
   values = getattr(optimizer, kind)
   schedule = build_schedule(values.learning_rate, f'{path}.{kind}.learning_rate')
+  if later := build_stage_schedules(stages):
+    schedule = optimizers.staged_schedule(schedule, later)
   if kind == 'momentum_optimizer':
     return optimizers.Momentum(schedule, momentum=values.momentum_optimizer_value)
   if kind == 'rms_prop_optimizer':
@@ -55,6 +62,33 @@ def build_optimizer(optimizer: optimizer_pb2.Optimizer) -> keras.optimizers.Opti
     raise InputError(f'{path}.{kind}: {error}') from error
 
 
+def build_stage_schedules(
+  stages: Sequence[train_pb2.TrainingStage],
+) -> list[tuple[int, optimizers.Schedule]]:
+  """Builds the schedules of the stages that have one.
+
+  Args:
+    stages: the config's `train_config.stage`.
+
+  Returns:
+    (first step, schedule, whose own step 0 is there) of each.
+
+  Raises:
+    InputError: as `build_schedule`; tells of all stages.
+  """
+  schedules, faults = [], []
+  for i, stage in enumerate(stages):
+    if stage.HasField('learning_rate'):
+      try:
+        schedule = build_schedule(stage.learning_rate, f'train_config.stage[{i}].learning_rate')
+        schedules.append((stage.first_step, schedule))
+      except InputError as error:
+        faults.append(str(error))
+  if faults:
+    raise InputError('\n'.join(faults))
+  return schedules
+
+
 def build_schedule(learning_rate: optimizer_pb2.LearningRate, path: str) -> optimizers.Schedule:
   """Builds a learning rate schedule.
 
@@ -66,7 +100,8 @@ def build_schedule(learning_rate: optimizer_pb2.LearningRate, path: str) -> opti
     step i64[] -> learning rate f32[].
 
   Raises:
-    InputError: none is set, its steps do not rise, or its decay takes no step.
+    InputError: none is set, its steps do not rise, its decay takes no step, or its cycles shrink or
+      rise.
   """
   kinds = (
     *('constant_learning_rate', 'exponential_decay_learning_rate'),
@@ -96,4 +131,7 @@ def build_schedule(learning_rate: optimizer_pb2.LearningRate, path: str) -> opti
     'polynomial_decay_learning_rate': optimizers.polynomial_schedule,
   }[kind]
   # These take the message's fields under their own names.
-  return build(**{field.name: getattr(values, field.name) for field in values.DESCRIPTOR.fields})
+  try:
+    return build(**{field.name: getattr(values, field.name) for field in values.DESCRIPTOR.fields})
+  except ValueError as error:
+    raise InputError(f'{path}.{kind}.{error}') from error

@@ -22,35 +22,103 @@ def cosine_schedule(
   warmup_learning_rate: float = 0.0,
   warmup_steps: int = 0,
   hold_base_rate_steps: int = 0,
+  cycle_steps: int = 0,
+  cycle_growth: float = 1.0,
+  cycle_decay: float = 1.0,
 ) -> Schedule:
   """A line from warmup_learning_rate to the base, a plateau, then half a cosine down to 0.
 
   base / 2 * (1 + cos(pi * t)), t = (step - warmup - hold) / (total - warmup - hold); exactly 0 from
   total_steps on.
 
+  With cycle_steps there are warm restarts: after the plateau come cycles i = 0, 1, ..., each of
+  cycle_steps * cycle_growth^i steps (not rounded) and of the base base * cycle_decay^i, and t is
+  the share of its cycle that is over.
+
   Args:
     learning_rate_base: the highest rate.
-    total_steps: where 0 is reached, warm-up and plateau included.
+    total_steps: where 0 is reached, warm-up and plateau included; with cycles, where they end.
     warmup_learning_rate: at step 0.
     warmup_steps: length of the line.
     hold_base_rate_steps: length of the plateau.
+    cycle_steps: length of the first cycle; 0: there are none.
+    cycle_growth: 1 or more.
+    cycle_decay: in (0, 1].
 
   Returns:
     step i64[] -> learning rate f32[].
 
-  Source: Loshchilov and Hutter 2017; the Object Detection API's cosine_decay_learning_rate.
+  Raises:
+    ValueError: cycle_growth or cycle_decay is out of its range.
+
+  Source: Loshchilov and Hutter 2017, of which cycle_growth is T_mult; the Object Detection API's
+  cosine_decay_learning_rate, which has no restarts.
   """
+  if cycle_growth < 1:
+    raise ValueError(f'cycle_growth: is {cycle_growth:g}; expected 1 or more')
+  if not 0 < cycle_decay <= 1:
+    raise ValueError(f'cycle_decay: is {cycle_decay:g}; expected more than 0, at most 1')
   start = warmup_steps + hold_base_rate_steps
+  cycles = _cycles(cycle_steps, cycle_growth, total_steps - start) if cycle_steps else None
 
   def schedule(step):
+    base = learning_rate_base
+    if cycles is not None:
+      index, t = cycles(tf.maximum(tf.cast(step - start, tf.float64), 0.0))
+      base *= tf.cast(tf.pow(tf.constant(cycle_decay, tf.float64), index), tf.float32)
+      t = tf.cast(t, tf.float32)
     step = tf.cast(step, tf.float32)
-    t = (step - start) / max(total_steps - start, 1)
-    rate = 0.5 * learning_rate_base * (1.0 + tf.cos(math.pi * t))
+    if cycles is None:
+      t = (step - start) / max(total_steps - start, 1)
+    rate = 0.5 * base * (1.0 + tf.cos(math.pi * t))
     rate = tf.where(step < start, learning_rate_base, rate)
     if warmup_steps:
       slope = (learning_rate_base - warmup_learning_rate) / warmup_steps
       rate = tf.where(step < warmup_steps, warmup_learning_rate + slope * step, rate)
     return tf.where(step >= total_steps, 0.0, rate)
+
+  return schedule
+
+
+def _cycles(first_length, growth, num_steps):
+  """Function: steps since the first cycle began, f64[] -> number of the cycle, its share over."""
+  if growth == 1:
+
+    def of_one_length(elapsed):
+      index = tf.floor(elapsed / first_length)
+      return index, elapsed / first_length - index
+
+    return of_one_length
+  starts, length = [0.0], float(first_length)
+  while starts[-1] < num_steps:
+    starts.append(starts[-1] + length)
+    length *= growth
+  starts = np.array([*starts, starts[-1] + length])
+
+  def growing(elapsed):
+    index = tf.reduce_sum(tf.cast(elapsed >= starts[1:-1], tf.int32))
+    begin, end = tf.gather(starts, index), tf.gather(starts, index + 1)
+    return tf.cast(index, tf.float64), (elapsed - begin) / (end - begin)
+
+  return growing
+
+
+def staged_schedule(first: Schedule, later: Sequence[tuple[int, Schedule]]) -> Schedule:
+  """One schedule after the other.
+
+  Args:
+    first: until the first of the later ones begins.
+    later: (step that it begins at, schedule), the steps rising; a schedule's own step 0 is there.
+
+  Returns:
+    step i64[] -> learning rate f32[].
+  """
+
+  def schedule(step):
+    rate = first(step)
+    for begin, following in later:
+      rate = tf.where(step >= begin, following(tf.maximum(step - begin, 0)), rate)
+    return rate
 
   return schedule
 
