@@ -2,14 +2,14 @@
 
 import dataclasses
 import glob
-import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ssd_tf import config as config_lib
 from ssd_tf.errors import InputError
+from ssd_tf.evaluation import metrics_file
 
 AP = 'DetectionBoxes_Precision/mAP'
 AP50 = 'DetectionBoxes_Precision/mAP@.50IOU'
@@ -76,7 +76,7 @@ def read_runs(model_dirs: str) -> tuple[list[Run], list[str]]:
       mixes data sets.
   """
   runs, passed_over = {}, []
-  for folder in _folders(model_dirs):
+  for folder in find_folders(model_dirs.split(',')):
     match = _NAME.fullmatch(os.path.basename(folder))
     if not match:
       passed_over.append(f'{folder}: passed over, its name is not <variant>_seed<N>')
@@ -98,9 +98,20 @@ def read_runs(model_dirs: str) -> tuple[list[Run], list[str]]:
   ), passed_over
 
 
-def _folders(model_dirs):
+def find_folders(model_dirs: Iterable[str]) -> list[str]:
+  """Finds the folders of trainings.
+
+  Args:
+    model_dirs: folders or globs; files that a glob matches are passed over.
+
+  Returns:
+    The folders, each once.
+
+  Raises:
+    InputError: one stands for no folder.
+  """
   folders = []
-  for path in filter(None, model_dirs.split(',')):
+  for path in filter(None, model_dirs):
     if os.path.isdir(path):
       found = [path]
     else:
@@ -108,7 +119,7 @@ def _folders(model_dirs):
     if not found:
       raise InputError(f'model_dirs: {path}: no such folder')
     folders += [os.path.normpath(folder) for folder in found]
-  return dict.fromkeys(folders)
+  return list(dict.fromkeys(folders))
 
 
 def _read_run(folder, variant, seed):
@@ -119,25 +130,30 @@ def _read_run(folder, variant, seed):
     seed=seed,
     model_dir=folder,
     num_steps=config.train_config.num_steps if config else 0,
-    validation=_read_evaluations(os.path.join(folder, 'eval', 'metrics.jsonl')),
-    test=_read_evaluations(os.path.join(folder, 'test', 'eval', 'metrics.jsonl')),
+    validation=_read_coco_evaluations(os.path.join(folder, 'eval')),
+    test=_read_coco_evaluations(os.path.join(folder, 'test', 'eval')),
   )
 
 
-def _read_evaluations(path):
-  """Returns {step: line}, steps ascending; empty if there is no such file."""
-  if not os.path.exists(path):
-    return {}
-  evaluations = {}
-  with open(path, encoding='utf-8') as file:
-    for number, text in enumerate(file, start=1):
-      line = _parse(text, f'{path}:{number}')
-      evaluations[line['step']] = line
+def read_evaluations(eval_dir: str) -> dict[int, dict[str, Any]]:
+  """Reads a metrics.jsonl; where a step was evaluated twice, the later line holds.
+
+  Args:
+    eval_dir: the folder that it lies in.
+
+  Returns:
+    {step: line}, as `metrics_file.read_lines` gives it, steps ascending; empty if there is no file.
+
+  Raises:
+    InputError: the file is damaged or mixes data sets.
+  """
+  evaluations = {line['step']: line for line in metrics_file.read_lines(eval_dir)}
   data_sets = {describe_data_set(line) for line in evaluations.values()}
   if len(data_sets) > 1:
     raise InputError(
-      f'{path}: expected evaluations on one data set, came {"; ".join(sorted(data_sets))}: which '
-      'is meant? move the lines of a test set to test/eval/metrics.jsonl, delete the others'
+      f'{metrics_file.path(eval_dir)}: expected evaluations on one data set, came '
+      f'{"; ".join(sorted(data_sets))}: which is meant? move the lines of a test set to '
+      'test/eval/metrics.jsonl, delete the others'
     )
   return dict(sorted(evaluations.items()))
 
@@ -148,22 +164,12 @@ def describe_data_set(line: Mapping[str, Any]) -> str:
   return f'`{line.get("split", "")}`{images}'
 
 
-def _parse(text, place):
-  try:
-    line = json.loads(text)
-  except json.JSONDecodeError as error:
-    raise InputError(
-      f'{place}: not JSON ({error}); if a killed run left half a line, delete it'
-    ) from error
-  is_whole = (
-    isinstance(line, dict)
-    and isinstance(line.get('step'), int)
-    and isinstance(line.get('metrics'), dict)
-    and all(isinstance(line['metrics'].get(name), int | float) for name in (AP, AP50))
-  )
-  if not is_whole:
-    raise InputError(
-      f"{place}: expected {{'step': a whole number, 'metrics': {{{AP!r}: a number, {AP50!r}: a "
-      f'number, ...}}}}, came {text.strip()[:80]!r}'
-    )
-  return line
+def _read_coco_evaluations(eval_dir):
+  evaluations = read_evaluations(eval_dir)
+  for step, line in evaluations.items():
+    if not {AP, AP50} <= line['metrics'].keys():
+      raise InputError(
+        f'{metrics_file.path(eval_dir)}: step {step}: expected metrics {AP!r} and {AP50!r}, came '
+        f'{", ".join(line["metrics"]) or "none"}'
+      )
+  return evaluations

@@ -53,23 +53,43 @@ def read(
   Raises:
     InputError: a line is not what `append` writes.
   """
+  evaluations = {}
+  for line in read_lines(eval_dir):
+    fits = line.get('split') == split and line.get('settings', {}) == dict(settings or {})
+    if fits and (conditions is None or line.get('conditions') == conditions):
+      evaluations[line['step']] = line['metrics']
+  return evaluations
+
+
+def read_lines(eval_dir: str) -> list[dict[str, Any]]:
+  """Reads all evaluations.
+
+  Args:
+    eval_dir: the folder.
+
+  Returns:
+    Of each, in the order written, step, metrics (nan for null) and the details; empty if there is
+    no such file.
+
+  Raises:
+    InputError: a line is not what `append` writes.
+  """
   file_path = path(eval_dir)
   if not os.path.exists(file_path):
-    return {}
-  evaluations = {}
+    return []
   with open(file_path, encoding='utf-8') as file:
-    for number, text in enumerate(file, start=1):
-      try:
-        line = json.loads(text)
-        step, metrics = int(line['step']), dict(line['metrics'])
-      except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-          f'{file_path}:{number}: expected a line of JSON with step and metrics, came '
-          f'{text.strip()[:80]!r}; if a killed run left half a line, delete it'
-        ) from error
-      fits = line.get('split') == split and line.get('settings', {}) == dict(settings or {})
-      if fits and (conditions is None or line.get('conditions') == conditions):
-        evaluations[step] = {
-          name: math.nan if value is None else value for name, value in metrics.items()
-        }
-  return evaluations
+    return [_parse(text, f'{file_path}:{number}') for number, text in enumerate(file, start=1)]
+
+
+def _parse(text, place):
+  try:
+    line = json.loads(text)
+    metrics = {
+      name: math.nan if value is None else float(value) for name, value in line['metrics'].items()
+    }
+    return {**line, 'step': int(line['step']), 'metrics': metrics}
+  except (ValueError, KeyError, TypeError, AttributeError) as error:
+    raise InputError(
+      f'{place}: expected a line of JSON with step and metrics, came {text.strip()[:80]!r}; if a '
+      'killed run left half a line, delete it'
+    ) from error

@@ -195,9 +195,9 @@ def test_recovered_share_needs_a_gap():
 @pytest.mark.parametrize(
   ('text', 'expected'),
   [
-    ('{"step": 10, "metr', r'eval/metrics\.jsonl:1: not JSON \(.*half a line, delete it'),
-    ('[]', r"metrics\.jsonl:1: expected {'step': a whole number, .*}}, came '\[\]'"),
-    ('{"step": 1, "metrics": {}}', r'metrics\.jsonl:1: expected .*mAP@\.50IOU'),
+    ('{"step": 10, "metr', r'eval/metrics\.jsonl:1: expected a line .*half a line, delete it'),
+    ('[]', r"metrics\.jsonl:1: expected a line of JSON with step and metrics, came '\[\]'"),
+    ('{"step": 1, "metrics": {}}', r'metrics\.jsonl: step 1: expected .*mAP@\.50IOU.*, came none'),
   ],
 )
 def test_a_damaged_line_is_named(text, expected, tmp_path):
