@@ -6,6 +6,7 @@ import keras
 
 from ssd_tf.builders.support import chosen, require_supported
 from ssd_tf.errors import InputError
+from ssd_tf.ops import schedules
 from ssd_tf.protos import optimizer_pb2, train_pb2
 from ssd_tf.training import optimizers
 
@@ -41,7 +42,7 @@ def build_optimizer(
   values = getattr(optimizer, kind)
   schedule = build_schedule(values.learning_rate, f'{path}.{kind}.learning_rate')
   if later := build_stage_schedules(stages):
-    schedule = optimizers.staged_schedule(schedule, later)
+    schedule = schedules.staged_schedule(schedule, later)
   if kind == 'momentum_optimizer':
     return optimizers.Momentum(schedule, momentum=values.momentum_optimizer_value)
   if kind == 'rms_prop_optimizer':
@@ -64,7 +65,7 @@ def build_optimizer(
 
 def build_stage_schedules(
   stages: Sequence[train_pb2.TrainingStage],
-) -> list[tuple[int, optimizers.Schedule]]:
+) -> list[tuple[int, schedules.Schedule]]:
   """Builds the schedules of the stages that have one.
 
   Args:
@@ -76,20 +77,20 @@ def build_stage_schedules(
   Raises:
     InputError: as `build_schedule`; tells of all stages.
   """
-  schedules, faults = [], []
+  built, faults = [], []
   for i, stage in enumerate(stages):
     if stage.HasField('learning_rate'):
       try:
         schedule = build_schedule(stage.learning_rate, f'train_config.stage[{i}].learning_rate')
-        schedules.append((stage.first_step, schedule))
+        built.append((stage.first_step, schedule))
       except InputError as error:
         faults.append(str(error))
   if faults:
     raise InputError('\n'.join(faults))
-  return schedules
+  return built
 
 
-def build_schedule(learning_rate: optimizer_pb2.LearningRate, path: str) -> optimizers.Schedule:
+def build_schedule(learning_rate: optimizer_pb2.LearningRate, path: str) -> schedules.Schedule:
   """Builds a learning rate schedule.
 
   Args:
@@ -111,13 +112,13 @@ def build_schedule(learning_rate: optimizer_pb2.LearningRate, path: str) -> opti
   kind = chosen(learning_rate, 'learning_rate', path, kinds)
   values = getattr(learning_rate, kind)
   if kind == 'constant_learning_rate':
-    return optimizers.constant_schedule(values.learning_rate)
+    return schedules.constant_schedule(values.learning_rate)
   kinds_by_steps = 'polynomial_decay_learning_rate', 'exponential_decay_learning_rate'
   if kind in kinds_by_steps and values.decay_steps < 1:
     raise InputError(f'{path}.{kind}.decay_steps: is {values.decay_steps}; expected 1 or more')
   if kind == 'manual_step_learning_rate':
     try:
-      return optimizers.manual_step_schedule(
+      return schedules.manual_step_schedule(
         initial_learning_rate=values.initial_learning_rate,
         steps=[entry.step for entry in values.schedule],
         learning_rates=[entry.learning_rate for entry in values.schedule],
@@ -126,9 +127,9 @@ def build_schedule(learning_rate: optimizer_pb2.LearningRate, path: str) -> opti
     except ValueError as error:
       raise InputError(f'{path}.{error}') from error
   build = {
-    'cosine_decay_learning_rate': optimizers.cosine_schedule,
-    'exponential_decay_learning_rate': optimizers.exponential_schedule,
-    'polynomial_decay_learning_rate': optimizers.polynomial_schedule,
+    'cosine_decay_learning_rate': schedules.cosine_schedule,
+    'exponential_decay_learning_rate': schedules.exponential_schedule,
+    'polynomial_decay_learning_rate': schedules.polynomial_schedule,
   }[kind]
   # These take the message's fields under their own names.
   try:

@@ -10,6 +10,7 @@ import tensorflow as tf
 from google.protobuf import text_format
 
 from ssd_tf import builders
+from ssd_tf.ops import schedules
 from ssd_tf.protos import optimizer_pb2
 from ssd_tf.training import optimizers
 
@@ -31,7 +32,7 @@ def test_schedules_equal_the_originals(case):
 
 def test_manual_steps_have_to_rise():
   with pytest.raises(ValueError, match='rising steps'):
-    optimizers.manual_step_schedule(
+    schedules.manual_step_schedule(
       initial_learning_rate=0.1, steps=[20, 10], learning_rates=[0.1, 0.01]
     )
 

@@ -11,6 +11,7 @@ import tiny_project
 
 from ssd_tf import builders, config, fields, supported_fields
 from ssd_tf.errors import InputError
+from ssd_tf.ops import schedules
 from ssd_tf.training import optimizers, precision, trainer
 
 
@@ -37,7 +38,7 @@ def point_trainer(**settings):
 
   return trainer.Trainer(
     model=point_model(),
-    optimizer=optimizers.Momentum(optimizers.constant_schedule(0.1), momentum=0.0),
+    optimizer=optimizers.Momentum(schedules.constant_schedule(0.1), momentum=0.0),
     dataset=tf.data.Dataset.from_tensors(batch).repeat(),
     assign_targets=lambda batch: (),
     compute_losses=losses,
@@ -93,7 +94,7 @@ def test_bfloat16_computes_in_half_the_bits_and_trains_in_float32(tiny):
     dataset = builders.build_train_dataset(loaded, path, detector)
     model_trainer = trainer.Trainer(
       model=model,
-      optimizer=optimizers.Momentum(optimizers.constant_schedule(1e-3), momentum=0.9),
+      optimizer=optimizers.Momentum(schedules.constant_schedule(1e-3), momentum=0.9),
       dataset=strategy.experimental_distribute_dataset(dataset),
       assign_targets=detector.assign_targets,
       compute_losses=detector.compute_losses,

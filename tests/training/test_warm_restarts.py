@@ -9,8 +9,8 @@ from google.protobuf import text_format
 
 from ssd_tf import builders
 from ssd_tf.errors import InputError
+from ssd_tf.ops import schedules
 from ssd_tf.protos import optimizer_pb2, train_pb2
-from ssd_tf.training import optimizers
 
 STEPS = 130
 
@@ -107,7 +107,7 @@ def test_a_stage_counts_its_own_steps():
   def line(slope):
     return lambda step: slope * tf.cast(step, tf.float32)
 
-  schedule = optimizers.staged_schedule(line(1.0), [(3, line(10.0)), (5, line(100.0))])
+  schedule = schedules.staged_schedule(line(1.0), [(3, line(10.0)), (5, line(100.0))])
   np.testing.assert_array_equal(rates(schedule, 8), [0, 1, 2, 0, 10, 0, 100, 200])
 
 
