@@ -16,6 +16,11 @@ _LOSSES = (
 )
 _LEARNING_RATE = 'learning_rate'
 _PRECISIONS = ('DetectionBoxes_Precision/mAP', 'DetectionBoxes_Precision/mAP@.50IOU')
+_RECALLS = ('DetectionBoxes_Recall/AR@100', 'DetectionBoxes_Recall/AR@1')
+_AVERAGES = {  # First tag of a panel -> its tags, title and unit.
+  _PRECISIONS[0]: (_PRECISIONS, 'mean average precision', 'AP'),
+  _RECALLS[0]: (_RECALLS, 'average recall', 'AR'),
+}
 _COLUMNS = 3
 _TRAIN_COLOR = '#2166ac'
 _EVAL_COLOR = '#d6604d'
@@ -89,19 +94,50 @@ def plot_losses(model_dir: str, output_path: str) -> None:
   """
   if not output_path.endswith('.svg'):
     raise InputError(f'output_path {output_path!r}: expected a file name that ends in .svg')
-  train_dir = os.path.join(model_dir, 'train')
-  train = read_scalars(train_dir)
-  eval_dir = os.path.join(model_dir, 'eval')
-  evaluation = read_scalars(eval_dir) if os.path.isdir(eval_dir) else {}
+  train, evaluation = _read_curves(model_dir)
   panels = [tag for tag in (*_LOSSES, _LEARNING_RATE) if tag in train]
   if not panels:
     raise InputError(
-      f'{train_dir}: expected the scalars {[*_LOSSES, _LEARNING_RATE]}, came {sorted(train)}'
+      f'{os.path.join(model_dir, "train")}: expected the scalars {[*_LOSSES, _LEARNING_RATE]}, '
+      f'came {sorted(train)}'
     )
   if any(tag in evaluation for tag in _PRECISIONS):
     panels.append(_PRECISIONS[0])
   os.makedirs(os.path.dirname(output_path) or '.', exist_ok=True)
   _draw_panels(panels, train, evaluation, output_path)
+
+
+def draw_curve_files(model_dir: str, output_dir: str) -> list[str]:
+  """Draws each loss of a training into a file of its own, and AP and AR over its evaluations.
+
+  The files are named as the curves in TensorBoard, Loss_total_loss.svg; mAP.svg and AR.svg are
+  drawn where there are at least two evaluations.
+
+  Args:
+    model_dir: of a training: event files in train/ and, if it was evaluated, in eval/.
+    output_dir: an existing folder.
+
+  Returns:
+    The names of the files.
+
+  Raises:
+    InputError: there is no event file in train/, or a loss is missing in it.
+  """
+  train, evaluation = _read_curves(model_dir)
+  missing = [tag for tag in _LOSSES if tag not in train]
+  if missing:
+    raise InputError(
+      f'{os.path.join(model_dir, "train")}: expected the scalars {missing}, came {sorted(train)}'
+    )
+  names = []
+  for tag in sorted(_LOSSES):
+    names.append(f'{tag.replace("/", "_")}.svg')
+    _draw_panels([tag], train, evaluation, os.path.join(output_dir, names[-1]))
+  for tags, name in ((_PRECISIONS, 'mAP.svg'), (_RECALLS, 'AR.svg')):
+    if max((len(evaluation[tag][0]) for tag in tags if tag in evaluation), default=0) > 1:
+      names.append(name)
+      _draw_panels(tags[:1], train, evaluation, os.path.join(output_dir, name))
+  return names
 
 
 def smoothed(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -119,6 +155,13 @@ def smoothed(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndar
     return steps, values
   kernel = np.full(window, 1 / window)
   return np.convolve(steps, kernel, 'valid'), np.convolve(values, kernel, 'valid')
+
+
+def _read_curves(model_dir):
+  """The scalars of train/ and of eval/, of which the latter may be missing."""
+  eval_dir = os.path.join(model_dir, 'eval')
+  train = read_scalars(os.path.join(model_dir, 'train'))
+  return train, read_scalars(eval_dir) if os.path.isdir(eval_dir) else {}
 
 
 def _event_files(event_dir):
@@ -152,18 +195,19 @@ def _draw_panels(panels, train, evaluation, output_path):
   import matplotlib
   from matplotlib.figure import Figure
 
-  rows = -(-len(panels) // _COLUMNS)
+  columns = min(_COLUMNS, len(panels))
+  rows = -(-len(panels) // columns)
   with matplotlib.rc_context(STYLE):
-    figure = Figure(figsize=(3.4 * _COLUMNS, 2.4 * rows), layout='constrained')
+    figure = Figure(figsize=(3.4 * columns, 2.4 * rows), layout='constrained')
     last_step = max(curves[tag][0][-1] for curves in (train, evaluation) for tag in curves)
     for i, tag in enumerate(panels):
-      axes = figure.add_subplot(rows, _COLUMNS, i + 1)
-      if tag in _PRECISIONS:
-        _draw_precisions(axes, evaluation)
+      axes = figure.add_subplot(rows, columns, i + 1)
+      if tag in _AVERAGES:
+        _draw_averages(axes, evaluation, *_AVERAGES[tag])
       else:
         _draw_curve(axes, tag, train, evaluation, with_legend=i == 0)
       axes.set_xlim(0, max(last_step, 1))
-      if i + _COLUMNS >= len(panels):
+      if i + columns >= len(panels):
         axes.set_xlabel('step')
     figure.savefig(output_path, format='svg', metadata={'Date': None})
 
@@ -171,11 +215,12 @@ def _draw_panels(panels, train, evaluation, output_path):
 def _draw_curve(axes, tag, train, evaluation, with_legend):
   steps, values = train[tag]
   if tag != _LEARNING_RATE:
-    axes.plot(steps, values, color=_TRAIN_COLOR, alpha=0.25, linewidth=0.8)
+    axes.plot(steps, values, color=_TRAIN_COLOR, alpha=0.25, linewidth=0.8, gid=f'{tag} measured')
     steps, values = smoothed(steps, values)
-  axes.plot(steps, values, color=_TRAIN_COLOR, linewidth=1.6, label='training')
+  axes.plot(steps, values, color=_TRAIN_COLOR, linewidth=1.6, label='training', gid=tag)
   if tag in evaluation:
-    axes.plot(*evaluation[tag], 'o', color=_EVAL_COLOR, markersize=4, clip_on=False, label='eval')
+    style = {'color': _EVAL_COLOR, 'markersize': 4, 'clip_on': False, 'label': 'eval'}
+    axes.plot(*evaluation[tag], 'o', gid=f'{tag} evaluated', **style)
     if with_legend:
       axes.legend(frameon=False, loc='upper right')
   axes.set_title(tag.split('/')[-1].replace('_', ' '))
@@ -183,9 +228,9 @@ def _draw_curve(axes, tag, train, evaluation, with_legend):
   axes.set_ylim(0, 1.08 * axes.dataLim.y1 or None)
 
 
-def _draw_precisions(axes, evaluation):
-  """Draws mAP and mAP@.50, each named at its last point; -1, no groundtruth, is left out."""
-  for tag, color in zip(_PRECISIONS, (_EVAL_COLOR, '#8c510a'), strict=True):
+def _draw_averages(axes, evaluation, tags, title, unit):
+  """Draws mAP and mAP@.50, or AR, each named at its last point; -1, no groundtruth, is left out."""
+  for tag, color in zip(tags, (_EVAL_COLOR, '#8c510a'), strict=True):
     if tag not in evaluation:
       continue
     steps, values = evaluation[tag]
@@ -193,7 +238,8 @@ def _draw_precisions(axes, evaluation):
     if not known.any():
       continue
     steps, values = steps[known], values[known]
-    axes.plot(steps, values, 'o-', color=color, markersize=4, linewidth=1.6, clip_on=False)
+    style = {'color': color, 'markersize': 4, 'linewidth': 1.6, 'clip_on': False}
+    axes.plot(steps, values, 'o-', gid=tag, **style)
     axes.annotate(
       f'{tag.split("/")[-1]} {values[-1]:.3f}',
       (steps[-1], values[-1]),
@@ -202,6 +248,6 @@ def _draw_precisions(axes, evaluation):
       ha='right',
       color=color,
     )
-  axes.set_title('mean average precision')
-  axes.set_ylabel('AP')
+  axes.set_title(title)
+  axes.set_ylabel(unit)
   axes.set_ylim(0, 1)

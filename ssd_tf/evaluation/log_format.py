@@ -14,13 +14,23 @@ import logging as python_logging
 import math
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from absl import flags, logging
 
 _LOGGER = python_logging.getLogger('tensorflow')
 _SIZE = re.compile(r'\((small|medium|large)\)')
+# (IoU, area, detections per image and class) of COCO's twelve figures; six are AP, the others AR.
+_COCO_SUMMARY_PRECISIONS = 6
+_COCO_SUMMARY = (
+  ('0.50:0.95', 'all', 100),
+  ('0.50', 'all', 100),
+  ('0.75', 'all', 100),
+  *(('0.50:0.95', area, 100) for area in ('small', 'medium', 'large')),
+  *(('0.50:0.95', 'all', max_detections) for max_detections in (1, 10, 100)),
+  *(('0.50:0.95', area, 100) for area in ('small', 'medium', 'large')),
+)
 _TABLE_COLUMNS = (
   'AP_VOC07/mAP',
   'AP_VOC12/mAP',
@@ -96,6 +106,27 @@ def eval_lines(step: int, metrics: Mapping[str, float]) -> list[str]:
   lines += [f'\t+ {name}: {value:f}' for name, value in metrics.items()]
   for undefined, shown in ((lambda value: value == -1, '-1.000'), (math.isnan, 'nan')):
     lines += _explanations([name for name, value in metrics.items() if undefined(value)], shown)
+  return lines
+
+
+def coco_summary_lines(figures: Sequence[float]) -> list[str]:
+  """Writes the twelve lines that pycocotools prints, of figures read from a file.
+
+  Args:
+    figures: as in COCOeval.stats: AP, AP50, AP75, AP small, medium, large, AR@1, AR@10, AR@100, AR
+      small, medium, large.
+
+  Returns:
+    The lines.
+
+  Source: the layout is that of pycocotools 2.0, cocoeval.py.
+  """
+  lines = []
+  for figure, (iou, area, max_detections) in zip(figures, _COCO_SUMMARY, strict=True):
+    is_precision = len(lines) < _COCO_SUMMARY_PRECISIONS
+    name, short = ('Precision', '(AP)') if is_precision else ('Recall', '(AR)')
+    where = f'IoU={iou:<9} | area={area:>6} | maxDets={max_detections:>3}'
+    lines.append(f' Average {name:<10} {short} @[ {where} ] = {figure:.3f}')
   return lines
 
 
