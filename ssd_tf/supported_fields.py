@@ -72,9 +72,9 @@ _READ = {
     'batch_size data_augmentation_options optimizer gradient_clipping_by_norm '
     'fine_tune_checkpoint fine_tune_checkpoint_type num_steps '
     'fine_tune_checkpoint_version from_detection_checkpoint load_all_detection_checkpoint_vars '
-    'fine_tune_class_map fine_tune_label_map_path '
+    'fine_tune_class_map fine_tune_label_map_path freeze stage '
     'add_regularization_loss seed op_determinism bias_grad_multiplier freeze_variables '
-    'update_trainable_variables keep_checkpoint_every_n_hours use_bfloat16'
+    'update_trainable_variables keep_checkpoint_every_n_hours use_bfloat16 multi_scale'
   ),
   'GraphRewriter': '',
   'Quantization': '',

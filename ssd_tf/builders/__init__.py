@@ -6,6 +6,7 @@ A field that is not supported is an InputError with the field's path in the conf
 from ssd_tf.builders.augmentation import build_augmentation
 from ssd_tf.builders.checking import check_config
 from ssd_tf.builders.data import (
+  build_decoded_dataset,
   build_eval_dataset,
   build_train_dataset,
   check_labeled,
@@ -18,17 +19,21 @@ from ssd_tf.builders.data import (
 from ssd_tf.builders.detector import Detector, build_detector
 from ssd_tf.builders.metrics import build_metrics, build_pictures, evaluation_conditions
 from ssd_tf.builders.model import build_anchors, build_model
+from ssd_tf.builders.multi_scale import MultiScale, build_multi_scale
 from ssd_tf.builders.support import require_supported, require_supported_model
-from ssd_tf.builders.training import build_optimizer, build_schedule
+from ssd_tf.builders.training import build_optimizer, build_schedule, stages_of
 
 __all__ = [
   'Detector',
+  'MultiScale',
   'build_anchors',
   'build_augmentation',
+  'build_decoded_dataset',
   'build_detector',
   'build_eval_dataset',
   'build_metrics',
   'build_model',
+  'build_multi_scale',
   'build_optimizer',
   'build_pictures',
   'build_schedule',
@@ -42,5 +47,6 @@ __all__ = [
   'explained_record_errors',
   'require_supported',
   'require_supported_model',
+  'stages_of',
   'survey_records',
 ]

@@ -111,18 +111,59 @@ def generate_anchors(ssd: ssd_pb2.Ssd, feature_map_sizes: Sequence[tuple[int, in
   )
 
 
-def _generate_flexible(grids, feature_map_sizes, size):
-  strides, offsets = [], []
-  for grid in grids:
-    # No stride means even spread, from half a stride on; with a stride, no offset means 0.
-    stride = grid.height_stride or None, grid.width_stride or None
-    strides.append(stride)
-    offsets.append(
-      tuple(
-        None if step is None and not grid.HasField(name) else getattr(grid, name)
-        for step, name in zip(stride, ('height_offset', 'width_offset'), strict=True)
+def check_grids(ssd: ssd_pb2.Ssd, feature_map_sizes: Sequence[tuple[int, int]]) -> None:
+  """Refuses grids of fixed strides that cover more or less than the image by a cell.
+
+  A stride that is the network's own covers an image of any size; one that is the image's side over
+  the feature map's covers images of that side alone.
+
+  Args:
+    ssd: the config's `model.ssd`.
+    feature_map_sizes: (height, width) of each feature map, finest first.
+
+  Raises:
+    InputError: the centre of a grid's last row or column is out of place.
+  """
+  kind, generator = _generator(ssd)
+  if kind == _MULTISCALE:
+    return  # Its strides are the network's.
+  for layer, cells in enumerate(feature_map_sizes):
+    if kind == _FLEXIBLE:
+      strides, offsets = _strides_and_offsets(generator.anchor_grid[layer])
+    else:
+      strides, offsets = (
+        [values[layer] if values else None for values in lists]
+        for lists in (
+          (generator.height_stride, generator.width_stride),
+          (generator.height_offset, generator.width_offset),
+        )
       )
-    )
+    for i, (name, side) in enumerate(zip(('height', 'width'), image_size(ssd), strict=True)):
+      stride = side / cells[i] if strides[i] is None else strides[i]
+      offset = stride / 2 if offsets[i] is None else offsets[i]
+      left = side - (offset + (cells[i] - 1) * stride)  # Beyond the last centre: half a stride.
+      if not -0.5 * stride < left < 1.5 * stride:
+        where = f'anchor_grid[{layer}]' if kind == _FLEXIBLE else f'{name}_stride[{layer}]'
+        raise InputError(
+          f'{_PATH}.{kind}.{where}: with {cells[i]} cells, {stride:g} pixels apart, from '
+          f'{offset:g} on, the anchors do not cover the {side} pixels of {name}; take strides and '
+          'offsets out (then they are spread evenly), or leave this size out'
+        )
+
+
+def _strides_and_offsets(grid):
+  """Two pairs (height, width) of a flexible grid, None where the image says them."""
+  # No stride means even spread, from half a stride on; with a stride, no offset means 0.
+  strides = grid.height_stride or None, grid.width_stride or None
+  offsets = tuple(
+    None if stride is None and not grid.HasField(name) else getattr(grid, name)
+    for stride, name in zip(strides, ('height_offset', 'width_offset'), strict=True)
+  )
+  return strides, offsets
+
+
+def _generate_flexible(grids, feature_map_sizes, size):
+  strides, offsets = zip(*map(_strides_and_offsets, grids), strict=True)
   return anchor_ops.generate_flexible_grid_anchors(
     feature_map_sizes,
     size,

@@ -10,6 +10,7 @@ from ssd_tf.builders.box_predictor import build_box_predictor
 from ssd_tf.builders.detector import build_suppress
 from ssd_tf.builders.feature_extractor import build_feature_extractor
 from ssd_tf.builders.losses import build_losses
+from ssd_tf.builders.multi_scale import check_multi_scale
 from ssd_tf.builders.resizers import build_preprocess_image
 from ssd_tf.builders.support import require_supported, require_supported_model
 from ssd_tf.builders.targets import build_assign_targets, build_box_coder
@@ -80,4 +81,5 @@ def _training_checks(config):
   return (
     lambda: build_optimizer(train.optimizer),
     lambda: build_augmentation(train, config.model.ssd.num_classes),
+    lambda: check_multi_scale(config),
   )

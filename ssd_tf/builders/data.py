@@ -12,6 +12,7 @@ from ssd_tf import config as config_lib
 from ssd_tf import reader_classes
 from ssd_tf.builders.augmentation import build_augmentation
 from ssd_tf.builders.detector import Detector
+from ssd_tf.builders.multi_scale import MultiScale
 from ssd_tf.builders.support import require_supported
 from ssd_tf.data import (
   input_pipeline,
@@ -25,7 +26,11 @@ from ssd_tf.errors import InputError
 
 
 def build_train_dataset(
-  config: config_lib.PipelineConfig, config_path: str, detector: Detector, start_step: int = 0
+  config: config_lib.PipelineConfig,
+  config_path: str,
+  detector: Detector,
+  start_step: int = 0,
+  multi_scale: MultiScale | None = None,
 ) -> tf.data.Dataset:
   """Builds the training batches, endless, from a step on.
 
@@ -34,6 +39,7 @@ def build_train_dataset(
     config_path: where it is from.
     detector: for its preprocessing.
     start_step: the first batch is the one that this step would get.
+    multi_scale: gives each batch the size of its step; None: all have the detector's.
 
   Returns:
     Global batches; keys of `fields`.
@@ -41,6 +47,7 @@ def build_train_dataset(
   return input_pipeline.build_dataset(
     list(_sources(config, config_path, is_training=True)),
     **_preprocessing(config, detector, is_training=True),
+    preprocess_in_batch_fn=multi_scale and multi_scale.preprocess,
     batch_size=config.train_config.batch_size,
     is_training=True,
     augment_operations=build_augmentation(config.train_config, config.model.ssd.num_classes),
@@ -81,6 +88,27 @@ def build_eval_dataset(
     batch_size=config.eval_config.batch_size * num_replicas,
     is_training=False,
   )
+
+
+def build_decoded_dataset(
+  config: config_lib.PipelineConfig, config_path: str, *, is_training: bool
+) -> tf.data.Dataset:
+  """Builds the examples as they are before augmentation and preprocessing, each once.
+
+  Args:
+    config: the whole config.
+    config_path: where it is from.
+    is_training: whether they are of every train_input_reader, or of the first eval_input_reader.
+
+  Returns:
+    Examples in the order of `build_eval_dataset`; keys of `fields`.
+  """
+  examples = None
+  for source in _sources(config, config_path, is_training):
+    records = tf.data.TFRecordDataset(source.paths).shard(source.sample_1_of_n, 0)
+    decoded = records.map(source.decode_fn, tf.data.AUTOTUNE, deterministic=True)
+    examples = decoded if examples is None else examples.concatenate(decoded)
+  return examples
 
 
 def evaluated_paths(config: config_lib.PipelineConfig, on_train_data: bool = False) -> list[str]:

@@ -3,11 +3,13 @@
 import functools
 from collections.abc import Callable
 
+import tensorflow as tf
+
 from ssd_tf.builders.feature_extractor import build_normalize
 from ssd_tf.builders.support import chosen
 from ssd_tf.data import preprocessing
 from ssd_tf.errors import InputError
-from ssd_tf.protos import image_resizer_pb2
+from ssd_tf.protos import image_resizer_pb2, ssd_pb2
 
 _PATH = 'model.ssd.image_resizer'
 
@@ -31,6 +33,38 @@ def image_size(ssd) -> tuple[int, int]:
   if kind == 'fixed_shape_resizer':
     return resizer.height, resizer.width
   return resizer.max_dimension, resizer.max_dimension
+
+
+def with_image_size(ssd: ssd_pb2.Ssd, size: tuple[int, int]) -> ssd_pb2.Ssd:
+  """The same config with images of another size.
+
+  keep_aspect_ratio_resizer keeps the relation of min_dimension to max_dimension.
+
+  Args:
+    ssd: the config's `model.ssd`.
+    size: (height, width) of the network's input, pixels.
+
+  Returns:
+    A copy.
+
+  Raises:
+    InputError: the resizer cannot give that size.
+  """
+  sized = ssd_pb2.Ssd()
+  sized.CopyFrom(ssd)
+  kind, resizer = _resizer(sized)
+  if kind == 'fixed_shape_resizer':
+    resizer.height, resizer.width = size
+    return sized
+  if size[0] != size[1]:
+    raise InputError(
+      f'is {size[0]}x{size[1]} (height x width), but {_PATH}.{kind} pads images to a square; '
+      'expected a height and no width, or take fixed_shape_resizer'
+    )
+  share = size[0] / resizer.max_dimension
+  resizer.min_dimension = max(1, round(resizer.min_dimension * share))
+  resizer.max_dimension = size[0]
+  return sized
 
 
 def num_channels(ssd) -> int:
@@ -74,6 +108,29 @@ def build_preprocess_image(ssd) -> Callable:
     normalize_fn=build_normalize(ssd.feature_extractor),
     pad_fn=pad,
     grayscale=resizer.convert_to_grayscale,
+  )
+
+
+def build_true_size(ssd) -> Callable[[tf.Tensor], tf.Tensor]:
+  """Builds what tells how much of the network's input an image fills.
+
+  Args:
+    ssd: the config's `model.ssd`.
+
+  Returns:
+    [n, 2] of any number type, (height, width) of images -> i32[n, 2] without padding, pixels.
+
+  Raises:
+    InputError: as `image_size`.
+  """
+  kind, resizer = _resizer(ssd)
+  if kind == 'fixed_shape_resizer':
+    size = tf.constant(image_size(ssd))
+    return lambda sizes: tf.zeros_like(sizes, tf.int32) + size
+  return functools.partial(
+    preprocessing.keep_aspect_ratio_size,
+    min_dimension=resizer.min_dimension,
+    max_dimension=resizer.max_dimension,
   )
 
 

@@ -52,6 +52,7 @@ def build_dataset(
   sources: Sequence[RecordSource],
   *,
   preprocess_fn: Callable[[Example], Example],
+  preprocess_in_batch_fn: Callable[[Example, tf.Tensor], Example] | None = None,
   batch_size: int,
   max_num_boxes: int,
   is_training: bool,
@@ -82,6 +83,8 @@ def build_dataset(
   Args:
     sources: at least one.
     preprocess_fn: example -> example with an image f32[H,W,C], equal sizes unless batch_size is 1.
+    preprocess_in_batch_fn: in place of preprocess_fn, where what it makes depends on the batch: it
+      also takes the number of the global batch, from 0 on, i64[]. Sizes are equal within a batch.
     batch_size: examples of a global batch.
     max_num_boxes: N; of an example with more boxes the first N are kept (`check_records` says how
       many have more).
@@ -117,7 +120,8 @@ def build_dataset(
   if input_context and not is_training:
     raise ValueError('input_context is for training; evaluate in one process')
   seed %= tf.int32.max
-  start = start_step * batch_size
+  global_batch_size = batch_size
+  start = start_step * global_batch_size
   if is_training:
     records = _mixed_records(sources, start, num_epochs, seed, max_shuffle_bytes // len(sources))
   else:
@@ -130,7 +134,11 @@ def build_dataset(
     if is_training and augment_operations:
       example_seed = tf.cast(tf.stack([seed, position % tf.int32.max]), tf.int32)
       example = augmentation.augment(example, example_seed, augment_operations)
-    example = pad_groundtruth(preprocess_fn(example), max_num_boxes)
+    if preprocess_in_batch_fn is None:
+      example = preprocess_fn(example)
+    else:
+      example = preprocess_in_batch_fn(example, position // global_batch_size)
+    example = pad_groundtruth(example, max_num_boxes)
     return {**example, fields.EXAMPLE_MASK: tf.constant(True)}
 
   records = records.enumerate(start)

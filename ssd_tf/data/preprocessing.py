@@ -80,12 +80,31 @@ def resize_keep_aspect_ratio(
 
   Source: the original's keep_aspect_ratio_resizer without its padding, see `pad_bottom_right`.
   """
-  sides = tf.cast(tf.shape(image)[-3:-1], tf.float32)
-  scale = min_dimension / tf.reduce_min(sides)
-  size = tf.round(sides * scale)
-  limited = tf.round(sides * (max_dimension / tf.reduce_max(sides)))
-  size = tf.cast(tf.where(tf.reduce_max(size) > max_dimension, limited, size), tf.int32)
+  size = keep_aspect_ratio_size(
+    tf.shape(image)[-3:-1], min_dimension=min_dimension, max_dimension=max_dimension
+  )
   return resize(image, size, method=method, half_pixel_centers=half_pixel_centers)
+
+
+def keep_aspect_ratio_size(
+  size: tf.Tensor, *, min_dimension: int, max_dimension: int
+) -> tf.Tensor:
+  """Returns the sizes that `resize_keep_aspect_ratio` gives images.
+
+  Args:
+    size: [..., 2] of any number type, (height, width) of images, pixels.
+    min_dimension: as there.
+    max_dimension: as there.
+
+  Returns:
+    i32[..., 2], (height, width).
+  """
+  sides = tf.cast(size, tf.float32)
+  scale = min_dimension / tf.reduce_min(sides, axis=-1, keepdims=True)
+  wanted = tf.round(sides * scale)
+  limited = tf.round(sides * (max_dimension / tf.reduce_max(sides, axis=-1, keepdims=True)))
+  is_long = tf.reduce_max(wanted, axis=-1, keepdims=True) > max_dimension
+  return tf.cast(tf.where(is_long, limited, wanted), tf.int32)
 
 
 def normalize_mobilenet(image: tf.Tensor) -> tf.Tensor:

@@ -1,6 +1,7 @@
 """The training step, and the loop that orbit's Controller drives."""
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Mapping
 
@@ -10,6 +11,7 @@ import tensorflow as tf
 
 from ssd_tf import fields
 from ssd_tf.training.moving_average import MovingAverage
+from ssd_tf.training.stages import Stages
 
 NON_FINITE = 'The loss is not finite'
 NUM_INPUT_IMAGES = 3
@@ -53,6 +55,8 @@ class Trainer(orbit.StandardTrainer):
     add_regularization_loss: whether the regularization is part of the total.
     label_curves: what the curves of partial labels are made of; None: they are not drawn.
     moving_average: of the trainable weights, updated after each step; None: there is none.
+    stages: what trains from which step on; None: what does so now.
+    forward: images -> the outputs in training, where `model` itself is not what makes them.
 
   After `train(num_steps)`, `measured` holds the losses of the last step, the learning rate of the
   next one and the steps per second, by tag.
@@ -73,6 +77,8 @@ class Trainer(orbit.StandardTrainer):
     add_regularization_loss: bool = True,
     label_curves: LabelCurves | None = None,
     moving_average: MovingAverage | None = None,
+    stages: Stages | None = None,
+    forward: Callable | None = None,
   ):
     # A Python loop around a compiled step: Ctrl-C is answered at once, and on a GPU the steps are
     # enqueued just as fast.
@@ -89,9 +95,11 @@ class Trainer(orbit.StandardTrainer):
     self._regularize = add_regularization_loss
     self._label_curves = label_curves
     self._moving_average = moving_average
+    self.stages = stages
+    self._forward = forward or functools.partial(model, training=True)
     num_classes = model.output[fields.CLASS_LOGITS].shape[-1] - 1
     with strategy.scope():
-      optimizer.build(model.trainable_variables)
+      optimizer.build(stages.variables if stages else model.trainable_variables)
       self._last_losses = tf.Variable(tf.zeros([len(fields.LOSSES)]), trainable=False)
       # Since the last point of the curves.
       self._num_images = tf.Variable(0.0, trainable=False)
@@ -104,7 +112,9 @@ class Trainer(orbit.StandardTrainer):
     return self.optimizer.iterations.value
 
   def train_loop_begin(self) -> None:
-    """Notes when the loop began."""
+    """Notes when the loop began, and what trains in it."""
+    if self.stages is not None and self.stages.enter(int(self.global_step.numpy())):
+      self._train_loop_fn = None  # So that orbit traces the step anew.
     self._began = (time.time(), int(self.global_step.numpy()))
 
   def train_step(self, iterator) -> None:
@@ -142,7 +152,7 @@ class Trainer(orbit.StandardTrainer):
     normalizer = tf.maximum(normalizer, 1.0)
     variables = [variable.value for variable in self.model.trainable_variables]
     with tf.GradientTape() as tape:
-      outputs = self.model(batch[fields.IMAGE], training=True)
+      outputs = self._forward(batch[fields.IMAGE])
       parts = self._compute_losses(outputs, targets, batch, normalizer)
       regularization = tf.constant(0.0)
       if self._regularize and self.model.losses:

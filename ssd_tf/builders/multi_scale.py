@@ -1,0 +1,209 @@
+"""Training at several sizes of the input, from the config's `train_config.multi_scale`."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import keras
+import tensorflow as tf
+from absl import logging
+
+from ssd_tf import config as config_lib
+from ssd_tf import fields
+from ssd_tf.builders.anchors import check_grids
+from ssd_tf.builders.detector import Detector, build_detector
+from ssd_tf.builders.resizers import image_size, with_image_size
+from ssd_tf.data import preprocessing
+from ssd_tf.errors import InputError
+from ssd_tf.ops.size_draws import Size, SizeDraws
+from ssd_tf.ops.target_assigner import Targets
+
+_PATH = 'train_config.multi_scale'
+_LEAST_CELLS = 2  # A side of the finest feature map; at less there is no grid.
+
+
+@dataclasses.dataclass(frozen=True)
+class MultiScale:
+  """A detector for each size that a training draws; all of them have the same weights.
+
+  What takes a batch looks at the static size of its images, so that the graph that is traced for a
+  size holds that size's anchors alone.
+
+  Attributes:
+    detectors: by (height, width).
+    draws: the size of each step.
+    batches_per_step: batches that make one step together.
+  """
+
+  detectors: Mapping[Size, Detector]
+  draws: SizeDraws
+  batches_per_step: int = 1
+
+  def preprocess(
+    self, example: dict[str, tf.Tensor], batch_number: tf.Tensor
+  ) -> dict[str, tf.Tensor]:
+    """Turns a decoded example into the input of the size that its batch has.
+
+    Args:
+      example: see `data.preprocessing.preprocess`.
+      batch_number: of the example's batch, counted from the training's first one, i64[].
+
+    Returns:
+      As `data.preprocessing.preprocess`, with an image f32[None,None,C].
+    """
+    branches = [
+      lambda detector=self.detectors[size]: preprocessing.preprocess(
+        example, preprocess_image_fn=detector.preprocess_image
+      )
+      for size in self.draws.sizes
+    ]
+    if len(branches) == 1:
+      return branches[0]()
+    return tf.switch_case(self.draws.index(batch_number // self.batches_per_step), branches)
+
+  def forward(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+    """The network's outputs in training, of images f32[B,H,W,C] with a static size."""
+    outputs = self._of(images).model(images, training=True)
+    return {key: tf.cast(value, tf.float32) for key, value in outputs.items()}
+
+  def assign_targets(self, batch: dict[str, tf.Tensor]) -> Targets:
+    """As the detector's own; so are the following."""
+    return self._of(batch[fields.IMAGE]).assign_targets(batch)
+
+  def num_matches(self, targets, batch):
+    """See `Detector.num_matches`."""
+    return self._of(batch[fields.IMAGE]).num_matches(targets, batch)
+
+  def compute_losses(self, outputs, targets, batch, normalizer):
+    """See `Detector.compute_losses`."""
+    return self._of(batch[fields.IMAGE]).compute_losses(outputs, targets, batch, normalizer)
+
+  def count_labels(self, targets, batch):
+    """See `Detector.count_labels`."""
+    return self._of(batch[fields.IMAGE]).count_labels(targets, batch)
+
+  def masked_losses(self, outputs, targets, batch):
+    """See `Detector.masked_losses`."""
+    return self._of(batch[fields.IMAGE]).masked_losses(outputs, targets, batch)
+
+  def _of(self, images):
+    return self.detectors[tuple(images.shape[1:3])]
+
+
+def build_multi_scale(config: config_lib.PipelineConfig, detector: Detector) -> MultiScale | None:
+  """Builds the detectors of all sizes around the weights of one.
+
+  Each size has a model of its own, made of the layers of the given one where these have weights: a
+  pyramid crops, and pad_to_multiple pads, by the size. The anchors are those of a config of that
+  size: ssd_anchor_generator's keep their share of the image, those of the others keep their pixels.
+
+  Args:
+    config: the whole config.
+    detector: at the size of model.ssd.image_resizer. Build under its strategy and dtype policy.
+
+  Returns:
+    None without `train_config.multi_scale`.
+
+  Raises:
+    InputError: a size does not fit the network, or its anchors; all that do not are listed.
+  """
+  if not config.train_config.HasField('multi_scale'):
+    return None
+  check_multi_scale(config)
+  detectors, faults = {}, []
+  sizes = _sizes(config)
+  for i, size in enumerate(sizes):
+    if size not in detectors:
+      try:
+        detectors[size] = _build_at(config, detector, size)
+      except InputError as error:
+        faults.append(f'{_PATH}.size[{i}]: {size[0]}x{size[1]} (height x width): {error}')
+  if faults:
+    raise InputError('\n'.join(faults))
+  settings = config.train_config
+  draws = SizeDraws(sizes, settings.multi_scale.steps_per_size, settings.seed)
+  _log(draws, detectors, config.model.ssd)
+  return MultiScale(detectors, draws, max(1, settings.gradient_accumulation_steps))
+
+
+def check_multi_scale(config: config_lib.PipelineConfig) -> None:
+  """Checks the sizes as far as that takes no network.
+
+  Args:
+    config: the whole config.
+
+  Raises:
+    InputError: lists all faults.
+  """
+  faults = list(_faults(config)) if config.train_config.HasField('multi_scale') else []
+  if faults:
+    raise InputError('\n'.join(faults))
+
+
+def _faults(config):
+  if not config.train_config.multi_scale.size:
+    yield f'{_PATH}.size: is empty; expected one or more, such as size {{height: 320}}'
+  if config.train_config.multi_scale.steps_per_size < 1:
+    yield f'{_PATH}.steps_per_size: is 0; expected 1 or more'
+  ssd = config.model.ssd
+  multiple = ssd.feature_extractor.pad_to_multiple
+  base = image_size(ssd)
+  for i, size in enumerate(_sizes(config)):
+    if not size[0]:
+      yield f'{_PATH}.size[{i}].height: is 0; expected pixels'
+    elif size != base and any(side % multiple for side in size if multiple > 0):
+      yield (
+        f'{_PATH}.size[{i}]: is {size[0]}x{size[1]} (height x width); expected multiples of '
+        f'model.ssd.feature_extractor.pad_to_multiple, {multiple}: else anchors would be spread '
+        'over the image, and cells over the padding too'
+      )
+    else:
+      try:
+        with_image_size(ssd, size)
+      except InputError as error:
+        yield f'{_PATH}.size[{i}]: {error}'
+
+
+def _sizes(config) -> tuple[Size, ...]:
+  sizes = config.train_config.multi_scale.size
+  return tuple((size.height, size.width or size.height) for size in sizes)
+
+
+def _build_at(config, detector, size):
+  """A detector of that size with the given one's weights."""
+  if size == detector.image_size:
+    return detector
+  model_config = type(config.model)()
+  model_config.CopyFrom(config.model)
+  model_config.ssd.CopyFrom(with_image_size(config.model.ssd, size))
+  sized = build_detector(model_config, is_training=True)
+  map_sizes = sized.model.feature_map_sizes
+  if min(map_sizes[0]) < _LEAST_CELLS:
+    raise InputError(
+      f'the finest feature map has {map_sizes[0][0]}x{map_sizes[0][1]} cells; expected '
+      f'{_LEAST_CELLS} a side or more; take a larger size'
+    )
+  check_grids(model_config.ssd, map_sizes)
+  return dataclasses.replace(sized, model=_with_layers_of(detector.model, sized.model))
+
+
+def _with_layers_of(owner: keras.Model, model: keras.Model) -> keras.Model:
+  """The same network as `model`, but made of the layers of `owner` that have variables."""
+  return keras.models.clone_model(
+    model, clone_function=lambda layer: owner.get_layer(layer.name) if layer.variables else layer
+  )
+
+
+def _log(draws, detectors, ssd):
+  kind = ssd.anchor_generator.WhichOneof('anchor_generator_oneof')
+  keep = 'share of the image' if kind == 'ssd_anchor_generator' else 'pixels'
+  logging.info(
+    'Input sizes (height x width), drawn every %d steps: %s; evaluation and export at %dx%d. '
+    'Anchors keep their %s.',
+    draws.steps_per_size,
+    ', '.join(
+      f'{height}x{width} ({detectors[height, width].anchors.shape[0]:,} anchors)'
+      for height, width in draws.sizes
+    ),
+    *image_size(ssd),
+    keep,
+  )
