@@ -1,0 +1,177 @@
+"""A training as an experiment: its folder's config, figures and records, and what it is for."""
+
+import dataclasses
+import functools
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ssd_tf import config as config_lib
+from ssd_tf.analysis import plots
+from ssd_tf.analysis.repeated_runs import read_evaluations
+from ssd_tf.data import record_files
+from ssd_tf.errors import InputError
+from ssd_tf.fields import TOTAL_LOSS
+from ssd_tf.input_paths import expand_input_paths
+from ssd_tf.training import run_record
+
+ABOUT_FIELDS = ('id', 'name', 'purpose', 'analysis', 'notes')
+_SEEDED = re.compile(r'(?P<id>.+)_seed\d+')
+# Of COCO's metrics and of VOC's; a name of a class may itself have a slash.
+_OF_CLASS = re.compile(r'\w+_PerformanceByCategory/(?:mAP|AP@[\d.]+IOU)/(?P<name>.+)')
+
+
+@dataclasses.dataclass(frozen=True)
+class ExperimentRun:
+  """One training.
+
+  Attributes:
+    model_dir: where it lies.
+    config: its pipeline.config.
+    evaluations: lines of eval/metrics.jsonl by step, ascending; empty: there are none.
+    records: of run.json, of each time that it ran; empty: it was trained before there was one.
+    about: id, name, purpose, analysis, notes: of experiment.json; the id, if that has none, is the
+      folder's name without _seed<N>. Missing ones are ''.
+  """
+
+  model_dir: str
+  config: config_lib.PipelineConfig
+  evaluations: Mapping[int, Mapping[str, Any]]
+  records: Sequence[Mapping[str, Any]]
+  about: Mapping[str, str]
+
+  @property
+  def config_path(self) -> str:
+    """Where the config was read from, for relative paths in it."""
+    saved = os.path.join(self.model_dir, 'pipeline.config')
+    return self.records[-1]['config_path'] if self.records else saved
+
+  @property
+  def seconds(self) -> float | None:
+    """How long it ran in all; None where that is not recorded."""
+    return sum(record['seconds'] for record in self.records) if self.records else None
+
+  @property
+  def metric(self) -> str:
+    """The name of the figure that tells how good it is: the first of the metrics set."""
+    line = next(iter(self.evaluations.values()), {'metrics': {'': 0}})
+    return next(iter(line['metrics']))
+
+  @property
+  def last_step(self) -> int:
+    """The last step that is known of."""
+    return max([*self.evaluations, *(r['last_step'] for r in self.records)], default=0)
+
+  @property
+  def best_step(self) -> int | None:
+    """The evaluated step of the highest figure, the first of equal ones; None: there is none."""
+    figures = {step: self.figure(step) for step in self.evaluations}
+    known = {step: value for step, value in figures.items() if value is not None}
+    return max(known, key=known.get, default=None)
+
+  def figure(self, step: int) -> float | None:
+    """The metric at a step; None for -1 or nan, no groundtruth."""
+    value = self.evaluations[step]['metrics'].get(self.metric, -1)
+    return value if value >= 0 else None
+
+  def class_figures(self, step: int) -> dict[str, float]:
+    """AP of each class at a step; empty where classes are not told apart."""
+    metrics = self.evaluations[step]['metrics'].items()
+    return {match['name']: v for name, v in metrics if (match := _OF_CLASS.fullmatch(name))}
+
+  def epochs(self, step: int) -> float | None:
+    """How often each training image has been seen at a step; None where it cannot be told."""
+    settings = self.config.train_config
+    per_step = settings.batch_size * settings.gradient_accumulation_steps
+    return step * per_step / self.num_train_images if self.num_train_images else None
+
+  @functools.cached_property
+  def num_train_images(self) -> int | None:
+    """The records to train on; None where the files are not there any more."""
+    try:
+      return sum(
+        record_files.count_records(path)
+        for reader in self.config.train_input_reader
+        for path in expand_input_paths(reader.tf_record_input_reader.input_path, self.config_path)
+      )
+    except InputError:
+      return None
+
+  @functools.cached_property
+  def train_curves(self) -> dict[str, tuple]:
+    """The scalars of train/ as `plots.read_scalars` gives them; empty where there are none."""
+    try:
+      return plots.read_scalars(os.path.join(self.model_dir, 'train'))
+    except InputError:
+      return {}
+
+  @property
+  def losses(self) -> tuple[float, float] | None:
+    """Total loss of the training at the first and at the last logged step; None without a log."""
+    if TOTAL_LOSS not in self.train_curves:
+      return None
+    values = self.train_curves[TOTAL_LOSS][1]
+    return float(values[0]), float(values[-1])
+
+
+def read_run(model_dir: str) -> ExperimentRun:
+  """Reads the folder of a training.
+
+  Args:
+    model_dir: holds pipeline.config; eval/metrics.jsonl, run.json and experiment.json if they are
+      there.
+
+  Returns:
+    The run; event files and data sets are read when they are asked for.
+
+  Raises:
+    InputError: there is no pipeline.config, or a file is damaged.
+  """
+  config_path = os.path.join(model_dir, 'pipeline.config')
+  if not os.path.isfile(config_path):
+    raise InputError(
+      f'model_dir {model_dir}: expected the folder of a training; it has no pipeline.config'
+    )
+  about = read_about(model_dir)
+  name = os.path.basename(os.path.normpath(model_dir))
+  match = _SEEDED.fullmatch(name)
+  return ExperimentRun(
+    model_dir=model_dir,
+    config=config_lib.load(config_path),
+    evaluations=read_evaluations(os.path.join(model_dir, 'eval')),
+    records=run_record.read(model_dir),
+    about={**about, 'id': about['id'] or (match['id'] if match else name)},
+  )
+
+
+def read_about(model_dir: str) -> dict[str, str]:
+  """What a training's experiment.json says, '' for what it does not say.
+
+  Raises:
+    InputError: it is no JSON of texts by the names ABOUT_FIELDS.
+  """
+  path = os.path.join(model_dir, 'experiment.json')
+  about = {}
+  if os.path.exists(path):
+    with open(path, encoding='utf-8') as file:
+      try:
+        about = json.load(file)
+      except ValueError as error:
+        raise InputError(f'{path}: is no JSON: {error}') from error
+    if not isinstance(about, dict) or not all(
+      name in ABOUT_FIELDS and isinstance(value, str) for name, value in about.items()
+    ):
+      raise InputError(
+        f'{path}: expected {{"name": "..."}}, with texts by the names {", ".join(ABOUT_FIELDS)}'
+      )
+  return {name: about.get(name, '') for name in ABOUT_FIELDS}
+
+
+def write_about(model_dir: str, about: Mapping[str, str]) -> None:
+  """Writes experiment.json; what is '' in `about` stays as it is in the file."""
+  merged = {**read_about(model_dir), **{name: text for name, text in about.items() if text}}
+  os.makedirs(model_dir, exist_ok=True)
+  with open(os.path.join(model_dir, 'experiment.json'), 'w', encoding='utf-8') as file:
+    json.dump(merged, file, ensure_ascii=False, indent=2)
