@@ -65,6 +65,18 @@ NUM_LOGICAL_CPUS = flags.DEFINE_integer(
   'num_logical_cpus', 0, 'Try that many replicas on the CPU.', lower_bound=0
 )
 SEED = flags.DEFINE_integer('seed', None, 'Instead of train_config.seed.', lower_bound=0)
+MULTI_SCALE = flags.DEFINE_list(
+  'multi_scale',
+  [],
+  'Sizes of the input of which a training draws, as 256,320,384x512 (height x width); instead of '
+  'train_config.multi_scale.size.',
+)
+MULTI_SCALE_STEPS = flags.DEFINE_integer(
+  'multi_scale_steps',
+  None,
+  'Steps between draws; instead of train_config.multi_scale.steps_per_size.',
+  lower_bound=1,
+)
 CONFIG_OVERRIDE = flags.DEFINE_multi_string(
   'config_override', [], 'A change to the config: train_config.batch_size=4. May be repeated.'
 )
@@ -103,6 +115,10 @@ def main():
     overrides.append('train_config.fine_tune_checkpoint_type="classification"')
   if CLASS_MAP.value:
     overrides.append(f'train_config.fine_tune_class_map={class_mappings(CLASS_MAP.value)}')
+  if MULTI_SCALE.value:
+    overrides.append(f'train_config.multi_scale.size={scale_sizes(MULTI_SCALE.value)}')
+  if MULTI_SCALE_STEPS.value:
+    overrides.append(f'train_config.multi_scale.steps_per_size={MULTI_SCALE_STEPS.value}')
   config = config_lib.load(PIPELINE_CONFIG_PATH.value, overrides)
   if EVAL_ALL_CHECKPOINTS.value and not CHECKPOINT_DIR.value:
     raise InputError('--eval_all_checkpoints: expected --checkpoint_dir, the folder, with it')
@@ -121,6 +137,19 @@ def class_mappings(values):
       raise InputError(f'--class_map: {pair!r}: expected old=new')
     items.append(f'{{name: {json.dumps(old)} to: {json.dumps(new)}}}')
   return f'[{", ".join(items)}]'
+
+
+def scale_sizes(values):
+  """The text of a list of MultiScale.Size: ['320', '384x512'] -> '[{height: 320}, ...]'."""
+  items = []
+  for value in values:
+    sides = value.strip().split('x')
+    if len(sides) > 2 or not all(side.isdecimal() and int(side) for side in sides):
+      raise InputError(
+        f'--multi_scale: {value!r}: expected pixels, as 320, or height x width, as 384x512'
+      )
+    items.append(' '.join(f'{n}: {s}' for n, s in zip(('height', 'width'), sides, strict=False)))
+  return f'[{", ".join(f"{{{item}}}" for item in items)}]'
 
 
 def train(config):
