@@ -31,6 +31,7 @@ setuptools.setup(
     # They come with tf-models-official anyway; here because ssd_tf imports them itself.
     'pillow>=10',
     'pyyaml>=6',
+    'scipy>=1.10',
     'tqdm>=4.66,<5',
   ],
   extras_require={

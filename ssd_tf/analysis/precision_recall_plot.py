@@ -13,13 +13,19 @@ _LEGEND_ROWS = 20
 _LINE_STYLES = ('-', '--', ':')
 
 
-def plot_precision_recall(results: Sequence[ClassResult], title: str, output_path: str) -> None:
+def plot_precision_recall(
+  results: Sequence[ClassResult],
+  title: str,
+  output_path: str,
+  legend_title: str = 'AP VOC2007 / VOC2012',
+) -> None:
   """Draws a line for each class that has groundtruth, its average precisions in the legend.
 
   Args:
     results: of the classes.
     title: what was evaluated.
     output_path: the file to write, .svg.
+    legend_title: what the average precisions are.
   """
   import matplotlib
   from matplotlib.figure import Figure
@@ -44,7 +50,7 @@ def plot_precision_recall(results: Sequence[ClassResult], title: str, output_pat
     if drawn:
       figure.legend(
         loc='outside right upper',
-        title='AP VOC2007 / VOC2012',
+        title=legend_title,
         frameon=False,
         ncols=columns,
         fontsize=8,

@@ -154,6 +154,40 @@ class CocoEvaluator:
       for k, category_id in enumerate(coco_eval.params.catIds)
     }
 
+  def class_figures(self, figure: str = 'Precision mAP') -> dict[int, float]:
+    """Gives one of COCO's twelve figures of each class alone.
+
+    Args:
+      figure: such as 'Precision mAP@.50IOU' or 'Recall AR@100', see `coco_categories`.
+
+    Returns:
+      By class id, rising; -1 where there is no groundtruth of that class and size.
+    """
+    coco_eval = self._evaluate(labeled_only=False)
+    return {
+      class_id: coco_categories.class_average(coco_eval, k, figure)
+      for k, class_id in enumerate(coco_eval.params.catIds)
+    }
+
+  def class_curves(self, iou_threshold: float) -> dict[int, np.ndarray]:
+    """Gives each class's precision at the recalls 0, .01, ..., 1; 100 detections per image.
+
+    Args:
+      iou_threshold: one of .50, .55, ..., .95.
+
+    Returns:
+      f64[101] by class id, rising; interpolated: at a recall, the best precision from there; -1
+      without groundtruth. Their means are the AP at this IoU.
+    """
+    coco_eval = self._evaluate(labeled_only=False)
+    params = coco_eval.params
+    at = int(np.flatnonzero(np.isclose(params.iouThrs, iou_threshold))[0])
+    everything = (params.areaRngLbl.index('all'), params.maxDets.index(100))
+    precision = coco_eval.eval['precision'][at]  # [recalls, classes, sizes, limits]
+    return {
+      class_id: precision[:, k, *everything] for k, class_id in enumerate(params.catIds)
+    }
+
   @property
   def details(self) -> dict[str, Any]:
     """What a figure has to be read with: split, counts, score threshold, detections per image.

@@ -1,0 +1,70 @@
+"""How one figure of the classes goes with another: line and coefficients."""
+
+import dataclasses
+
+import numpy as np
+from scipy import stats
+
+MIN_POINTS = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Correlation:
+  """A line through points, and how well it fits.
+
+  Attributes:
+    num_points: n.
+    slope: of the least-squares line.
+    intercept: of the same.
+    pearson: r, of the values.
+    pearson_p: probability of an |r| as great among normal values that do not go together.
+    spearman: rho, of the ranks; ties share their mean rank.
+    spearman_p: likewise, by Student's t, so only roughly for few points.
+  """
+
+  num_points: int
+  slope: float
+  intercept: float
+  pearson: float
+  pearson_p: float
+  spearman: float
+  spearman_p: float
+
+  def __str__(self):
+    return (
+      f'Pearson r = {self.pearson:.2f} (p = {self.pearson_p:.2g}), '
+      f'Spearman \u03c1 = {self.spearman:.2f} (p = {self.spearman_p:.2g}), '
+      f'n = {self.num_points}'
+    )
+
+
+def correlate(x: np.ndarray, y: np.ndarray) -> Correlation | str:
+  """Fits a line and measures both coefficients.
+
+  Args:
+    x: f64[n], finite.
+    y: f64[n], finite.
+
+  Returns:
+    The correlation, or a sentence that says why there is none: fewer than 3 points, or equal values
+    on one side.
+  """
+  x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+  if len(x) < MIN_POINTS:
+    classes = f'{len(x)} class' + 'es' * (len(x) != 1)
+    return f'{classes}: with fewer than {MIN_POINTS} a correlation coefficient has no meaning'
+  for values, what in ((x, 'value on the horizontal axis'), (y, 'AP')):
+    if np.ptp(values) == 0:
+      return f'all {len(x)} classes have the same {what}: there is no correlation coefficient'
+  line = stats.linregress(x, y)
+  ranks = stats.spearmanr(x, y)
+  pearson = stats.pearsonr(x, y)
+  return Correlation(
+    num_points=len(x),
+    slope=float(line.slope),
+    intercept=float(line.intercept),
+    pearson=float(pearson.statistic),
+    pearson_p=float(pearson.pvalue),
+    spearman=float(ranks.statistic),
+    spearman_p=float(ranks.pvalue),
+  )
