@@ -165,7 +165,7 @@ class DatasetDescription:
     self._measure(annotation, place)
 
   def _measure(self, annotation, place):
-    width, height = _image_size(annotation)
+    width, height = image_size(annotation)
     self.image_sizes[width, height] += 1
     if not width or not height:
       self._note('images have no known size; their boxes are not measured', place)
@@ -218,7 +218,7 @@ def describe_records(
   # disable=None: no bar in a log file.
   for path, number, record in tqdm.tqdm(records, 'records', total, unit='image', disable=None):
     place = f'{path}, record {number} (counted from 0)'
-    annotation = _parse(record, place, name_to_id)
+    annotation = parse_record(record, place, name_to_id)
     source_id = annotation.source_id or annotation.filename
     found.add(annotation, default, f'{path}, record {number}, source_id {source_id}')
   if not found.num_images:
@@ -226,7 +226,21 @@ def describe_records(
   return found
 
 
-def _parse(record, place, name_to_id):
+def parse_record(record: bytes, place: str, name_to_id: Mapping[str, int]) -> Annotation:
+  """Reads a record without decoding its image.
+
+  Args:
+    record: a tf.train.Example.
+    place: file and record, for the error.
+    name_to_id: of the label map; for records that hold class texts only. A name that it lacks gets
+      the id 0.
+
+  Returns:
+    The annotation; as many class ids as boxes.
+
+  Raises:
+    InputError: it is no annotated image.
+  """
   try:
     annotation = tf_example.parse_example(record)
   except (message.DecodeError, ValueError) as error:
@@ -242,7 +256,7 @@ def _parse(record, place, name_to_id):
   return annotation
 
 
-def _image_size(annotation):
+def image_size(annotation: Annotation) -> tuple[int, int]:
   """(width, height) by the record, else by the image's header; zeros where neither tells."""
   if annotation.width and annotation.height:
     return annotation.width, annotation.height
