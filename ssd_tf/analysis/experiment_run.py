@@ -116,12 +116,13 @@ class ExperimentRun:
     return float(values[0]), float(values[-1])
 
 
-def read_run(model_dir: str) -> ExperimentRun:
+def read_run(model_dir: str, about: Mapping[str, str] | None = None) -> ExperimentRun:
   """Reads the folder of a training.
 
   Args:
     model_dir: holds pipeline.config; eval/metrics.jsonl, run.json and experiment.json if they are
       there.
+    about: said instead of what experiment.json says.
 
   Returns:
     The run; event files and data sets are read when they are asked for.
@@ -134,7 +135,7 @@ def read_run(model_dir: str) -> ExperimentRun:
     raise InputError(
       f'model_dir {model_dir}: expected the folder of a training; it has no pipeline.config'
     )
-  about = read_about(model_dir)
+  about = {**read_about(model_dir), **(about or {})}
   name = os.path.basename(os.path.normpath(model_dir))
   match = _SEEDED.fullmatch(name)
   return ExperimentRun(
