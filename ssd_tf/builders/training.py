@@ -1,15 +1,22 @@
 """Optimizer and learning rate schedule, from the config's `train_config`."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 
 from ssd_tf.builders.support import chosen, require_supported
 from ssd_tf.errors import InputError
 from ssd_tf.ops import schedules
+from ssd_tf.pretrained.layer_groups import BACKBONE, FEATURE_MAPS
 from ssd_tf.protos import optimizer_pb2, train_pb2
 from ssd_tf.training import optimizers
 
+_FROZEN_GROUPS = {
+  train_pb2.Freeze.NONE: (),
+  train_pb2.Freeze.BACKBONE: (BACKBONE,),
+  train_pb2.Freeze.ALL_BUT_HEADS: (BACKBONE, FEATURE_MAPS),
+}
 # Kinds whose function takes the message's fields under their own names.
 _BY_NAMES = {
   'adamw_optimizer': optimizers.adamw,
@@ -88,6 +95,29 @@ def build_stage_schedules(
   if faults:
     raise InputError('\n'.join(faults))
   return built
+
+
+def stages_of(train_config: train_pb2.TrainConfig) -> list[dict[str, Any]]:
+  """What stays as it is in each stage of a training, that before the first `stage` too.
+
+  Args:
+    train_config: the config's.
+
+  Returns:
+    Of each stage the keywords of `training.stages.Stage`.
+  """
+  parts = {'train_config': train_config}
+  parts |= {f'train_config.stage[{i}]': stage for i, stage in enumerate(train_config.stage)}
+  return [
+    {
+      'first_step': 0 if part is train_config else part.first_step,
+      'field': field,
+      'frozen_groups': _FROZEN_GROUPS[part.freeze],
+      'freeze_variables': part.freeze_variables,
+      'update_trainable_variables': part.update_trainable_variables,
+    }
+    for field, part in parts.items()
+  ]
 
 
 def build_schedule(learning_rate: optimizer_pb2.LearningRate, path: str) -> schedules.Schedule:

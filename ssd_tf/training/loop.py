@@ -53,7 +53,7 @@ def build_controller(
     evaluator=evaluator,
     global_step=step,
     steps_per_loop=lambda step: _steps_to_boundary(
-      int(step), log_every_n, manager.checkpoint_interval
+      int(step), log_every_n, manager.checkpoint_interval, trainer.stages
     ),
     checkpoint_manager=manager,
     summary_interval=log_every_n,
@@ -96,6 +96,10 @@ def _log_step(trainer, num_steps):
     logging.info('%.2f steps/s, step %d of %d, %s', rate, step, num_steps, left)
 
 
-def _steps_to_boundary(step, *intervals):
-  """Steps until the next multiple of any interval."""
-  return min(interval - step % interval for interval in intervals if interval)
+def _steps_to_boundary(step, log_every_n, checkpoint_every_n, stages):
+  """Steps until the next multiple of an interval, or until another stage begins."""
+  intervals = [interval for interval in (log_every_n, checkpoint_every_n) if interval]
+  steps = [interval - step % interval for interval in intervals]
+  if stages is not None:
+    steps += [border - step for border in stages.borders if border > step]
+  return min(steps)

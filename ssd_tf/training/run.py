@@ -1,6 +1,7 @@
 """A whole training, from a pipeline.config."""
 
 import dataclasses
+import functools
 import os
 import resource
 import sys
@@ -16,18 +17,21 @@ from ssd_tf import builders, supported_fields
 from ssd_tf import config as config_lib
 from ssd_tf.errors import InputError
 from ssd_tf.pretrained import ssd_tensorflow
+from ssd_tf.pretrained.layer_groups import group_of
 from ssd_tf.training import (
   checkpoints,
   loop,
   precision,
   run_record,
   trainer,
-  variable_selection,
 )
 from ssd_tf.training.failures import explaining_failures, naming
 from ssd_tf.training.moving_average import AveragedEvaluator, MovingAverage
+from ssd_tf.training.multi_scale import MultiScaleTrainer
 from ssd_tf.training.run_evaluation import build_evaluator, log_evaluation
+from ssd_tf.training.stages import Stage, Stages
 from ssd_tf.training.starting import start
+from ssd_tf.training.variable_selection import VariableSelector
 
 
 def make_strategy(num_logical_cpus: int = 0) -> tf.distribute.Strategy:
@@ -200,10 +204,13 @@ def _warn_of_differences(config):
       resizer.max_dimension,
     )
   settings = config.train_config
-  if settings.freeze_variables and not settings.fine_tune_checkpoint:
+  freezing = [name for name in ('freeze', 'freeze_variables') if getattr(settings, name)]
+  if freezing and not settings.fine_tune_checkpoint:
     logging.warning(
-      'train_config.freeze_variables: keeps weights as they start, and nothing is loaded: without '
-      'train_config.fine_tune_checkpoint they stay random.'
+      'train_config.%s: keeps weights as they start, and nothing is loaded: without '
+      'train_config.fine_tune_checkpoint they stay random%s.',
+      freezing[0],
+      f' until step {settings.stage[0].first_step}' if settings.stage else '',
     )
   if config.graph_rewriter.HasField('quantization'):
     logging.warning(
@@ -218,6 +225,8 @@ class _Learner(NamedTuple):
   detector: builders.Detector
   optimizer: keras.optimizers.Optimizer
   moving_average: MovingAverage | None
+  stages: Stages
+  multi_scale: builders.MultiScale | None = None
 
   @property
   def step(self):
@@ -232,24 +241,27 @@ def _build_model(config):
     if settings.use_bfloat16:
       model = precision.with_float32_outputs(detector.model)
       detector = dataclasses.replace(detector, model=model)
-  variable_selection.select_trainable(
-    detector.model,
-    update_trainable_variables=settings.update_trainable_variables,
-    freeze_variables=settings.freeze_variables,
-    api_names=ssd_tensorflow.variable_names(detector.model),
-  )
-  optimizer = builders.build_optimizer(settings.optimizer)
-  optimizer.build(detector.model.trainable_variables)
+    multi_scale = builders.build_multi_scale(config, detector)
+  stages = _build_stages(settings, detector.model)
+  optimizer = builders.build_optimizer(settings.optimizer, settings.stage)
+  optimizer.build(stages.variables)
   if not settings.optimizer.use_moving_average:
-    return _Learner(detector, optimizer, None)
+    return _Learner(detector, optimizer, None, stages, multi_scale)
   decay = settings.optimizer.moving_average_decay
   logging.info(
     'Evaluation and export take the moving average of the weights, with decay %g: '
     'train_config.optimizer.use_moving_average is true (the default).',
     decay,
   )
-  averages = MovingAverage(detector.model.trainable_variables, decay=decay)
-  return _Learner(detector, optimizer, averages)
+  averages = MovingAverage(stages.variables, decay=decay)
+  return _Learner(detector, optimizer, averages, stages, multi_scale)
+
+
+def _build_stages(settings, model):
+  selector = VariableSelector(
+    model, group_of=group_of, api_names=ssd_tensorflow.variable_names(model)
+  )
+  return Stages(selector, [Stage(**stage) for stage in builders.stages_of(settings)])
 
 
 def _build_manager(config, learner, model_dir, max_to_keep, checkpoint_every_n):
@@ -280,10 +292,16 @@ def _build_evaluation(config, config_path, learner, model_dir, strategy, sample_
 
 
 def _build_trainer(config, config_path, learner, strategy, start_step, log_every_n):
-  detector = learner.detector
-  dataset = builders.build_train_dataset(config, config_path, detector, start_step)
-  return trainer.Trainer(
-    model=detector.model,
+  scales = learner.multi_scale
+  dataset = builders.build_train_dataset(
+    config, config_path, learner.detector, start_step, multi_scale=scales
+  )
+  make_trainer, detector = trainer.Trainer, learner.detector
+  if scales:
+    make_trainer, detector = functools.partial(MultiScaleTrainer, draws=scales.draws), scales
+  return make_trainer(
+    model=learner.detector.model,
+    forward=scales and scales.forward,
     optimizer=learner.optimizer,
     dataset=strategy.experimental_distribute_dataset(dataset),
     assign_targets=detector.assign_targets,
@@ -300,6 +318,7 @@ def _build_trainer(config, config_path, learner, strategy, start_step, log_every
       interval=log_every_n,
     ),
     moving_average=learner.moving_average,
+    stages=learner.stages,
   )
 
 

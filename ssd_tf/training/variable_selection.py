@@ -1,7 +1,8 @@
-"""Which variables train: freeze_variables and update_trainable_variables of a config."""
+"""Which variables train: freeze, freeze_variables and update_trainable_variables of a config."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -10,14 +11,21 @@ from absl import logging
 from ssd_tf.errors import InputError
 
 
-def select_trainable(
-  model: keras.Model,
-  *,
-  update_trainable_variables: Sequence[str] = (),
-  freeze_variables: Sequence[str] = (),
-  api_names: Mapping[str, str] | None = None,
-) -> None:
-  """Freezes the variables that a config leaves out, and logs how many train.
+class Selection(NamedTuple):
+  """What trains.
+
+  Attributes:
+    paths: of the variables.
+    frozen_groups: parts of the network that stay as they are, even what has nothing to train: a
+      batch norm without gamma and beta.
+  """
+
+  paths: frozenset[str]
+  frozen_groups: tuple[str, ...] = ()
+
+
+class VariableSelector:
+  """Chooses among the variables that a model has to train, once or from stage to stage.
 
   A pattern may match anywhere in a name (`re.search`). It is read over the original's names: of an
   SSD with VGG-16 those of SSD-Tensorflow, such as ssd_300_vgg/block8/conv3x3/weights, else those of
@@ -28,59 +36,114 @@ def select_trainable(
   are frozen stays in inference mode, so that a batch norm keeps its moving statistics.
 
   Args:
-    model: its variables' `trainable` is set.
-    update_trainable_variables: patterns of those that train; none: all.
-    freeze_variables: patterns of those that do not, among them.
+    model: as it was built; its variables' `trainable` is set by `apply`.
+    group_of: path of a variable -> the part of the network that it belongs to.
     api_names: path of a variable -> the original's name for it.
 
-  Raises:
-    InputError: a pattern matches nothing, or nothing is left to train.
+  Attributes:
+    variables: what there is to train, whatever is selected.
 
   Source: the Object Detection API's model_main, which first includes and then excludes by
   `re.search`. (Its older train.py takes `re.match`; patterns that begin with a name's beginning
-  mean the same to both.) Its TF2 scripts ignore both fields.
+  mean the same to both.) Its TF2 scripts ignore both fields; parts are not to be named there.
   """
-  everything = list(model.trainable_variables)
-  kept = {v.path for v in everything}
-  choices = {v.path: (api_names or {}).get(v.path, v.path) for v in everything}
-  if update_trainable_variables:
-    kept = _matching(update_trainable_variables, choices, 'update_trainable_variables')
-  kept -= _matching(freeze_variables, choices, 'freeze_variables')
-  if not kept:
-    raise InputError(
-      'train_config.freeze_variables, update_trainable_variables: leave no variable to train'
-    )
-  for layer in model.layers:
-    variables = layer.trainable_variables
-    if variables and not any(variable.path in kept for variable in variables):
-      layer.trainable = False  # Also says that a batch norm is to use its moving statistics.
-    for variable in variables:
-      variable.trainable = variable.path in kept
-  logging.info(
-    'Training %d of %d variables, %s of %s parameters.',
-    len(kept),
-    len(everything),
-    *(
-      f'{sum(int(np.prod(v.shape)) for v in vs):,}'
-      for vs in (model.trainable_variables, everything)
-    ),
-  )
 
+  def __init__(
+    self,
+    model: keras.Model,
+    *,
+    group_of: Callable[[str], str] = lambda path: 'network',
+    api_names: Mapping[str, str] | None = None,
+  ):
+    self.variables = list(model.trainable_variables)
+    self._names = {v.path: (api_names or {}).get(v.path, v.path) for v in self.variables}
+    self._layers = [layer for layer in model.layers if layer.trainable and layer.variables]
+    self._group_of = group_of
 
-def _matching(patterns, choices, field):
-  """The paths that any of the patterns matches."""
-  found = set()
-  for i, pattern in enumerate(patterns):
-    matching = {path for path, name in choices.items() if re.search(pattern, name)}
-    matching = matching or {path for path in choices if re.search(pattern, path)}
-    if not matching:
-      every = max(1, len(choices) // 4)
-      some = [f'{name} (here {path})' for path, name in list(choices.items())[::every]]
-      scopes = dict.fromkeys('/'.join(name.split('/')[:2]) for name in choices.values())
+  def select(
+    self,
+    *,
+    frozen_groups: Sequence[str] = (),
+    update_trainable_variables: Sequence[str] = (),
+    freeze_variables: Sequence[str] = (),
+    field: str = 'train_config',
+  ) -> Selection:
+    """Chooses; the model does not change yet.
+
+    Args:
+      frozen_groups: parts of the network that do not train.
+      update_trainable_variables: patterns of those that train; none: all.
+      freeze_variables: patterns of those that do not, among them.
+      field: of the config that says so.
+
+    Returns:
+      What trains.
+
+    Raises:
+      InputError: a pattern matches nothing, or nothing is left to train.
+    """
+    kept = set(self._names)
+    if update_trainable_variables:
+      kept = self._matching(update_trainable_variables, f'{field}.update_trainable_variables')
+    kept -= self._matching(freeze_variables, f'{field}.freeze_variables')
+    kept = {path for path in kept if self._group_of(path) not in frozen_groups}
+    if not kept:
       raise InputError(
-        f'train_config.{field}[{i}]: {pattern!r} matches no trainable variable; names are '
-        f'{", ".join(some)}; they begin with {", ".join(scopes)}'
+        f'{field}.freeze, freeze_variables, update_trainable_variables: leave no variable to train'
       )
-    logging.info('train_config.%s: variables that %r matches: %d.', field, pattern, len(matching))
-    found |= matching
-  return found
+    return Selection(frozenset(kept), tuple(frozen_groups))
+
+  def apply(self, selection: Selection) -> None:
+    """Sets what of the model trains from now on, and logs how much that is.
+
+    Args:
+      selection: as `select` returns it.
+    """
+    for layer in self._layers:
+      # Trainable also says that a batch norm is to use the statistics of the batch.
+      layer.trainable = self._trains(layer, selection)
+      for variable in layer.variables:
+        if variable.path in self._names:
+          variable.trainable = variable.path in selection.paths
+    trained = [v for v in self.variables if v.path in selection.paths]
+    logging.info(
+      'Training %d of %d variables, %s of %s parameters%s.',
+      len(trained), len(self.variables), _num_parameters(trained), _num_parameters(self.variables),
+      f'; frozen: {self._frozen(selection.paths)}' if len(trained) < len(self.variables) else '',
+    )  # fmt: skip
+
+  def _trains(self, layer, selection):
+    choices = {v.path for v in layer.variables} & self._names.keys()
+    if choices:
+      return bool(choices & selection.paths)
+    return not all(self._group_of(v.path) in selection.frozen_groups for v in layer.variables)
+
+  def _frozen(self, kept: Collection[str]):
+    """'backbone 81 of 81, feature maps 0 of 6', in the order of the network."""
+    counts = {}
+    for path in self._names:
+      frozen, total = counts.get(self._group_of(path), (0, 0))
+      counts[self._group_of(path)] = (frozen + (path not in kept), total + 1)
+    return ', '.join(f'{group} {frozen} of {n}' for group, (frozen, n) in counts.items())
+
+  def _matching(self, patterns, field):
+    """The paths that any of the patterns matches."""
+    found = set()
+    for i, pattern in enumerate(patterns):
+      matching = {path for path, name in self._names.items() if re.search(pattern, name)}
+      matching = matching or {path for path in self._names if re.search(pattern, path)}
+      if not matching:
+        raise InputError(f'{field}[{i}]: {pattern!r} matches no trainable variable; {self._some()}')
+      logging.info('%s: variables that %r matches: %d.', field, pattern, len(matching))
+      found |= matching
+    return found
+
+  def _some(self):
+    every = max(1, len(self._names) // 4)
+    some = [f'{name} (here {path})' for path, name in list(self._names.items())[::every]]
+    scopes = dict.fromkeys('/'.join(name.split('/')[:2]) for name in self._names.values())
+    return f'names are {", ".join(some)}; they begin with {", ".join(scopes)}'
+
+
+def _num_parameters(variables):
+  return f'{sum(int(np.prod(v.shape)) for v in variables):,}'

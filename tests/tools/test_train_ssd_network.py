@@ -18,7 +18,8 @@ from ssd_tf.data import ssd_tensorflow_keys, tf_example
 from ssd_tf.errors import InputError
 from ssd_tf.pretrained import ssd_tensorflow
 from ssd_tf.ssd_tensorflow import data_sets, model_text, train_flags
-from ssd_tf.training import loop, run, variable_selection
+from ssd_tf.training import loop, run
+from ssd_tf.training.variable_selection import VariableSelector
 
 ROOT = pathlib.Path(__file__).parents[2]
 TOOL = ROOT / 'tools' / 'train_ssd_network.py'
@@ -330,11 +331,9 @@ def test_the_scopes_train_what_they_train_in_the_original(model_name, last, hda,
   config = translated(model_name=model_name, trainable_scopes=scopes_of(model_name, last))
   model = builders.build_detector(config.model, is_training=True).model
   names = ssd_tensorflow.variable_names(model)
-  variable_selection.select_trainable(
-    model,
-    update_trainable_variables=config.train_config.update_trainable_variables,
-    api_names=names,
-  )
+  selector = VariableSelector(model, api_names=names)
+  update = config.train_config.update_trainable_variables
+  selector.apply(selector.select(update_trainable_variables=update))
   trained = {names[v.path] for v in model.trainable_variables}
   assert len(trained) == measured['phase1_n_train_unique']
   assert not trained & set(measured['phase1_not_trained'])
@@ -343,12 +342,10 @@ def test_the_scopes_train_what_they_train_in_the_original(model_name, last, hda,
 def test_a_scope_of_nothing_is_refused(hda):
   config = translated(trainable_scopes='ssd_300_vgg/conv6,ssd_300_vgg/blok8')
   model = builders.build_detector(config.model, is_training=True).model
+  selector = VariableSelector(model, api_names=ssd_tensorflow.variable_names(model))
+  update = config.train_config.update_trainable_variables
   with pytest.raises(InputError, match=r'ssd_300_vgg/blok8.*begin with.* ssd_300_vgg/block8, '):
-    variable_selection.select_trainable(
-      model,
-      update_trainable_variables=config.train_config.update_trainable_variables,
-      api_names=ssd_tensorflow.variable_names(model),
-    )
+    selector.select(update_trainable_variables=update)
 
 
 def test_flags_without_effect_are_said_to_be(hda, caplog):

@@ -1,0 +1,97 @@
+"""A training in stages: which variables train from which step on."""
+
+import bisect
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from absl import logging
+
+from ssd_tf.errors import InputError
+from ssd_tf.training.variable_selection import VariableSelector
+
+
+class Stage(NamedTuple):
+  """What a stage leaves as it finds it; see `VariableSelector.select`.
+
+  Attributes:
+    first_step: that it begins at; of the first stage 0.
+    field: of the config that describes it.
+    frozen_groups: parts of the network.
+    freeze_variables: patterns.
+    update_trainable_variables: patterns.
+  """
+
+  first_step: int = 0
+  field: str = 'train_config'
+  frozen_groups: Sequence[str] = ()
+  freeze_variables: Sequence[str] = ()
+  update_trainable_variables: Sequence[str] = ()
+
+
+class Stages:
+  """Sets what trains at the step that a training is at.
+
+  Optimizer and moving average are made for the variables of all stages together, so that a
+  checkpoint of any stage has the same variables, and a training goes on from it in any stage. While
+  a variable is frozen, its slots stay as they are: what is released starts with a velocity of 0.
+  (Adam's correction for means that started at 0 counts the steps of the whole training, so that the
+  first updates of what is released late are up to three times as large as Adam's own first ones.)
+
+  Args:
+    selector: of the model.
+    stages: the first begins at step 0, the others later and later.
+
+  Attributes:
+    variables: that train in any stage, in the model's order.
+    borders: the steps at which another stage begins.
+
+  Raises:
+    InputError: a stage names nothing, or leaves nothing to train; tells of all stages.
+  """
+
+  def __init__(self, selector: VariableSelector, stages: Sequence[Stage]):
+    self._selector = selector
+    self._fields = [stage.field for stage in stages]
+    self._first_steps = [stage.first_step for stage in stages]
+    self._selections = _selections(selector, stages)
+    self._current = None
+    paths = frozenset().union(*(selection.paths for selection in self._selections))
+    self.variables = [v for v in selector.variables if v.path in paths]
+    self.borders = tuple(self._first_steps[1:])
+
+  def enter(self, step: int) -> bool:
+    """Sets the variables that train at a step.
+
+    Args:
+      step: the number of updates made so far.
+
+    Returns:
+      Whether others train than before, so that the step has to be traced anew.
+    """
+    stage = bisect.bisect_right(self._first_steps, step) - 1
+    if stage == self._current:
+      return False
+    if self.borders:
+      logging.info('Step %d: the stage of %s.', step, self._fields[stage])
+    self._selector.apply(self._selections[stage])
+    self._current = stage
+    return True
+
+
+def _selections(selector, stages):
+  selections, faults = [], []
+  for stage in stages:
+    try:
+      selections.append(
+        selector.select(
+          frozen_groups=stage.frozen_groups,
+          update_trainable_variables=stage.update_trainable_variables,
+          freeze_variables=stage.freeze_variables,
+          field=stage.field,
+        )
+      )
+    except InputError as error:
+      faults.append(str(error))
+  if faults:
+    raise InputError('\n'.join(faults))
+  return selections
