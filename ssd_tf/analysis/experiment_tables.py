@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ssd_tf.analysis.experiment_run import ExperimentRun
 from ssd_tf.analysis.markdown import spread, table
+from ssd_tf.training.run_record import FINISHED
 
 EXPERIMENTS = 'experiments'
 _COLUMNS = (
@@ -18,12 +19,15 @@ _HEADER = (
 )
 
 
-def write_tables(runs: Sequence[ExperimentRun], output_dir: str) -> list[str]:
+def write_tables(
+  runs: Sequence[ExperimentRun], output_dir: str, remarks: Sequence[str] = ()
+) -> list[str]:
   """Writes the tables of trainings: experiments.md, experiments.csv, and <run>_classes.csv.
 
   Args:
     runs: the trainings; those of one id are one experiment with several seeds.
     output_dir: gets the files; made if it is missing.
+    remarks: are listed below the table.
 
   Returns:
     The paths written.
@@ -31,7 +35,7 @@ def write_tables(runs: Sequence[ExperimentRun], output_dir: str) -> list[str]:
   os.makedirs(output_dir, exist_ok=True)
   paths = [os.path.join(output_dir, f'{EXPERIMENTS}{ending}') for ending in ('.md', '.csv')]
   with open(paths[0], 'w', encoding='utf-8') as file:
-    file.write(describe_experiments(runs))
+    file.write(describe_experiments(runs, remarks))
   rows = [experiment_row(run) for run in runs]
   _write_csv(paths[1], [_COLUMNS, *([_plain(row[name]) for name in _COLUMNS] for row in rows)])
   for run in runs:
@@ -42,11 +46,12 @@ def write_tables(runs: Sequence[ExperimentRun], output_dir: str) -> list[str]:
   return paths
 
 
-def describe_experiments(runs: Sequence[ExperimentRun]) -> str:
+def describe_experiments(runs: Sequence[ExperimentRun], remarks: Sequence[str] = ()) -> str:
   """Writes the table of experiments, and below it AP of each class over the steps of each run.
 
   Args:
     runs: as in `write_tables`.
+    remarks: are listed below the table.
 
   Returns:
     Markdown.
@@ -57,11 +62,12 @@ def describe_experiments(runs: Sequence[ExperimentRun]) -> str:
     'with the epoch that it was reached in; loss is the total loss of the last logged training '
     'step. Of several seeds: mean ± sample standard deviation.',
     experiment_table(runs),
+    '\n'.join(f'- {remark}' for remark in remarks),
   ]
   for run in runs:
     if text := class_table(run):
       parts.append(f'### AP of the classes: {os.path.normpath(run.model_dir)}\n\n{text}')
-  return '\n\n'.join(parts) + '\n'
+  return '\n\n'.join(filter(None, parts)) + '\n'
 
 
 def experiment_table(runs: Sequence[ExperimentRun]) -> str:
@@ -169,8 +175,16 @@ def _experiment_cells(rows):
     each('epochs'),
     spread(known('last_loss'), len(rows)),
     best,
-    *(first(name) for name in ('purpose', 'analysis', 'notes')),
+    first('purpose'),
+    first('analysis'),
+    '; '.join(filter(None, (first('notes'), *_unfinished(rows)))),
   ]
+
+
+def _unfinished(rows):
+  for row in rows:
+    if row['outcome'] not in (None, FINISHED):
+      yield f'seed {row["seed"]}, step {row["steps"]}: {row["outcome"]}'
 
 
 def _short(value):
