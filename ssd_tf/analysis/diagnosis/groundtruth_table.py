@@ -3,15 +3,13 @@
 import dataclasses
 import functools
 import hashlib
-import io
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import PIL.Image
 import tqdm
-from google.protobuf import message
 
-from ssd_tf.data import partial_labels, record_files, tf_example
+from ssd_tf.analysis.dataset_description import image_size, parse_record
+from ssd_tf.data import partial_labels, record_files
 from ssd_tf.errors import InputError
 from ssd_tf.reader_classes import ReaderClasses
 
@@ -70,9 +68,10 @@ class GroundtruthTable:
     return len(self.paths)
 
   @functools.cached_property
-  def boxes_per_image(self) -> np.ndarray:
-    """i64[I]."""
-    return np.bincount(self.image_index, minlength=self.num_images)
+  def image_starts(self) -> np.ndarray:
+    """i64[I+1]; the boxes of image i are the rows image_starts[i] to image_starts[i + 1] - 1."""
+    counts = np.bincount(self.image_index, minlength=self.num_images)
+    return np.concatenate([[0], np.cumsum(counts)])
 
   @functools.cached_property
   def usable(self) -> np.ndarray:
@@ -152,16 +151,13 @@ def _until_damage(records):
 def _parse(record, name_to_id):
   """The annotation, with a class id for each box; None where the record cannot be read as one."""
   try:
-    annotation = tf_example.parse_example(record)
-  except (message.DecodeError, ValueError):
+    annotation = parse_record(record, '', name_to_id)
+  except InputError:
     return None
-  if annotation.class_names and not len(annotation.class_ids):
-    ids = [name_to_id.get(name, 0) for name in annotation.class_names]
-    annotation = dataclasses.replace(annotation, class_ids=np.array(ids, np.int64))
+  flags = (annotation.is_crowd, annotation.group_of, annotation.difficult)
   n = len(annotation.boxes)
-  lists = ('class_ids', 'area', 'is_crowd', 'group_of', 'difficult')
-  values = [getattr(annotation, name) for name in lists]
-  return annotation if all(v is None or len(v) == n for v in values) else None
+  complete = len(annotation.class_ids) == n and all(v is None or len(v) == n for v in flags)
+  return annotation if complete else None
 
 
 def _image_columns(annotation, classes):
@@ -173,7 +169,7 @@ def _image_columns(annotation, classes):
   return (
     annotation.source_id or annotation.filename,
     digest,
-    _size(annotation),
+    image_size(annotation)[::-1],
     frozenset(labeled | classes.unused_ids),
     any(value is not None for value in says),
   )
@@ -197,16 +193,6 @@ def _box_columns(annotation, size):
     'group_of': flags(annotation.group_of),
     'difficult': flags(annotation.difficult),
   }
-
-
-def _size(annotation):
-  if annotation.height and annotation.width:
-    return annotation.height, annotation.width
-  try:
-    with PIL.Image.open(io.BytesIO(annotation.encoded)) as image:
-      return image.size[::-1]
-  except PIL.UnidentifiedImageError:
-    return 0, 0
 
 
 def _model_class_ids(class_ids, classes: ReaderClasses, num_classes):

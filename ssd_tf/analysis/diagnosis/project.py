@@ -8,7 +8,9 @@ import tensorflow as tf
 
 from ssd_tf import builders, reader_classes
 from ssd_tf import config as config_lib
+from ssd_tf.analysis.diagnosis.collected_warnings import CollectedWarnings
 from ssd_tf.analysis.diagnosis.groundtruth_table import GroundtruthTable, read_table
+from ssd_tf.data.record_check import RecordSummary
 from ssd_tf.errors import InputError
 from ssd_tf.input_paths import expand_input_paths, find_checkpoint, resolve_path
 from ssd_tf.label_map import LabelMap, load
@@ -60,14 +62,25 @@ class Project:
     self.max_records = max_records
     self.max_images = max_images
 
-  @functools.cached_property
+  @property
   def refusals(self) -> Sequence[str]:
     """What a training by the config would be refused for, 'field: fault' each."""
-    try:
-      builders.check_config(self.config, self.config_path)
-    except InputError as error:
-      return [line.removeprefix(f'{self.config_path}: ') for line in str(error).split('\n')]
-    return []
+    return self._refusals_and_warnings[0]
+
+  @property
+  def config_warnings(self) -> Sequence[str]:
+    """What a training by the config would warn of, before it looks at records."""
+    return self._refusals_and_warnings[1]
+
+  @functools.cached_property
+  def _refusals_and_warnings(self):
+    with CollectedWarnings() as warnings:
+      try:
+        builders.check_config(self.config, self.config_path)
+      except InputError as error:
+        lines = [line.removeprefix(f'{self.config_path}: ') for line in str(error).split('\n')]
+        return lines, warnings.lines
+    return [], [line.removeprefix(f'{self.config_path}: ') for line in warnings.lines]
 
   @property
   def num_classes(self) -> int:
@@ -92,6 +105,11 @@ class Project:
   def evaluation_fields(self) -> Sequence[str]:
     """Of the reader that an evaluation reads, the first one; empty without one."""
     return [name for name, _ in self._readers() if name.startswith('eval')][:1]
+
+  @property
+  def fields(self) -> Sequence[str]:
+    """Of the training readers, then of the evaluation's."""
+    return [*self.training_fields, *self.evaluation_fields]
 
   def reader(self, field: str):
     """The reader of a field."""
@@ -127,6 +145,18 @@ class Project:
     reader = self.reader(field)
     classes = reader_classes.reader_classes(self.config, self.config_path, field, reader)
     return read_table(self.paths(field), classes, self.num_classes, self.max_records)
+
+  @functools.cache  # noqa: B019 (a project lives as long as its diagnosis)
+  def summaries(self, is_training: bool) -> Mapping[str, RecordSummary]:
+    """What a look through the records of the training readers, or the evaluation's, found.
+
+    Returns:
+      Summaries by field; see `data.record_check`.
+
+    Raises:
+      InputError: a reader is not as it should be, or a file is damaged or holds no record.
+    """
+    return builders.survey_records(self.config, self.config_path, is_training=is_training)
 
   @functools.cached_property
   def training_detector(self) -> builders.Detector:

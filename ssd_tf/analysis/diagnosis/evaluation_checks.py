@@ -1,0 +1,193 @@
+"""Checks of the evaluation: whether its metrics measure what they should."""
+
+import contextlib
+import io
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from ssd_tf import builders, fields
+from ssd_tf.analysis.diagnosis.collected_warnings import CollectedWarnings
+from ssd_tf.analysis.diagnosis.finding import Finding, Severity
+from ssd_tf.analysis.diagnosis.project import Project
+
+_MAX_IMAGES = 500
+_LEAST_AP = 0.999
+_HIGH_SCORE_THRESHOLD = 0.05
+_MAX_CUT = 0.01  # Of the boxes.
+_MAX_NAMES = 8
+_SIZES = {'small': 'below 32 x 32', 'medium': '32 x 32 to 96 x 96', 'large': 'from 96 x 96'}
+_SUPPRESSION = 'model.ssd.post_processing.batch_non_max_suppression'
+
+
+def check_perfect_detections(project: Project) -> Iterator[Finding]:
+  """Whether groundtruth that is fed as detections has AP 1; metrics of -1 are explained.
+
+  Raises:
+    InputError: the reader or eval_config is at fault.
+  """
+  for field in project.evaluation_fields:
+    table = project.table(field)
+    if not table.usable.any():
+      yield Finding(
+        'evaluation data',
+        Severity.ERROR,
+        f'{field}: its {table.num_images} images hold no box of a class of the model: there is '
+        'nothing to measure.',
+        'Name records with groundtruth in tf_record_input_reader.input_path.',
+        {'images': table.num_images, 'boxes': 0},
+      )
+      continue
+    metrics = perfect_metrics(project, field)
+    yield from check_metrics(field, metrics)
+
+
+def perfect_metrics(project: Project, field: str) -> dict[str, float]:
+  """Measures a reader's groundtruth by itself, with the config's own metrics.
+
+  Args:
+    project: of which eval_config counts.
+    field: the reader's; of many images 500, evenly spread.
+
+  Returns:
+    The metrics, as an evaluation would report them.
+  """
+  metrics = builders.build_metrics(project.config, project.config_path)
+  table = project.table(field)
+  limit = min(table.num_images, _MAX_IMAGES)
+  rows = np.unique(np.linspace(0, table.num_images - 1, limit).astype(int))
+  # Evaluators print and warn for a log of figures that mean something.
+  with CollectedWarnings(), contextlib.redirect_stdout(io.StringIO()):
+    for row in rows.tolist():
+      metrics.update(*_perfect_image(table, row, project.num_classes))
+    return metrics.result()
+
+
+def check_metrics(field: str, metrics: dict[str, float]) -> Iterator[Finding]:
+  """What the figures of perfect detections say.
+
+  Args:
+    field: the reader's.
+    metrics: of its groundtruth fed as detections.
+
+  Yields:
+    A finding if a precision is below 1, and notes of figures that are not defined.
+  """
+  precisions = {name: value for name, value in metrics.items() if _is_precision(name)}
+  low = {name: value for name, value in precisions.items() if -1 < value < _LEAST_AP}
+  if low:
+    named = ', '.join(f'{name} {value:.3f}' for name, value in [*low.items()][:_MAX_NAMES])
+    yield Finding(
+      'perfect detections',
+      Severity.ERROR,
+      f'{field}: its own groundtruth, fed as detections, should have AP 1 but has {named}: no '
+      'detector can reach more.',
+      'Look for boxes without area or beyond 100 of a class in an image, for classes that are not '
+      'labeled where they have boxes, and for source_ids that come twice.',
+      {'low': low},
+    )
+  undefined = [name for name, value in metrics.items() if value == -1]
+  sizes = [size for size in _SIZES if any(f'({size})' in name for name in undefined)]
+  if sizes:
+    limits = ', '.join(f'{size}: {_SIZES[size]}' for size in sizes)
+    yield Finding(
+      'undefined metrics',
+      Severity.NOTE,
+      f'mAP and AR of the size {" and ".join(sizes)} will be -1 whatever is detected: {field} has '
+      f'no groundtruth of it (pixels of the original image, {limits}).',
+      numbers={'sizes': sizes},
+    )
+  others = [name for name in undefined if '(' not in name.rsplit('/', 1)[-1]]
+  others += [name for name, value in metrics.items() if math.isnan(value)]
+  if others:
+    yield Finding(
+      'undefined metrics',
+      Severity.NOTE,
+      f'{len(others)} metrics will be -1 or nan whatever is detected, since {field} has no '
+      f'groundtruth of their class: {", ".join(others[:_MAX_NAMES])}'
+      f'{", ..." if len(others) > _MAX_NAMES else ""}.',
+      numbers={'metrics': len(others)},
+    )
+
+
+def check_score_threshold(project: Project) -> Iterator[Finding]:
+  """Whether detections of low scores, which AP counts too, reach the metrics."""
+  threshold = project.config.model.ssd.post_processing.batch_non_max_suppression.score_threshold
+  if threshold <= _HIGH_SCORE_THRESHOLD:
+    return
+  yield Finding(
+    'score threshold',
+    Severity.ERROR if threshold >= 1 else Severity.WARNING,
+    f'{_SUPPRESSION}.score_threshold is {threshold:g}: detections below it are lost to the metrics '
+    'too, so that mAP and AR are lower than the model is; at the start of a training they are 0.',
+    'Set it to 1e-8 for training and evaluation, and apply a threshold where detections are used '
+    '(tools/exporter_main_v2.py and tools/detect_images.py take one).',
+    {'score_threshold': float(threshold)},
+  )
+
+
+def check_detection_limits(project: Project) -> Iterator[Finding]:
+  """Whether an image may have as many detections as it has objects.
+
+  Raises:
+    InputError: the reader is at fault.
+  """
+  suppression = project.config.model.ssd.post_processing.batch_non_max_suppression
+  for field in project.evaluation_fields:
+    table = project.table(field)
+    rows = table.usable & ~table.is_crowd
+    per_image = np.bincount(table.image_index[rows], minlength=table.num_images)
+    pairs = table.image_index[rows] * (project.num_classes + 1) + table.model_class_ids[rows]
+    _, per_class = np.unique(pairs, return_counts=True)
+    for name, counts in (
+      ('max_total_detections', per_image),
+      ('max_detections_per_class', per_class),
+    ):
+      limit = getattr(suppression, name)
+      cut = int(np.maximum(counts - limit, 0).sum())
+      share = cut / max(1, counts.sum())
+      if share <= _MAX_CUT:
+        continue
+      yield Finding(
+        'detection limits',
+        Severity.WARNING,
+        f'{field}: {cut} of {counts.sum()} boxes ({share:.1%}) are beyond {_SUPPRESSION}.{name} '
+        f'{limit} of their image, which has up to {counts.max()}: recall cannot exceed '
+        f'{1 - share:.3f}.',
+        f'Set {name} to {counts.max()} or more.',
+        {'cut': cut, 'boxes': int(counts.sum()), 'limit': limit, 'most': int(counts.max())},
+      )
+
+
+def _is_precision(name):
+  """Of AP and mAP, not of recall; those of single classes too."""
+  return 'AP' in name.split('/', 1)[-1] and 'Recall/' not in name
+
+
+def _perfect_image(table, row, num_classes):
+  """(batch, detections) of one image, as the evaluators take them."""
+  rows = slice(table.image_starts[row], table.image_starts[row + 1])
+  kept = np.flatnonzero(table.model_class_ids[rows] > 0) + rows.start
+  boxes, classes = table.boxes[kept][np.newaxis], table.model_class_ids[kept][np.newaxis]
+  labeled = np.isin(np.arange(1, num_classes + 1), list(table.labeled[row]))
+  batch = {
+    fields.GROUNDTRUTH_BOXES: boxes,
+    fields.GROUNDTRUTH_CLASSES: classes,
+    fields.GROUNDTRUTH_MASK: np.ones(boxes.shape[:2], bool),
+    fields.GROUNDTRUTH_IS_CROWD: table.is_crowd[kept][np.newaxis],
+    fields.GROUNDTRUTH_DIFFICULT: table.difficult[kept][np.newaxis],
+    fields.GROUNDTRUTH_GROUP_OF: table.group_of[kept][np.newaxis],
+    fields.GROUNDTRUTH_AREA: table.areas[kept][np.newaxis].astype(np.float32),
+    fields.ORIGINAL_SIZE: table.sizes[row][np.newaxis],
+    fields.SOURCE_ID: np.array([table.source_ids[row].encode()], object),
+    fields.EXAMPLE_MASK: np.ones(1, bool),
+    fields.LABELED_CLASSES: labeled[np.newaxis],
+  }
+  detections = {
+    fields.DETECTION_BOXES: boxes,
+    fields.DETECTION_SCORES: np.ones(boxes.shape[:2], np.float32),
+    fields.DETECTION_CLASSES: classes.astype(np.int32),
+    fields.NUM_DETECTIONS: np.array([boxes.shape[1]], np.int32),
+  }
+  return batch, detections

@@ -1,0 +1,63 @@
+"""Says what is wrong with a training, before or after it: data, anchors, schedule, evaluation.
+
+python tools/diagnose.py --pipeline_config_path=pipeline.config [--model_dir=MODEL_DIR]
+
+Every finding says what, how bad, and what to do: errors leave a training or its figures wrong,
+warnings make them worse, notes are good to know. With a trained model, also what it detects and
+what it does not. The exit code is 1 if there is an error.
+"""
+
+import json
+import os
+import sys
+
+from absl import flags
+
+from ssd_tf import command_line
+from ssd_tf.errors import InputError
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string('pipeline_config_path', None, 'The pipeline.config.')
+flags.DEFINE_string('model_dir', None, 'Of a training; its newest checkpoint is diagnosed.')
+flags.DEFINE_string('checkpoint', None, 'The same by its prefix, instead of --model_dir.')
+flags.DEFINE_multi_string(
+  'config_override', [], 'A change to the config: field.path=value. May be repeated.'
+)
+flags.DEFINE_string('json_path', None, 'JSON file to write; default: none.')
+flags.DEFINE_integer(
+  'max_images', 500, 'Images of each reader that are decoded, evenly spread; 0: all.', lower_bound=0
+)
+flags.DEFINE_integer(
+  'max_records', 20_000, 'Records of each reader that are read, evenly spread.', lower_bound=1
+)
+flags.mark_flags_as_required(['pipeline_config_path'])
+
+
+def main() -> None:
+  """Diagnoses, prints, and writes what was found."""
+  if FLAGS.model_dir and FLAGS.checkpoint:
+    raise InputError('--model_dir and --checkpoint: give one of them')
+  # TensorFlow: only once the flags are sound.
+  from ssd_tf.analysis.diagnosis import report, run
+
+  findings = run.diagnose(
+    FLAGS.pipeline_config_path,
+    overrides=FLAGS.config_override,
+    checkpoint=FLAGS.checkpoint or FLAGS.model_dir,
+    max_images=FLAGS.max_images,
+    max_records=FLAGS.max_records,
+  )
+  print(report.as_text(findings))
+  if FLAGS.json_path:
+    _write_json(report.as_dict(findings, FLAGS.pipeline_config_path))
+  sys.exit(1 if report.has_errors(findings) else 0)
+
+
+def _write_json(found):
+  os.makedirs(os.path.dirname(FLAGS.json_path) or '.', exist_ok=True)
+  with open(FLAGS.json_path, 'w', encoding='utf-8') as file:
+    json.dump(found, file, ensure_ascii=False, indent=2)
+
+
+if __name__ == '__main__':
+  command_line.run(main)
