@@ -110,6 +110,8 @@ def _train_faults(config, path, num_replicas):
       f' their number, {num_replicas}',
     )
   yield from _update_faults(train)
+  yield from _pattern_faults('train_config', train)
+  yield from _stage_faults(train)
   yield from _schedule_faults(train)
   if train.fine_tune_checkpoint:
     try:
@@ -149,12 +151,37 @@ def _update_faults(train):
   for name in ('gradient_clipping_by_norm', 'bias_grad_multiplier'):
     if getattr(train, name) < 0:
       yield f'train_config.{name}', f'is {getattr(train, name):g}: expected 0 (none) or more'
+
+
+def _pattern_faults(field, train):
+  """Of train_config, or of one of its stages."""
   for name in ('freeze_variables', 'update_trainable_variables'):
     for index, pattern in enumerate(getattr(train, name)):
       try:
         re.compile(pattern)
       except re.error as error:
-        yield f'train_config.{name}[{index}]', f'{pattern!r} is no regular expression: {error}'
+        yield f'{field}.{name}[{index}]', f'{pattern!r} is no regular expression: {error}'
+
+
+def _stage_faults(train):
+  before = 0
+  for index, stage in enumerate(train.stage):
+    field = f'train_config.stage[{index}]'
+    if stage.first_step <= before:
+      expected = (
+        f'more than {before}, where the stage before it begins'
+        if index
+        else '1 or more; of the steps before the first stage, train_config itself says what trains'
+      )
+      yield f'{field}.first_step', f'is {stage.first_step}: expected {expected}'
+    elif 0 < train.num_steps <= stage.first_step:
+      yield (
+        f'{field}.first_step',
+        f'is {stage.first_step}: the training ends before, at train_config.num_steps'
+        f' {train.num_steps}; take the stage out, or raise num_steps',
+      )
+    before = stage.first_step
+    yield from _pattern_faults(field, stage)
 
 
 def _eval_faults(config, path):
@@ -237,26 +264,40 @@ def _class_faults(config, reader, field, path):
 
 
 def _schedule_faults(train):
-  """A learning rate that ends inside its warm-up, or that is 0 before the training ends."""
+  """A learning rate that ends inside its warm-up, or that is 0 before its steps are over."""
+  rates = [
+    (stage.first_step, f'train_config.stage[{index}].learning_rate', stage.learning_rate)
+    for index, stage in enumerate(train.stage)
+    if stage.HasField('learning_rate')
+  ]
   optimizer = train.optimizer.WhichOneof('optimizer')
-  if optimizer is None:
-    return  # which optimizers there are is for those to say who build them
-  rate = getattr(train.optimizer, optimizer).learning_rate
+  if optimizer is not None:  # Which there are is for those to say who build them.
+    field = f'train_config.optimizer.{optimizer}.learning_rate'
+    rates.insert(0, (0, field, getattr(train.optimizer, optimizer).learning_rate))
+  ends = [*(first for first, *_ in rates), train.num_steps][1:]
+  for (first, field, rate), end in zip(rates, ends, strict=True):
+    steps = max(end - first, 0)
+    within = f'its part of the training, {steps} steps (see train_config.stage), ends within it'
+    lasts = f'it is for {steps} steps (see train_config.stage)'
+    if steps == train.num_steps:
+      within = f'the training ends within it, at train_config.num_steps {steps}'
+      lasts = f'train_config.num_steps is {steps}'
+    yield from _rate_faults(rate, field, steps, within, lasts)
+
+
+def _rate_faults(rate, field, num_steps, within, lasts):
+  """Of a learning rate for so many steps, 0 for no end; the rest are words for that."""
   kind = rate.WhichOneof('learning_rate')
-  field = f'train_config.optimizer.{optimizer}.learning_rate.{kind}'
+  field = f'{field}.{kind}'
   if kind == 'cosine_decay_learning_rate':
-    yield from _cosine_faults(rate.cosine_decay_learning_rate, field, train.num_steps)
+    yield from _cosine_faults(rate.cosine_decay_learning_rate, field, num_steps, within, lasts)
   elif kind == 'exponential_decay_learning_rate':
     burnin_steps = rate.exponential_decay_learning_rate.burnin_steps
-    if 0 < train.num_steps <= burnin_steps:
-      yield (
-        f'{field}.burnin_steps',
-        f'is {burnin_steps}: the training ends within it, at train_config.num_steps'
-        f' {train.num_steps}',
-      )
+    if 0 < num_steps <= burnin_steps:
+      yield f'{field}.burnin_steps', f'is {burnin_steps}: {within}'
 
 
-def _cosine_faults(cosine, field, num_steps):
+def _cosine_faults(cosine, field, num_steps, within, lasts):
   if cosine.warmup_steps >= cosine.total_steps:
     yield (
       f'{field}.warmup_steps',
@@ -272,14 +313,10 @@ def _cosine_faults(cosine, field, num_steps):
   if cosine.total_steps < num_steps:
     yield (
       f'{field}.total_steps',
-      f'is {cosine.total_steps}: the learning rate is 0 from there on, but train_config.num_steps'
-      f' is {num_steps}; set both alike',
+      f'is {cosine.total_steps}: the learning rate is 0 from there on, but {lasts}; set both alike',
     )
   elif 0 < num_steps <= cosine.warmup_steps:
-    logging.warning(
-      '%s.warmup_steps: is %d: the training ends within it, at train_config.num_steps %d.',
-      field, cosine.warmup_steps, num_steps,
-    )
+    logging.warning('%s.warmup_steps: is %d: %s.', field, cosine.warmup_steps, within)
 
 
 def _override(config, override):

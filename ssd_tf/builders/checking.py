@@ -14,7 +14,8 @@ from ssd_tf.builders.multi_scale import check_multi_scale
 from ssd_tf.builders.resizers import build_preprocess_image
 from ssd_tf.builders.support import require_supported, require_supported_model
 from ssd_tf.builders.targets import build_assign_targets, build_box_coder
-from ssd_tf.builders.training import build_optimizer
+from ssd_tf.builders.training import build_optimizer, build_stage_schedules
+from ssd_tf.builders.training_options import check_training_options
 from ssd_tf.errors import InputError
 
 
@@ -80,6 +81,8 @@ def _training_checks(config):
   train = config.train_config
   return (
     lambda: build_optimizer(train.optimizer),
+    lambda: build_stage_schedules(train.stage),
     lambda: build_augmentation(train, config.model.ssd.num_classes),
     lambda: check_multi_scale(config),
+    lambda: check_training_options(train),
   )
