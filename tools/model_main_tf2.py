@@ -77,6 +77,23 @@ MULTI_SCALE_STEPS = flags.DEFINE_integer(
   'Steps between draws; instead of train_config.multi_scale.steps_per_size.',
   lower_bound=1,
 )
+OP_DETERMINISM = flags.DEFINE_bool(
+  'op_determinism',
+  None,
+  'The same bits on every run with the same seed; slower. Instead of train_config.op_determinism.',
+)
+FREEZE = flags.DEFINE_enum(
+  'freeze',
+  None,
+  ['none', 'backbone', 'all_but_heads'],
+  'What stays as it starts; instead of train_config.freeze.',
+)
+FREEZE_VARIABLES = flags.DEFINE_multi_string(
+  'freeze_variables',
+  None,
+  'A regular expression: variables that stay as they start, besides. May be repeated; instead of '
+  'train_config.freeze_variables.',
+)
 CONFIG_OVERRIDE = flags.DEFINE_multi_string(
   'config_override', [], 'A change to the config: train_config.batch_size=4. May be repeated.'
 )
@@ -107,9 +124,19 @@ def main():
   if USE_TPU.value or NUM_WORKERS.value > 1:
     raise InputError('--use_tpu and --num_workers above 1 are not supported: one machine, its GPUs')
   overrides = list(CONFIG_OVERRIDE.value)
-  for value, field in ((NUM_TRAIN_STEPS.value, 'num_steps'), (SEED.value, 'seed')):
-    if value is not None:
-      overrides.append(f'train_config.{field}={value}')
+  values = {
+    'num_steps': NUM_TRAIN_STEPS.value,
+    'seed': SEED.value,
+    'op_determinism': OP_DETERMINISM.value,
+    'freeze_variables': FREEZE_VARIABLES.value,
+  }
+  overrides += [
+    f'train_config.{field}={json.dumps(value)}'
+    for field, value in values.items()
+    if value is not None
+  ]
+  if FREEZE.value:
+    overrides.append(f'train_config.freeze={FREEZE.value.upper()}')
   if PRETRAINED_BACKBONE.value:
     overrides.append(f'train_config.fine_tune_checkpoint={json.dumps(PRETRAINED_BACKBONE.value)}')
     overrides.append('train_config.fine_tune_checkpoint_type="classification"')
