@@ -250,4 +250,5 @@ def _draw_averages(axes, evaluation, tags, title, unit):
     )
   axes.set_title(title)
   axes.set_ylabel(unit)
-  axes.set_ylim(0, 1)
+  axes.set_ylim(0, 1.15)  # Room for the name of a curve that ends at 1.
+  axes.set_yticks(np.linspace(0, 1, 6))

@@ -18,7 +18,7 @@ from ssd_tf.evaluation.voc_07_12_metrics import ClassResult
 _MARK_COLOR = '#2166ac'
 _WRONG_COLOR = '#d6604d'
 _LINE_COLOR = '#999999'
-_MANY_CLASSES = 25
+MANY_CLASSES = 25  # From here on plots are large, and their letters small.
 _SHADES = LinearSegmentedColormap.from_list('shades', ['#eef3f8', '#9dc1e0', '#2166ac', '#0b3c70'])
 
 
@@ -38,12 +38,13 @@ def plot_scatter(
     The correlation, or why there is none; and how many names found no room.
   """
   found = correlate(x, y)
+  is_small = len(names) <= MANY_CLASSES
   with matplotlib.rc_context(STYLE):
-    figure = Figure(figsize=(4.8, 3.6), layout='constrained')
+    figure = Figure(figsize=(4.8, 3.6) if is_small else (10.8, 7.2), layout='constrained')
     axes = figure.add_subplot()
     axes.plot(x, y, 'o', color=_MARK_COLOR, markersize=4.5, clip_on=False, zorder=3)
     low, high = _limits(x)
-    axes.set(xlim=(low, high), ylim=(0, 1), xlabel=x_label, ylabel='AP at IoU .50:.95')
+    axes.set(xlim=(low, high), ylim=_ap_limits(y), xlabel=x_label, ylabel='AP at IoU .50:.95')
     if isinstance(found, Correlation):
       ends = np.array([low, high])
       line = found.intercept + found.slope * ends
@@ -51,7 +52,7 @@ def plot_scatter(
     figure.canvas.draw()
     figure.set_layout_engine('none')  # Names are measured on the axes as they lie now.
     points = list(zip(x.tolist(), y.tolist(), strict=True))
-    left_out = place_names(axes, points, names, 8 if len(names) <= _MANY_CLASSES else 6.5)
+    left_out = place_names(axes, points, names, 8 if is_small else 7)
     themed_svg.save(figure, output_path)
   return found, left_out
 
@@ -103,7 +104,7 @@ def plot_confusion(matrix: np.ndarray, names: Mapping[int, str], output_path: st
   matrix = matrix[np.ix_(kept, kept)]
   labels = [literal(names[i]) for i in kept[:-1]]
   shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-  is_small = len(kept) <= _MANY_CLASSES
+  is_small = len(kept) <= MANY_CLASSES
   side = 0.42 * len(kept) if is_small else 0.14 * len(kept)
   with matplotlib.rc_context({**STYLE, 'axes.grid': False}):
     figure = Figure(figsize=(side + 2.2, side + 1.8), layout='constrained')
@@ -173,3 +174,10 @@ def _limits(x):
   low, high = (float(np.min(x)), float(np.max(x))) if len(x) else (0.0, 1.0)
   room = 0.08 * (high - low) or 0.1 * abs(high) or 1.0
   return max(0.0, low - room), high + room
+
+
+def _ap_limits(y):
+  """The range of the APs with room above and below, a fifth of the scale at least."""
+  low, high = (float(np.min(y)), float(np.max(y))) if len(y) else (0.0, 1.0)
+  room = max(0.12 * (high - low), (0.2 - (high - low)) / 2)
+  return max(0.0, low - room), min(1.0, high + room)

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 _MEDIA_TYPES = {'.svg': 'image/svg+xml', '.jpg': 'image/jpeg', '.png': 'image/png'}
 _CSS = """
 :root { color-scheme: light dark; --ink: #222; --paper: #fff; --soft: #666; --line: #ddd;
-  --card: #f7f7f7; --link: #1a5fa8; }
+  --link: #1a5fa8; }
 @media (prefers-color-scheme: dark) {
-  :root { --ink: #d6d6d6; --paper: #181818; --soft: #9a9a9a; --line: #3a3a3a; --card: #212121;
+  :root { --ink: #d6d6d6; --paper: #181818; --soft: #9a9a9a; --line: #3a3a3a;
     --link: #6fb1ea; }
 }
 body { margin: 0 auto; padding: 1.5rem; max-width: 72rem; background: var(--paper);
@@ -27,12 +27,12 @@ table { border-collapse: collapse; font-size: .87rem; overflow-wrap: normal; }
 th, td { padding: .2rem .6rem; border-bottom: 1px solid var(--line); text-align: right;
   font-variant-numeric: tabular-nums; }
 th { vertical-align: bottom; color: var(--soft); font-weight: 600; }
-th:first-child, td:first-child { text-align: left; }
+th:first-child, .text { text-align: left; }
 tbody th { color: inherit; font-weight: inherit; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr));
-  gap: 1.2rem; }
-figure { margin: 0; }
-.plots figure { background: var(--card); border: 1px solid var(--line); border-radius: 6px;
+  gap: 1.2rem; margin: 1rem 0; }
+figure { margin: 1rem 0; }
+.plots figure { margin: 0; border: 1px solid var(--line); border-radius: 6px;
   padding: .8rem; }
 img { max-width: 100%; height: auto; display: block; }
 figcaption { color: var(--soft); font-size: .87rem; margin-top: .4rem; }
@@ -56,12 +56,25 @@ def terms(items: Iterable[tuple[str, object]]) -> str:
   return f'<dl>\n{rows}</dl>'
 
 
-def table(header: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
-  """A table of plain text; the first column names the rows."""
-  head = ''.join(f'<th scope="col">{escape(cell)}</th>' for cell in header)
+def table(
+  header: Sequence[object], rows: Iterable[Sequence[object]], text_columns: Sequence[int] = ()
+) -> str:
+  """A table of plain text.
+
+  Args:
+    header: the names of the columns.
+    rows: their cells, the first of which names the row.
+    text_columns: further columns of words, from 1; those of numbers are aligned at the right.
+  """
+  marks = [' class="text"' if i in text_columns else '' for i in range(len(header))]
+  head = ''.join(
+    f'<th scope="col"{mark}>{escape(cell)}</th>' for cell, mark in zip(header, marks, strict=True)
+  )
   lines = []
   for first, *others in rows:
-    cells = ''.join(f'<td>{escape(cell)}</td>' for cell in others)
+    cells = ''.join(
+      f'<td{mark}>{escape(cell)}</td>' for cell, mark in zip(others, marks[1:], strict=True)
+    )
     lines.append(f'<tr><th scope="row">{escape(first)}</th>{cells}</tr>\n')
   return (
     f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n'
@@ -75,14 +88,14 @@ def picture(path: str, description: str, caption: str) -> str:
   Args:
     path: .svg, .jpg or .png.
     description: plain text, for those who do not see it.
-    caption: HTML.
+    caption: HTML; '' for none.
   """
   with open(path, 'rb') as file:
     encoded = base64.b64encode(file.read()).decode('ascii')
   media_type = _MEDIA_TYPES[os.path.splitext(path)[1]]
   return (
     f'<figure>\n<img alt="{escape(description)}" src="data:{media_type};base64,{encoded}">\n'
-    f'<figcaption>{caption}</figcaption>\n</figure>'
+    f'{f"<figcaption>{caption}</figcaption>" if caption else ""}\n</figure>'
   )
 
 

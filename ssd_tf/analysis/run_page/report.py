@@ -11,6 +11,7 @@ from ssd_tf.analysis import error_analysis
 from ssd_tf.analysis.error_analysis import JudgedImage
 from ssd_tf.analysis.evaluated_images import EvaluatedImages
 from ssd_tf.analysis.run_page import html_page
+from ssd_tf.analysis.run_page.class_plots import MANY_CLASSES
 from ssd_tf.analysis.run_page.class_statistics import ClassStatistics
 from ssd_tf.analysis.run_page.correlation import Correlation
 from ssd_tf.analysis.run_page.gallery import Picture
@@ -45,9 +46,9 @@ class Scatter:
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-  """The plots over the steps, and a sentence for each that there is not."""
+  """The plots over the steps, (what, file) each, and a sentence for each that there is not."""
 
-  paths: Sequence[str]
+  plots: Sequence[tuple[str, str]]
   notes: Sequence[str]
 
 
@@ -179,11 +180,12 @@ def _relations(found):
     'p is how often classes without any such relation would show a coefficient as great; with four '
     'figures looked at, one p below .05 is weak evidence.'
   )
-  return note + html_page.plots(pictures)
+  is_small = len(found.evaluated.names) <= MANY_CLASSES
+  return note + (html_page.plots(pictures) if is_small else '\n'.join(pictures))
 
 
 def _precision_recall(found):
-  return html_page.plots(
+  return '\n'.join(
     html_page.picture(
       path,
       f'Precision over recall of each class at IoU {iou:.2f}',
@@ -195,7 +197,9 @@ def _precision_recall(found):
 
 def _progress(progress):
   notes = ''.join(map(html_page.paragraph, progress.notes))
-  pictures = [html_page.picture(path, 'Curves over the steps', '') for path in progress.paths]
+  pictures = [
+    html_page.picture(path, f'{what} over the steps', '') for what, path in progress.plots
+  ]
   return notes + '\n'.join(pictures)
 
 
@@ -216,14 +220,14 @@ def _errors(found):
       'Histogram of the scores of right and wrong detections',
       '<b>Scores</b> of all detections, right and wrong at IoU .50; counts on a logarithmic axis.',
     ),
-    html_page.picture(
-      errors.confusion,
-      'Confusion matrix of the classes',
-      f'<b>Confusion</b>, {above}, at IoU .50. Shade: the share of its row.',
-    ),
   ]
-  table = html_page.table(('false positive', 'number', 'meaning'), rows)
-  return html_page.paragraph(text) + table + html_page.plots(pictures)
+  confusion = html_page.picture(
+    errors.confusion,
+    'Confusion matrix of the classes',
+    f'<b>Confusion</b>, {above}, at IoU .50. Shade: the share of its row.',
+  )
+  table = html_page.table(('false positive', 'number', 'meaning'), rows, text_columns=[2])
+  return html_page.paragraph(text) + table + html_page.plots(pictures) + confusion
 
 
 def _worst(found):
@@ -242,7 +246,7 @@ def _worst(found):
     'By cost: the sum of the scores of the false positives, and 1 for each missed object. '
     f'Detections of score {found.score_threshold:g} or more.'
   )
-  return note + html_page.plots(pictures)
+  return note + '\n'.join(pictures)
 
 
 def _figure(value, form):

@@ -169,11 +169,12 @@ def _draw_progress(model_dir, split, output_dir) -> report.Progress:
   """Curves over the steps, as far as the run has any; what it lacks is said instead."""
   if not model_dir:
     return report.Progress([], ['A checkpoint was given without a model_dir: there are no curves.'])
-  paths, notes = [], []
+  drawn, notes = [], []
   curves = progress_plot.read_curves(model_dir, split)
   if curves:
-    paths.append(os.path.join(output_dir, 'ap_and_ar.svg'))
-    progress_plot.plot_progress(curves, paths[-1])
+    path = os.path.join(output_dir, 'ap_and_ar.svg')
+    progress_plot.plot_progress(curves, path)
+    drawn.append(('AP and AR', path))
   else:
     notes.append(f'{os.path.join(model_dir, "eval")} has no evaluation on {split}.')
   path = os.path.join(output_dir, 'losses.svg')
@@ -183,8 +184,8 @@ def _draw_progress(model_dir, split, output_dir) -> report.Progress:
     notes.append(f'No losses: {error}.')
   else:
     themed_svg.adapt(path)
-    paths.append(path)
-  return report.Progress(paths, notes)
+    drawn.append(('Losses', path))
+  return report.Progress(drawn, notes)
 
 
 def _draw_errors(evaluated, judged, score_threshold, output_dir) -> report.Errors:
