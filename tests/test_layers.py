@@ -58,7 +58,10 @@ OUTSIDE_ONLY_FOR = {
     *('ops', 'data', 'pretrained', 'training', 'evaluation', 'builders', 'export', 'analysis'),
     'models.normalization',  # The fused kernel.
   ),
-  'keras': ('models', 'pretrained', 'training', 'builders', 'analysis.step_benchmark'),
+  'keras': (
+    *('models', 'pretrained', 'training', 'builders', 'analysis.step_benchmark'),
+    *('analysis.overfit', 'analysis.diagnosis.training_start'),
+  ),
   'orbit': ('training',),
   'tf_keras': ('analysis.step_benchmark',),  # What is measured against; never beside Keras 3.
   'object_detection': (),
