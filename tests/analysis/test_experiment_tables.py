@@ -1,0 +1,130 @@
+"""Cells of the tables of experiments, of folders made by hand."""
+
+import csv
+
+import experiment_folder as folder
+import pytest
+
+from ssd_tf.analysis import experiment_run, experiment_tables
+from ssd_tf.errors import InputError
+
+
+@pytest.fixture
+def runs(tiny, monkeypatch):
+  """Experiment 01 with two seeds, 02 unfinished: batch 4 of 10 images, so 2.5 steps an epoch."""
+  monkeypatch.chdir(tiny)
+  for name, seed, best, losses in (
+    ('01_seed0', 0, 0.30, {1: 8.0, 20: 2.0}),
+    ('01_seed1', 1, 0.20, {1: 6.0, 20: 1.0}),
+  ):
+    path = tiny / 'runs' / name
+    folder.write_config(path, overrides=[f'train_config.seed={seed}'])
+    folder.write_losses(path, losses)
+    # The best is not the last, nor the later one of two equal ones.
+    step = 10 if seed == 0 else 5
+    evaluations = {5: (0.1, {}), 10: (best, {}), 20: (0.15, {})}
+    folder.write_evaluations(path, {**evaluations, step: (best, {}), 10: (best, {})})
+    folder.write_record(path, (60, 8, 'interrupted'), (120, 20, 'finished'))
+    folder.write_about(path, id='01', name='from | scratch', purpose='see', analysis='slow\nrise')
+  path = tiny / 'runs/02_seed0'
+  folder.write_config(path)
+  folder.write_record(path, (90, 3, 'failed: the loss is not finite'))
+  names = ('01_seed0', '01_seed1', '02_seed0')
+  return [experiment_run.read_run(str(tiny / 'runs' / name)) for name in names]
+
+
+def test_table_of_experiments(runs):
+  """Time: (60 + 120) / 60 = 3 minutes each. Epochs: 20 * 4 / 10 = 8; best 10 * 4 / 10 = 4 and 2.
+
+  Loss: 2 and 1, mean 1.5, deviation 1 / sqrt(2) = .707. mAP: .30 and .20: .25, .1 / sqrt(2) = .071.
+  """
+  assert experiment_tables.experiment_table(runs).splitlines() == [
+    '| ID | Time | Name | Epoch | Loss | Best mAP/epoch | Purpose | Analysis | Notes |',
+    '| --- | --- | --- | --- | --- | --- | --- | --- | --- |',
+    '| 01 | 2026-03-01, 3.0 + 3.0 min | from \\| scratch | 8.0 | 1.500 ± 0.707 '
+    '| 0.250 ± 0.071/4.0, 2.0 | see | slow rise |  |',
+    '| 02 | 2026-03-01, 1.5 min |  | 1.2 | - | - |  |  '
+    '| seed 0, step 3: failed: the loss is not finite |',
+  ]
+
+
+def test_files_hold_every_run_unrounded(runs, tmp_path):
+  paths = experiment_tables.write_tables(runs, str(tmp_path / 'out'), ['Failed: 02 seed 0: x'])
+  assert [path.rpartition('/')[2] for path in paths] == ['experiments.md', 'experiments.csv']
+  text = (tmp_path / 'out/experiments.md').read_text()
+  assert 'Best mAP is `DetectionBoxes_Precision/mAP` on the validation set, a fraction of 1' in text
+  assert '|\n\n- Failed: 02 seed 0: x\n' in text
+  with open(paths[1], newline='') as file:
+    first, second, third = csv.DictReader(file)
+  expected = {
+    'id': '01',
+    'seed': '0',
+    'started': '2026-03-01T10:00:00Z',
+    'seconds': '180',
+    'steps': '20',
+    'epochs': '8.0',
+    'first_loss': '8.0',
+    'last_loss': '2.0',
+    'best': '0.3',
+    'best_step': '10',
+    'best_epoch': '4.0',
+    'last': '0.15',
+    'last_step': '20',
+    'outcome': 'finished',
+    'analysis': 'slow\nrise',
+  }
+  assert expected == {name: first[name] for name in expected}
+  assert (second['seed'], second['best_step'], second['best']) == ('1', '5', '0.2')
+  assert (third['best'], third['last_loss'], third['steps']) == ('', '', '3')
+
+
+def test_classes_over_steps(tiny, monkeypatch):
+  """As SSD300's log has them: rows are classes, columns steps, the last row the mean."""
+  monkeypatch.chdir(tiny)
+  folder.write_config(tiny / 'run')
+  evaluations = {
+    500: (0.35, {'cat': 0.5, 'a/c': 0.2, 'rare': -1.0}),
+    20000: (0.6874, {'cat': 0.75, 'a/c': 0.6248, 'rare': -1.0}),
+  }
+  folder.write_evaluations(tiny / 'run', evaluations)
+  run = experiment_run.read_run(str(tiny / 'run'))
+  assert experiment_tables.class_table(run).splitlines() == [
+    '|  | Steps | 500 | 20k |',
+    '| --- | --- | --- | --- |',
+    '| cat | AP | 0.500 | 0.750 |',
+    '| a/c | AP | 0.200 | 0.625 |',
+    '| rare | AP | - | - |',
+    '|  | **mAP** | **0.350** | **0.687** |',
+  ]
+  paths = experiment_tables.write_tables([run], str(tiny / 'out'))
+  assert (tiny / 'out/run_classes.csv').read_text() == (
+    'class,500,20000\ncat,0.5,0.75\na/c,0.2,0.6248\nrare,,\nmAP,0.35,0.6874\n'
+  )
+  assert paths[-1] == str(tiny / 'out/run_classes.csv')
+
+
+def test_epochs_are_unknown_without_the_records_and_count_accumulated_batches(tiny, monkeypatch):
+  monkeypatch.chdir(tiny)
+  folder.write_config(tiny / 'run', overrides=['train_config.gradient_accumulation_steps=3'])
+  assert experiment_run.read_run('run').epochs(5) == pytest.approx(5 * 4 * 3 / 10)
+  (tiny / 'train.record').unlink()
+  run = experiment_run.read_run('run')
+  assert run.epochs(5) is None and run.best_step is None
+  row = experiment_tables.experiment_row(run)
+  assert (row['id'], row['epochs'], row['seconds'], row['best']) == ('run', None, None, None)
+
+
+def test_what_experiment_json_may_hold(tiny, monkeypatch):
+  monkeypatch.chdir(tiny)
+  folder.write_config(tiny / 'a_seed3')
+  assert experiment_run.read_run('a_seed3').about['id'] == 'a'
+  experiment_run.write_about('a_seed3', {'name': 'first', 'notes': 'old'})
+  experiment_run.write_about('a_seed3', {'name': 'second', 'notes': ''})
+  about = experiment_run.read_run('a_seed3', {'purpose': 'why'}).about
+  assert (about['name'], about['notes'], about['purpose']) == ('second', 'old', 'why')
+  for text, fault in (('{"name": 3}', 'expected {"name": "..."}'), ('{', 'is no JSON')):
+    (tiny / 'a_seed3/experiment.json').write_text(text)
+    with pytest.raises(InputError, match=r'experiment\.json: ' + fault):
+      experiment_run.read_run('a_seed3')
+  with pytest.raises(InputError, match='model_dir .: expected the folder of a training; it has no'):
+    experiment_run.read_run('.')
