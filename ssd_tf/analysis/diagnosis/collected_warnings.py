@@ -2,9 +2,11 @@
 
 import logging
 
+_LOGGERS = ('absl', 'tensorflow')  # The second is that of `evaluation.log_format`.
+
 
 class CollectedWarnings(logging.Filter):
-  """Keeps what absl would log as a warning, each once, instead of logging it; drops what is less.
+  """Keeps what would be logged as a warning, each once, instead of logging it; drops what is less.
 
   Used as a context manager: `with CollectedWarnings() as warnings: ...`, then `warnings.lines`.
   """
@@ -14,11 +16,13 @@ class CollectedWarnings(logging.Filter):
     self.lines = []
 
   def __enter__(self):
-    logging.getLogger('absl').addFilter(self)
+    for name in _LOGGERS:
+      logging.getLogger(name).addFilter(self)
     return self
 
   def __exit__(self, *_):
-    logging.getLogger('absl').removeFilter(self)
+    for name in _LOGGERS:
+      logging.getLogger(name).removeFilter(self)
 
   def filter(self, record: logging.LogRecord) -> bool:
     """Lets errors pass alone."""

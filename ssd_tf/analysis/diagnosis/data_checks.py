@@ -97,7 +97,9 @@ def _problems(field, summary):
 
 
 def _oddities(field, summary):
-  for warning in summary.warnings:
+  # Ids that are out of place are not labeled either.
+  has_wrong_ids = any(problem.kind == 'class ids' for problem in summary.problems)
+  for warning in () if has_wrong_ids else summary.warnings:
     yield Finding(
       'labeled classes',
       Severity.WARNING,
@@ -135,12 +137,15 @@ def _unlabeled(project, summaries, is_training):
       yield Finding(
         'labeled classes', Severity.ERROR, f'{error}.', 'Label the images for their classes.'
       )
+  labeled = set().union(*(images for field in summaries for images in project.table(field).labeled))
+  names = [name for class_id, name in project.class_names.items() if class_id not in labeled]
   for warning in warnings.lines:
     yield Finding(
       'labeled classes',
       Severity.WARNING,
       warning,
       'Label some images for them, or take them out of the label map.',
+      {'classes': names},
     )
 
 

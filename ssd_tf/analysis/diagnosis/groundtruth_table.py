@@ -98,7 +98,7 @@ def read_table(
     max_records: limit of the records read, spread evenly over the files.
 
   Returns:
-    The table; of a damaged file what comes before the damage, which `record_check` tells of.
+    The table; after a damage, which `record_check` tells of, there is nothing more in it.
   """
   name_to_id = {name: class_id for class_id, name in classes.id_to_name.items()}
   images, box_columns = [], []

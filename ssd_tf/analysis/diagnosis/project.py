@@ -10,6 +10,7 @@ from ssd_tf import builders, reader_classes
 from ssd_tf import config as config_lib
 from ssd_tf.analysis.diagnosis.collected_warnings import CollectedWarnings
 from ssd_tf.analysis.diagnosis.groundtruth_table import GroundtruthTable, read_table
+from ssd_tf.builders import resizers
 from ssd_tf.data.record_check import RecordSummary
 from ssd_tf.errors import InputError
 from ssd_tf.input_paths import expand_input_paths, find_checkpoint, resolve_path
@@ -228,19 +229,13 @@ class Project:
       f32[n,4], rows of the table.
 
     Raises:
-      InputError: as `table` and `evaluation_detector`.
+      InputError: as `table`, or the image_resizer is at fault.
     """
-    table = self.table(field)
-    if self.config.model.ssd.image_resizer.HasField('fixed_shape_resizer'):
-      return table.boxes
-    sizes, rows = np.unique(table.sizes, axis=0, return_inverse=True)
-    input_size = np.array(self.evaluation_detector.image_size)
-    shares = np.ones_like(sizes, np.float32)
-    for i, size in enumerate(sizes):
-      if size.all():
-        _, true_size = self.evaluation_detector.preprocess_image(tf.zeros([*size, 3], tf.uint8))
-        shares[i] = true_size.numpy() / input_size
-    return table.boxes * np.tile(shares[rows.reshape(-1)][table.image_index], 2)
+    table, ssd = self.table(field), self.config.model.ssd
+    known = np.maximum(table.sizes, 1)  # Of no known size: (0, 0).
+    filled = resizers.build_true_size(ssd)(tf.constant(known)).numpy()
+    share = (filled / resizers.image_size(ssd)).astype(np.float32)
+    return table.boxes * np.tile(share, 2)[table.image_index]
 
   def _readers(self) -> Iterator:
     return reader_classes.named_readers(self.config)

@@ -15,7 +15,10 @@ from ssd_tf.analysis.diagnosis import (
   config_checks,
   data_checks,
   evaluation_checks,
+  model_checks,
   overlap_checks,
+  schedule_checks,
+  start_checks,
 )
 from ssd_tf.analysis.diagnosis.finding import Finding, Severity
 from ssd_tf.analysis.diagnosis.project import Project
@@ -37,15 +40,15 @@ GROUPS: Mapping[str, Sequence[Check]] = {
     overlap_checks.check_duplicates,
   ),
   'anchors': (anchor_checks.check,),
-  'start': (),
-  'schedule': (),
+  'start': (start_checks.check,),
+  'schedule': (schedule_checks.check,),
   'evaluation': (
     overlap_checks.check_files,
     evaluation_checks.check_perfect_detections,
     evaluation_checks.check_score_threshold,
     evaluation_checks.check_detection_limits,
   ),
-  'model': (),
+  'model': (model_checks.check,),
 }
 
 
