@@ -71,9 +71,8 @@ def check_coverage(
   }
   of_all, of_group = _LIMITS[is_forced]
   worst = sorted(shares.items(), key=lambda item: -item[1])
-  bad = [(name, value) for name, value in worst if value > of_group]
-  is_bad = share > of_all or bool(bad)
-  named = ', '.join(f'{name} {value:.0%}' for name, value in (bad if is_bad else worst)[:8])
+  is_bad = share > of_all or any(value > of_group for value in shares.values())
+  named = ', '.join(f'{name} {value:.0%}' for name, value in worst[:8])
   consequence = (
     'each of them trains by its one best anchor'
     if is_forced

@@ -137,15 +137,15 @@ def _unlabeled(project, summaries, is_training):
       yield Finding(
         'labeled classes', Severity.ERROR, f'{error}.', 'Label the images for their classes.'
       )
-  labeled = set().union(*(images for field in summaries for images in project.table(field).labeled))
-  names = [name for class_id, name in project.class_names.items() if class_id not in labeled]
   for warning in warnings.lines:
+    labels = [labeled for field in summaries for labeled in project.table(field).labeled]
+    names = [project.class_names[i] for i in project.class_names.keys() - set().union(*labels)]
     yield Finding(
       'labeled classes',
       Severity.WARNING,
       warning,
       'Label some images for them, or take them out of the label map.',
-      {'classes': names},
+      {'classes': sorted(names)},
     )
 
 
