@@ -16,8 +16,8 @@ JSON, since Python reads it by itself and a change is then written as --config_o
 
 `like` takes the overrides and flags of an experiment above, and its own come after them. `from`
 starts from the best checkpoint (the last one where no best is kept) of an experiment above, of the
-same seed; `best` is the best of all above by the mean over its seeds, among those of the same
-network. analysis and notes are for the table.
+same seed; `best` is the best of those above by the mean over its seeds, among those that have that
+seed and the same network. analysis and notes are for the table.
 """
 
 import dataclasses
@@ -137,12 +137,11 @@ def _experiment(entry, top, above, place):
   if source == BEST and not above:
     raise InputError(f'{place}: from: is {BEST!r}, but there is no experiment above it')
   seeds = entry.get('seeds', top.get('seeds', [0]))
-  for above_name in above if source == BEST else filter(None, [source]):
-    if missing := sorted(set(seeds) - set(above[above_name].seeds)):
-      raise InputError(
-        f'{place}: from: {above_name} has no seed {", ".join(map(str, missing))}: give both the '
-        'same seeds'
-      )
+  if source in above and (missing := sorted(set(seeds) - set(above[source].seeds))):
+    raise InputError(
+      f'{place}: from: {source} has no seed {", ".join(map(str, missing))}: give both the same '
+      'seeds'
+    )
   flags = {**(base.flags if base else top.get('flags', {})), **entry.get('flags', {})}
   return Experiment(
     about={'id': name, **{field: entry.get(field, '') for field in _ABOUT}},

@@ -232,17 +232,19 @@ def _source(sweep, job, jobs, failures):
 
 
 def _best_above(sweep, job, jobs):
-  """The id of the best experiment above by the mean over its seeds, of the same network."""
+  """The id of the best experiment above by the mean over its seeds: with this seed and network."""
   model = config_lib.load(sweep.config_path, job.experiment.overrides).model
   figures = {}
   for other in jobs[: jobs.index(job)]:
-    if other.experiment is job.experiment or not _has_config(other):
+    if job.seed not in other.experiment.seeds or other.experiment is job.experiment:
+      continue
+    if not run_record.is_finished(other.model_dir):
       continue
     run = read_run(other.model_dir)
     if run.config.model == model and run.best_step is not None:
       figures.setdefault(other.experiment.id, []).append(run.figure(run.best_step))
   if not figures:
-    raise InputError('not run: no experiment above it has the same network and an evaluation')
+    raise InputError('not run: none above it with this seed and network is finished and evaluated')
   return max(figures, key=lambda name: statistics.mean(figures[name]))
 
 
