@@ -216,7 +216,10 @@ def score_histogram(images: Sequence[JudgedImage], num_bins: int = 10) -> ScoreH
 
   def count(masks):
     scores = [image.result.scores[mask] for image, mask in zip(images, masks, strict=True)]
-    return np.histogram(np.concatenate([*scores, np.zeros(0)]), edges)[0]
+    # Edges as scores: 0.9 of 32 bits is less than 0.9 of 64.
+    return np.histogram(
+      np.concatenate([*scores, np.zeros(0, np.float32)]), edges.astype(np.float32)
+    )[0]
 
   right = count([image.kinds == RIGHT for image in images])
   return ScoreHistogram(edges, right, count([image.wrong for image in images]))

@@ -13,7 +13,7 @@ from ssd_tf.builders.training import build_schedule, build_stage_schedules
 from ssd_tf.errors import InputError
 from ssd_tf.ops.schedules import staged_schedule
 
-_NUM_POINTS = 400
+_NUM_POINTS = 101
 _LIMIT, _BAD_LIMIT = 10, 30  # Times the rate that the linear rule gives.
 _LOW_LIMIT = 0.01
 _LARGEST_ADAM_RATE = 0.01
@@ -104,8 +104,11 @@ def rate_curve(config: config_lib.PipelineConfig) -> RateCurve:
   num_steps = settings.num_steps
   length = num_steps or max(1, min(max(warmup_steps, decay_step), 10**6))
   steps = np.unique(np.linspace(0, length - 1, min(_NUM_POINTS, length)).astype(np.int64))
-  rates = np.array([float(schedule(tf.constant(step, tf.int64))) for step in steps])
-  return RateCurve(name, steps, rates, num_steps, warmup_steps, decay_step)
+  # As one graph; step by step would take seconds.
+  rates = tf.function(lambda: tf.map_fn(schedule, steps, fn_output_signature=tf.float32))()
+  return RateCurve(
+    name, steps, rates.numpy().astype(np.float64), num_steps, warmup_steps, decay_step
+  )
 
 
 def check_rate(
@@ -164,7 +167,7 @@ def check_rate(
       'learning rate',
       Severity.ERROR if ratio > _BAD_LIMIT else Severity.WARNING,
       f'The learning rate goes up to {peak:g} with {batch_size} images a step: {told} the '
-      f'{expected:.2g} that {reference.name} has in proportion ({reference.rate:g} with '
+      f'{expected:.3g} that {reference.name} has in proportion ({reference.rate:g} with '
       f'{reference.batch_size}).',
       f'Set the rate in train_config.optimizer.{optimizer}.learning_rate to about {expected:.1g}.',
       numbers,
@@ -174,7 +177,7 @@ def check_rate(
       'warm-up',
       Severity.WARNING,
       f'The training starts at the learning rate {initial_rate:g} without a warm-up, and that is '
-      f'{ratio:.1f} times the {expected:.2g} that {reference.name} has in proportion.',
+      f'{ratio:.1f} times the {expected:.3g} that {reference.name} has in proportion.',
       'Take cosine_decay_learning_rate with warmup_steps and a warmup_learning_rate of a third, as '
       f'{reference.name} has, or lower the rate.',
       numbers,

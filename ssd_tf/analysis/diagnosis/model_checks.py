@@ -85,8 +85,10 @@ def check_recall(images: Sequence[ImageResult]) -> Iterator[Finding]:
   usual = error_analysis.recall(
     error_analysis.judge(image, score_threshold=USUAL_SCORE) for image in images
   )
+  matrix = error_analysis.confusion_matrix(images, images[0].labeled.size, score_threshold=0.0)
   numbers = {
     'recall_of_all': error_analysis.recall(every),
+    'recall_of_any_class': float(matrix[1:, 1:].sum() / max(matrix[1:].sum(), 1)),
     f'recall_at_{LOW_SCORE}': error_analysis.recall(low),
     f'recall_at_{USUAL_SCORE}': usual,
     'highest_score': max((float(i.result.scores.max(initial=0)) for i in every), default=0.0),
@@ -108,7 +110,16 @@ def check_recall(images: Sequence[ImageResult]) -> Iterator[Finding]:
     '',
     numbers,
   )
-  if recall < _BLIND and numbers['recall_of_all'] < _BLIND:
+  if numbers['recall_of_all'] < _BLIND <= numbers['recall_of_any_class']:
+    yield Finding(
+      'recall',
+      Severity.ERROR,
+      f'{numbers["recall_of_any_class"]:.1%} of the objects are found, but as other classes: '
+      f'{numbers["recall_of_all"]:.1%} are as what they are.',
+      'Look whether the label maps of training and evaluation are the same.',
+      numbers,
+    )
+  elif numbers['recall_of_all'] < _BLIND:
     yield Finding(
       'recall',
       Severity.ERROR,
