@@ -74,7 +74,8 @@ _READ = {
     'fine_tune_checkpoint_version from_detection_checkpoint load_all_detection_checkpoint_vars '
     'fine_tune_class_map fine_tune_label_map_path freeze stage '
     'add_regularization_loss seed op_determinism bias_grad_multiplier freeze_variables '
-    'update_trainable_variables keep_checkpoint_every_n_hours use_bfloat16 multi_scale'
+    'update_trainable_variables keep_checkpoint_every_n_hours use_bfloat16 multi_scale '
+    'best_metric keep_best_checkpoint early_stopping gradient_accumulation_steps precision'
   ),
   'GraphRewriter': '',
   'Quantization': '',

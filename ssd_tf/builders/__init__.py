@@ -17,11 +17,17 @@ from ssd_tf.builders.data import (
   survey_records,
 )
 from ssd_tf.builders.detector import Detector, build_detector
-from ssd_tf.builders.metrics import build_metrics, build_pictures, evaluation_conditions
+from ssd_tf.builders.metrics import (
+  build_metrics,
+  build_pictures,
+  evaluation_conditions,
+  metric_names,
+)
 from ssd_tf.builders.model import build_anchors, build_model
 from ssd_tf.builders.multi_scale import MultiScale, build_multi_scale
 from ssd_tf.builders.support import require_supported, require_supported_model
 from ssd_tf.builders.training import build_optimizer, build_schedule, stages_of
+from ssd_tf.builders.training_options import precision_of
 
 __all__ = [
   'Detector',
@@ -45,6 +51,8 @@ __all__ = [
   'evaluated_paths',
   'evaluation_conditions',
   'explained_record_errors',
+  'metric_names',
+  'precision_of',
   'require_supported',
   'require_supported_model',
   'stages_of',

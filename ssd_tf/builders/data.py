@@ -38,7 +38,8 @@ def build_train_dataset(
     config: the whole config.
     config_path: where it is from.
     detector: for its preprocessing.
-    start_step: the first batch is the one that this step would get.
+    start_step: the first batch is the one that this step would get; a step takes
+      gradient_accumulation_steps of them.
     multi_scale: gives each batch the size of its step; None: all have the detector's.
 
   Returns:
@@ -52,7 +53,7 @@ def build_train_dataset(
     is_training=True,
     augment_operations=build_augmentation(config.train_config, config.model.ssd.num_classes),
     seed=config.train_config.seed,
-    start_step=start_step,
+    start_step=start_step * config.train_config.gradient_accumulation_steps,
   )
 
 

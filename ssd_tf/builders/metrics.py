@@ -1,13 +1,17 @@
 """What measures and draws detections, from `eval_config`."""
 
+import contextlib
 import difflib
+import io
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from absl import logging
 from google.protobuf import text_format
 from PIL import ImageColor
 
 from ssd_tf import config as config_lib
+from ssd_tf import fields
 from ssd_tf.builders.data import class_names, evaluated_paths
 from ssd_tf.builders.support import require_supported
 from ssd_tf.errors import InputError
@@ -145,6 +149,30 @@ def build_metrics(
     ],
     skip_predictions_for_unlabeled_class=eval_config.skip_predictions_for_unlabeled_class,
   )
+
+
+def metric_names(config: config_lib.PipelineConfig, config_path: str) -> list[str]:
+  """The names of what an evaluation gives, in its order, told without one.
+
+  Args:
+    config: the whole config.
+    config_path: where it is from.
+
+  Returns:
+    Those of the metrics, and of the losses.
+
+  Raises:
+    InputError: as `build_metrics`.
+  """
+  evaluators, logger = build_metrics(config, config_path), logging.get_absl_logger()
+  was_disabled, logger.disabled = logger.disabled, True
+  try:  # What is said of the results of no image at all is of no use.
+    with contextlib.redirect_stdout(io.StringIO()):
+      names = list(evaluators.result())
+  finally:
+    logger.disabled = was_disabled
+  without_losses = config.eval_config.use_dummy_loss_in_eval
+  return names + ([fields.TOTAL_LOSS] if without_losses else list(fields.LOSSES))
 
 
 def build_pictures(config: config_lib.PipelineConfig, config_path: str) -> Pictures:

@@ -4,15 +4,19 @@ from collections.abc import Mapping
 
 import keras
 import tensorflow as tf
+from absl import logging
 
 from ssd_tf.errors import InputError
 from ssd_tf.training.moving_average import AVERAGES
+
+LOSS_SCALE = 'loss_scale'  # Its name in a checkpoint.
 
 
 def training_checkpoint(
   model: keras.Model,
   optimizer: keras.optimizers.Optimizer,
   averages: Mapping[str, tf.Variable] | None = None,
+  loss_scale: Mapping[str, tf.Variable] | None = None,
 ) -> tf.train.Checkpoint:
   """All that a training needs to go on: variables by name, so that layers may be reordered.
 
@@ -24,11 +28,14 @@ def training_checkpoint(
     averages: path of a weight -> its moving average; None: there are none. Whatever loads the
       checkpoint but to go on with the training takes them for the weights, see
       `pretrained.loading`.
+    loss_scale: the state of that of a float16 training; None: there is none.
   """
   slots = {v.path.replace('/', '.'): v.value for v in optimizer.variables}
   parts = {'model': _by_layer({v.path: v.value for v in model.variables}), 'optimizer': slots}
   if averages:
     parts[AVERAGES] = _by_layer(averages)
+  if loss_scale:
+    parts[LOSS_SCALE] = dict(loss_scale)
   return tf.train.Checkpoint(step=optimizer.iterations.value, **parts)
 
 
@@ -51,6 +58,9 @@ def checkpoint_step(path: str) -> int:
 def restore_all(checkpoint: tf.train.Checkpoint, path: str) -> None:
   """Restores every variable that a checkpoint object holds.
 
+  Only the loss scale may be missing in the file, where float16 training goes on from another
+  precision: it begins anew then.
+
   Args:
     checkpoint: as `training_checkpoint` makes it.
     path: the prefix of a file.
@@ -59,7 +69,7 @@ def restore_all(checkpoint: tf.train.Checkpoint, path: str) -> None:
     InputError: a variable is missing or has another shape.
   """
   try:
-    status = checkpoint.restore(path)
+    status = _without_missing_loss_scale(checkpoint, path).restore(path)
     status.assert_existing_objects_matched().expect_partial()
   except (AssertionError, ValueError, tf.errors.OpError) as error:
     fault = str(error).splitlines()[0]
@@ -72,6 +82,27 @@ def restore_all(checkpoint: tf.train.Checkpoint, path: str) -> None:
       f'{path}: does not fit the pipeline.config: {fault}; take the config that it was trained '
       'with (pipeline.config beside it), or another model_dir'
     ) from error
+
+
+def save_last(manager: tf.train.CheckpointManager, step: int) -> None:
+  """Saves a checkpoint, unless the newest one is of that step already.
+
+  Args:
+    manager: of the checkpoints.
+    step: the model is at.
+  """
+  latest = manager.latest_checkpoint
+  if latest is None or not latest.endswith(f'-{step}'):
+    manager.save(checkpoint_number=step, check_interval=False)
+
+
+def _without_missing_loss_scale(checkpoint, path):
+  parts = dict(checkpoint._trackable_children())
+  names = tf.train.load_checkpoint(path).get_variable_to_shape_map()
+  if LOSS_SCALE not in parts or any(name.startswith(f'{LOSS_SCALE}/') for name in names):
+    return checkpoint
+  logging.info('%s holds no loss scale: it begins anew.', path)
+  return tf.train.Checkpoint(**{name: part for name, part in parts.items() if name != LOSS_SCALE})
 
 
 def _by_layer(variables):

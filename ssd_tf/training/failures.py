@@ -9,6 +9,9 @@ from ssd_tf import builders
 from ssd_tf import config as config_lib
 from ssd_tf.errors import InputError
 from ssd_tf.training import trainer
+from ssd_tf.training.loss_scale import NON_FINITE_GRADIENT
+from ssd_tf.training.non_finite_batch import NonFiniteBatch
+from ssd_tf.training.precision import MIXED_FLOAT16
 
 
 @contextlib.contextmanager
@@ -30,6 +33,8 @@ def explaining_failures(
   *,
   training: bool = True,
   evaluation: bool = False,
+  failed_batch: NonFiniteBatch | None = None,
+  model_dir: str = '',
 ) -> Iterator[None]:
   """Turns the errors of a running graph that mean bad input into one line that says so.
 
@@ -38,6 +43,8 @@ def explaining_failures(
     config_path: where it is from.
     training: whether the graph reads the training records.
     evaluation: whether it reads the evaluation's.
+    failed_batch: of the trainer; saved where the loss was not finite.
+    model_dir: gets it.
 
   Raises:
     InputError: what the graph failed of, or the loss was not finite.
@@ -48,13 +55,34 @@ def explaining_failures(
     try:
       yield
     except tf.errors.InvalidArgumentError as error:
+      advice = _advice(config)
+      if NON_FINITE_GRADIENT in error.message:
+        raise InputError(
+          f'{_assertion(error, NON_FINITE_GRADIENT)}. Training stopped before this update; the '
+          f'last checkpoint is good. {advice}'
+        ) from error
       if trainer.NON_FINITE not in error.message:
         raise
-      # TensorFlow puts each value of an assertion into brackets.
-      shown = error.message[error.message.index(trainer.NON_FINITE) :].split('\n\t')[0]
-      shown = ' '.join(shown.replace('] [', ' ').rstrip(']').split())
+      path = failed_batch.save(model_dir) if failed_batch else ''
+      shown = _assertion(error, trainer.NON_FINITE)
+      if path:
+        shown = f'{trainer.NON_FINITE} {failed_batch.message()}; the batch is in {path}'
       raise InputError(
-        f'{shown}. Training stopped before this update; the last checkpoint is '
-        'good. Lower the learning rate (is it made for this batch size?), lengthen the warm-up, '
-        'set gradient_clipping_by_norm, or look at the boxes of these images.'
+        f'{shown}. Training stopped before this update; the last checkpoint is good. {advice}'
       ) from error
+
+
+def _assertion(error, beginning):
+  """What an assertion says; TensorFlow puts each value of it into brackets."""
+  shown = error.message[error.message.index(beginning) :].split('\n\t')[0]
+  return ' '.join(shown.replace('] [', ' ').rstrip(']').split())
+
+
+def _advice(config):
+  advice = (
+    'Lower the learning rate (is it made for this batch size?), lengthen the warm-up, set '
+    'gradient_clipping_by_norm, or look at the boxes of these images'
+  )
+  if builders.precision_of(config.train_config) == MIXED_FLOAT16:
+    advice += '; or take train_config.precision: MIXED_BFLOAT16, which ends at 3e38, not 65,504'
+  return f'{advice}.'

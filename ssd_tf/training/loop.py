@@ -10,6 +10,8 @@ from absl import logging
 
 from ssd_tf import fields
 from ssd_tf.evaluation import log_format
+from ssd_tf.training import checkpoints
+from ssd_tf.training.early_stopping import EarlyStopping
 from ssd_tf.training.trainer import Trainer
 
 FOREVER = 10**9
@@ -62,6 +64,56 @@ def build_controller(
     train_actions=actions,
     eval_actions=list(eval_actions),
   )
+
+
+def is_over(step: int, num_steps: int, stopping: EarlyStopping | None = None) -> bool:
+  """Whether a training has come to its end before; logs why.
+
+  Args:
+    step: that it would go on from.
+    num_steps: the last step.
+    stopping: what ends it before; None: nothing does.
+  """
+  if step >= num_steps:
+    logging.info('Nothing to do: step %d of %d is reached.', step, num_steps)
+  elif stopping is not None and stopping.is_over:
+    logging.info(
+      'Nothing to do: the training was stopped early %s; %s.', stopping.reason(), stopping.advice()
+    )
+  else:
+    return False
+  return True
+
+
+def train(
+  controller: orbit.Controller,
+  num_steps: int,
+  stopping: EarlyStopping | None = None,
+) -> None:
+  """Trains to the last step, with an evaluation at each checkpoint if there is what evaluates.
+
+  A checkpoint is saved before it is evaluated, so that a process that dies meanwhile loses no step
+  that an evaluation has counted.
+
+  Args:
+    controller: of `build_controller`.
+    num_steps: the last step; at it a checkpoint is saved in any case.
+    stopping: ends the training before; None: nothing does.
+  """
+  evaluates = controller.evaluator is not None
+  manager = controller.checkpoint_manager
+  every = manager.checkpoint_interval if evaluates else None
+  step = int(controller.global_step.numpy())
+  while step < num_steps:
+    goal = min(num_steps, step + every - step % every) if every else num_steps
+    controller.train(goal, checkpoint_at_completion=False)
+    step = int(controller.global_step.numpy())
+    checkpoints.save_last(manager, step)
+    if evaluates:
+      controller.evaluate(steps=-1)
+    if stopping is not None and stopping.is_over and step < num_steps:
+      logging.info('Stopped early %s; %s.', stopping.reason(), stopping.advice())
+      break
 
 
 class SaveByTime:

@@ -1,21 +1,30 @@
-"""bfloat16: half the memory of activations, the weights and the losses still float32."""
+"""Half precision: layers compute in bfloat16 or float16, weights and losses stay float32.
+
+float32 all the same are: the weights and their updates; the statistics of batch norms and what is
+computed of them (the fused kernel takes inputs of 16 bits); the L2 normalization of VGG-16's
+conv4_3, whose sum of squares float16 could not hold; the network's outputs, the targets, losses,
+regularization and detections. A checkpoint holds float32 alone, so that it is exported, evaluated
+and gone on with in any precision.
+"""
 
 import contextlib
 from collections.abc import Iterator
 
 import keras
 
+FLOAT32, MIXED_BFLOAT16, MIXED_FLOAT16 = 'float32', 'mixed_bfloat16', 'mixed_float16'
+
 
 @contextlib.contextmanager
-def compute_dtype(use_bfloat16: bool) -> Iterator[None]:
-  """Layers made in this context compute in bfloat16, if asked to; their weights stay float32.
+def compute_dtype(precision: str) -> Iterator[None]:
+  """Layers made in this context compute in a type of 16 bits, if asked to.
 
   Args:
-    use_bfloat16: `train_config.use_bfloat16`.
+    precision: FLOAT32, MIXED_BFLOAT16 or MIXED_FLOAT16.
   """
   before = keras.config.dtype_policy()
-  if use_bfloat16:
-    keras.config.set_dtype_policy('mixed_bfloat16')
+  if precision != FLOAT32:
+    keras.config.set_dtype_policy(precision)
   try:
     yield
   finally:

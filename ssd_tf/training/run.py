@@ -19,13 +19,18 @@ from ssd_tf.errors import InputError
 from ssd_tf.pretrained import ssd_tensorflow
 from ssd_tf.pretrained.layer_groups import group_of
 from ssd_tf.training import (
+  best_metric,
   checkpoints,
   loop,
   precision,
   run_record,
   trainer,
 )
+from ssd_tf.training.best_checkpoint import BestCheckpoint
+from ssd_tf.training.early_stopping import EarlyStopping
 from ssd_tf.training.failures import explaining_failures, naming
+from ssd_tf.training.loss_scale import LossScale
+from ssd_tf.training.loss_watch import LossWatch
 from ssd_tf.training.moving_average import AveragedEvaluator, MovingAverage
 from ssd_tf.training.multi_scale import MultiScaleTrainer
 from ssd_tf.training.run_evaluation import build_evaluator, log_evaluation
@@ -130,8 +135,8 @@ def train(
   start_step = start(
     config, config_path, learner.detector.model, manager, learner.moving_average, load_options
   )
-  if start_step >= num_steps:
-    logging.info('Nothing to do: step %d of %d is reached.', start_step, num_steps)
+  best, stopping = _build_choices(config, learner, manager) if evaluate else (None, None)
+  if loop.is_over(start_step, num_steps, stopping):
     return
   # Not before the checkpoint is seen to fit: else the config that it fits would be lost.
   _save_config(config, model_dir)
@@ -140,6 +145,7 @@ def train(
     evaluation = _build_evaluation(
       config, config_path, learner, model_dir, strategy, sample_1_of_n_eval_examples
     )
+    evaluation['eval_actions'] += [choice for choice in (best, stopping) if choice]
   record = run_record.RunRecord(
     model_dir,
     began=began,
@@ -148,8 +154,9 @@ def train(
     seed=config.train_config.seed,
     config_path=config_path,
   )
+  model_trainer = _build_trainer(config, config_path, learner, strategy, start_step, log_every_n)
   controller = loop.build_controller(
-    _build_trainer(config, config_path, learner, strategy, start_step, log_every_n),
+    model_trainer,
     manager,
     num_steps,
     log_every_n=log_every_n,
@@ -157,18 +164,24 @@ def train(
     train_actions=[record],
     **evaluation,
   )
-  with record, explaining_failures(config, config_path, evaluation=evaluate):
-    if evaluate:
-      controller.train_and_evaluate(num_steps, eval_steps=-1, eval_interval=checkpoint_every_n)
-    else:
-      controller.train(num_steps, checkpoint_at_completion=False)
-    manager.save(checkpoint_number=learner.step.numpy(), check_interval=False)
+  explaining = explaining_failures(
+    config,
+    config_path,
+    evaluation=evaluate,
+    failed_batch=model_trainer.non_finite_batch,
+    model_dir=model_dir,
+  )
+  with record, explaining:
+    loop.train(controller, num_steps, stopping)
+  step = int(learner.step.numpy())
   logging.info(
     'Trained %d steps in %.0f s, start-up and evaluation included; peak memory %.0f MB.',
-    num_steps - start_step,
+    step - start_step,
     time.time() - began,
     peak_memory_mb(),
   )
+  choice = f'best: {best.description()}; ' if best is not None else ''
+  logging.info('%slast: step %d, in %s.', choice, step, model_dir)
 
 
 def peak_memory_mb() -> float:
@@ -177,15 +190,51 @@ def peak_memory_mb() -> float:
   return peak / 1e6 if sys.platform == 'darwin' else peak * 1024 / 1e6
 
 
+def _build_choices(config, learner, manager):
+  """(what keeps the best checkpoint, what stops early): each None if it is not asked for."""
+  settings, model_dir = config.train_config, manager.directory
+  best = stopping = None
+  if settings.keep_best_checkpoint:
+    best = BestCheckpoint(manager.checkpoint, learner.step, model_dir, settings.best_metric)
+  if settings.HasField('early_stopping'):
+    stopping = EarlyStopping(
+      model_dir,
+      learner.step,
+      settings.best_metric,
+      patience=settings.early_stopping.patience,
+      min_delta=settings.early_stopping.min_delta,
+    )
+  return best, stopping
+
+
 def _check(config, config_path, strategy, evaluate):
   """Refuses what would fail, or train wrongly, later."""
   checking = 'all' if evaluate else 'train'
   builders.check_config(config, config_path, strategy.num_replicas_in_sync, checking)
   with naming(config_path):
+    _check_evaluation(config, config_path, evaluate)
     builders.check_records(config, config_path, is_training=True)
     if evaluate:
       builders.check_records(config, config_path, is_training=False)
   _warn_of_differences(config)
+
+
+def _check_evaluation(config, config_path, evaluate):
+  """Refuses a choice by evaluations that there are not."""
+  settings = config.train_config
+  if evaluate:
+    if settings.best_metric:
+      best_metric.check_name(settings.best_metric, builders.metric_names(config, config_path))
+  elif settings.HasField('early_stopping'):
+    raise InputError(
+      'train_config.early_stopping: needs evaluations while training, but --noevaluate leaves them '
+      'out; take one of the two out'
+    )
+  elif settings.best_metric:
+    logging.warning(
+      '%s: nothing is evaluated while training (--noevaluate), so no best checkpoint is kept.',
+      best_metric.FIELD,
+    )
 
 
 def _warn_of_differences(config):
@@ -226,7 +275,8 @@ class _Learner(NamedTuple):
   optimizer: keras.optimizers.Optimizer
   moving_average: MovingAverage | None
   stages: Stages
-  multi_scale: builders.MultiScale | None = None
+  multi_scale: builders.MultiScale | None
+  loss_scale: LossScale | None
 
   @property
   def step(self):
@@ -236,17 +286,19 @@ class _Learner(NamedTuple):
 
 def _build_model(config):
   settings = config.train_config
-  with precision.compute_dtype(settings.use_bfloat16):
+  compute_dtype = builders.precision_of(settings)
+  with precision.compute_dtype(compute_dtype):
     detector = builders.build_detector(config.model, is_training=True)
-    if settings.use_bfloat16:
+    if compute_dtype != precision.FLOAT32:
       model = precision.with_float32_outputs(detector.model)
       detector = dataclasses.replace(detector, model=model)
     multi_scale = builders.build_multi_scale(config, detector)
   stages = _build_stages(settings, detector.model)
   optimizer = builders.build_optimizer(settings.optimizer, settings.stage)
   optimizer.build(stages.variables)
+  loss_scale = LossScale() if compute_dtype == precision.MIXED_FLOAT16 else None
   if not settings.optimizer.use_moving_average:
-    return _Learner(detector, optimizer, None, stages, multi_scale)
+    return _Learner(detector, optimizer, None, stages, multi_scale, loss_scale)
   decay = settings.optimizer.moving_average_decay
   logging.info(
     'Evaluation and export take the moving average of the weights, with decay %g: '
@@ -254,7 +306,7 @@ def _build_model(config):
     decay,
   )
   averages = MovingAverage(stages.variables, decay=decay)
-  return _Learner(detector, optimizer, averages, stages, multi_scale)
+  return _Learner(detector, optimizer, averages, stages, multi_scale, loss_scale)
 
 
 def _build_stages(settings, model):
@@ -266,8 +318,11 @@ def _build_stages(settings, model):
 
 def _build_manager(config, learner, model_dir, max_to_keep, checkpoint_every_n):
   averages = learner.moving_average and learner.moving_average.averages
+  loss_scale = learner.loss_scale and learner.loss_scale.state
   return tf.train.CheckpointManager(
-    checkpoints.training_checkpoint(learner.detector.model, learner.optimizer, averages),
+    checkpoints.training_checkpoint(
+      learner.detector.model, learner.optimizer, averages, loss_scale
+    ),
     model_dir,
     max_to_keep=max_to_keep,
     keep_checkpoint_every_n_hours=config.train_config.keep_checkpoint_every_n_hours,
@@ -319,6 +374,9 @@ def _build_trainer(config, config_path, learner, strategy, start_step, log_every
     ),
     moving_average=learner.moving_average,
     stages=learner.stages,
+    batches_per_step=config.train_config.gradient_accumulation_steps,
+    loss_scale=learner.loss_scale,
+    loss_watch=LossWatch(log_every_n),
   )
 
 

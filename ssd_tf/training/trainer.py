@@ -10,7 +10,11 @@ import orbit
 import tensorflow as tf
 
 from ssd_tf import fields
+from ssd_tf.training.accumulation import MicroBatches
+from ssd_tf.training.loss_scale import LossScale
+from ssd_tf.training.loss_watch import COUNTS, IMAGES, LossWatch
 from ssd_tf.training.moving_average import MovingAverage
+from ssd_tf.training.non_finite_batch import NonFiniteBatch
 from ssd_tf.training.stages import Stages
 
 NON_FINITE = 'The loss is not finite'
@@ -57,9 +61,16 @@ class Trainer(orbit.StandardTrainer):
     moving_average: of the trainable weights, updated after each step; None: there is none.
     stages: what trains from which step on; None: what does so now.
     forward: images -> the outputs in training, where `model` itself is not what makes them.
+    batches_per_step: batches that make one step together, the step of one batch of all of them:
+      the losses are normalized by the matches of all, and the regularization counts once. They go
+      through the network one after the other, in the memory of one. Only batch norms tell the
+      difference: each batch is normalized by its own statistics, and moves the moving ones; those
+      that are frozen do not.
+    loss_scale: of a float16 network; None: the loss is not scaled.
+    loss_watch: warns of losses that cannot be right; None: nothing does.
 
   After `train(num_steps)`, `measured` holds the losses of the last step, the learning rate of the
-  next one and the steps per second, by tag.
+  next one and the steps per second, by tag; after a failed step, `non_finite_batch` its batch.
   """
 
   def __init__(
@@ -79,6 +90,9 @@ class Trainer(orbit.StandardTrainer):
     moving_average: MovingAverage | None = None,
     stages: Stages | None = None,
     forward: Callable | None = None,
+    batches_per_step: int = 1,
+    loss_scale: LossScale | None = None,
+    loss_watch: LossWatch | None = None,
   ):
     # A Python loop around a compiled step: Ctrl-C is answered at once, and on a GPU the steps are
     # enqueued just as fast.
@@ -97,12 +111,17 @@ class Trainer(orbit.StandardTrainer):
     self._moving_average = moving_average
     self.stages = stages
     self._forward = forward or functools.partial(model, training=True)
+    self._batches_per_step = batches_per_step
+    self._loss_scale = loss_scale
+    self._loss_watch = loss_watch
+    self.non_finite_batch = NonFiniteBatch()
     num_classes = model.output[fields.CLASS_LOGITS].shape[-1] - 1
     with strategy.scope():
       optimizer.build(stages.variables if stages else model.trainable_variables)
       self._last_losses = tf.Variable(tf.zeros([len(fields.LOSSES)]), trainable=False)
-      # Since the last point of the curves.
-      self._num_images = tf.Variable(0.0, trainable=False)
+      # Since the loop began.
+      self._loss_sums = tf.Variable(tf.zeros([len(fields.LOSSES)]), trainable=False)
+      self._counts = tf.Variable(tf.zeros([len(COUNTS)]), trainable=False)
       self._labels_seen = tf.Variable(tf.zeros([2, num_classes]), trainable=False)
       self._masked_losses = tf.Variable(tf.zeros([2, num_classes]), trainable=False)
 
@@ -118,14 +137,22 @@ class Trainer(orbit.StandardTrainer):
     self._began = (time.time(), int(self.global_step.numpy()))
 
   def train_step(self, iterator) -> None:
-    """One update from one global batch."""
-    batch = next(iterator)
-    self._summarize_images(batch)
-    losses, num_images, labels, masked = self.strategy.run(self._replica_step, args=(batch,))
-    self._last_losses.assign(self.strategy.reduce('MEAN', losses, axis=None))
-    self._num_images.assign_add(self.strategy.reduce('SUM', num_images, axis=None))
-    self._labels_seen.assign_add(self.strategy.reduce('SUM', labels, axis=None))
-    self._masked_losses.assign(self.strategy.reduce('SUM', masked, axis=None))
+    """One update from one global batch, or from several."""
+    batches = [next(iterator) for _ in range(self._batches_per_step)]
+    self._summarize_images(batches[0])
+    sums, gradients, is_finite = self.strategy.run(self._replica_step, args=(batches,))
+    if self._loss_scale is not None:
+      self._loss_scale.apply(
+        self.strategy.reduce('MIN', is_finite, axis=None) > 0,
+        update=lambda: self.strategy.run(self._apply, args=(gradients,)),
+        leave_out=lambda: self.global_step.assign_add(1),
+      )
+    losses = self.strategy.reduce('SUM', sums['losses'], axis=None)
+    self._last_losses.assign(losses)
+    self._loss_sums.assign_add(losses)
+    self._counts.assign_add(self.strategy.reduce('SUM', sums['counts'], axis=None))
+    self._labels_seen.assign_add(self.strategy.reduce('SUM', sums['labels'], axis=None))
+    self._masked_losses.assign(self.strategy.reduce('SUM', sums['masked'], axis=None))
     if self._moving_average is not None:
       self._moving_average.update(self.global_step)
 
@@ -143,50 +170,113 @@ class Trainer(orbit.StandardTrainer):
     }
     for tag, value in self.measured.items():
       tf.summary.scalar(tag, value, step=tf.cast(self.global_step, tf.int64))
-    self._summarize_labels()
+    counts = dict(zip(COUNTS, self._counts.numpy().tolist(), strict=True))
+    if self._loss_watch is not None:
+      sums = dict(zip(fields.LOSSES, self._loss_sums.numpy().tolist(), strict=True))
+      step = int(self.global_step.numpy())
+      self._loss_watch.add(step, sums, None if self._label_curves is None else counts)
+    self._summarize_labels(counts[IMAGES])
+    for sums in (self._loss_sums, self._counts, self._labels_seen):
+      sums.assign(tf.zeros_like(sums))
 
-  def _replica_step(self, batch):
+  def _replica_step(self, batches):
+    """(sums over the batches, gradients, whether these are finite: 1 or 0).
+
+    The update is made already, unless the loss is scaled.
+    """
     replica = tf.distribute.get_replica_context()
-    targets = self._assign_targets(batch)
-    normalizer = replica.all_reduce('SUM', self._num_matches(targets, batch))
-    normalizer = tf.maximum(normalizer, 1.0)
-    variables = [variable.value for variable in self.model.trainable_variables]
+    micro_batches = MicroBatches(batches)
+    # Of several batches the targets are made anew when their turn comes, not kept.
+    known = self._assign_targets(batches[0]) if micro_batches.count == 1 else None
+
+    def targets_of(batch):
+      return self._assign_targets(batch) if known is None else known
+
+    matches = micro_batches.sum(
+      lambda batch: self._num_matches(targets_of(batch), batch), tf.constant(0.0)
+    )
+    normalizer = tf.maximum(replica.all_reduce('SUM', matches), 1.0)
+    variables = self.model.trainable_variables
+    zeros = {
+      'losses': tf.zeros_like(self._last_losses),
+      'counts': tf.zeros_like(self._counts),
+      'labels': tf.zeros_like(self._labels_seen),
+      'masked': tf.zeros_like(self._labels_seen),
+      'gradients': [tf.zeros_like(variable.value) for variable in variables],
+    }
+    sums = micro_batches.sum(
+      lambda batch: self._sums_of(batch, targets_of(batch), normalizer), zeros
+    )
+    gradients = sums.pop('gradients')
+    with tf.control_dependencies([self._check_finite(sums['losses'], batches, replica)]):
+      gradients = [tf.identity(gradient) for gradient in gradients]
+    if self._loss_scale is None:
+      self._apply(gradients)
+      return sums, [], 1.0
+    is_finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
+    return sums, gradients, tf.cast(is_finite, tf.float32)
+
+  def _sums_of(self, batch, targets, normalizer):
+    """This replica's losses, gradients and counts of a batch."""
+    num_parts = self._batches_per_step * self.strategy.num_replicas_in_sync
+    scale = tf.constant(1.0) if self._loss_scale is None else self._loss_scale.scale
     with tf.GradientTape() as tape:
       outputs = self._forward(batch[fields.IMAGE])
       parts = self._compute_losses(outputs, targets, batch, normalizer)
       regularization = tf.constant(0.0)
       if self._regularize and self.model.losses:
-        # Every replica adds the same, and the gradients are summed.
-        regularization = tf.add_n(self.model.losses) / replica.num_replicas_in_sync
+        # Every part adds the same, and the gradients are summed.
+        regularization = tf.add_n(self.model.losses) / num_parts
       total = parts['localization_loss'] + parts['classification_loss'] + regularization
-    losses = tf.stack(
-      [parts['localization_loss'], parts['classification_loss'], regularization, total]
-    )
-    losses = replica.all_reduce('SUM', losses)
-    with tf.control_dependencies([self._check_finite(losses, batch)]):
-      gradients = tape.gradient(total, variables)
-    gradients = self._clipped(self._with_scaled_biases(gradients), replica)
-    self.optimizer.apply(gradients, self.model.trainable_variables)
+      scaled = total * scale
+    variables = [variable.value for variable in self.model.trainable_variables]
+    gradients = tape.gradient(scaled, variables, unconnected_gradients='zero')
     num_images = tf.reduce_sum(tf.cast(batch[fields.EXAMPLE_MASK], tf.float32))
+    num_boxes = num_positives = tf.constant(0.0)
     labels = masked = tf.zeros_like(self._labels_seen)
     curves = self._label_curves
     if curves is not None:
       labels = curves.count_labels(targets, batch)
-      # A sample is enough: the last batch before each point.
+      num_boxes = tf.reduce_sum(tf.cast(batch[fields.GROUNDTRUTH_MASK], tf.float32))
+      num_positives = tf.reduce_sum(labels[1])
+      # A sample is enough: the last step before each point.
       masked = tf.cond(
-        self.global_step % curves.interval == 0,  # The update is made already.
+        (self.global_step + 1) % curves.interval == 0,
         lambda: curves.masked_losses(outputs, targets, batch),
         lambda: tf.zeros_like(labels),
       )
-    return losses, num_images, labels, masked
+    return {
+      'losses': tf.stack(
+        [parts['localization_loss'], parts['classification_loss'], regularization, total]
+      ),
+      'counts': tf.stack([num_images, num_boxes, num_positives]),
+      'labels': labels,
+      'masked': masked,
+      'gradients': [gradient / scale for gradient in gradients],
+    }
 
-  def _check_finite(self, losses, batch):
+  def _apply(self, gradients):
+    """Makes a replica's part of the update."""
+    replica = tf.distribute.get_replica_context()
+    gradients = self._clipped(self._with_scaled_biases(gradients), replica)
+    self.optimizer.apply(gradients, self.model.trainable_variables)
+
+  def _check_finite(self, losses, batches, replica):
     """Fails the step before its update; every replica sees the same losses, so all of them do."""
-    shown = [NON_FINITE, 'step', self.global_step]
+    losses = replica.all_reduce('SUM', losses)
+    is_finite = tf.reduce_all(tf.math.is_finite(losses))
+    step = self.global_step
+    kept = tf.cond(
+      is_finite,
+      lambda: tf.constant(0.0),
+      lambda: self.non_finite_batch.keep(batches, step, losses, replica.replica_id_in_sync_group),
+    )
+    shown = [NON_FINITE, 'step', step]
     for name, loss in zip(fields.LOSSES, tf.unstack(losses), strict=True):
       shown += [name, loss]
-    shown += ['source ids', batch[fields.SOURCE_ID]]
-    return tf.debugging.Assert(tf.reduce_all(tf.math.is_finite(losses)), shown, summarize=64)
+    # No replica fails before all have handed their batches over.
+    with tf.control_dependencies([replica.all_reduce('SUM', kept)]):
+      return tf.debugging.Assert(is_finite, shown)
 
   def _with_scaled_biases(self, gradients):
     if not self._bias_grad_multiplier:
@@ -204,11 +294,10 @@ class Trainer(orbit.StandardTrainer):
     # The norm is that of the sum, which the optimizer makes again.
     return [gradient / replica.num_replicas_in_sync for gradient in gradients]
 
-  def _summarize_labels(self):
+  def _summarize_labels(self, num_images):
     """Writes what the labels since the last point taught of each class, if some were partial."""
     if self._label_curves is None:
       return
-    num_images = self._num_images.numpy()
     labeled, positives = self._labels_seen.numpy()
     masked, losses = self._masked_losses.numpy()
     names = self._label_curves.class_names
@@ -220,8 +309,6 @@ class Trainer(orbit.StandardTrainer):
         tf.summary.scalar(f'PartialLabels/positives/{name}', positives[i], step=step)
         share = masked[i] / max(losses[i], 1e-9)
         tf.summary.scalar(f'PartialLabels/masked_share_of_loss/{name}', share, step=step)
-    self._num_images.assign(0.0)
-    self._labels_seen.assign(tf.zeros_like(self._labels_seen))
 
   def _summarize_images(self, batch):
     images = self.strategy.experimental_local_results(batch[fields.IMAGE])[0][:NUM_INPUT_IMAGES]

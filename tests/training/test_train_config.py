@@ -81,7 +81,7 @@ def test_bfloat16_computes_in_half_the_bits_and_trains_in_float32(tiny):
   results = {}
   for use in (False, True):
     keras.utils.set_random_seed(0)
-    with precision.compute_dtype(use):
+    with precision.compute_dtype('mixed_bfloat16' if use else 'float32'):
       detector = builders.build_detector(loaded.model, is_training=True)
       model = precision.with_float32_outputs(detector.model) if use else detector.model
     assert keras.config.dtype_policy().name == 'float32'

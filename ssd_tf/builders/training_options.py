@@ -1,0 +1,67 @@
+"""What of `train_config` is about the step and the end of a training, not about its network."""
+
+import math
+
+from ssd_tf.errors import InputError
+from ssd_tf.protos import train_pb2
+
+_DTYPES = {
+  train_pb2.TrainConfig.FLOAT32: 'float32',
+  train_pb2.TrainConfig.MIXED_BFLOAT16: 'mixed_bfloat16',
+  train_pb2.TrainConfig.MIXED_FLOAT16: 'mixed_float16',
+}
+
+
+def precision_of(train_config: train_pb2.TrainConfig) -> str:
+  """The type that layers compute in.
+
+  Args:
+    train_config: the config's.
+
+  Returns:
+    One of `training.precision`.
+
+  Raises:
+    InputError: use_bfloat16 says something else than precision.
+  """
+  if not train_config.use_bfloat16:
+    return _DTYPES[train_config.precision]
+  bfloat16 = train_config.MIXED_BFLOAT16
+  if train_config.HasField('precision') and train_config.precision != bfloat16:
+    name = train_config.Precision.Name(train_config.precision)
+    raise InputError(
+      f'train_config.precision: is {name}, but train_config.use_bfloat16 is true, which is '
+      'MIXED_BFLOAT16; take use_bfloat16 out'
+    )
+  return _DTYPES[bfloat16]
+
+
+def check_training_options(train_config: train_pb2.TrainConfig) -> None:
+  """Refuses values that make no sense.
+
+  Args:
+    train_config: the config's.
+
+  Raises:
+    InputError: lists all faults.
+  """
+  faults = []
+  try:
+    precision_of(train_config)
+  except InputError as error:
+    faults.append(str(error))
+  if train_config.gradient_accumulation_steps < 1:
+    faults.append(
+      'train_config.gradient_accumulation_steps: is 0; expected 1, which is a step of one batch, '
+      'or more'
+    )
+  if train_config.HasField('early_stopping'):
+    stopping = train_config.early_stopping
+    if stopping.patience < 1:
+      faults.append('train_config.early_stopping.patience: is 0; expected 1 or more')
+    if not 0 <= stopping.min_delta < math.inf:
+      faults.append(
+        f'train_config.early_stopping.min_delta: is {stopping.min_delta:g}; expected 0 or more'
+      )
+  if faults:
+    raise InputError('\n'.join(faults))

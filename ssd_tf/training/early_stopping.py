@@ -1,0 +1,123 @@
+"""The end of a training whose metric no longer rises."""
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+
+from ssd_tf.errors import InputError
+from ssd_tf.training import best_metric
+from ssd_tf.training.atomic_file import write_json
+
+FILE = 'early_stopping.json'
+_FIELD = 'train_config.early_stopping'
+
+
+class EarlyStopping:
+  """Tells when to stop: after so many evaluations that were no better than the best before.
+
+  Better is more, of a metric that begins with Loss/ less, by min_delta at least; nan and -1 are
+  never better. The evaluations are kept in early_stopping.json in model_dir, so that a training
+  that goes on counts on. Call it after each evaluation.
+
+  Args:
+    model_dir: of the training.
+    step: it is at, i[]; what the file has of later ones is forgotten.
+    metric: its name; '' for the first that the evaluations give.
+    patience: evaluations without a better one, 1 or more.
+    min_delta: what is less is no better.
+
+  Raises:
+    InputError: the file is broken.
+
+  Source: Prechelt 1998, early stopping by "no progress in s successive strips".
+  """
+
+  def __init__(
+    self, model_dir: str, step, metric: str = '', *, patience: int = 5, min_delta: float = 0.0
+  ):
+    self._path = os.path.join(model_dir, FILE)
+    self._step, self._metric = step, metric
+    self._patience, self._min_delta = patience, min_delta
+    self._name, self._evaluations = _read(self._path)
+    if metric and metric != self._name:
+      self._evaluations = []
+    at = int(step.numpy())
+    self._evaluations = [(step, value) for step, value in self._evaluations if step <= at]
+
+  def __call__(self, metrics: Mapping[str, float]) -> None:
+    """Counts an evaluation.
+
+    Args:
+      metrics: its own.
+
+    Raises:
+      InputError: the metric is not among them.
+    """
+    name, value = best_metric.pick(self._metric, metrics)
+    if name != self._name:
+      self._evaluations = []
+    self._name = name
+    self._evaluations.append((int(self._step.numpy()), value))
+    write_json(self._path, {'metric': name, 'evaluations': self._evaluations})
+
+  @property
+  def is_over(self) -> bool:
+    """Whether to stop now."""
+    return self._without_better()[0] >= self._patience
+
+  def reason(self) -> str:
+    """Why to stop, in words."""
+    count, best = self._without_better()
+    last, _ = self._evaluations[-1]
+    than = f'better than {best[1]:.6g} at step {best[0]}' if best else 'with a figure'
+    by = f' by {self._min_delta:g}' if best and self._min_delta else ''
+    return f'at step {last}: {count} evaluations without a {self._name} {than}{by}'
+
+  def advice(self) -> str:
+    """What to change for a training that is to go on."""
+    return f'to go on, raise {_FIELD}.patience ({self._patience}), or take {_FIELD} out'
+
+  def _without_better(self):
+    return evaluations_without_better(self._evaluations, self._name, self._min_delta)
+
+
+def evaluations_without_better(
+  evaluations: Sequence[tuple[int, float]], metric: str, min_delta: float
+) -> tuple[int, tuple[int, float] | None]:
+  """Counts the last evaluations that were no better than the best before them.
+
+  Args:
+    evaluations: (step, value), in their order.
+    metric: whose values these are.
+    min_delta: by which a value has to be better, at least.
+
+  Returns:
+    (count, the best before them; None if there is none).
+  """
+  count, best = 0, None
+  for step, value in evaluations:
+    gain = best_metric.gain(metric, value, best[1]) if best else math.inf
+    if best_metric.counts(value) and gain > 0 and gain >= min_delta:
+      count, best = 0, (step, value)
+    else:
+      count += 1
+  return count, best
+
+
+def _read(path):
+  """(metric, [(step, value), ...])."""
+  if not os.path.exists(path):
+    return '', []
+  try:
+    with open(path, encoding='utf-8') as file:
+      content = json.load(file)
+    return content['metric'], [
+      (int(step), math.nan if value is None else float(value))
+      for step, value in content['evaluations']
+    ]
+  except (ValueError, KeyError, TypeError) as error:
+    raise InputError(
+      f'{path}: expected the metric and its evaluations, as a training writes them: {error!r}; '
+      'delete it, and evaluations are counted anew'
+    ) from error

@@ -1,0 +1,67 @@
+"""The factor that keeps the gradients of a float16 network within what float16 can hold."""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+INITIAL = 2.0**15
+GROWTH_STEPS = 2000
+NON_FINITE_GRADIENT = 'The gradient is not finite'
+
+
+class LossScale:
+  """Scales the loss, and halves the scale whenever the gradients no longer fit.
+
+  float16 ends at 65,504 and loses digits below 6e-5. The loss is multiplied by the scale and the
+  gradients of the float32 weights are divided by it; after 2,000 steps with finite gradients the
+  scale doubles, and a step without leaves the weights as they are and halves it. Scales are powers
+  of 2, so that in float32 they change no digit. Make it under the strategy of the model.
+
+  Keras's LossScaleOptimizer does the same inside of an optimizer. There, though, the gradients are
+  still scaled when they are clipped by their norm, a step that is left out is not counted, so that
+  the position in the data is lost, and the names of a checkpoint's optimizer are others.
+
+  Attributes:
+    scale: f32[].
+    good_steps: since the scale changed, i64[].
+    num_skipped: steps that were left out, i64[].
+
+  Source: Micikevicius et al. 2018, section 3.2; the figures are Keras's.
+  """
+
+  def __init__(self):
+    self.scale = tf.Variable(INITIAL, trainable=False, name='loss_scale')
+    self.good_steps = tf.Variable(0, dtype=tf.int64, trainable=False)
+    self.num_skipped = tf.Variable(0, dtype=tf.int64, trainable=False)
+
+  @property
+  def state(self) -> dict[str, tf.Variable]:
+    """What a checkpoint holds of it."""
+    return {'scale': self.scale, 'good_steps': self.good_steps, 'num_skipped': self.num_skipped}
+
+  def apply(self, is_finite: tf.Tensor, update: Callable, leave_out: Callable) -> None:
+    """Makes a step or leaves it out; called outside of the replicas.
+
+    Args:
+      is_finite: whether the gradients are, on all replicas, bool[].
+      update: makes the step.
+      leave_out: counts it only.
+    """
+
+    def good():
+      update()
+      doubles = self.good_steps + 1 >= GROWTH_STEPS
+      self.scale.assign(tf.where(doubles, self.scale * 2.0, self.scale))
+      self.good_steps.assign(tf.where(doubles, tf.zeros_like(self.good_steps), self.good_steps + 1))
+      return tf.constant(0)
+
+    def bad():
+      message = [NON_FINITE_GRADIENT, 'at a loss scale of', self.scale]
+      with tf.control_dependencies([tf.debugging.Assert(self.scale > 1.0, message)]):
+        leave_out()
+      self.scale.assign(tf.maximum(self.scale / 2.0, 1.0))
+      self.good_steps.assign(tf.zeros_like(self.good_steps))
+      self.num_skipped.assign_add(1)
+      return tf.constant(0)
+
+    tf.cond(is_finite, good, bad)
