@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ssd_tf.analysis.anchor_coverage import best_ious
+from ssd_tf.analysis import anchor_tiling
 from ssd_tf.analysis.dataset_description import COCO_LIMITS
 from ssd_tf.analysis.diagnosis.finding import Finding, Severity
 from ssd_tf.analysis.diagnosis.project import Project
@@ -32,21 +32,21 @@ def check(project: Project) -> Iterator[Finding]:
   boxes, classes = (np.concatenate(columns) for columns in zip(*parts, strict=True))
   if not len(boxes):
     return  # The checks of the data tell of it.
-  detector = project.training_detector
+  ssd = project.config.model.ssd
+  tiling = anchor_tiling.tile(ssd, project.training_detector.model.feature_map_sizes)
   if len(boxes) > _MAX_BOXES:
     rows = np.linspace(0, len(boxes) - 1, _MAX_BOXES).astype(int)
     boxes, classes = boxes[rows], classes[rows]
-  ssd = project.config.model.ssd
   matcher = ssd.matcher.argmax_matcher
   has_threshold = ssd.matcher.HasField('argmax_matcher') and not matcher.ignore_thresholds
   if has_threshold and ssd.similarity_calculator.HasField('iou_similarity'):
     yield from check_coverage(
-      best_ious(boxes, detector.anchors.numpy()),
+      anchor_tiling.best_ious(boxes, tiling),
       matcher.matched_threshold,
-      groups={**_by_class(classes, project.class_names), **_by_size(boxes, detector.image_size)},
+      groups={**_by_class(classes, project.class_names), **_by_size(boxes, tiling.input_size)},
       is_forced=matcher.force_match_for_each_row or matcher.bipartite_first,
     )
-  yield from check_cells(boxes, detector.model.feature_map_sizes[0], detector.image_size)
+  yield from check_cells(boxes, tiling.feature_map_sizes[0], tiling.input_size)
 
 
 def check_coverage(

@@ -55,12 +55,14 @@ def perfect_metrics(project: Project, field: str) -> dict[str, float]:
   """
   metrics = builders.build_metrics(project.config, project.config_path)
   table = project.table(field)
+  # A label map may have too many classes for the model; that is told elsewhere.
+  num_classes = max(project.num_classes, *project.class_names)
   limit = min(table.num_images, _MAX_IMAGES)
   rows = np.unique(np.linspace(0, table.num_images - 1, limit).astype(int))
   # Evaluators print and warn for a log of figures that mean something.
   with CollectedWarnings(), contextlib.redirect_stdout(io.StringIO()):
     for row in rows.tolist():
-      metrics.update(*_perfect_image(table, row, project.num_classes))
+      metrics.update(*_perfect_image(table, row, num_classes))
     return metrics.result()
 
 

@@ -16,6 +16,7 @@ from ssd_tf.analysis.diagnosis import (
   data_checks,
   evaluation_checks,
   model_checks,
+  overfit_checks,
   overlap_checks,
   schedule_checks,
   start_checks,
@@ -50,6 +51,17 @@ GROUPS: Mapping[str, Sequence[Check]] = {
   ),
   'model': (model_checks.check,),
 }
+# Asked for, since it trains for minutes.
+GROUPS_WITH_OVERFIT = {**GROUPS, 'model': (*GROUPS['model'], overfit_checks.check)}
+
+
+def with_overfit(num_steps: int) -> Mapping[str, Sequence[Check]]:
+  """All checks, and the one that trains, for at most so many steps."""
+
+  def check_overfit(project):
+    return overfit_checks.check(project, num_steps)
+
+  return {**GROUPS, 'overfit': (check_overfit,)}
 
 
 def diagnose(
