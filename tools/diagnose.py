@@ -32,9 +32,6 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_bool('overfit', False, 'Also try whether 8 images can be learned by heart; minutes.')
 flags.DEFINE_integer('overfit_steps', 300, 'Limit of the steps of --overfit.', lower_bound=1)
-flags.DEFINE_bool(
-  'overfit', False, 'Also train on 8 images until they are learned by heart; minutes on a CPU.'
-)
 flags.mark_flags_as_required(['pipeline_config_path'])
 
 
@@ -48,7 +45,6 @@ def main() -> None:
   findings = run.diagnose(
     FLAGS.pipeline_config_path,
     overrides=FLAGS.config_override,
-    groups=run.GROUPS_WITH_OVERFIT if FLAGS.overfit else run.GROUPS,
     groups=run.with_overfit(FLAGS.overfit_steps) if FLAGS.overfit else run.GROUPS,
     checkpoint=FLAGS.checkpoint or FLAGS.model_dir,
     max_images=FLAGS.max_images,

@@ -51,8 +51,6 @@ GROUPS: Mapping[str, Sequence[Check]] = {
   ),
   'model': (model_checks.check,),
 }
-# Asked for, since it trains for minutes.
-GROUPS_WITH_OVERFIT = {**GROUPS, 'model': (*GROUPS['model'], overfit_checks.check)}
 
 
 def with_overfit(num_steps: int) -> Mapping[str, Sequence[Check]]:
