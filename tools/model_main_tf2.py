@@ -94,6 +94,32 @@ FREEZE_VARIABLES = flags.DEFINE_multi_string(
   'A regular expression: variables that stay as they start, besides. May be repeated; instead of '
   'train_config.freeze_variables.',
 )
+BEST_METRIC = flags.DEFINE_string(
+  'best_metric',
+  None,
+  'Instead of train_config.best_metric: the metric of the checkpoint kept in the folder best of '
+  'model_dir, and of early stopping; of those that begin with Loss/ the least is the best.',
+)
+EARLY_STOPPING_PATIENCE = flags.DEFINE_integer(
+  'early_stopping_patience',
+  None,
+  'Stop after so many evaluations without a better one; instead of '
+  'train_config.early_stopping.patience.',
+  lower_bound=1,
+)
+GRADIENT_ACCUMULATION_STEPS = flags.DEFINE_integer(
+  'gradient_accumulation_steps',
+  None,
+  'Batches that make one step together, in the memory of one; instead of '
+  'train_config.gradient_accumulation_steps.',
+  lower_bound=1,
+)
+PRECISION = flags.DEFINE_enum(
+  'precision',
+  None,
+  ['float32', 'mixed_bfloat16', 'mixed_float16'],
+  'The type that layers compute in; instead of train_config.precision.',
+)
 CONFIG_OVERRIDE = flags.DEFINE_multi_string(
   'config_override', [], 'A change to the config: train_config.batch_size=4. May be repeated.'
 )
@@ -129,12 +155,17 @@ def main():
     'seed': SEED.value,
     'op_determinism': OP_DETERMINISM.value,
     'freeze_variables': FREEZE_VARIABLES.value,
+    'best_metric': BEST_METRIC.value,
+    'early_stopping.patience': EARLY_STOPPING_PATIENCE.value,
+    'gradient_accumulation_steps': GRADIENT_ACCUMULATION_STEPS.value,
   }
   overrides += [
     f'train_config.{field}={json.dumps(value)}'
     for field, value in values.items()
     if value is not None
   ]
+  if PRECISION.value:
+    overrides.append(f'train_config.precision={PRECISION.value.upper()}')
   if FREEZE.value:
     overrides.append(f'train_config.freeze={FREEZE.value.upper()}')
   if PRETRAINED_BACKBONE.value:
