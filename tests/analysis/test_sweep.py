@@ -274,19 +274,23 @@ def test_a_stopped_sweep_stops_its_training_and_goes_on(write):
   assert said[0] == '[1/1] 01 seed 0: done before: ended, without an evaluation'
 
 
-def test_a_real_training_by_the_real_command(write):
+@pytest.mark.slow
+def test_real_trainings_by_the_real_command(write):
   path = write(
     {'id': '01', 'name': 'real', 'overrides': ['train_config.num_steps=2']},
+    {'id': '02', 'name': 'on', 'like': '01', 'from': '01'},
     flags={'checkpoint_every_n': 2, 'log_every_n': 1},
   )
   train = [sys.executable, str(ROOT / 'tools/model_main_tf2.py')]
   assert sweep_run.run_sweep(sweep.load(path), 'out', train, print) == []
-  (row,) = [
-    line for line in pathlib.Path('out/experiments.md').read_text().splitlines() if 'real' in line
-  ]
+  lines = pathlib.Path('out/experiments.md').read_text().splitlines()
+  (row,) = [line for line in lines if 'real' in line]
   cells = [cell.strip() for cell in row.split('|')[1:-1]]
   assert (cells[0], cells[2], cells[3]) == ('01', 'real', '0.8')  # 2 steps of 4 of 10 images.
   assert float(cells[4]) > 0 and cells[5].endswith('/0.8')
   (entry,) = json.loads(pathlib.Path('out/01_seed0/run.json').read_text())['runs']
   assert (entry['first_step'], entry['last_step'], entry['outcome']) == (0, 2, 'finished')
   assert '--config_override=train_config.num_steps=2' in entry['command']
+  assert (
+    'Starting from out/01_seed0/best/ckpt-2' in pathlib.Path('out/02_seed0/train.log').read_text()
+  )

@@ -13,6 +13,7 @@ import tensorflow as tf
 import tiny_project
 
 from ssd_tf.analysis import plots
+from ssd_tf.training import run_record
 
 # At the config's own rate the weights move by several units, and the last bits with them.
 SLOW = (
@@ -70,7 +71,7 @@ def test_two_replicas_make_the_same_weights_as_one_with_synchronized_batch_norm(
 
 
 def test_a_killed_training_goes_on_as_if_nothing_had_been(tiny, train_tiny, start_tool):
-  flags = ('--noevaluate', '--config_override=train_config.op_determinism=true')
+  flags = ('--noevaluate', '--op_determinism', '--seed=3')
   train_tiny(tiny, 'whole', *flags)
   process = start_tool(
     tiny,
@@ -115,6 +116,9 @@ def test_training_logs_evaluates_and_writes_curves(tiny, train_tiny):
   lines = [json.loads(line) for line in (tiny / 'model/eval/metrics.jsonl').open()]
   assert [line['step'] for line in lines] == [2, 3]
   assert lines[-1]['images'] == 5 and lines[-1]['split'] == 'eval.record'
+  (entry,) = run_record.read(str(tiny / 'model'))
+  assert (entry['first_step'], entry['last_step'], entry['outcome']) == (0, 3, 'finished')
+  assert entry['seconds'] > 1 and '--num_train_steps=3' in entry['command']
   tags = {
     value.tag
     for path in (tiny / 'model/eval').glob('events*')
