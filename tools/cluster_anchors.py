@@ -45,6 +45,9 @@ OUTPUT_CONFIG_PATH = flags.DEFINE_string(
   'output_config_path', None, 'File for the config with that block, all else unchanged.'
 )
 PLOT_PATH = flags.DEFINE_string('plot_path', None, 'SVG to draw; default: none.')
+flags.register_validator(
+  'plot_path', lambda path: not path or path.endswith('.svg'), 'expected a name that ends in .svg'
+)
 
 
 def main():
@@ -54,8 +57,6 @@ def main():
 
   path = PIPELINE_CONFIG_PATH.value
   dataset_anchors.check_outputs(path, OUTPUT_CONFIG_PATH.value)
-  if PLOT_PATH.value:
-    anchor_plot.check_output_path(PLOT_PATH.value)
   found = dataset_anchors.find_anchors(
     config.load(path, CONFIG_OVERRIDE.value),
     path,

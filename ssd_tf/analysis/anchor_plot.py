@@ -65,7 +65,7 @@ def _draw_sizes(axes, anchors, tiling, title, limits):
     xscale='log', yscale='log', xlim=limits, ylim=limits, aspect='equal', title=title,
     xlabel='width, pixels of the model\'s input', ylabel='height, pixels',
   )  # fmt: skip
-  axes.grid(axis='both')
+  axes.grid(visible=True, axis='both')
   _plain_ticks(axes, limits)
   sizes = anchors.boxes.sizes
   edges = np.geomspace(*limits, _BINS + 1)
@@ -74,10 +74,10 @@ def _draw_sizes(axes, anchors, tiling, title, limits):
   centers = np.sqrt(edges[1:] * edges[:-1])
   # One point for each cell that holds boxes: a million of them would make a file of 100 MB.
   axes.scatter(
-    centers[columns], centers[rows], c=np.log1p(counts[columns, rows]), cmap='Blues', vmin=-1.0,
+    centers[columns], centers[rows], c=np.log1p(counts[columns, rows]), cmap='Greys', vmin=-1.0,
     marker='s', s=11, linewidths=0, zorder=1,
   )  # fmt: skip
-  colors = matplotlib.colormaps['plasma'](np.linspace(0.0, 0.85, len(tiling.per_location)))
+  colors = matplotlib.colormaps['plasma'](np.linspace(0.2, 0.9, len(tiling.per_location)))
   for (rows, columns), shapes, color in zip(
     tiling.feature_map_sizes, tiling.shapes, colors, strict=True
   ):

@@ -126,7 +126,7 @@ def best_ious(boxes: np.ndarray, tiling: Tiling) -> np.ndarray:
   """Returns the IoU of each box with the anchor that overlaps it best, wherever that lies.
 
   Of all anchors of one shape, the one whose center is nearest along both axes overlaps best, so
-  only those are compared; with the matcher's own arithmetic.
+  only those are compared.
 
   Args:
     boxes: f32[n, 4], normalized to the model's input.

@@ -207,20 +207,21 @@ def _notes(config, stock, found, layout, has_threshold) -> Iterator[str]:
 
 def _checkpoint_notes(train_config, stock, found):
   """Heads hold as many filters as there are anchors."""
-  if not train_config.fine_tune_checkpoint:
-    return
-  if train_config.fine_tune_checkpoint_type in ('classification', 'detection'):
-    return  # They load no heads.
+  kind = train_config.fine_tune_checkpoint_type
+  loads_all = train_config.load_all_detection_checkpoint_vars and kind == 'detection'
+  if not train_config.fine_tune_checkpoint or (
+    kind in ('classification', 'detection') and not loads_all
+  ):
+    return  # No heads are loaded.
   pairs = zip(stock.per_location, found.per_location, strict=True)
   others = [str(i + 1) for i, (old, new) in enumerate(pairs) if old != new]
-  skipped = (
-    f'box and class heads of feature map {", ".join(others)} do not fit the changed number of '
-    'anchors and are skipped; '
-    if others
-    else ''
-  )
-  rest = 'the other heads load, but ' if others else 'its heads load, but '
-  if len(others) == len(found.per_location):
-    rest = ''
-  trained = f'{rest}were trained for other sizes' if rest else 'all heads start anew'
-  yield f'train_config.fine_tune_checkpoint: {skipped}{trained}.'
+  if not others:
+    what = 'its heads load, but were trained for other sizes'
+  else:
+    what = f'box and class heads of another number of anchors (feature map {", ".join(others)}) '
+    what += 'are skipped and start anew'
+    if len(others) < len(found.per_location):
+      what += '; the other heads load, but were trained for other sizes'
+    if kind == 'full':
+      what += '; fine_tune_checkpoint_type "full" refuses that, set it to "fine_tune"'
+  yield f'train_config.fine_tune_checkpoint: {what}.'
