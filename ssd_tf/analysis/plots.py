@@ -79,6 +79,11 @@ def read_scalars(event_dir: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
   }
 
 
+def has_events(folder: str) -> bool:
+  """Whether it is a folder with event files."""
+  return os.path.isdir(folder) and any('tfevents' in name for name in os.listdir(folder))
+
+
 def plot_losses(model_dir: str, output_path: str) -> None:
   """Draws the losses, the learning rate and, where evaluated, mAP over the steps, each in a panel.
 
@@ -161,7 +166,7 @@ def _read_curves(model_dir):
   """The scalars of train/ and of eval/, of which the latter may be missing."""
   eval_dir = os.path.join(model_dir, 'eval')
   train = read_scalars(os.path.join(model_dir, 'train'))
-  return train, read_scalars(eval_dir) if os.path.isdir(eval_dir) else {}
+  return train, read_scalars(eval_dir) if has_events(eval_dir) else {}
 
 
 def _event_files(event_dir):

@@ -45,14 +45,17 @@ def plot_scatter(
     axes.plot(x, y, 'o', color=_MARK_COLOR, markersize=4.5, clip_on=False, zorder=3)
     low, high = _limits(x)
     axes.set(xlim=(low, high), ylim=_ap_limits(y), xlabel=x_label, ylabel='AP at IoU .50:.95')
+    line = np.zeros((0, 2))
     if isinstance(found, Correlation):
-      ends = np.array([low, high])
-      line = found.intercept + found.slope * ends
-      axes.plot(ends, line, '--', color=_LINE_COLOR, linewidth=1.2, zorder=1)
-    figure.canvas.draw()
+      ends = np.linspace(low, high, 100)
+      line = np.stack([ends, found.intercept + found.slope * ends], axis=-1)
+      axes.plot(*line[[0, -1]].T, '--', color=_LINE_COLOR, linewidth=1.2, zorder=1)
+    figure.draw_without_rendering()
     figure.set_layout_engine('none')  # Names are measured on the axes as they lie now.
     points = list(zip(x.tolist(), y.tolist(), strict=True))
-    left_out = place_names(axes, points, names, 8 if is_small else 7)
+    # Among many points a name may rather lie on the line than be left out.
+    obstacles = line if is_small else line[:0]
+    left_out = place_names(axes, points, names, 8 if is_small else 7, obstacles)
     themed_svg.save(figure, output_path)
   return found, left_out
 

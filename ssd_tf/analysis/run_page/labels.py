@@ -22,7 +22,11 @@ def literal(name: str) -> str:
 
 
 def place_names(
-  axes: Axes, points: Sequence[tuple[float, float]], names: Sequence[str], font_size: float
+  axes: Axes,
+  points: Sequence[tuple[float, float]],
+  names: Sequence[str],
+  font_size: float,
+  obstacles: np.ndarray | Sequence = (),
 ) -> int:
   """Writes each name near its point, where no other name, no point and no border is in the way.
 
@@ -31,6 +35,7 @@ def place_names(
     points: (x, y) in data units.
     names: of the points.
     font_size: in points.
+    obstacles: [m,2], further points in data units that no name should cover.
 
   Returns:
     How many names found no place and are not written.
@@ -39,8 +44,9 @@ def place_names(
   renderer = FigureCanvasAgg(figure).get_renderer()
   unit = figure.dpi / 72
   centers = axes.transData.transform(np.asarray(points, np.float64).reshape(-1, 2))
-  half = _MARK * unit
-  taken = [Bbox.from_extents(x - half, y - half, x + half, y + half) for x, y in centers]
+  taken = [_square(center, _MARK * unit) for center in centers]
+  others = axes.transData.transform(np.asarray(obstacles, np.float64).reshape(-1, 2))
+  taken += [_square(other, unit) for other in others]
   frame = axes.get_window_extent(renderer)
   left_out = 0
   for i, name in enumerate(names):
@@ -51,6 +57,10 @@ def place_names(
       text.remove()
       left_out += 1
   return left_out
+
+
+def _square(center, half):
+  return Bbox.from_extents(*(center - half), *(center + half))
 
 
 def _place(text, center, taken, own, frame, renderer, unit):

@@ -45,7 +45,7 @@ def read_curves(model_dir: str, split: str) -> dict[str, tuple[np.ndarray, np.nd
       )
       for name in METRIC_NAMES
     }
-  elif _has_events(eval_dir):
+  elif plots.has_events(eval_dir):
     scalars = plots.read_scalars(eval_dir)
   else:
     return {}
@@ -82,7 +82,3 @@ def plot_progress(curves: Curves, output_path: str) -> None:
       axes.set(xlim=(0, max(last_step, 1)), ylim=(0, 1), xlabel='step', title=title)
       axes.legend(frameon=False, fontsize=8, loc='center left', bbox_to_anchor=(1.0, 0.5))
     themed_svg.save(figure, output_path)
-
-
-def _has_events(folder):
-  return os.path.isdir(folder) and any('tfevents' in name for name in os.listdir(folder))
