@@ -10,6 +10,10 @@ import sys
 
 import pytest
 
+from ssd_tf import config
+from ssd_tf.analysis.diagnosis import overfit_checks
+from ssd_tf.analysis.diagnosis.finding import Severity
+from ssd_tf.analysis.diagnosis.project import Project
 from ssd_tf.data.sources import pascal_voc
 from ssd_tf.ssd_tensorflow.model_text import model_text
 
@@ -28,11 +32,7 @@ def folder(tmp_path, shared_data):
   return tmp_path
 
 
-@pytest.mark.parametrize(
-  ('model_name', 'num_steps', 'rate'),
-  [('ssd_300_mobilenet_v2', 300, 1e-3), ('ssd_300_vgg', 100, 1e-4)],
-)
-def test_four_images_are_learned_by_heart(model_name, num_steps, rate, folder):
+def write_config(folder, model_name, num_steps, rate):
   model = model_text(
     model_name,
     num_classes=1,
@@ -54,6 +54,14 @@ def test_four_images_are_learned_by_heart(model_name, num_steps, rate, folder):
       metrics_set: "coco_detection_metrics" metrics_set: "voc_07_12_detection_metrics" batch_size: 4
     }}
     eval_input_reader {{ {READER} }}""")
+
+
+@pytest.mark.parametrize(
+  ('model_name', 'num_steps', 'rate'),
+  [('ssd_300_mobilenet_v2', 300, 1e-3), ('ssd_300_vgg', 100, 1e-4)],
+)
+def test_four_images_are_learned_by_heart(model_name, num_steps, rate, folder):
+  write_config(folder, model_name, num_steps, rate)
   tool = ROOT / 'tools/model_main_tf2.py'
   flags = ['--pipeline_config_path=pipeline.config', '--model_dir=model', '--log_every_n=20']
   subprocess.run([sys.executable, tool, *flags], cwd=folder, check=True)
@@ -61,3 +69,11 @@ def test_four_images_are_learned_by_heart(model_name, num_steps, rate, folder):
   metrics = json.loads(line)['metrics']
   coco, voc = metrics['DetectionBoxes_Precision/mAP@.50IOU'], metrics['AP_VOC07/mAP']
   assert coco > 0.9 and abs(voc - coco) < 0.05, metrics
+
+
+def test_the_diagnosis_says_so(folder):
+  write_config(folder, 'ssd_300_mobilenet_v2', 300, 1e-3)
+  path = folder / 'pipeline.config'
+  (finding,) = overfit_checks.check(Project(config.load(path), str(path)))
+  assert (finding.check, finding.severity) == ('overfit', Severity.NOTE), finding
+  assert finding.numbers['images'] == 4 and finding.numbers['curve'][-1]['ap50'] > 0.9

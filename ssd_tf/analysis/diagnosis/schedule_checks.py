@@ -26,7 +26,8 @@ def check(project: Project) -> Iterator[Finding]:
   """
   config, settings = project.config, project.config.train_config
   curve = learning_rates.rate_curve(config)
-  batch_size = settings.batch_size * max(1, settings.gradient_accumulation_steps)
+  # What is 0 is refused, which the checks of the config tell.
+  batch_size = max(1, settings.batch_size * settings.gradient_accumulation_steps)
   optimizer = settings.optimizer.WhichOneof('optimizer')
   momentum = getattr(getattr(settings.optimizer, optimizer), 'momentum_optimizer_value', 0.9)
   yield from learning_rates.check_rate(
