@@ -157,6 +157,11 @@ def test_a_misspelt_flag_is_answered_with_the_closest_one(tool, run):
       r'gone\.png: no such image or folder',
     ),
     (
+      'experiment_log.py',
+      ['--model_dir=gone*', '--output_dir=d'],
+      r'model_dirs: gone\*: no such folder',
+    ),
+    (
       'exporter_main_v2.py',
       [
         '--pipeline_config_path=gone.config',
@@ -174,6 +179,11 @@ def test_a_misspelt_flag_is_answered_with_the_closest_one(tool, run):
       'plot_losses.py',
       ['--model_dir=gone', '--output_path=a.svg'],
       r'gone/train: expected a folder with TensorBoard event files; it is missing',
+    ),
+    (
+      'run_experiments.py',
+      ['--sweep=gone.json', '--output_dir=d'],
+      r'gone\.json: No such file or directory',
     ),
   ],
 )
