@@ -102,7 +102,8 @@ def _without_missing_loss_scale(checkpoint, path):
   if LOSS_SCALE not in parts or any(name.startswith(f'{LOSS_SCALE}/') for name in names):
     return checkpoint
   logging.info('%s holds no loss scale: it begins anew.', path)
-  return tf.train.Checkpoint(**{name: part for name, part in parts.items() if name != LOSS_SCALE})
+  left_out = (LOSS_SCALE, 'save_counter')
+  return tf.train.Checkpoint(**{name: parts[name] for name in parts if name not in left_out})
 
 
 def _by_layer(variables):

@@ -140,10 +140,10 @@ class Trainer(orbit.StandardTrainer):
     """One update from one global batch, or from several."""
     batches = [next(iterator) for _ in range(self._batches_per_step)]
     self._summarize_images(batches[0])
-    sums, gradients, is_finite = self.strategy.run(self._replica_step, args=(batches,))
+    sums, gradients, num_bad = self.strategy.run(self._replica_step, args=(batches,))
     if self._loss_scale is not None:
       self._loss_scale.apply(
-        self.strategy.reduce('MIN', is_finite, axis=None) > 0,
+        tf.equal(self.strategy.reduce('SUM', num_bad, axis=None), 0),
         update=lambda: self.strategy.run(self._apply, args=(gradients,)),
         leave_out=lambda: self.global_step.assign_add(1),
       )
@@ -180,7 +180,7 @@ class Trainer(orbit.StandardTrainer):
       sums.assign(tf.zeros_like(sums))
 
   def _replica_step(self, batches):
-    """(sums over the batches, gradients, whether these are finite: 1 or 0).
+    """(sums over the batches, gradients, how many of these are not finite).
 
     The update is made already, unless the loss is scaled.
     """
@@ -212,9 +212,9 @@ class Trainer(orbit.StandardTrainer):
       gradients = [tf.identity(gradient) for gradient in gradients]
     if self._loss_scale is None:
       self._apply(gradients)
-      return sums, [], 1.0
-    is_finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
-    return sums, gradients, tf.cast(is_finite, tf.float32)
+      return sums, [], tf.constant(0)
+    are_finite = [tf.reduce_all(tf.math.is_finite(gradient)) for gradient in gradients]
+    return sums, gradients, tf.reduce_sum(tf.cast(tf.logical_not(are_finite), tf.int32))
 
   def _sums_of(self, batch, targets, normalizer):
     """This replica's losses, gradients and counts of a batch."""
