@@ -8,6 +8,7 @@ import numpy as np
 from ssd_tf.analysis.diagnosis.finding import Finding, Severity
 from ssd_tf.analysis.diagnosis.project import Project
 from ssd_tf.analysis.diagnosis.training_start import training_start
+from ssd_tf.errors import InputError
 from ssd_tf.ops.masked_loss import ClassificationLoss, SigmoidLoss
 from ssd_tf.pretrained.checkpoint_kind import may_lack
 from ssd_tf.pretrained.layer_groups import BACKBONE, CLASS_HEADS, GROUPS, group_of
@@ -29,6 +30,8 @@ def check(project: Project) -> Iterator[Finding]:
   settings, ssd = project.config.train_config, project.config.model.ssd
   start = training_start(project)
   if start.refusal:
+    if any(start.refusal in refusal for refusal in project.refusals):
+      raise InputError(start.refusal)  # The checks of the config tell of it.
     yield Finding(
       'checkpoint' if settings.fine_tune_checkpoint and start.report is None else 'trainable',
       Severity.ERROR,

@@ -14,6 +14,7 @@ from ssd_tf.analysis.diagnosis import schedule_checks, start_checks
 from ssd_tf.analysis.diagnosis.finding import Severity
 from ssd_tf.analysis.diagnosis.project import Project
 from ssd_tf.analysis.diagnosis.training_start import training_start
+from ssd_tf.errors import InputError
 from ssd_tf.ops.masked_loss import SigmoidLoss, SoftmaxLoss
 from ssd_tf.pretrained import checkpoint_kind
 from ssd_tf.pretrained.load_report import LoadReport
@@ -203,6 +204,9 @@ def test_a_checkpoint_that_does_not_fit(folder, make):
   assert (finding.check, finding.severity) == ('checkpoint', ERROR)
   assert 'other' in finding.what
   assert not [f for f in schedule_checks.check(wrong) if f.severity == ERROR]
+  # One that is not there is told by the checks of the config.
+  with pytest.raises(InputError, match='no such file or folder: nowhere or'):
+    list(start_checks.check(make('train_config.fine_tune_checkpoint="nowhere"')))
 
 
 def test_a_checkpoint_is_seen_through(folder, make):
