@@ -120,4 +120,4 @@ def _draw_recall(axes, anchors):
     xlim=(0, 1), ylim=(0, 1.01), xlabel='IoU with the best anchor', ylabel='share of boxes',
     title='boxes with an anchor of that IoU or more',
   )  # fmt: skip
-  axes.legend(frameon=False, loc='lower left', fontsize=8)
+  axes.legend(frameon=False, loc='upper right', fontsize=8)
