@@ -44,21 +44,22 @@ def test_metrics_are_those_of_an_evaluation_and_images_are_all_there(project, ca
   assert found.coco.per_class_ap().keys() == {'a', 'b', 'c'}
 
 
-def test_first_images_and_the_training_records(project):
+def test_first_training_images_with_other_metrics_than_cocos(project):
   config, path = _config(project)
+  config.eval_config.metrics_set[:] = ['pascal_voc_detection_metrics']
   found = evaluated_images.evaluate_images(
     config, path, str(project / 'model' / 'ckpt-0'), on_train_data=True, max_images=3
   )
   assert found.split == 'train.record'
   assert [len(image.groundtruth_boxes) for image in found.images] == [0, 1, 2]
-
-
-def test_coco_figures_also_where_the_config_asks_for_others(project):
-  config, path = _config(project)
-  config.eval_config.metrics_set[:] = ['pascal_voc_detection_metrics']
-  found = evaluated_images.evaluate_images(config, path, str(project / 'model'))
   assert not any(name.startswith('DetectionBoxes') for name in found.metrics)
-  assert found.coco.details['images'] == 5
+  # The figures of classes are COCO's all the same.
+  assert (found.coco.details['images'], found.coco.details['split']) == (3, 'train.record')
+  average, curves = found.coco.class_figures(), found.coco.class_curves(0.5)
+  assert average == {i + 1: ap for i, ap in enumerate(found.coco.per_class_ap().values())}
+  for class_id, ap50 in found.coco.class_figures('Precision mAP@.50IOU').items():
+    assert curves[class_id].shape == (101,)
+    assert np.mean(curves[class_id]) == pytest.approx(ap50)
 
 
 def test_a_folder_without_checkpoints_is_told(project, tmp_path):

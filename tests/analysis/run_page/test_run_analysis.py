@@ -14,6 +14,7 @@ import tiny_project
 from page_parser import Page
 from PIL import Image
 
+from ssd_tf import builders
 from ssd_tf import config as config_lib
 from ssd_tf.analysis.run_page import progress_plot, run_analysis
 from ssd_tf.errors import InputError
@@ -149,6 +150,19 @@ def test_without_training_records_the_classes_are_those_evaluated(project):
   statistics, whose = run_analysis._measure_classes(config, path)
   assert whose == 'evaluation (the config has no train_input_reader) groundtruth, eval.record'
   assert (statistics.num_images, statistics.boxes.sum()) == (5, 0 + 1 + 2 + 0 + 1)
+
+
+def test_examples_are_those_of_the_evaluation_in_its_order(project):
+  path = str(project / 'tiny.config')
+  config = config_lib.load(path, ['eval_input_reader[0].sample_1_of_n_examples=2'])
+  examples = list(
+    builders.build_decoded_dataset(config, path, is_training=False).as_numpy_iterator()
+  )
+  assert [example['source_id'].decode() for example in examples] == [
+    f'{EVIL} {i}' for i in (0, 2, 4)
+  ]
+  decoded = tf.io.decode_png(tiny_project.annotations(5, seed=1)[2].encoded).numpy()
+  np.testing.assert_array_equal(examples[1]['image'], decoded)
 
 
 def test_curves_where_a_run_has_none_are_told(project, tmp_path):
