@@ -320,8 +320,27 @@ def test_found_anchors_are_better_and_no_more_and_build(tiny):
   written = config.load(saved)
   detector = builders.build_detector(written.model, is_training=True)
   np.testing.assert_array_equal(detector.anchors, found.found.anchors)
-  image = tf.zeros([1, 64, 96, 3])
-  assert detector.model(image)['class_logits'].shape[1] == len(found.found.anchors)
+  # One step: every head gets a gradient from these anchors, and as many rows match as a matcher
+  # by hand says: an IoU of .5, or the best anchor of a box.
+  boxes = found.boxes.boxes[:3]
+  batch = {
+    fields.GROUNDTRUTH_BOXES: tf.constant(boxes[np.newaxis]),
+    fields.GROUNDTRUTH_CLASSES: tf.constant([[1, 2, 3]]),
+    fields.GROUNDTRUTH_WEIGHTS: tf.ones([1, 3]),
+    fields.GROUNDTRUTH_MASK: tf.ones([1, 3], tf.bool),
+    fields.EXAMPLE_MASK: tf.constant([True]),
+    fields.LABELED_CLASSES: tf.ones([1, 3], tf.bool),
+  }
+  ious = box_ops.pairwise_iou(boxes, found.found.anchors).numpy()
+  matched = set(np.flatnonzero(ious.max(axis=0) >= 0.5)) | set(ious.argmax(axis=1))
+  positive = detector.assign_targets(batch).positive_mask.numpy()[0]
+  assert set(np.flatnonzero(positive)) == matched
+  with tf.GradientTape() as tape:
+    outputs = detector.model(tf.random.stateless_uniform([1, 64, 96, 3], [0, 1]), training=True)
+    loss = tf.add_n(list(detector.compute_batch_losses(outputs, batch).values()))
+  heads = [v for v in detector.model.trainable_variables if 'class_head' in v.path]
+  gradients = tape.gradient(loss, [v.value for v in heads])
+  assert heads and all(np.abs(gradient).max() > 0 for gradient in gradients)
   # All else is as it was.
   written.model.ssd.anchor_generator.CopyFrom(loaded.model.ssd.anchor_generator)
   assert written == loaded
