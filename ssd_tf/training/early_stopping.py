@@ -72,7 +72,8 @@ class EarlyStopping:
     last, _ = self._evaluations[-1]
     than = f'better than {best[1]:.6g} at step {best[0]}' if best else 'with a figure'
     by = f' by {self._min_delta:g}' if best and self._min_delta else ''
-    return f'at step {last}: {count} evaluations without a {self._name} {than}{by}'
+    evaluations = 'evaluation' if count == 1 else 'evaluations'
+    return f'at step {last}: {count} {evaluations} without a {self._name} {than}{by}'
 
   def advice(self) -> str:
     """What to change for a training that is to go on."""

@@ -1,0 +1,183 @@
+"""The best checkpoint: which one is kept, and that a process may die at any moment."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ssd_tf.errors import InputError
+from ssd_tf.input_paths import find_checkpoint
+from ssd_tf.training import best_checkpoint, best_metric, checkpoints
+from ssd_tf.training.best_checkpoint import BestCheckpoint
+
+MAP, LOSS = 'DetectionBoxes_Precision/mAP', 'Loss/total_loss'
+
+
+class Training:
+  """A weight, which is ten times the step, and its checkpoints."""
+
+  def __init__(self, folder, metric='', step=0):
+    self.folder = folder
+    self.step, self.weight = tf.Variable(step, dtype=tf.int64), tf.Variable(10.0 * step)
+    self.checkpoint = tf.train.Checkpoint(step=self.step, weight=self.weight)
+    self.best = BestCheckpoint(self.checkpoint, self.step, str(folder), metric)
+
+  def evaluate(self, step, value, **others):
+    self.step.assign(step)
+    self.weight.assign(10.0 * step)
+    self.best({MAP: value, LOSS: 1.0, **others})
+
+  def kept(self):
+    """(step of the checkpoint, its weight, step and value of best.json)."""
+    directory = str(self.folder / 'best')
+    path = find_checkpoint(directory)
+    weight = tf.train.load_checkpoint(path).get_tensor('weight/.ATTRIBUTES/VARIABLE_VALUE')
+    best = best_checkpoint.read(directory)
+    return checkpoints.checkpoint_step(path), float(weight), best.step, best.value
+
+
+def test_the_best_is_kept_and_only_what_is_better_replaces_it(tmp_path):
+  training = Training(tmp_path)
+  for step, value, best_step, best_value in (
+    (2, -1.0, None, None),  # No groundtruth.
+    (4, 0.1, 4, 0.1),
+    (6, 0.1, 4, 0.1),  # Equal is no better.
+    (8, float('nan'), 4, 0.1),
+    (10, 0.3, 10, 0.3),
+    (12, 0.2, 10, 0.3),
+  ):
+    training.evaluate(step, value)
+    if best_step is None:
+      assert training.best.best is None and not (tmp_path / 'best').exists()
+    else:
+      assert training.kept() == (best_step, 10.0 * best_step, best_step, best_value)
+  names = sorted(path.name for path in (tmp_path / 'best').iterdir())
+  assert names == ['best.json', 'checkpoint', 'ckpt-10.data-00000-of-00001', 'ckpt-10.index']
+  entry = json.loads((tmp_path / 'best/best.json').read_text())
+  assert (entry['step'], entry['metric'], entry['value']) == (10, MAP, 0.3)
+  assert training.best.description() == f'step 10, {MAP} 0.3, in {tmp_path}/best'
+
+
+def test_of_a_loss_less_is_better(tmp_path):
+  training = Training(tmp_path, LOSS)
+  for step, loss in ((1, 3.0), (2, 2.0), (3, 2.5)):
+    training.evaluate(step, 0.9, **{LOSS: loss})
+  assert training.kept() == (2, 20.0, 2, 2.0)
+
+
+def test_a_training_that_goes_on_knows_the_best_so_far(tmp_path, caplog):
+  Training(tmp_path).evaluate(4, 0.5)
+  caplog.set_level('INFO', logger='absl')
+  again = Training(tmp_path, step=6)
+  assert f'Best so far: step 4, {MAP} 0.5, in {tmp_path}/best.' in caplog.text
+  again.evaluate(8, 0.4)
+  assert again.kept() == (4, 40.0, 4, 0.5)
+  again.evaluate(10, 0.6)
+  assert again.kept() == (10, 100.0, 10, 0.6)
+  assert f'New best: step 10, {MAP} 0.6, in {tmp_path}/best, before 0.5 at step 4.' in caplog.text
+
+
+def test_another_metric_compares_with_that_of_the_same_checkpoint(tmp_path):
+  Training(tmp_path).evaluate(4, 0.5, **{LOSS: 2.0})
+  again = Training(tmp_path, LOSS, step=4)
+  again.evaluate(6, 0.9, **{LOSS: 2.1})
+  assert again.kept() == (4, 40.0, 4, 0.5)
+  again.evaluate(8, 0.1, **{LOSS: 1.9})
+  assert again.kept() == (8, 80.0, 8, 1.9)
+
+
+def test_it_restores_as_a_whole_checkpoint_and_goes_on_elsewhere(tmp_path):
+  training = Training(tmp_path)
+  training.evaluate(4, 0.5)
+  other = tf.train.Checkpoint(step=tf.Variable(0, dtype=tf.int64), weight=tf.Variable(0.0))
+  manager = tf.train.CheckpointManager(other, str(tmp_path / 'best'), max_to_keep=7)
+  other.restore(manager.latest_checkpoint).assert_existing_objects_matched()
+  assert (int(other.step), float(other.weight)) == (4, 40.0)
+
+
+class Killed(BaseException):
+  """In place of kill -9: nothing cleans up after it."""
+
+
+def die(*args, **kwargs):
+  raise Killed
+
+
+MANAGER = 'tensorflow.train.CheckpointManager'
+
+
+@pytest.mark.parametrize(
+  ('dies_in', 'valid'),
+  [
+    ('ssd_tf.training.atomic_file.os.replace', 4),
+    # best.json is of step 6 then, the checkpoint not there yet.
+    (f'{MANAGER}.save', 4),
+    # Its files are whole, but it is not said to be valid.
+    (f'{MANAGER}._record_state', 4),
+    # It is valid, the one before not deleted yet.
+    (f'{MANAGER}._sweep', 6),
+  ],
+)
+def test_whenever_it_dies_the_old_or_the_new_one_is_whole(dies_in, valid, tmp_path, monkeypatch):
+  training = Training(tmp_path)
+  training.evaluate(2, 0.1)
+  training.evaluate(4, 0.2)
+  with monkeypatch.context() as patched:
+    patched.setattr(dies_in, die)
+    with pytest.raises(Killed):
+      training.evaluate(6, 0.3)
+  assert training.kept() == (valid, 10.0 * valid, valid, valid / 20)
+  if 'save' in dies_in:  # A kill in the middle of it leaves parts.
+    (tmp_path / 'best/ckpt-6_temp').mkdir()
+    (tmp_path / 'best/ckpt-6.data-00000-of-00001').write_bytes(b'half')
+  again = Training(tmp_path, step=6)
+  assert again.kept() == (valid, 10.0 * valid, valid, valid / 20)
+  again.evaluate(8, 0.4)
+  assert again.kept() == (8, 80.0, 8, 0.4)
+  found = {re.match(r'ckpt-\d+|\w+', path.name)[0] for path in (tmp_path / 'best').iterdir()}
+  assert found - {'best'} <= {'checkpoint', 'ckpt-8'}
+
+
+def test_the_best_of_another_training_is_not_overwritten(tmp_path):
+  Training(tmp_path).evaluate(4, 0.5)
+  with pytest.raises(InputError) as error:
+    Training(tmp_path, step=0)
+  assert str(error.value) == (
+    f'{tmp_path}/best: holds the best checkpoint of another training (step 4), but {tmp_path} '
+    'holds none to go on from: move or delete that folder, or take another model_dir'
+  )
+
+
+def test_a_broken_file_is_told(tmp_path):
+  Training(tmp_path).evaluate(4, 0.5)
+  (tmp_path / 'best/best.json').write_text('{"step": 4, "previous": null}')
+  with pytest.raises(InputError) as error:
+    Training(tmp_path, step=4)
+  assert str(error.value) == (
+    f'{tmp_path}/best/best.json: expected step, metric, value and metrics of {tmp_path}/best/ckpt-4'
+    f"; KeyError('metric'); move or delete {tmp_path}/best"
+  )
+
+
+@pytest.mark.parametrize(
+  ('name', 'hint'),
+  [
+    ('DetectionBoxes_Precision/map', f'did you mean {MAP}? '),
+    ('total', f'did you mean {LOSS}? '),
+    ('xyz', ''),
+  ],
+)
+def test_an_unknown_metric_is_told_with_what_there_is(name, hint):
+  with pytest.raises(InputError) as error:
+    best_metric.pick(name, {MAP: 0.1, LOSS: 1.0})
+  assert str(error.value) == (
+    f'train_config.best_metric: {name!r} is none of the metrics that eval_config gives; {hint}'
+    f'There are {MAP}, {LOSS}'
+  )
+
+
+def test_without_a_name_the_first_counts():
+  assert best_metric.pick('', {MAP: np.float32(0.5), LOSS: 1.0}) == (MAP, 0.5)
+  assert best_metric.pick(LOSS, {MAP: 0.5, LOSS: 1.0}) == (LOSS, 1.0)
