@@ -227,7 +227,7 @@ def _draw_curve(axes, tag, train, evaluation, with_legend):
     style = {'color': _EVAL_COLOR, 'markersize': 4, 'clip_on': False, 'label': 'eval'}
     axes.plot(*evaluation[tag], 'o', gid=f'{tag} evaluated', **style)
     if with_legend:
-      axes.legend(frameon=False, loc='upper right')
+      axes.legend(frameon=False, loc='best')
   axes.set_title(tag.split('/')[-1].replace('_', ' '))
   axes.set_ylabel('learning rate' if tag == _LEARNING_RATE else 'loss')
   axes.set_ylim(0, 1.08 * axes.dataLim.y1 or None)
@@ -235,20 +235,18 @@ def _draw_curve(axes, tag, train, evaluation, with_legend):
 
 def _draw_averages(axes, evaluation, tags, title, unit):
   """Draws mAP and mAP@.50, or AR, each named at its last point; -1, no groundtruth, is left out."""
+  curves = []
   for tag, color in zip(tags, (_EVAL_COLOR, '#8c510a'), strict=True):
-    if tag not in evaluation:
-      continue
-    steps, values = evaluation[tag]
-    known = values >= 0
-    if not known.any():
-      continue
-    steps, values = steps[known], values[known]
+    if tag in evaluation and (known := evaluation[tag][1] >= 0).any():
+      curves.append((tag, color, *(points[known] for points in evaluation[tag])))
+  highest = max((values[-1] for *_, values in curves), default=0)
+  for tag, color, steps, values in curves:
     style = {'color': color, 'markersize': 4, 'linewidth': 1.6, 'clip_on': False}
     axes.plot(steps, values, 'o-', gid=tag, **style)
     axes.annotate(
       f'{tag.split("/")[-1]} {values[-1]:.3f}',
       (steps[-1], values[-1]),
-      xytext=(-4, 6),
+      xytext=(-4, 6 if values[-1] == highest else -13),  # Else it lies on the other's curve.
       textcoords='offset points',
       ha='right',
       color=color,
