@@ -163,6 +163,10 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(tiny, run_tool):
   assert 'Traceback' not in output
   assert re.search(r'error: The loss is not finite.* step \d.*Loss/total_loss', line)
   assert 'source ids' in line and 'image ' in line and 'Lower the learning rate' in line
+  assert 'the batch is in model/non_finite_batch.npz' in line
+  with np.load(tiny / 'model/non_finite_batch.npz') as saved:
+    assert saved['image'].shape == (4, 64, 96, 3)
+    assert all(name in line for name in saved['source_id'])
 
 
 def test_fine_tuning_starts_from_the_checkpoint_and_says_so(tiny, train_tiny):
