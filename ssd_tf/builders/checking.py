@@ -46,7 +46,7 @@ def check_config(
         lambda: config_lib.validate(config, path, num_replicas, checking),
         lambda: (require_supported if training else require_supported_model)(config),
         *(_model_checks(config.model.ssd, training) if config.model.HasField('ssd') else ()),
-        *(_training_checks(config) if training else ()),
+        *(_training_checks(config, num_replicas) if training else ()),
       ]
     )
   )
@@ -77,12 +77,12 @@ def _model_checks(ssd, training):
   )
 
 
-def _training_checks(config):
+def _training_checks(config, num_replicas):
   train = config.train_config
   return (
     lambda: build_optimizer(train.optimizer),
     lambda: build_stage_schedules(train.stage),
     lambda: build_augmentation(train, config.model.ssd.num_classes),
     lambda: check_multi_scale(config),
-    lambda: check_training_options(train),
+    lambda: check_training_options(config, num_replicas),
   )

@@ -2,6 +2,7 @@
 
 import math
 
+from ssd_tf import config as config_lib
 from ssd_tf.errors import InputError
 from ssd_tf.protos import train_pb2
 
@@ -36,16 +37,17 @@ def precision_of(train_config: train_pb2.TrainConfig) -> str:
   return _DTYPES[bfloat16]
 
 
-def check_training_options(train_config: train_pb2.TrainConfig) -> None:
+def check_training_options(config: config_lib.PipelineConfig, num_replicas: int = 1) -> None:
   """Refuses values that make no sense.
 
   Args:
-    train_config: the config's.
+    config: the whole config.
+    num_replicas: how many devices share a batch.
 
   Raises:
     InputError: lists all faults.
   """
-  faults = []
+  train_config, faults = config.train_config, []
   try:
     precision_of(train_config)
   except InputError as error:
@@ -54,6 +56,14 @@ def check_training_options(train_config: train_pb2.TrainConfig) -> None:
     faults.append(
       'train_config.gradient_accumulation_steps: is 0; expected 1, which is a step of one batch, '
       'or more'
+    )
+  # The replicas cannot meet inside of a loop of each.
+  synchronized = 'sync_batch_norm' in str(config.model)
+  if train_config.gradient_accumulation_steps > 1 and synchronized and num_replicas > 1:
+    faults.append(
+      'train_config.gradient_accumulation_steps: is '
+      f'{train_config.gradient_accumulation_steps}, with sync_batch_norm on {num_replicas} '
+      'replicas, which is not supported; take batch_norm, or one replica, or a larger batch_size'
     )
   if train_config.HasField('early_stopping'):
     stopping = train_config.early_stopping

@@ -168,6 +168,9 @@ class Trainer(orbit.StandardTrainer):
       'learning_rate': float(self.optimizer.learning_rate),
       'steps_per_sec': steps / max(seconds, 1e-9),
     }
+    if self._loss_scale is not None:
+      self.measured['loss_scale'] = float(self._loss_scale.scale.numpy())
+      self.measured['skipped_steps'] = float(self._loss_scale.num_skipped.numpy())
     for tag, value in self.measured.items():
       tf.summary.scalar(tag, value, step=tf.cast(self.global_step, tf.int64))
     counts = dict(zip(COUNTS, self._counts.numpy().tolist(), strict=True))

@@ -169,6 +169,19 @@ def test_values_that_make_no_sense_are_refused(override, fault, tiny):
   assert f'{path}: train_config.{fault}' in str(error.value).split('\n')
 
 
+def test_accumulation_with_synchronized_batch_norms_is_refused_on_replicas(tiny):
+  path = str(tiny / 'tiny.config')
+  norm = 'model.ssd.feature_extractor.conv_hyperparams.sync_batch_norm={decay: 0.9}'
+  loaded = config.load(path, [norm, 'train_config.gradient_accumulation_steps=2'])
+  builders.check_config(loaded, path)
+  with pytest.raises(InputError) as error:
+    builders.check_config(loaded, path, num_replicas=2)
+  assert str(error.value) == (
+    f'{path}: train_config.gradient_accumulation_steps: is 2, with sync_batch_norm on 2 replicas, '
+    'which is not supported; take batch_norm, or one replica, or a larger batch_size'
+  )
+
+
 def test_a_choice_without_evaluations_is_refused_before_training(tiny):
   loaded = config.load(tiny / 'tiny.config', ['train_config.early_stopping={}'])
   with pytest.raises(InputError) as error:

@@ -148,6 +148,8 @@ def test_a_gradient_that_overflows_leaves_the_weights_but_counts_the_step():
   moved = np.abs(kernel.numpy() - before).max()
   assert 0 < moved <= 0.1 and np.isfinite(kernel.numpy()).all()
   assert float(scale.scale) == 2.0**10 and int(scale.num_skipped) == 1
+  assert model_trainer.measured['loss_scale'] == 2.0**10
+  assert model_trainer.measured['skipped_steps'] == 1.0
 
 
 def test_a_gradient_that_is_never_finite_ends_the_training():
