@@ -208,7 +208,7 @@ def test_every_checkpoint_of_a_folder_in_order_and_none_twice(tiny, monkeypatch,
   (tiny / 'many').mkdir()
   for step, seed in ((10, 1), (2, 2)):  # ckpt-10 comes before ckpt-2 by name.
     save(tiny / 'many', step, seed)
-  caplog.set_level('INFO', logger='absl')
+  caplog.set_level('INFO')
   first = all_checkpoints()
   assert list(first) == [2, 10]
   assert first[2]['Loss/total_loss'] != first[10]['Loss/total_loss']
@@ -260,7 +260,7 @@ def test_no_checkpoint_is_told_at_once(folder, expected, tiny, monkeypatch):
 
 def test_waits_for_the_first_checkpoint_and_then_until_none_comes(tiny, monkeypatch, caplog):
   monkeypatch.chdir(tiny)
-  caplog.set_level('INFO', logger='absl')
+  caplog.set_level('INFO')
 
   def train():
     """Stands in for a training that begins later, and ends before its num_steps."""
