@@ -78,7 +78,8 @@ def cluster_sizes(
     num_clusters: k.
     seed: of the first centers, and of the boxes drawn.
     num_restarts: first centers to try; the best outcome counts.
-    max_boxes: of more boxes, so many are drawn; None: all are used.
+    max_boxes: of more boxes, so many are drawn, unless those have fewer distinct sizes than
+      clusters; None: all are used.
 
   Returns:
     The clusters.
@@ -93,8 +94,8 @@ def cluster_sizes(
   check_distinct(sizes, num_clusters)
   rng = np.random.default_rng(seed)
   if max_boxes is not None and len(sizes) > max_boxes:
-    sizes = sizes[rng.choice(len(sizes), max_boxes, replace=False)]
-    check_distinct(sizes, num_clusters)
+    drawn = sizes[rng.choice(len(sizes), max_boxes, replace=False)]
+    sizes = drawn if count_distinct(drawn) >= num_clusters else sizes
   found = [improve(sizes, _draw(sizes, num_clusters, rng)) for _ in range(num_restarts)]
   best = max(found, key=lambda clusters: clusters.mean_ious[-1])
   order = np.argsort(best.centers.prod(axis=1), kind='stable')

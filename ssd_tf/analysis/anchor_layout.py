@@ -219,11 +219,12 @@ class _Search:
 
   def _numbers(self, num_anchors):
     """Numbers of clusters to try; with a shared head, of those that every map gets."""
-    if self._is_shared:
-      num_maps = len(self._stock.per_location)
-      return [(num_anchors or sum(self._stock.per_location)) // num_maps]
+    num_maps = len(self._stock.per_location)
     if num_anchors is not None:
-      return [num_anchors]
+      return [num_anchors // num_maps if self._is_shared else num_anchors]
+    if self._is_shared:
+      distinct = [anchor_clusters.count_distinct(self._sizes_in_cells(fit)) for fit in _FITS]
+      return [min(sum(self._stock.per_location) // num_maps, *distinct)]
     most = min(sum(self._stock.per_location), anchor_clusters.count_distinct(self._sizes))
     return range(1, most + 1)
 
@@ -233,7 +234,7 @@ class _Search:
       clusters = anchor_clusters.cluster_sizes(self._sizes, num_clusters, **options)
     for fit in fits:
       if self._is_shared:
-        sizes = self._sizes / self._cells(fit)[1]
+        sizes = self._sizes_in_cells(fit)
         clusters = anchor_clusters.cluster_sizes(sizes, num_clusters, **options)
         yield lay_out_shared(clusters.centers, self._stock, fit)
       else:
@@ -243,6 +244,9 @@ class _Search:
     """Each box's map i64[n], and that map's strides f64[n, 2]."""
     maps = choose_maps(self._fits, fit)
     return maps, self._stock.strides[maps]
+
+  def _sizes_in_cells(self, fit):
+    return self._sizes / self._cells(fit)[1]
 
   def _mean_iou(self, layout):
     part = slice(_SEARCH['max_boxes'])

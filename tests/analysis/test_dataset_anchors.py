@@ -1,5 +1,6 @@
 """Anchors for a data set: the boxes that train, overlaps by brute force, the block built."""
 
+import dataclasses
 import subprocess
 import types
 import xml.etree.ElementTree as ElementTree
@@ -19,7 +20,7 @@ from ssd_tf.analysis import (
   anchor_tiling,
   dataset_anchors,
 )
-from ssd_tf.analysis.training_boxes import read_training_boxes
+from ssd_tf.analysis.training_boxes import TrainingBoxes, read_training_boxes
 from ssd_tf.builders import resizers
 from ssd_tf.errors import InputError
 from ssd_tf.ops import boxes as box_ops
@@ -421,6 +422,49 @@ def test_maps_that_share_a_head_get_the_same_sizes_in_their_cells(tiny):
     'num_anchors: is 7; expected a multiple of 3, as many for each feature map, since all feature '
     'maps share a head'
   )
+
+
+@pytest.mark.parametrize('num_anchors', [None, 18])
+def test_rare_sizes_that_a_draw_misses(tiny, num_anchors):
+  # 6 common sizes and 12 of a single box: the 4,000 boxes that a search draws have not all of them.
+  common = np.array([[8, 8], [12, 6], [16, 20], [24, 18], [40, 30], [56, 80]])
+  rare = np.stack([np.linspace(5, 60, 12), np.linspace(90, 10, 12)], axis=1)
+  sizes = np.concatenate([np.repeat(common, 1000, axis=0), rare]) / [64, 96]
+  found = training_boxes(np.concatenate([np.zeros([len(sizes), 2]), sizes], axis=1))
+  layout = anchor_layout.find_layout(
+    found, many_per_location(tiny), is_shared=False, num_anchors=num_anchors, fit_positions=False
+  )
+  assert 1 <= np.sum(~layout.repeated_mask) <= 18
+  if num_anchors:
+    sizes = np.unique(np.round(layout.sizes[~layout.repeated_mask], 2), axis=0)
+    np.testing.assert_allclose(sizes, np.unique(np.round(found.sizes, 2), axis=0), atol=0.02)
+
+
+def test_fewer_sizes_than_a_shared_head_has(tiny):
+  # Two sizes in pixels, on maps of 4 in their cells; nobody gave a number.
+  boxes = np.tile([[0, 0, 0.25, 0.25], [0, 0, 0.5, 0.75]], [10, 1])
+  layout = anchor_layout.find_layout(
+    training_boxes(boxes), many_per_location(tiny), is_shared=True, fit_positions=False
+  )
+  assert np.bincount(layout.maps).tolist() in ([1, 1, 1], [2, 2, 2])
+  with pytest.raises(InputError, match='^num_anchors: 4 sizes are to be found, but the 20 boxes'):
+    anchor_layout.find_layout(
+      training_boxes(boxes), many_per_location(tiny), is_shared=True, num_anchors=12
+    )
+
+
+def training_boxes(boxes):
+  """f[n, 4], normalized, of one class."""
+  boxes = np.float32(boxes)
+  classes, areas = np.ones(len(boxes), np.int64), np.ones(len(boxes))
+  return TrainingBoxes(boxes, classes, areas, (64, 96), {1: 'a'}, 1, {})
+
+
+def many_per_location(folder):
+  """The stock's maps, as if each had six shapes."""
+  stock = stock_tiling(folder)
+  grids = [np.tile(grid[:, :, :1], [1, 1, 6, 1]).reshape(-1, 4) for grid in stock.grids]
+  return dataclasses.replace(stock, anchors=np.concatenate(grids), per_location=[6, 6, 6])
 
 
 def test_notes(tiny):
