@@ -426,7 +426,7 @@ def test_maps_that_share_a_head_get_the_same_sizes_in_their_cells(tiny):
 
 @pytest.mark.parametrize('num_anchors', [None, 18])
 def test_rare_sizes_that_a_draw_misses(tiny, num_anchors):
-  # 6 common sizes and 12 of a single box: the 4,000 boxes that a search draws have not all of them.
+  # 6 common sizes and 12 of one box each: the 4,000 that a search draws have not all of them.
   common = np.array([[8, 8], [12, 6], [16, 20], [24, 18], [40, 30], [56, 80]])
   rare = np.stack([np.linspace(5, 60, 12), np.linspace(90, 10, 12)], axis=1)
   sizes = np.concatenate([np.repeat(common, 1000, axis=0), rare]) / [64, 96]
@@ -441,7 +441,7 @@ def test_rare_sizes_that_a_draw_misses(tiny, num_anchors):
 
 
 def test_fewer_sizes_than_a_shared_head_has(tiny):
-  # Two sizes in pixels, on maps of 4 in their cells; nobody gave a number.
+  # Two sizes; the config has 18 on each map, and nobody gave a number.
   boxes = np.tile([[0, 0, 0.25, 0.25], [0, 0, 0.5, 0.75]], [10, 1])
   layout = anchor_layout.find_layout(
     training_boxes(boxes), many_per_location(tiny), is_shared=True, fit_positions=False
@@ -461,10 +461,10 @@ def training_boxes(boxes):
 
 
 def many_per_location(folder):
-  """The stock's maps, as if each had six shapes."""
+  """The stock's maps, as if each had 18 shapes."""
   stock = stock_tiling(folder)
-  grids = [np.tile(grid[:, :, :1], [1, 1, 6, 1]).reshape(-1, 4) for grid in stock.grids]
-  return dataclasses.replace(stock, anchors=np.concatenate(grids), per_location=[6, 6, 6])
+  grids = [np.tile(grid[:, :, :1], [1, 1, 18, 1]).reshape(-1, 4) for grid in stock.grids]
+  return dataclasses.replace(stock, anchors=np.concatenate(grids), per_location=[18] * 3)
 
 
 def test_notes(tiny):
