@@ -61,6 +61,7 @@ class RateCurve:
     kind: field of the learning rate message, such as 'cosine_decay_learning_rate'.
     steps: i64[m], of the points, from 0 to the last step.
     rates: f64[m].
+    peaks: f64[m], the highest rate of the schedule that the point is of; stages have their own.
     num_steps: of the training; 0 for ever, when the points are of the schedule's own length.
     warmup_steps: until the schedule has its own highest rate.
     decay_step: step that the decay is done at, or first happens at; 0 where there is none.
@@ -69,6 +70,7 @@ class RateCurve:
   kind: str
   steps: np.ndarray
   rates: np.ndarray
+  peaks: np.ndarray
   num_steps: int
   warmup_steps: int
   decay_step: int
@@ -106,9 +108,10 @@ def rate_curve(config: config_lib.PipelineConfig) -> RateCurve:
   steps = np.unique(np.linspace(0, length - 1, min(_NUM_POINTS, length)).astype(np.int64))
   # As one graph; step by step would take seconds.
   rates = tf.function(lambda: tf.map_fn(schedule, steps, fn_output_signature=tf.float32))()
-  return RateCurve(
-    name, steps, rates.numpy().astype(np.float64), num_steps, warmup_steps, decay_step
-  )
+  rates = rates.numpy().astype(np.float64)
+  parts = np.searchsorted([begin for begin, _ in later], steps, side='right')
+  peaks = np.array([rates[parts == part].max() for part in parts])
+  return RateCurve(name, steps, rates, peaks, num_steps, warmup_steps, decay_step)
 
 
 def check_rate(
@@ -207,13 +210,13 @@ def check_course(curve: RateCurve) -> Iterator[Finding]:
       f'Lower the warm-up to about {max(1, num_steps // 20)} steps.',
       {'warmup_steps': curve.warmup_steps, 'num_steps': num_steps, 'share': warmup_share},
     )
-  idle = float(np.mean(curve.rates < 1e-3 * curve.peak))
+  idle = float(np.mean((curve.rates < 1e-3 * curve.peaks) | (curve.rates == 0)))
   if idle > 0.1:
     yield Finding(
       'idle steps',
       Severity.ERROR if idle > 0.5 else Severity.WARNING,
-      f'The learning rate of {field} is 0, or less than a thousandth of its highest, for '
-      f'{idle:.0%} of the {num_steps} steps.',
+      f'The learning rate of {field} is 0, or less than a thousandth of its highest (that of its '
+      f'stage, if there are stages), for {idle:.0%} of the {num_steps} steps.',
       f'Set its steps (total_steps, decay_steps) to train_config.num_steps, {num_steps}.',
       {'share': idle, 'decay_step': curve.decay_step, 'num_steps': num_steps},
     )

@@ -159,14 +159,17 @@ def check_predicted_classes(
     for i, name in names.items()
     if counts.groundtruth[i - 1] and not counts.predicted[i - 1]
   }
+  missing = dict(sorted(missing.items(), key=lambda item: -item[1]))
   if missing:
     told = ', '.join(f'{name!r} ({count} objects)' for name, count in list(missing.items())[:10])
     more = f' and {len(missing) - 10} others' if len(missing) > 10 else ''
+    is_sure = max(missing.values()) >= _FEW
+    few = '' if is_sure else f'; fewer than {_FEW} objects of a class say little'
     yield Finding(
       'classes never predicted',
-      Severity.ERROR,
+      Severity.ERROR if is_sure else Severity.WARNING,
       f'{len(missing)} of {len(names)} classes are never detected at a score of {LOW_SCORE} or '
-      f'more: {told}{more}.',
+      f'more: {told}{more}{few}.',
       'Look whether the training data have them, under the same id as the evaluation data; give '
       'rare classes a reader with a higher sampling_weight.',
       {'classes': missing},

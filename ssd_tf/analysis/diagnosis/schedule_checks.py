@@ -46,7 +46,11 @@ def check(project: Project) -> Iterator[Finding]:
   if start.refusal:
     return  # The checks of the start tell of it.
   yield from check_batch_norms(
-    start.batch_norm_decays, settings.batch_size, settings.num_steps, start.has_backbone
+    start.batch_norm_decays,
+    settings.batch_size,
+    settings.num_steps,
+    start.has_backbone,
+    batches_per_step=max(1, settings.gradient_accumulation_steps),
   )
   yield from check_losses(start.losses, start.expected_losses, start.has_class_heads)
   if settings.add_regularization_loss:
@@ -135,7 +139,11 @@ def check_moving_average(decay: float, num_steps: int) -> Iterator[Finding]:
 
 
 def check_batch_norms(
-  decays: Sequence[float], batch_size: int, num_steps: int, has_backbone: bool
+  decays: Sequence[float],
+  batch_size: int,
+  num_steps: int,
+  has_backbone: bool,
+  batches_per_step: int = 1,
 ) -> Iterator[Finding]:
   """Whether batch norms that train get batches, and time, to take statistics of.
 
@@ -144,6 +152,7 @@ def check_batch_norms(
     batch_size: of a step; accumulated batches stay apart for a batch norm.
     num_steps: 0 for ever.
     has_backbone: whether a checkpoint brought statistics.
+    batches_per_step: that are accumulated; each of them updates the statistics.
 
   Yields:
     A finding for each fault.
@@ -161,18 +170,20 @@ def check_batch_norms(
       'checkpoint.',
       {'batch_size': batch_size, 'batch_norms': len(decays)},
     )
-  share = max(decays) ** num_steps if num_steps else 0.0
+  num_updates = num_steps * batches_per_step
+  share = max(decays) ** num_updates if num_updates else 0.0
   if share > _MAX_INITIAL_SHARE:
     is_bad = share > 0.5 and not has_backbone
-    fitting = 1 - 5 / num_steps if num_steps > 10 else 0.5  # exp(-5) is left: less than 1%.
+    fitting = 1 - 5 / num_updates if num_updates > 10 else 0.5  # exp(-5) is left: less than 1%.
+    steps = f'{num_steps} steps' + (f' of {batches_per_step} batches' * (batches_per_step > 1))
     yield Finding(
       'batch norm decay',
       Severity.ERROR if is_bad else Severity.WARNING,
       f'Moving statistics of batch norms (decay {max(decays):g}) still are {share:.0%} their start '
-      f'after {num_steps} steps; an evaluation uses them.',
+      f'after {steps}; an evaluation uses them.',
       f'Set batch_norm.decay in conv_hyperparams to {fitting:.3g}, or train '
-      f'{math.ceil(-5 / math.log(max(decays)))} steps.',
-      {'initial_share': share, 'decay': max(decays), 'num_steps': num_steps},
+      f'{math.ceil(-5 / math.log(max(decays)) / batches_per_step)} steps.',
+      {'initial_share': share, 'decay': max(decays), 'num_updates': num_updates},
     )
 
 

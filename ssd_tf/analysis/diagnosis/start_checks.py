@@ -9,7 +9,7 @@ from ssd_tf.analysis.diagnosis.finding import Finding, Severity
 from ssd_tf.analysis.diagnosis.project import Project
 from ssd_tf.analysis.diagnosis.training_start import training_start
 from ssd_tf.errors import InputError
-from ssd_tf.ops.masked_loss import ClassificationLoss, SigmoidLoss
+from ssd_tf.ops.masked_loss import ClassificationLoss, SigmoidLoss, SoftmaxLoss
 from ssd_tf.pretrained.checkpoint_kind import may_lack
 from ssd_tf.pretrained.layer_groups import BACKBONE, CLASS_HEADS, GROUPS, group_of
 from ssd_tf.pretrained.load_report import LoadReport
@@ -19,6 +19,8 @@ PRIOR_SCORE = 0.01
 _LOW_SCORE = 1e-5
 _MIN_TRAINABLE = 0.01
 _SCALE_LIMIT = 20.0
+# Negatives to a positive; hard example mining leaves 3.
+_MANY_NEGATIVES, _DROWNING_NEGATIVES = 10, 100
 
 
 def check(project: Project) -> Iterator[Finding]:
@@ -59,6 +61,13 @@ def check(project: Project) -> Iterator[Finding]:
     yield from check_prior(
       start.classification_loss,
       float(np.median(start.class_logits[..., 1:])),
+      has_miner=ssd.loss.HasField('hard_example_miner'),
+    )
+    counted = start.targets.class_targets.numpy()[start.targets.class_weights.numpy() > 0]
+    yield from check_background(
+      start.classification_loss,
+      int((counted > 0).sum()),
+      int((counted == 0).sum()),
       has_miner=ssd.loss.HasField('hard_example_miner'),
     )
   if start.has_backbone and (statistics := start.first_normalized) is not None:
@@ -236,6 +245,37 @@ def check_prior(
       'counts.',
       f'Set {field} to -4.6.',
       numbers,
+    )
+
+
+def check_background(
+  loss: ClassificationLoss, num_positives: int, num_negatives: int, *, has_miner: bool
+) -> Iterator[Finding]:
+  """Whether a softmax, for which all anchors cost the same at the start, drowns in background.
+
+  Args:
+    loss: of the classification.
+    num_positives: anchors of the first batch that are matched.
+    num_negatives: its other ones.
+    has_miner: whether few of the negatives count.
+
+  Yields:
+    A finding, or none.
+
+  Source: Liu et al., SSD: Single Shot MultiBox Detector, section 2.2 (hard negative mining).
+  """
+  if not isinstance(loss, SoftmaxLoss) or loss.gamma or has_miner or not num_positives:
+    return
+  ratio = num_negatives / num_positives
+  if ratio > _MANY_NEGATIVES:
+    yield Finding(
+      'background',
+      Severity.ERROR if ratio > _DROWNING_NEGATIVES else Severity.WARNING,
+      f'All {num_negatives} negative anchors of the first batch count in the softmax, '
+      f'{ratio:.3g} to each of its {num_positives} positives: their sum drowns the objects.',
+      'Set model.ssd.loss.hard_example_miner, with max_negatives_per_positive 3, or take '
+      'weighted_sigmoid_focal in model.ssd.loss.classification_loss.',
+      {'positives': num_positives, 'negatives': num_negatives, 'ratio': ratio},
     )
 
 

@@ -18,12 +18,12 @@ def told(findings):
   return [(finding.check, finding.severity) for finding in findings]
 
 
-def curve_of(num_steps, learning_rate, optimizer='momentum_optimizer'):
+def curve_of(num_steps, learning_rate, optimizer='momentum_optimizer', stages=''):
   """The rates of a schedule given as text."""
   config = config_lib.PipelineConfig()
   text_format.Parse(
     f'train_config {{ num_steps: {num_steps} '
-    f'optimizer {{ {optimizer} {{ learning_rate {{ {learning_rate} }} }} }} }}',
+    f'optimizer {{ {optimizer} {{ learning_rate {{ {learning_rate} }} }} }} {stages} }}',
     config,
   )
   return learning_rates.rate_curve(config)
@@ -123,6 +123,24 @@ def test_a_rate_of_0_for_most_of_the_training():
   assert (finding.check, finding.severity) == ('idle steps', WARNING)
 
 
+def stage(first_step, learning_rate=''):
+  rate = f'learning_rate {{ {learning_rate} }}' if learning_rate else ''
+  return f'stage {{ first_step: {first_step} {rate} }}'
+
+
+def test_a_stage_of_a_lower_rate_is_not_idle():
+  constant = 'constant_learning_rate {{ learning_rate: {} }}'.format
+  course = curve_of(1000, constant(0.02), stages=stage(300, constant(0.00001)))
+  assert course.rates[[0, -1]] == pytest.approx([0.02, 0.00001])
+  assert not list(learning_rates.check_course(course))
+  # A stage of a rate of 0 is, and so is one that goes on with a decay that is over.
+  for stages in (stage(300, constant(0.0)), stage(600)):
+    course = curve_of(1000, cosine(300, 10), stages=stages)
+    (finding,) = learning_rates.check_course(course)
+    assert (finding.check, finding.severity) == ('idle steps', ERROR)
+    assert finding.numbers['share'] == pytest.approx(0.7, abs=0.02)
+
+
 @pytest.mark.parametrize(
   ('num_steps', 'learning_rate', 'decay_step', 'end_share'),
   [
@@ -208,6 +226,16 @@ def test_batch_norm_statistics_that_lag():
   assert finding.severity == WARNING
   (finding,) = schedule_checks.check_batch_norms([0.997, 0.9], 8, 500, False)
   assert finding.severity == WARNING and 'to 0.99,' in finding.remedy
+
+
+def test_accumulated_batches_update_statistics_each():
+  # 0.997^(250 * 8) = 0.0025.
+  assert not list(schedule_checks.check_batch_norms([0.997], 8, 250, False, batches_per_step=8))
+  # 0.9997^(250 * 8) = 0.549; -5 / ln 0.9997 = 16,664.2 batches are 2,083.02 steps.
+  (finding,) = schedule_checks.check_batch_norms([0.9997], 8, 250, False, batches_per_step=8)
+  assert finding.numbers['initial_share'] == pytest.approx(0.5488, abs=1e-3)
+  assert 'start after 250 steps of 8 batches;' in finding.what
+  assert finding.remedy.endswith('or train 2084 steps.')
 
 
 def test_loss_at_step_0():

@@ -121,6 +121,29 @@ def test_the_heads_prior(loss, logit, has_miner, severity, ratio):
     assert findings[0].numbers['score'] == 0.5
 
 
+@pytest.mark.parametrize(
+  ('loss', 'negatives', 'has_miner', 'severity'),
+  [
+    (SoftmaxLoss(), 8700, False, ERROR),  # 870 to a positive
+    (SoftmaxLoss(), 1000, False, WARNING),
+    (SoftmaxLoss(), 100, False, None),
+    (SoftmaxLoss(), 8700, True, None),
+    (SoftmaxLoss(gamma=2.0), 8700, False, None),
+    (FOCAL, 8700, False, None),
+  ],
+)
+def test_softmax_without_mining_drowns(loss, negatives, has_miner, severity):
+  findings = list(start_checks.check_background(loss, 10, negatives, has_miner=has_miner))
+  assert told(findings) == ([('background', severity)] if severity else [])
+  if severity is ERROR:
+    assert findings[0].what == (
+      'All 8700 negative anchors of the first batch count in the softmax, 870 to each of its 10 '
+      'positives: their sum drowns the objects.'
+    )
+    assert findings[0].remedy.startswith('Set model.ssd.loss.hard_example_miner, with ')
+  assert not list(start_checks.check_background(SoftmaxLoss(), 0, 50, has_miner=False))
+
+
 def test_input_of_another_scale():
   mean, variance = np.zeros(3), np.array([1.0, 4.0, 1e-9])
   # 127.5 times as wide; a channel that never varied says nothing.
@@ -178,23 +201,39 @@ def test_a_sound_project_has_one_note(sound):
   assert start.losses['classification_loss'] == pytest.approx(expected, rel=0.3)
 
 
-def test_faults_planted_in_a_project(make):
-  faulty = make(
-    'train_config.freeze=BACKBONE',
-    'model.ssd.freeze_batchnorm=true',
-    'model.ssd.box_predictor.convolutional_box_predictor.class_prediction_bias_init=0.0',
-    'train_config.gradient_clipping_by_norm=0.0001',
-    f'{RATE}.learning_rate_base=0.8',
-  )
-  findings = told([*start_checks.check(faulty), *schedule_checks.check(faulty)])
-  assert findings == [
-    ('checkpoint', NOTE),
-    ('frozen weights', ERROR),
-    ('frozen batch norm', ERROR),
-    ('heads at the start', ERROR),
-    ('learning rate', ERROR),
-    ('gradient clipping', WARNING),
-  ]
+MISSING_STATISTICS = ['model.ssd.freeze_batchnorm=true']
+HIGH_PRIOR = ['model.ssd.box_predictor.convolutional_box_predictor.class_prediction_bias_init=0.0']
+SOFTMAX = [
+  'model.ssd.encode_background_as_zeros=false',
+  'model.ssd.loss.classification_loss={weighted_softmax {}}',
+  'model.ssd.post_processing.score_converter=SOFTMAX',
+]
+
+
+@pytest.mark.parametrize(
+  ('overrides', 'check', 'severity'),
+  [
+    (['train_config.freeze=BACKBONE'], 'frozen weights', ERROR),
+    (MISSING_STATISTICS, 'frozen batch norm', ERROR),
+    (HIGH_PRIOR, 'heads at the start', ERROR),
+    (SOFTMAX, 'background', WARNING),
+    (['train_config.gradient_clipping_by_norm=0.0001'], 'gradient clipping', WARNING),
+    ([f'{RATE}.learning_rate_base=0.8'], 'learning rate', ERROR),
+  ],
+)
+def test_a_fault_planted_in_a_project(make, overrides, check, severity):
+  faulty = make(*overrides)
+  findings = [*start_checks.check(faulty), *schedule_checks.check(faulty)]
+  assert told(findings) == [('checkpoint', NOTE), (check, severity)]
+
+
+def test_accumulation_gives_batch_norms_their_time(make):
+  # Of 20 steps the moving statistics (decay 0.97) keep 0.97^20 = 54%; of their 160 batches 0.8%.
+  few = ['train_config.num_steps=20', f'{RATE}.total_steps=20', f'{RATE}.warmup_steps=2']
+  (finding,) = [f for f in schedule_checks.check(make(*few)) if f.check == 'batch norm decay']
+  assert finding.severity is ERROR
+  accumulated = make(*few, 'train_config.gradient_accumulation_steps=8')
+  assert not [f for f in schedule_checks.check(accumulated) if f.check == 'batch norm decay']
 
 
 def test_a_checkpoint_that_does_not_fit(folder, make):
