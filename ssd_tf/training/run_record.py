@@ -11,7 +11,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from absl import logging
+
 from ssd_tf.errors import InputError
+from ssd_tf.training.atomic_file import write_json
 
 RUNNING, FINISHED, INTERRUPTED = 'running', 'finished', 'interrupted'
 _PACKAGES = ('tensorflow', 'keras', 'tf-models-official', 'numpy')
@@ -78,7 +81,7 @@ class RunRecord:
     """Writes nothing yet.
 
     Args:
-      model_dir: gets run.json; what is in it stays.
+      model_dir: gets run.json; what is in it stays. A damaged one becomes run.json.broken.
       began: the time, as `time.time` gives it.
       step: tells the step that the training is at.
       num_steps: the last one; 0: there is none.
@@ -104,7 +107,7 @@ class RunRecord:
 
   def __enter__(self):
     """Starts the entry."""
-    self._earlier = read(self._model_dir)
+    self._earlier = self._read_earlier()
     self._entry['first_step'] = self._step()
     self._write()
     return self
@@ -126,10 +129,16 @@ class RunRecord:
   def _write(self):
     self._entry['seconds'] = round(time.time() - self._began, 1)
     self._entry['last_step'] = self._step()
-    target = path(self._model_dir)
-    with open(f'{target}.new', 'w', encoding='utf-8') as file:
-      json.dump({'runs': [*self._earlier, self._entry]}, file, ensure_ascii=False, indent=2)
-    os.replace(f'{target}.new', target)
+    write_json(path(self._model_dir), {'runs': [*self._earlier, self._entry]})
+
+  def _read_earlier(self):
+    try:
+      return read(self._model_dir)
+    except InputError as error:
+      file_path = path(self._model_dir)
+      os.replace(file_path, f'{file_path}.broken')
+      logging.warning('%s. Done: it is %s.broken now, and a new one is begun.', error, file_path)
+      return []
 
 
 def code_version() -> dict[str, Any]:

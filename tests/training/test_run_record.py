@@ -85,6 +85,21 @@ def test_a_damaged_file_is_named(text, tmp_path):
     run_record.read(str(tmp_path))
 
 
+def test_a_damaged_file_is_put_aside_by_a_training(tmp_path, caplog):
+  caplog.set_level('WARNING', logger='absl')
+  (tmp_path / 'run.json').write_text('{"runs": [')
+  with _Training(tmp_path, first_step=4).record:
+    pass
+  (entry,) = run_record.read(str(tmp_path))
+  assert (entry['first_step'], entry['outcome']) == (4, 'finished')
+  assert (tmp_path / 'run.json.broken').read_text() == '{"runs": ['
+  (message,) = caplog.messages
+  assert message.startswith(f'{tmp_path}/run.json: is no record of a training (')
+  assert message.endswith(
+    f'; delete it. Done: it is {tmp_path}/run.json.broken now, and a new one is begun.'
+  )
+
+
 def test_what_is_there_is_a_list_of_runs(tmp_path):
   with _Training(tmp_path, first_step=0).record:
     pass
