@@ -88,7 +88,7 @@ class BestCheckpoint:
     name, value = best_metric.pick(self._metric, metrics)
     step = int(self._step.numpy())
     reference = self._reference(name)
-    if not best_metric.counts(value) or (self.best and self.best.step == step):
+    if not best_metric.is_figure(value) or (self.best and self.best.step == step):
       return  # Files of the same names could not be replaced in one go.
     if reference is not None and best_metric.gain(name, value, reference) <= 0:
       return
@@ -112,7 +112,7 @@ class BestCheckpoint:
     if self.best is None:
       return None
     value = self.best.metrics.get(name)
-    return value if value is not None and best_metric.counts(value) else None
+    return value if value is not None and best_metric.is_figure(value) else None
 
   def _remove_leftovers(self):
     """Deletes what a process that died while saving left, or did not come to delete."""

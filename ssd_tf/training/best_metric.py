@@ -50,7 +50,7 @@ def check_name(name: str, names: Iterable[str]) -> None:
   )
 
 
-def counts(value: float) -> bool:
+def is_figure(value: float) -> bool:
   """Whether it is a figure at all: not nan, nor COCO's -1 for "no groundtruth of this kind"."""
   return not math.isnan(value) and value != -1
 

@@ -99,7 +99,7 @@ def evaluations_without_better(
   count, best = 0, None
   for step, value in evaluations:
     gain = best_metric.gain(metric, value, best[1]) if best else math.inf
-    if best_metric.counts(value) and gain > 0 and gain >= min_delta:
+    if best_metric.is_figure(value) and gain > 0 and gain >= min_delta:
       count, best = 0, (step, value)
     else:
       count += 1
