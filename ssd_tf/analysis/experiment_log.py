@@ -75,7 +75,7 @@ def describe_run(run: ExperimentRun, curves: Sequence[str] = ()) -> str:
     ),
     '## Results',
     *(f"<img src='./{name}' width=300/>\n\n*{_caption(name)}*" for name in curves),
-    class_table(run),
+    _class_part(run),
     '## Scores',
     *_score_parts(run),
     about['analysis'] and f'## Analysis\n\n{about["analysis"]}',
@@ -104,6 +104,11 @@ def score_block(run: ExperimentRun, step: int) -> str:
     lines = log_format.coco_summary_lines([metrics[name] for name in METRIC_NAMES])
   lines += [f'INFO:tensorflow:{line}' for line in log_format.eval_lines(step, metrics)]
   return '\n'.join(lines)
+
+
+def _class_part(run):
+  table = class_table(run)
+  return table and f'AP of the classes, `{run.class_metric}`:\n\n{table}'
 
 
 def _score_parts(run) -> Iterator[str]:

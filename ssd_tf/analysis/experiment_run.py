@@ -20,7 +20,8 @@ from ssd_tf.training import run_record
 ABOUT_FIELDS = ('id', 'name', 'purpose', 'analysis', 'notes')
 _SEEDED = re.compile(r'(?P<id>.+)_seed\d+')
 # Of COCO's metrics and of VOC's; a name of a class may itself have a slash.
-_OF_CLASS = re.compile(r'\w+_PerformanceByCategory/(?:mAP|AP@[\d.]+IOU)/(?P<name>.+)')
+_OF_CLASS = re.compile(r'(?P<prefix>\w+)_PerformanceByCategory/(?:mAP|AP@[\d.]+IOU)/(?P<name>.+)')
+_MEAN = re.compile(r'(?P<prefix>\w+)_Precision/mAP.*')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +46,7 @@ class ExperimentRun:
   @property
   def config_path(self) -> str:
     """Where the config was read from, for relative paths in it."""
-    saved = os.path.join(self.model_dir, 'pipeline.config')
-    return self.records[-1]['config_path'] if self.records else saved
+    return original_config_path(self.model_dir, self.records)
 
   @property
   def seconds(self) -> float | None:
@@ -71,15 +71,29 @@ class ExperimentRun:
     known = {step: value for step, value in figures.items() if value is not None}
     return max(known, key=known.get, default=None)
 
-  def figure(self, step: int) -> float | None:
-    """The metric at a step; None for -1 or nan, no groundtruth."""
-    value = self.evaluations[step]['metrics'].get(self.metric, -1)
+  @functools.cached_property
+  def class_metric(self) -> str | None:
+    """The mean AP whose classes are told apart: `metric`, else the first such; None: none is."""
+    names = dict.fromkeys(name for line in self.evaluations.values() for name in line['metrics'])
+    prefixes = {match['prefix'] for name in names if (match := _OF_CLASS.fullmatch(name))}
+    means = filter(None, map(_MEAN.fullmatch, (self.metric, *names)))
+    return next((match[0] for match in means if match['prefix'] in prefixes), None)
+
+  def figure(self, step: int, metric: str | None = None) -> float | None:
+    """The metric, or another one, at a step; None for -1 or nan, no groundtruth."""
+    value = self.evaluations[step]['metrics'].get(metric or self.metric, -1)
     return value if value >= 0 else None
 
   def class_figures(self, step: int) -> dict[str, float]:
-    """AP of each class at a step; empty where classes are not told apart."""
-    metrics = self.evaluations[step]['metrics'].items()
-    return {match['name']: v for name, v in metrics if (match := _OF_CLASS.fullmatch(name))}
+    """AP of each class at a step, by `class_metric`; empty where classes are not told apart."""
+    if self.class_metric is None:
+      return {}
+    prefix = _MEAN.fullmatch(self.class_metric)['prefix']
+    return {
+      match['name']: value
+      for name, value in self.evaluations[step]['metrics'].items()
+      if (match := _OF_CLASS.fullmatch(name)) and match['prefix'] == prefix
+    }
 
   def epochs(self, step: int) -> float | None:
     """How often each training image has been seen at a step; None where it cannot be told."""
@@ -89,15 +103,16 @@ class ExperimentRun:
 
   @functools.cached_property
   def num_train_images(self) -> int | None:
-    """The records to train on; None where the files are not there any more."""
+    """The records that are trained on; None where the files are not there any more."""
+    num_images = 0
     try:
-      return sum(
-        record_files.count_records(path)
-        for reader in self.config.train_input_reader
-        for path in expand_input_paths(reader.tf_record_input_reader.input_path, self.config_path)
-      )
+      for reader in self.config.train_input_reader:
+        paths = expand_input_paths(reader.tf_record_input_reader.input_path, self.config_path)
+        num_records = sum(map(record_files.count_records, paths))
+        num_images += -(-num_records // max(1, reader.sample_1_of_n_examples))
     except InputError:
       return None
+    return num_images
 
   @functools.cached_property
   def train_curves(self) -> dict[str, tuple]:
@@ -145,6 +160,24 @@ def read_run(model_dir: str, about: Mapping[str, str] | None = None) -> Experime
     records=run_record.read(model_dir),
     about={**about, 'id': about['id'] or (match['id'] if match else name)},
   )
+
+
+def original_config_path(model_dir: str, records: Sequence[Mapping[str, Any]]) -> str:
+  """Where the config of a training was read from, for relative paths in it.
+
+  Args:
+    model_dir: of the training.
+    records: of its run.json.
+
+  Returns:
+    The path as the last run was given it, from the folder that it was called from; that of
+    model_dir's pipeline.config where there is no record, or no such folder on this machine.
+  """
+  if records:
+    path = os.path.join(records[-1].get('folder', ''), records[-1]['config_path'])
+    if os.path.isdir(os.path.dirname(path) or '.'):
+      return path
+  return os.path.join(model_dir, 'pipeline.config')
 
 
 def read_about(model_dir: str) -> dict[str, str]:

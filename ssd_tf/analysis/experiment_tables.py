@@ -47,7 +47,7 @@ def write_tables(
 
 
 def describe_experiments(runs: Sequence[ExperimentRun], remarks: Sequence[str] = ()) -> str:
-  """Writes the table of experiments, and below it AP of each class over the steps of each run.
+  """Writes start losses, the table of experiments, and AP of each class over each run's steps.
 
   Args:
     runs: as in `write_tables`.
@@ -60,23 +60,21 @@ def describe_experiments(runs: Sequence[ExperimentRun], remarks: Sequence[str] =
   parts = [
     f'Best mAP is `{", ".join(metrics) or "not measured"}` on the validation set, a fraction of 1, '
     'with the epoch that it was reached in; loss is the total loss of the last logged training '
-    'step. Of several seeds: mean ± sample standard deviation.',
+    'step, start loss that of the first. Of several seeds: mean ± sample standard deviation.',
+    _start_losses(runs),
     experiment_table(runs),
     '\n'.join(f'- {remark}' for remark in remarks),
   ]
   for run in runs:
     if text := class_table(run):
-      parts.append(f'### AP of the classes: {os.path.normpath(run.model_dir)}\n\n{text}')
+      name = os.path.normpath(run.model_dir)
+      parts.append(f'### AP of the classes: {name}, `{run.class_metric}`\n\n{text}')
   return '\n\n'.join(filter(None, parts)) + '\n'
 
 
 def experiment_table(runs: Sequence[ExperimentRun]) -> str:
   """A row for each experiment: the mean over its seeds."""
-  rows = [experiment_row(run) for run in runs]
-  groups = {}
-  for row in rows:
-    groups.setdefault(row['id'], []).append(row)
-  return table(_HEADER, [_experiment_cells(group) for group in groups.values()])
+  return table(_HEADER, [_experiment_cells(group) for group in _rows_by_experiment(runs).values()])
 
 
 def experiment_row(run: ExperimentRun) -> dict[str, object]:
@@ -118,8 +116,8 @@ def class_rows(run: ExperimentRun) -> list[list[object]]:
     run: the training.
 
   Returns:
-    ['class', step, ...], [name, AP, ...], ..., ['mAP', figure, ...]; None where a class had no
-    groundtruth. Empty where classes were not told apart.
+    ['class', step, ...], [name, AP, ...], ..., ['mAP', figure, ...], all of `run.class_metric`;
+    None where a class had no groundtruth. Empty where classes were not told apart.
   """
   figures = {step: run.class_figures(step) for step in run.evaluations}
   figures = {step: classes for step, classes in figures.items() if classes}
@@ -133,7 +131,7 @@ def class_rows(run: ExperimentRun) -> list[list[object]]:
   return [
     ['class', *known],
     *([name, *(classes.get(name) for classes in known.values())] for name in names),
-    ['mAP', *(run.figure(step) for step in known)],
+    ['mAP', *(run.figure(step, run.class_metric) for step in known)],
   ]
 
 
@@ -149,6 +147,22 @@ def class_table(run: ExperimentRun) -> str:
       ['', '**mAP**', *(f'**{figure}**' for figure in mean[1:])],
     ],
   )
+
+
+def _start_losses(runs):
+  """A line for each experiment whose loss was logged."""
+  lines = []
+  for name, rows in _rows_by_experiment(runs).items():
+    if known := [row['first_loss'] for row in rows if row['first_loss'] is not None]:
+      lines.append(f'- Start loss of {name}: {spread(known, len(rows))}')
+  return '\n'.join(lines)
+
+
+def _rows_by_experiment(runs):
+  groups = {}
+  for run in runs:
+    groups.setdefault(run.about['id'], []).append(experiment_row(run))
+  return groups
 
 
 def _experiment_cells(rows):

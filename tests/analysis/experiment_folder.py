@@ -35,16 +35,17 @@ def write_losses(model_dir, losses):
   write_events(model_dir / 'train', curves)
 
 
-def write_evaluations(model_dir, evaluations):
-  """Writes {step: (mAP, {class: AP})}, all the other figures as mAP."""
+def write_evaluations(model_dir, evaluations, others=()):
+  """Writes {step: (mAP, {class: AP})}, all the other figures as mAP; and others {name: value}."""
   for step, (figure, classes) in evaluations.items():
     metrics = dict.fromkeys(METRIC_NAMES, figure)
     metrics.update({f'{BY_CLASS}{name}': value for name, value in classes.items()})
+    metrics.update(others)
     details = {'split': 'eval.record', 'images': 5, 'groundtruth_boxes': 4, 'max_detections': 100}
     metrics_file.append(str(model_dir / 'eval'), step, metrics, details)
 
 
-def write_record(model_dir, *runs):
+def write_record(model_dir, *runs, folder='.'):
   """Writes run.json of (seconds, last step, outcome), each begun an hour after the other."""
   entries = [
     {
@@ -57,7 +58,7 @@ def write_record(model_dir, *runs):
       'seed': 1,
       'config_path': 'tiny.config',
       'command': 'python tools/model_main_tf2.py --model_dir=x',
-      'folder': '.',
+      'folder': folder,
       'commit': 'c0ffee',
       'is_clean': i == 0,
       'hardware': {'cpu': 'Some CPU', 'cores': 2, 'memory_gb': 23.5, 'gpus': []},

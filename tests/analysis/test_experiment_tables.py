@@ -7,6 +7,7 @@ import pytest
 
 from ssd_tf.analysis import experiment_run, experiment_tables
 from ssd_tf.errors import InputError
+from ssd_tf.evaluation import metrics_file
 
 
 @pytest.fixture
@@ -54,6 +55,8 @@ def test_files_hold_every_run_unrounded(runs, tmp_path):
   text = (tmp_path / 'out/experiments.md').read_text()
   assert 'Best mAP is `DetectionBoxes_Precision/mAP` on the validation set, a fraction of 1' in text
   assert '|\n\n- Failed: 02 seed 0: x\n' in text
+  # 8 and 6: the deviation is sqrt(2). 02 has logged nothing.
+  assert '.\n\n- Start loss of 01: 7.000 ± 1.414\n\n| ID |' in text
   with open(paths[1], newline='') as file:
     first, second, third = csv.DictReader(file)
   expected = {
@@ -101,6 +104,71 @@ def test_classes_over_steps(tiny, monkeypatch):
     'class,500,20000\ncat,0.5,0.75\na/c,0.2,0.6248\nrare,,\nmAP,0.35,0.6874\n'
   )
   assert paths[-1] == str(tiny / 'out/run_classes.csv')
+
+
+VOC = 'PascalBoxes_Precision/mAP@0.5IOU'
+OF_VOC = {VOC: 0.6} | {
+  f'PascalBoxes_PerformanceByCategory/AP@0.5IOU/{name}': 0.6 for name in ('cat', 'b')
+}
+
+
+@pytest.mark.parametrize(
+  ('of_coco', 'metric', 'lines'),
+  [
+    # Both tell their classes apart: the first of metrics_set counts.
+    (
+      {'cat': 0.2, 'a/c': 0.4},
+      'DetectionBoxes_Precision/mAP',
+      ['cat | AP | 0.200', 'a/c | AP | 0.400', ' | **mAP** | **0.300**'],
+    ),
+    # COCO's mean has no classes: rows and mean are VOC's.
+    ({}, VOC, ['cat | AP | 0.600', 'b | AP | 0.600', ' | **mAP** | **0.600**']),
+  ],
+)
+def test_classes_and_mean_are_of_one_metric(tiny, of_coco, metric, lines):
+  folder.write_config(tiny / 'run', tiny / 'tiny.config')
+  folder.write_evaluations(tiny / 'run', {500: (0.3, of_coco)}, OF_VOC)
+  run = experiment_run.read_run(str(tiny / 'run'))
+  assert (run.metric, run.class_metric) == ('DetectionBoxes_Precision/mAP', metric)
+  assert experiment_tables.class_table(run).splitlines()[2:] == [f'| {line} |' for line in lines]
+  assert f'/run, `{metric}`\n' in experiment_tables.describe_experiments([run])
+
+
+def test_classes_of_voc_alone_and_none(tiny):
+  folder.write_config(tiny / 'run', tiny / 'tiny.config')
+  run = experiment_run.read_run(str(tiny / 'run'))
+  assert experiment_tables.class_rows(run) == []
+  metrics_file.append(str(tiny / 'run/eval'), 500, OF_VOC, {'split': 'eval.record'})
+  run = experiment_run.read_run(str(tiny / 'run'))
+  assert run.metric == run.class_metric == VOC
+  assert experiment_tables.class_rows(run) == [
+    ['class', 500], ['cat', 0.6], ['b', 0.6], ['mAP', 0.6]
+  ]  # fmt: skip
+
+
+def test_files_are_found_from_another_folder(tiny, tmp_path_factory, monkeypatch):
+  model_dir = tmp_path_factory.mktemp('models') / 'run'
+  folder.write_config(model_dir, tiny / 'tiny.config')
+  folder.write_record(model_dir, (60, 8, 'finished'), folder=str(tiny))
+  monkeypatch.chdir(model_dir.parent)
+  run = experiment_run.read_run('run')
+  assert (run.config_path, run.num_train_images) == (str(tiny / 'tiny.config'), 10)
+  # Copied from another machine: what lies beside the saved config.
+  folder.write_record(model_dir, (60, 8, 'finished'), folder='/no/such/folder')
+  assert experiment_run.read_run('run').config_path == 'run/pipeline.config'
+
+
+def test_epochs_are_of_the_images_that_readers_take(tiny, monkeypatch):
+  # Of 10 records each fourth, rounded up: 3; and of 5 all.
+  monkeypatch.chdir(tiny)
+  override = (
+    'train_input_reader=[{sample_1_of_n_examples: 4 tf_record_input_reader {input_path: '
+    '"train.record"}}, {tf_record_input_reader {input_path: "eval.record"}}]'
+  )
+  folder.write_config(tiny / 'run', overrides=[override])
+  run = experiment_run.read_run('run')
+  assert run.num_train_images == 3 + 5
+  assert run.epochs(5) == pytest.approx(5 * 4 / 8)
 
 
 def test_epochs_are_unknown_without_the_records_and_count_accumulated_batches(tiny, monkeypatch):
