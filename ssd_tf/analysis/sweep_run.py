@@ -16,7 +16,7 @@ from ssd_tf.analysis.experiment_run import read_run, write_about
 from ssd_tf.analysis.sweep import BEST, Experiment, Sweep
 from ssd_tf.errors import InputError
 from ssd_tf.input_paths import find_checkpoint
-from ssd_tf.training import run_record
+from ssd_tf.training import best_checkpoint, run_record
 
 _SECONDS_TO_STOP = 60
 _LOG_TAIL_BYTES = 65536
@@ -141,10 +141,10 @@ def source_checkpoint(model_dir: str) -> str:
     Its prefix.
 
   Raises:
-    InputError: there is none.
+    InputError: there is none, or what the best one's folder says of it is broken.
   """
-  best = os.path.join(model_dir, 'best')
-  return find_checkpoint(best if os.path.isdir(best) and os.listdir(best) else model_dir)
+  best = os.path.join(model_dir, best_checkpoint.FOLDER)
+  return find_checkpoint(model_dir if best_checkpoint.read(best) is None else best)
 
 
 def last_error(log_path: str) -> str:

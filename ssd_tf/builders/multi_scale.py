@@ -122,7 +122,7 @@ def build_multi_scale(config: config_lib.PipelineConfig, detector: Detector) -> 
   settings = config.train_config
   draws = SizeDraws(sizes, settings.multi_scale.steps_per_size, settings.seed)
   _log(draws, detectors, config.model.ssd)
-  return MultiScale(detectors, draws, max(1, settings.gradient_accumulation_steps))
+  return MultiScale(detectors, draws, settings.gradient_accumulation_steps)
 
 
 def check_multi_scale(config: config_lib.PipelineConfig) -> None:

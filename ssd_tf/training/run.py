@@ -16,8 +16,6 @@ from absl import logging
 from ssd_tf import builders, supported_fields
 from ssd_tf import config as config_lib
 from ssd_tf.errors import InputError
-from ssd_tf.pretrained import ssd_tensorflow
-from ssd_tf.pretrained.layer_groups import group_of
 from ssd_tf.training import (
   best_metric,
   checkpoints,
@@ -34,9 +32,8 @@ from ssd_tf.training.loss_watch import LossWatch
 from ssd_tf.training.moving_average import AveragedEvaluator, MovingAverage
 from ssd_tf.training.multi_scale import MultiScaleTrainer
 from ssd_tf.training.run_evaluation import build_evaluator, log_evaluation
-from ssd_tf.training.stages import Stage, Stages
-from ssd_tf.training.starting import start
-from ssd_tf.training.variable_selection import VariableSelector
+from ssd_tf.training.stages import Stages
+from ssd_tf.training.starting import build_stages, start
 
 
 def make_strategy(num_logical_cpus: int = 0) -> tf.distribute.Strategy:
@@ -253,7 +250,8 @@ def _warn_of_differences(config):
       resizer.max_dimension,
     )
   settings = config.train_config
-  freezing = [name for name in ('freeze', 'freeze_variables') if getattr(settings, name)]
+  fields = ('freeze', 'freeze_variables', 'update_trainable_variables')
+  freezing = [field for field in fields if getattr(settings, field)]
   if freezing and not settings.fine_tune_checkpoint:
     logging.warning(
       'train_config.%s: keeps weights as they start, and nothing is loaded: without '
@@ -293,7 +291,7 @@ def _build_model(config):
       model = precision.with_float32_outputs(detector.model)
       detector = dataclasses.replace(detector, model=model)
     multi_scale = builders.build_multi_scale(config, detector)
-  stages = _build_stages(settings, detector.model)
+  stages = build_stages(config, detector.model)
   optimizer = builders.build_optimizer(settings.optimizer, settings.stage)
   optimizer.build(stages.variables)
   loss_scale = LossScale() if compute_dtype == precision.MIXED_FLOAT16 else None
@@ -307,13 +305,6 @@ def _build_model(config):
   )
   averages = MovingAverage(stages.variables, decay=decay)
   return _Learner(detector, optimizer, averages, stages, multi_scale, loss_scale)
-
-
-def _build_stages(settings, model):
-  selector = VariableSelector(
-    model, group_of=group_of, api_names=ssd_tensorflow.variable_names(model)
-  )
-  return Stages(selector, [Stage(**stage) for stage in builders.stages_of(settings)])
 
 
 def _build_manager(config, learner, model_dir, max_to_keep, checkpoint_every_n):

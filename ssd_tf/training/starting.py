@@ -1,4 +1,4 @@
-"""What a model's variables start from: a training that goes on, another checkpoint, or nothing."""
+"""What a model's variables start from: a training, another checkpoint, or nothing; which train."""
 
 import os
 from collections.abc import Mapping
@@ -8,10 +8,11 @@ import keras
 import tensorflow as tf
 from absl import logging
 
+from ssd_tf import builders, label_map, reader_classes
 from ssd_tf import config as config_lib
-from ssd_tf import label_map, reader_classes
 from ssd_tf.errors import InputError
 from ssd_tf.input_paths import find_checkpoint, resolve_path
+from ssd_tf.pretrained import ssd_tensorflow
 from ssd_tf.pretrained.checkpoint_kind import (
   SLIM,
   SLIM_VGG,
@@ -25,6 +26,8 @@ from ssd_tf.pretrained.load_report import LoadReport
 from ssd_tf.pretrained.loading import load_pretrained
 from ssd_tf.training import checkpoints
 from ssd_tf.training.moving_average import MovingAverage
+from ssd_tf.training.stages import Stage, Stages
+from ssd_tf.training.variable_selection import VariableSelector
 
 _CLASS_MAP = 'train_config.fine_tune_class_map'
 _GROUPS = {
@@ -76,6 +79,24 @@ def start(
   # The manager counts its interval from the last checkpoint, so there has to be one at step 0.
   manager.save(checkpoint_number=0)
   return 0
+
+
+def build_stages(config: config_lib.PipelineConfig, model: keras.Model) -> Stages:
+  """Builds what says which variables a training trains, from which step on.
+
+  Args:
+    config: the whole config.
+    model: as it was built; nothing of it is set yet.
+
+  Returns:
+    The stages.
+
+  Raises:
+    InputError: a pattern matches nothing, or a stage leaves nothing to train.
+  """
+  names = ssd_tensorflow.variable_names(model)
+  selector = VariableSelector(model, group_of=group_of, api_names=names)
+  return Stages(selector, [Stage(**stage) for stage in builders.stages_of(config.train_config)])
 
 
 def load_fine_tune_checkpoint(

@@ -231,9 +231,15 @@ def test_others_run_when_one_fails_and_what_is_done_is_not_run_again(write):
 def test_the_best_checkpoint_is_taken_where_there_is_one(tmp_path):
   (tmp_path / 'ckpt-20.index').touch()
   assert sweep_run.source_checkpoint(str(tmp_path)) == str(tmp_path / 'ckpt-20')
-  (tmp_path / 'best').mkdir()
-  (tmp_path / 'best/ckpt-10.index').touch()
-  assert sweep_run.source_checkpoint(str(tmp_path)) == str(tmp_path / 'best/ckpt-10')
+  # A process that died in its first save leaves these.
+  best = tmp_path / 'best'
+  best.mkdir()
+  (best / 'ckpt-10.index').touch()
+  entry = {'step': 10, 'metric': 'mAP', 'value': 0.5, 'metrics': {'mAP': 0.5}, 'conditions': {}}
+  (best / 'best.json').write_text(json.dumps({**entry, 'previous': None}))
+  assert sweep_run.source_checkpoint(str(tmp_path)) == str(tmp_path / 'ckpt-20')
+  (best / 'checkpoint').write_text('model_checkpoint_path: "ckpt-10"')
+  assert sweep_run.source_checkpoint(str(tmp_path)) == str(best / 'ckpt-10')
 
 
 def test_the_last_error_of_a_log(tmp_path):

@@ -9,7 +9,7 @@ import tensorflow as tf
 from ssd_tf import builders, config
 from ssd_tf.errors import InputError
 from ssd_tf.pretrained import odapi_tf1
-from ssd_tf.training import trainer
+from ssd_tf.training import run, trainer
 from ssd_tf.training.variable_selection import VariableSelector
 
 
@@ -123,3 +123,15 @@ def test_frozen_weights_stay_bit_for_bit(tiny, detector):
   assert changed <= trainable | (moving - frozen_moving)
   assert {'class_head_0/bias', 'box_encoding_head_0/kernel'} <= changed
   assert len(changed) > 100
+
+
+@pytest.mark.parametrize(
+  'override', ['freeze=BACKBONE', 'freeze_variables=["x"]', 'update_trainable_variables=["x"]']
+)
+def test_freezing_what_is_random_is_told(override, tiny, caplog):
+  caplog.set_level('WARNING', logger='absl')
+  run._warn_of_differences(config.load(tiny / 'tiny.config', [f'train_config.{override}']))
+  assert caplog.messages == [
+    f'train_config.{override.partition("=")[0]}: keeps weights as they start, and nothing is '
+    'loaded: without train_config.fine_tune_checkpoint they stay random.'
+  ]

@@ -9,17 +9,14 @@ import tensorflow as tf
 from ssd_tf import builders, fields
 from ssd_tf import config as config_lib
 from ssd_tf.analysis.diagnosis.project import Project
-from ssd_tf.builders.training import stages_of
 from ssd_tf.errors import InputError
 from ssd_tf.models.box_predictor import NO_BACKGROUND
 from ssd_tf.models.normalization import FusedBatchNormalization
 from ssd_tf.ops import masked_loss
-from ssd_tf.pretrained import ssd_tensorflow
 from ssd_tf.pretrained.layer_groups import BACKBONE, CLASS_HEADS, group_of
 from ssd_tf.pretrained.load_report import LoadReport
-from ssd_tf.training.stages import Stage, Stages
-from ssd_tf.training.starting import load_fine_tune_checkpoint
-from ssd_tf.training.variable_selection import VariableSelector
+from ssd_tf.training.stages import Stages
+from ssd_tf.training.starting import build_stages, load_fine_tune_checkpoint
 
 
 class TrainingStart:
@@ -190,10 +187,7 @@ def enter_first_stage(config: config_lib.PipelineConfig, model: keras.Model) -> 
   Raises:
     InputError: a pattern matches nothing, or nothing is left to train.
   """
-  selector = VariableSelector(
-    model, group_of=group_of, api_names=ssd_tensorflow.variable_names(model)
-  )
-  stages = Stages(selector, [Stage(**stage) for stage in stages_of(config.train_config)])
+  stages = build_stages(config, model)
   stages.enter(0)
   return stages
 
