@@ -118,7 +118,7 @@ PRECISION = flags.DEFINE_enum(
   'precision',
   None,
   ['float32', 'mixed_bfloat16', 'mixed_float16'],
-  'The type that layers compute in; instead of train_config.precision.',
+  'The type that layers compute in; instead of train_config.precision and use_bfloat16.',
 )
 CONFIG_OVERRIDE = flags.DEFINE_multi_string(
   'config_override', [], 'A change to the config: train_config.batch_size=4. May be repeated.'
@@ -166,6 +166,7 @@ def main():
   ]
   if PRECISION.value:
     overrides.append(f'train_config.precision={PRECISION.value.upper()}')
+    overrides.append('train_config.use_bfloat16=false')
   if FREEZE.value:
     overrides.append(f'train_config.freeze={FREEZE.value.upper()}')
   if PRETRAINED_BACKBONE.value:

@@ -24,7 +24,8 @@ from absl import flags
 def show(config):
   t = config.train_config
   print(t.freeze, list(t.freeze_variables), t.op_determinism, t.seed, t.num_steps)
-  print([(stage.first_step, stage.freeze) for stage in t.stage])
+  print([(stage.first_step, stage.freeze) for stage in t.stage], t.precision, t.use_bfloat16)
+  print([(size.height, size.width) for size in t.multi_scale.size], t.multi_scale.steps_per_size)
 model_main_tf2.train = show
 flags.FLAGS([
   'tool', '--pipeline_config_path=tests/testdata/tiny.config', '--model_dir=m', *sys.argv[1:]
@@ -36,12 +37,21 @@ model_main_tf2.main()
 @pytest.mark.parametrize(
   ('given', 'expected'),
   [
-    (FLAGS, "2 ['Conv2d_\\\\d+', 'a \"b\", c'] True 7 30\n[(20, 0)]\n"),
+    (FLAGS, "2 ['Conv2d_\\\\d+', 'a \"b\", c'] True 7 30\n[(20, 0)] 0 False\n[] 10\n"),
     (
       ('--noop_determinism', '--config_override=train_config.op_determinism=true'),
-      '0 [] False 0 8\n[]\n',
+      '0 [] False 0 8\n[] 0 False\n[] 10\n',
     ),
-    (('--config_override=train_config.op_determinism=true',), '0 [] True 0 8\n[]\n'),
+    (
+      (
+        '--config_override=train_config.op_determinism=true',
+        '--config_override=train_config.use_bfloat16=true',
+        '--precision=mixed_float16',
+        '--multi_scale=64,96x128',
+        '--multi_scale_steps=3',
+      ),
+      '0 [] True 0 8\n[] 2 False\n[(64, 0), (96, 128)] 3\n',
+    ),
   ],
 )
 def test_flags_override_fields(given, expected):
