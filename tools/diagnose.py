@@ -25,10 +25,18 @@ flags.DEFINE_multi_string(
 )
 flags.DEFINE_string('json_path', None, 'JSON file to write; default: none.')
 flags.DEFINE_integer(
-  'max_images', 500, 'Images of each reader that are decoded, evenly spread; 0: all.', lower_bound=0
+  'max_images',
+  500,
+  'Images of each reader that are decoded, evenly spread over the records looked at; of the '
+  "evaluation's, those that a trained model is run on, the first ones; 0: all.",
+  lower_bound=0,
 )
 flags.DEFINE_integer(
-  'max_records', 20_000, 'Records of each reader that are read, evenly spread.', lower_bound=1
+  'max_records',
+  20_000,
+  'Records of each reader that are looked at, evenly spread; for what training cannot use (class '
+  'ids, boxes, damage) the first ones of its files, as many of each.',
+  lower_bound=1,
 )
 flags.DEFINE_bool('overfit', False, 'Also try whether 8 images can be learned by heart; minutes.')
 flags.DEFINE_integer('overfit_steps', 300, 'Limit of the steps of --overfit.', lower_bound=1)

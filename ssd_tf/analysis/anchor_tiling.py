@@ -148,6 +148,19 @@ def best_ious(boxes: np.ndarray, tiling: Tiling) -> np.ndarray:
   return best
 
 
+def reaches(ious: np.ndarray, threshold: float) -> np.ndarray:
+  """Whether an IoU makes a match, as the matcher compares them.
+
+  Args:
+    ious: f32[n].
+    threshold: matched_threshold.
+
+  Returns:
+    bool[n].
+  """
+  return ious >= np.float32(threshold)
+
+
 def shape_ious(boxes: np.ndarray, tiling: Tiling) -> np.ndarray:
   """Returns the IoU of each box with the best anchor's shape, both on a common center.
 

@@ -98,7 +98,7 @@ class DatasetAnchors:
       yield f'{name} (COCO)', sizes == number
 
   def _overlaps(self, best, shapes, mask):
-    matched = best[mask] >= np.float32(self.threshold)
+    matched = anchor_tiling.reaches(best[mask], self.threshold)
     # float64, or the mean of a million boxes would be off in the third digit.
     return Overlaps(
       *(float(values.mean(dtype=np.float64)) for values in (best[mask], matched, shapes[mask]))

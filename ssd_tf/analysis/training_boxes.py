@@ -2,7 +2,7 @@
 
 import collections
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -81,9 +81,74 @@ def read_training_boxes(
   return boxes
 
 
+def trained_rows(
+  boxes: np.ndarray,
+  classes: np.ndarray,
+  *,
+  weights: np.ndarray | None,
+  crowd_flags: Iterable[np.ndarray | None],
+  max_num_boxes: int,
+  train_on_crowds: bool,
+) -> tuple[np.ndarray, dict[str, int]]:
+  """Which boxes of an image anchors are matched with.
+
+  Args:
+    boxes: f[n, 4].
+    classes: i64[n], of the model; 0: dropped.
+    weights: f[n]; None: 1.
+    crowd_flags: bool[n] each, of boxes that stand for many objects; None: there is none.
+    max_num_boxes: that a training reads of an image.
+    train_on_crowds: whether crowds count like other boxes.
+
+  Returns:
+    bool[n], and the number of the others by why they are not among them.
+  """
+  used, left_out = np.ones(len(boxes), bool), {}
+
+  def keep(wanted, why):
+    nonlocal used
+    left_out[why] = left_out.get(why, 0) + int(np.count_nonzero(used & ~wanted))
+    used = used & wanted
+
+  keep(classes > 0, 'of classes that class_map drops')
+  # Dropped classes go before boxes are cut to their number, as in training.
+  keep(np.cumsum(used) <= max_num_boxes, 'past max_number_of_boxes')
+  if weights is not None:
+    keep(weights > 0, 'of weight 0')
+  for flags in () if train_on_crowds else crowd_flags:
+    if flags is not None:
+      keep(~flags, 'crowds')
+  keep((boxes[:, 2:] > boxes[:, :2]).all(axis=1), 'without area')  # False for NaN.
+  return used, left_out
+
+
+def boxes_in_input(ssd, boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+  """Puts boxes on the scale of the network's input, padding included.
+
+  Args:
+    ssd: the config's `model.ssd`.
+    boxes: f[n, 4], normalized to their images.
+    sizes: i64[n, 2], (height, width) of the images, pixels.
+
+  Returns:
+    f64[n, 4].
+
+  Raises:
+    InputError: the image_resizer is at fault.
+  """
+  share = resizers.build_true_size(ssd)(tf.constant(sizes)).numpy()
+  share = share / np.array(resizers.image_size(ssd))
+  return boxes.astype(np.float64) * np.tile(share, 2)
+
+
+def max_number_of_boxes(config: config_lib.PipelineConfig) -> int:
+  """That a training reads of an image, whichever the reader."""
+  return max(reader.max_number_of_boxes for reader in config.train_input_reader)
+
+
 def _annotated_images(config, config_path) -> Iterator:
   """Yields, for each training reader, {its class id: the model's} and its annotations."""
-  max_num_boxes = max(reader.max_number_of_boxes for reader in config.train_input_reader)
+  max_num_boxes = max_number_of_boxes(config)
   for field, reader in reader_classes.named_readers(config):
     if not field.startswith('train'):
       continue
@@ -109,8 +174,7 @@ class _Found:
   """What was found so far."""
 
   def __init__(self, ssd, min_size):
-    self._train_on_crowds = ssd.train_on_crowds
-    self._true_size = resizers.build_true_size(ssd)
+    self._ssd = ssd
     self._input_size = resizers.image_size(ssd)
     self._min_size = min_size
     self._parts = []  # Boxes, classes, areas and original size of each image.
@@ -132,17 +196,15 @@ class _Found:
     area = annotation.area
     if area is None:
       area = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) * height * width
-    # Dropped classes go before boxes are cut to their number, as in training.
-    used = self._keep(np.ones(n, bool), classes > 0, 'of classes that class_map drops')
-    in_number = np.cumsum(used) <= max_num_boxes
-    used = self._keep(used, in_number, 'past max_number_of_boxes')
-    if annotation.weights is not None:
-      used = self._keep(used, annotation.weights > 0, 'of weight 0')
-    if not self._train_on_crowds:
-      for flags in (annotation.is_crowd, annotation.group_of):
-        used = self._keep(used, True if flags is None else ~flags, 'crowds')
-    has_area = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)  # False for NaN.
-    used = self._keep(used, has_area, 'without area')
+    used, left_out = trained_rows(
+      boxes,
+      classes,
+      weights=annotation.weights,
+      crowd_flags=(annotation.is_crowd, annotation.group_of),
+      max_num_boxes=max_num_boxes,
+      train_on_crowds=self._ssd.train_on_crowds,
+    )
+    self._left_out.update(left_out)
     size = np.full([n, 2], (height, width))
     self._parts.append([array[used] for array in (boxes, classes, area, size)])
 
@@ -155,22 +217,16 @@ class _Found:
       )
     return np.array([class_table[i] for i in classes.tolist()], np.int64)
 
-  def _keep(self, used, wanted, why):
-    self._left_out[why] += np.count_nonzero(used & ~np.broadcast_to(wanted, used.shape))
-    return used & wanted
-
   def finish(self, names):
     """The TrainingBoxes."""
     empty = [np.zeros([0, 4]), np.zeros(0, np.int64), np.zeros(0), np.zeros([0, 2], np.int64)]
     columns = zip(empty, *self._parts, strict=True)
     boxes, classes, areas, sizes = map(np.concatenate, columns)
-    share = self._true_size(tf.constant(sizes)).numpy() / np.array(self._input_size)
-    boxes = boxes * np.tile(share, 2)
+    boxes = boxes_in_input(self._ssd, boxes, sizes)
     sides = (boxes[:, 2:] - boxes[:, :2]) * self._input_size
     why = f'with a side below min_size, {self._min_size:g} pixels'
-    used = self._keep(
-      np.ones(len(boxes), bool), sides.min(axis=1, initial=1e9) >= self._min_size, why
-    )
+    used = sides.min(axis=1, initial=1e9) >= self._min_size
+    self._left_out[why] += int(np.count_nonzero(~used))
     return TrainingBoxes(
       boxes=boxes[used].astype(np.float32),
       classes=classes[used],

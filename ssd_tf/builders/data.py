@@ -159,7 +159,11 @@ def check_records(
 
 
 def survey_records(
-  config: config_lib.PipelineConfig, config_path: str, *, is_training: bool
+  config: config_lib.PipelineConfig,
+  config_path: str,
+  *,
+  is_training: bool,
+  max_records: int = record_check.MAX_RECORDS,
 ) -> dict[str, record_check.RecordSummary]:
   """Looks through the records of the readers as `check_records` does, but refuses none.
 
@@ -167,6 +171,7 @@ def survey_records(
     config: the whole config.
     config_path: where it is from.
     is_training: as there.
+    max_records: limit of the records of a reader.
 
   Returns:
     What was found, by the field of the reader; see `record_check.survey_records`.
@@ -184,6 +189,7 @@ def survey_records(
         classes.num_classes,
         classes.id_to_name,
         max_num_boxes=_max_num_boxes(config, is_training),
+        max_records=max_records,
         labeled_by_default=classes.labeled_ids,
       )
     except InputError as error:

@@ -13,6 +13,7 @@ from ssd_tf.errors import InputError
 
 # How JPEG, PNG, GIF and BMP files begin.
 _IMAGE_STARTS = (b'\xff\xd8\xff', b'\x89PNG', b'GIF8', b'BM')
+MAX_RECORDS = 20_000
 _MAX_PLACES = 3
 _LABELED_CLASSES = 'image/class/labeled_classes'
 _IMAGE_CLASSES = (
@@ -112,7 +113,7 @@ def check_records(
   label_names: Mapping[int, str],
   *,
   max_num_boxes: int | None = None,
-  max_records: int = 20_000,
+  max_records: int = MAX_RECORDS,
   labeled_by_default: Collection[int] | None = None,
 ) -> RecordSummary:
   """Reads records, without decoding pixels, and refuses those that training could not use.
@@ -123,7 +124,7 @@ def check_records(
     label_names: the label map, id to name, or empty; names classes in the error, and gives the ids
       of records that hold class texts only.
     max_num_boxes: boxes of an image that training uses; None if all are.
-    max_records: limit of the records read, spread evenly over the files.
+    max_records: limit of the records read, the first of each file, as many of each.
     labeled_by_default: ids of the classes labeled in an image whose record does not say; None: all.
 
   Returns:
@@ -161,7 +162,7 @@ def survey_records(
   label_names: Mapping[int, str],
   *,
   max_num_boxes: int | None = None,
-  max_records: int = 20_000,
+  max_records: int = MAX_RECORDS,
   labeled_by_default: Collection[int] | None = None,
 ) -> RecordSummary:
   """Reads records as `check_records` does, but refuses none.

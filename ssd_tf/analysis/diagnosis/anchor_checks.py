@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ssd_tf.analysis import anchor_tiling
+from ssd_tf.analysis import anchor_tiling, training_boxes
 from ssd_tf.analysis.dataset_description import COCO_LIMITS
 from ssd_tf.analysis.diagnosis.finding import Finding, Severity
 from ssd_tf.analysis.diagnosis.project import Project
@@ -28,7 +28,7 @@ def check(project: Project) -> Iterator[Finding]:
   Raises:
     InputError: the config, a label map or a file is at fault.
   """
-  parts = [_boxes(project, field) for field in project.training_fields]
+  parts = [training_boxes_of(project, field) for field in project.training_fields]
   boxes, classes = (np.concatenate(columns) for columns in zip(*parts, strict=True))
   if not len(boxes):
     return  # The checks of the data tell of it.
@@ -63,8 +63,7 @@ def check_coverage(
   Yields:
     One finding.
   """
-  # A box on the threshold matches; the rounding of float32 should not decide here.
-  uncovered = ious < threshold - 1e-6
+  uncovered = ~anchor_tiling.reaches(ious, threshold)
   share = float(uncovered.mean())
   shares = {
     name: float(uncovered[rows].mean()) for name, rows in groups.items() if rows.sum() >= _MIN_BOXES
@@ -128,11 +127,37 @@ def check_cells(
   )
 
 
-def _boxes(project, field):
-  """(boxes f32[n,4], classes i64[n]) that are objects of their own."""
-  table = project.table(field)
-  rows = table.usable & ~table.is_crowd & ~table.group_of
-  return project.boxes_in_input(field)[rows], table.model_class_ids[rows]
+def training_boxes_of(project: Project, field: str) -> tuple[np.ndarray, np.ndarray]:
+  """The boxes of a reader's table that anchors are matched with.
+
+  Args:
+    project: whose config says which do.
+    field: of a training reader.
+
+  Returns:
+    Boxes f32[n,4] on the scale of the network's input, and their classes i64[n]; those of
+    `training_boxes.read_training_boxes`, as far as the table goes.
+
+  Raises:
+    InputError: the reader or the image_resizer is at fault.
+  """
+  table, config = project.table(field), project.config
+  sample_1_of_n = max(1, project.reader(field).sample_1_of_n_examples)
+  used = np.zeros(len(table.boxes), bool)
+  for image in np.flatnonzero(table.positions % sample_1_of_n == 0):
+    rows = slice(*table.image_starts[image : image + 2])
+    used[rows], _ = training_boxes.trained_rows(
+      table.boxes[rows],
+      table.model_class_ids[rows],
+      weights=table.weights[rows],
+      crowd_flags=(table.is_crowd[rows], table.group_of[rows]),
+      max_num_boxes=training_boxes.max_number_of_boxes(config),
+      train_on_crowds=config.model.ssd.train_on_crowds,
+    )
+  used &= table.usable
+  sizes = np.maximum(table.sizes, 1)[table.image_index[used]]  # Of no known size: (0, 0).
+  boxes = training_boxes.boxes_in_input(config.model.ssd, table.boxes[used], sizes)
+  return boxes.astype(np.float32), table.model_class_ids[used]
 
 
 def _by_class(classes, names):

@@ -14,6 +14,7 @@ _MAX_IMBALANCE = 100
 # Of a class that a file lacks; by chance that is next to impossible, were the files alike.
 _EXPECTED_BOXES = 20
 _MAX_NAMES = 10
+_LOOK_AT_ALL = 'Raise --max_records to look at all of them.'
 
 
 def check_classes(project: Project) -> Iterator[Finding]:
@@ -22,24 +23,36 @@ def check_classes(project: Project) -> Iterator[Finding]:
   Raises:
     InputError: a reader is at fault.
   """
+  tables = [project.table(field) for field in project.training_fields]
   counts, labeled = collections.Counter(), set()
-  for field in project.training_fields:
-    table = project.table(field)
+  for table in tables:
     counts.update(table.model_class_ids[table.usable].tolist())
     labeled = labeled.union(*table.labeled)
   names, fields = project.class_names, ', '.join(project.training_fields)
+  is_complete = all(table.is_complete for table in tables)
+  images = f'the {sum(table.num_images for table in tables)} images looked at'
+  somewhere = '' if is_complete else f' in {images}'
   if not counts:
     yield Finding(
       'classes',
       Severity.ERROR,
-      f'{fields}: there is no box of any class of the model.',
+      f'{fields}: there is no box of any class of the model{somewhere}.',
       'Look at the label map, at class_map of the reader, and at how the records were made.',
       {'boxes': 0},
     )
     return
   # Classes that no image is labeled for have a finding of their own.
   absent = [i for i in names if not counts[i] and i in labeled]
-  if absent:
+  if absent and not is_complete:
+    yield Finding(
+      'classes',
+      Severity.NOTE,
+      f'{fields}: {len(absent)} of {len(names)} classes have no box{somewhere}: '
+      f'{_names(names, absent)}.',
+      _LOOK_AT_ALL,
+      {'absent': len(absent), 'classes': len(names)},
+    )
+  elif absent:
     yield Finding(
       'classes',
       Severity.WARNING,
@@ -50,12 +63,15 @@ def check_classes(project: Project) -> Iterator[Finding]:
     )
   rare = {i: counts[i] for i in names if 0 < counts[i] < _RARE}
   if rare:
+    why = '; too few to learn from' if is_complete else ''
     yield Finding(
       'classes',
-      Severity.WARNING,
-      f'{fields}: {len(rare)} of {len(names)} classes have fewer than {_RARE} boxes: '
-      f'{_names(names, rare, counts)}; too few to learn from.',
-      'Add images of them, or drop them by class_map of the reader.',
+      Severity.WARNING if is_complete else Severity.NOTE,
+      f'{fields}: {len(rare)} of {len(names)} classes have fewer than {_RARE} boxes{somewhere}: '
+      f'{_names(names, rare, counts)}{why}.',
+      'Add images of them, or drop them by class_map of the reader.'
+      if is_complete
+      else _LOOK_AT_ALL,
       {'rare': {names[i]: n for i, n in rare.items()}},
     )
   most = max(counts, key=counts.get)
@@ -144,24 +160,24 @@ def check_missing_labels(project: Project) -> Iterator[Finding]:
     InputError: a reader is at fault.
   """
   sources = [
-    (f'{field} {path}', images, counts)
+    (f'{field} {path}', project.table(field).part, images, counts)
     for field in project.training_fields
     for path, images, counts in _by_input_path(project, field)
   ]
   names = project.class_names
-  for source, images, counts in sources:
+  for source, part, images, counts in sources:
     missing = {}
     for class_id in names:
-      rate = max((other[class_id] / max(1, n[0]) for _, n, other in sources), default=0)
+      rate = max((other[class_id] / max(1, n[0]) for *_, n, other in sources), default=0)
       if not counts[class_id] and rate * images[class_id] >= _EXPECTED_BOXES:
         missing[class_id] = images[class_id]
     if missing:
       yield Finding(
         'missing labels',
         Severity.WARNING,
-        f'{source}: its {images[0]} images have no box of {_names(names, missing)}, which other '
-        'training files hold, but count as labeled for them: where such objects are in the images, '
-        'they are trained as background.',
+        f'{source}: its {images[0]} images{part} have no box of {_names(names, missing)}, which '
+        'other training files hold, but count as labeled for them: where such objects are in the '
+        'images, they are trained as background.',
         'If nobody annotated these classes there, read the files by a train_input_reader of their '
         'own, with labeled_class for those that are annotated; or write '
         'image/class/labeled_classes (tools/merge_datasets.py does).',

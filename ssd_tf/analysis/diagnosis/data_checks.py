@@ -28,6 +28,7 @@ def check_records(project: Project) -> Iterator[Finding]:
       continue  # The config is refused for it.
     summaries = project.summaries(is_training)
     for field, summary in summaries.items():
+      yield from _part_only(project, field, summary)
       yield from _problems(field, summary)
       yield from _oddities(field, summary)
     yield from _unlabeled(project, summaries, is_training)
@@ -76,13 +77,32 @@ def check_empty_images(project: Project) -> Iterator[Finding]:
     yield Finding(
       'images without objects',
       Severity.WARNING if is_bad else Severity.NOTE,
-      f'{field}: {empty} of {table.num_images} images ({share:.0%}) hold no object.',
+      f'{field}: {empty} of {table.num_images} images{table.part} ({share:.0%}) hold no object.',
       'Look whether boxes were lost when the records were made; if the images are meant as '
       'background, take fewer of them.'
       if is_bad
       else '',
       {'empty': empty, 'images': table.num_images, 'share': share},
     )
+
+
+def _part_only(project, field, summary):
+  table = project.table(field)
+  if summary.is_complete and table.is_complete:
+    return
+  yield Finding(
+    'records',
+    Severity.NOTE,
+    f'{field}: {summary.num_records} of {table.num_records} records were looked at for what '
+    f'training cannot use, as many first ones of each file, and {table.num_images}, evenly spread, '
+    'for all else.',
+    'Raise --max_records to look at all of them.',
+    {
+      'checked': summary.num_records,
+      'images': table.num_images,
+      'records': table.num_records,
+    },
+  )
 
 
 def _problems(field, summary):
@@ -140,9 +160,10 @@ def _unlabeled(project, summaries, is_training):
   for warning in warnings.lines:
     labels = [labeled for field in summaries for labeled in project.table(field).labeled]
     names = [project.class_names[i] for i in project.class_names.keys() - set().union(*labels)]
+    is_complete = all(summary.is_complete for summary in summaries.values())
     yield Finding(
       'labeled classes',
-      Severity.WARNING,
+      Severity.WARNING if is_complete else Severity.NOTE,
       warning,
       'Label some images for them, or take them out of the label map.',
       {'classes': sorted(names)},

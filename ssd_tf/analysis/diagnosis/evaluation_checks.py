@@ -14,6 +14,7 @@ from ssd_tf.analysis.diagnosis.project import Project
 
 _MAX_IMAGES = 500
 _LEAST_AP = 0.999
+_MAX_DETECTIONS = 100  # Of a class in an image, that COCO's metrics count.
 _HIGH_SCORE_THRESHOLD = 0.05
 _MAX_CUT = 0.01  # Of the boxes.
 _MAX_NAMES = 8
@@ -40,15 +41,26 @@ def check_perfect_detections(project: Project) -> Iterator[Finding]:
       )
       continue
     metrics = perfect_metrics(project, field)
-    yield from check_metrics(field, metrics)
+    most = _objects_of_a_class(table)
+    if (most <= _MAX_DETECTIONS).all():
+      yield from check_metrics(field, metrics)
+      continue
+    faults = [*check_metrics(field, perfect_metrics(project, field, max_per_class=_MAX_DETECTIONS))]
+    yield from faults
+    told = {name for finding in faults for name in finding.numbers.get('low', ())}
+    yield from check_ceiling(field, _low(metrics, told), most)
 
 
-def perfect_metrics(project: Project, field: str) -> dict[str, float]:
+def perfect_metrics(
+  project: Project, field: str, max_per_class: int | None = None
+) -> dict[str, float]:
   """Measures a reader's groundtruth by itself, with the config's own metrics.
 
   Args:
     project: of which eval_config counts.
     field: the reader's; of many images 500, evenly spread.
+    max_per_class: objects of a class in an image that there are, in groundtruth and detections;
+      None: all.
 
   Returns:
     The metrics, as an evaluation would report them.
@@ -62,7 +74,7 @@ def perfect_metrics(project: Project, field: str) -> dict[str, float]:
   # Evaluators print and warn for a log of figures that mean something.
   with CollectedWarnings(), contextlib.redirect_stdout(io.StringIO()):
     for row in rows.tolist():
-      metrics.update(*_perfect_image(table, row, num_classes))
+      metrics.update(*_perfect_image(table, row, num_classes, max_per_class))
     return metrics.result()
 
 
@@ -76,17 +88,15 @@ def check_metrics(field: str, metrics: dict[str, float]) -> Iterator[Finding]:
   Yields:
     A finding if a precision is below 1, and notes of figures that are not defined.
   """
-  precisions = {name: value for name, value in metrics.items() if _is_precision(name)}
-  low = {name: value for name, value in precisions.items() if -1 < value < _LEAST_AP}
+  low = _low(metrics)
   if low:
-    named = ', '.join(f'{name} {value:.3f}' for name, value in [*low.items()][:_MAX_NAMES])
     yield Finding(
       'perfect detections',
       Severity.ERROR,
-      f'{field}: its own groundtruth, fed as detections, should have AP 1 but has {named}: no '
-      'detector can reach more.',
-      'Look for boxes without area or beyond 100 of a class in an image, for classes that are not '
-      'labeled where they have boxes, and for source_ids that come twice.',
+      f'{field}: its own groundtruth, fed as detections, should have AP 1 but has {_named(low)}: '
+      'no detector can reach more.',
+      'Look for boxes without area, for classes that are not labeled where they have boxes, and '
+      'for source_ids that come twice.',
       {'low': low},
     )
   undefined = [name for name, value in metrics.items() if value == -1]
@@ -111,6 +121,30 @@ def check_metrics(field: str, metrics: dict[str, float]) -> Iterator[Finding]:
       f'{", ..." if len(others) > _MAX_NAMES else ""}.',
       numbers={'metrics': len(others)},
     )
+
+
+def check_ceiling(field: str, low: dict[str, float], most: np.ndarray) -> Iterator[Finding]:
+  """What more objects than are counted cost.
+
+  Args:
+    field: the reader's.
+    low: precisions below 1 of perfect detections, for no other reason.
+    most: i64[I], objects of its most frequent class in each image.
+
+  Yields:
+    A finding, or none.
+  """
+  if not low:
+    return
+  yield Finding(
+    'perfect detections',
+    Severity.WARNING,
+    f'{field}: {(most > _MAX_DETECTIONS).sum()} of {len(most)} images have more than '
+    f'{_MAX_DETECTIONS} objects of a class, up to {most.max()}, and no more detections of a class '
+    f'count in an image: even perfect ones have {_named(low)}.',
+    'Compare what is measured with that, or cut the images into tiles.',
+    {'low': low, 'images': int((most > _MAX_DETECTIONS).sum()), 'most': int(most.max())},
+  )
 
 
 def check_score_threshold(project: Project) -> Iterator[Finding]:
@@ -167,10 +201,40 @@ def _is_precision(name):
   return 'AP' in name.split('/', 1)[-1] and 'Recall/' not in name
 
 
-def _perfect_image(table, row, num_classes):
+def _low(metrics, but=()):
+  return {
+    name: value
+    for name, value in metrics.items()
+    if _is_precision(name) and -1 < value < _LEAST_AP and name not in but
+  }
+
+
+def _named(low):
+  return ', '.join(f'{name} {value:.3f}' for name, value in [*low.items()][:_MAX_NAMES])
+
+
+def _objects_of_a_class(table):
+  """i64[I], of the class that the image has most of."""
+  most = np.zeros(table.num_images, np.int64)
+  rows = table.model_class_ids > 0
+  pairs = np.stack([table.image_index[rows], table.model_class_ids[rows]], axis=1)
+  (images, _), counts = (np.transpose(v) for v in np.unique(pairs, axis=0, return_counts=True))
+  np.maximum.at(most, images, counts)
+  return most
+
+
+def _first_of_each_class(classes, limit):
+  """Places of the boxes that are not preceded by so many of their class."""
+  before = np.tril(classes[:, np.newaxis] == classes, -1).sum(axis=1)
+  return np.flatnonzero(before < limit)
+
+
+def _perfect_image(table, row, num_classes, max_per_class):
   """(batch, detections) of one image, as the evaluators take them."""
   rows = slice(table.image_starts[row], table.image_starts[row + 1])
   kept = np.flatnonzero(table.model_class_ids[rows] > 0) + rows.start
+  if max_per_class is not None:
+    kept = kept[_first_of_each_class(table.model_class_ids[kept], max_per_class)]
   boxes, classes = table.boxes[kept][np.newaxis], table.model_class_ids[kept][np.newaxis]
   labeled = np.isin(np.arange(1, num_classes + 1), list(table.labeled[row]))
   batch = {

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import hashlib
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -26,6 +27,7 @@ class GroundtruthTable:
     is_complete: whether all of them were read.
     paths: I file names.
     record_numbers: i64[I], of the record in its file, from 0.
+    positions: i64[I], of the record among those of all files, from 0.
     source_ids: I of them, as `record_files.source_id` gives them; '' where there is none.
     digests: S16[I], a hash of the encoded image.
     sizes: i64[I,2], (height, width) of the image by the record, else by the image's header; zeros
@@ -41,12 +43,14 @@ class GroundtruthTable:
     is_crowd: bool[n].
     group_of: bool[n].
     difficult: bool[n].
+    weights: f32[n].
   """
 
   num_records: int
   is_complete: bool
   paths: Sequence[str]
   record_numbers: np.ndarray
+  positions: np.ndarray
   source_ids: Sequence[str]
   digests: np.ndarray
   sizes: np.ndarray
@@ -61,6 +65,7 @@ class GroundtruthTable:
   is_crowd: np.ndarray
   group_of: np.ndarray
   difficult: np.ndarray
+  weights: np.ndarray
 
   @property
   def num_images(self) -> int:
@@ -80,10 +85,10 @@ class GroundtruthTable:
     finite = np.isfinite(self.boxes).all(axis=1)
     return finite & (height > 0) & (width > 0) & (self.model_class_ids > 0)
 
-  def place(self, image: int) -> str:
-    """Where an image is, for a sentence."""
-    name = f', source_id {self.source_ids[image]}' if self.source_ids[image] else ''
-    return f'{self.paths[image]}, record {self.record_numbers[image]}{name}'
+  @property
+  def part(self) -> str:
+    """What a sentence about its images adds: nothing where all records were read."""
+    return '' if self.is_complete else ' looked at'
 
 
 def read_table(
@@ -95,34 +100,34 @@ def read_table(
     paths: TFRecord files.
     classes: of the reader.
     num_classes: K of the model.
-    max_records: limit of the records read, spread evenly over the files.
+    max_records: limit of the records taken, evenly spread over all of them.
 
   Returns:
     The table; after a damage, which `record_check` tells of, there is nothing more in it.
   """
   name_to_id = {name: class_id for class_id, name in classes.id_to_name.items()}
   images, box_columns = [], []
-  max_per_file = max(1, max_records // len(paths))
-  counts = [_count(path) for path in paths]
-  total = sum(min(count, max_per_file) for count in counts)
-  records = record_files.read_records(paths, max_per_file)
-  for path, number, record in tqdm.tqdm(_until_damage(records), 'records', total, disable=None):
+  total = sum(_count(path) for path in paths)
+  records = _until_damage(record_files.read_records(paths))
+  progress = tqdm.tqdm(records, 'records', total, disable=None)
+  for position, path, number, record in _evenly_spread(progress, total, max_records):
     parsed = _parse(record, name_to_id)
     if parsed is not None:
-      images.append((path, number, *_image_columns(parsed, classes)))
-      box_columns.append(_box_columns(parsed, images[-1][4]))
-  columns = [list(column) for column in zip(*images, strict=True)] or [[] for _ in range(7)]
-  names, numbers, source_ids, digests, sizes, labeled, says_labeled = columns
+      images.append((path, number, position, *_image_columns(parsed, classes)))
+      box_columns.append(_box_columns(parsed, images[-1][5]))
+  columns = [list(column) for column in zip(*images, strict=True)] or [[] for _ in range(8)]
+  names, numbers, positions, source_ids, digests, sizes, labeled, says_labeled = columns
   per_box = {
     name: np.concatenate([row[name] for row in box_columns])
     for name in (box_columns[0] if box_columns else {})
   } or _box_columns(_parse(b'', {}), (0, 0))
   lengths = [len(row['class_ids']) for row in box_columns]
   return GroundtruthTable(
-    num_records=sum(counts),
-    is_complete=max(counts) <= max_per_file,
+    num_records=total,
+    is_complete=total <= max_records,
     paths=names,
     record_numbers=np.array(numbers, np.int64),
+    positions=np.array(positions, np.int64),
     source_ids=source_ids,
     digests=np.array(digests, f'S{_DIGEST_BYTES}'),
     sizes=np.array(sizes, np.int64).reshape(-1, 2),
@@ -139,6 +144,14 @@ def _count(path):
     return record_files.count_records(path)
   except InputError:
     return 0
+
+
+def _evenly_spread(records, total, limit):
+  """(number among all, path, number in the file, record) of as many records as the limit."""
+  numbered = ((i, *record) for i, record in enumerate(records))
+  # Of any `total` records that follow each other so many pass, at distances that differ by 1.
+  chosen = numbered if total <= limit else (r for r in numbered if r[0] * limit % total < limit)
+  return itertools.islice(chosen, limit)
 
 
 def _until_damage(records):
@@ -192,6 +205,7 @@ def _box_columns(annotation, size):
     'is_crowd': flags(annotation.is_crowd),
     'group_of': flags(annotation.group_of),
     'difficult': flags(annotation.difficult),
+    'weights': np.ones(n, np.float32) if annotation.weights is None else annotation.weights,
   }
 
 

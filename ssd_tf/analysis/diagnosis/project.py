@@ -3,15 +3,13 @@
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 
-import numpy as np
 import tensorflow as tf
 
 from ssd_tf import builders, reader_classes
 from ssd_tf import config as config_lib
 from ssd_tf.analysis.diagnosis.collected_warnings import CollectedWarnings
 from ssd_tf.analysis.diagnosis.groundtruth_table import GroundtruthTable, read_table
-from ssd_tf.builders import resizers
-from ssd_tf.data.record_check import RecordSummary
+from ssd_tf.data.record_check import MAX_RECORDS, RecordSummary
 from ssd_tf.errors import InputError
 from ssd_tf.input_paths import expand_input_paths, find_checkpoint, resolve_path
 from ssd_tf.label_map import LabelMap, load
@@ -32,7 +30,7 @@ class Project:
     config_path: where it is from.
     trained_checkpoint: prefix of the checkpoint that is to be diagnosed, by --checkpoint or
       --model_dir; None: there was none given.
-    max_records: of a reader, that its table is of.
+    max_records: of a reader, that its table and its summary are of.
     max_images: that are decoded.
   """
 
@@ -42,7 +40,7 @@ class Project:
     config_path: str,
     *,
     checkpoint: str | None = None,
-    max_records: int = 20_000,
+    max_records: int = MAX_RECORDS,
     max_images: int = 500,
   ):
     """Makes a project.
@@ -157,7 +155,9 @@ class Project:
     Raises:
       InputError: a reader is not as it should be, or a file is damaged or holds no record.
     """
-    return builders.survey_records(self.config, self.config_path, is_training=is_training)
+    return builders.survey_records(
+      self.config, self.config_path, is_training=is_training, max_records=self.max_records
+    )
 
   @functools.cached_property
   def training_detector(self) -> builders.Detector:
@@ -167,30 +167,6 @@ class Project:
       InputError: the config is at fault.
     """
     return builders.build_detector(self.config.model, is_training=True)
-
-  @functools.cached_property
-  def evaluation_detector(self) -> builders.Detector:
-    """The detector at its random start, as an evaluation builds it.
-
-    Raises:
-      InputError: the config is at fault.
-    """
-    return builders.build_detector(self.config.model, is_training=False)
-
-  @functools.cached_property
-  def fine_tune_checkpoint(self) -> str | None:
-    """Prefix of train_config.fine_tune_checkpoint; None without one.
-
-    Raises:
-      InputError: it is not there.
-    """
-    path = self.config.train_config.fine_tune_checkpoint
-    return find_checkpoint(path, self.config_path) if path else None
-
-  @property
-  def checkpoint(self) -> str | None:
-    """The trained checkpoint, else what a training would start from, else None."""
-    return self.trained_checkpoint or self.fine_tune_checkpoint
 
   @functools.cached_property
   def training_batch(self) -> dict[str, tf.Tensor]:
@@ -207,36 +183,6 @@ class Project:
         iter(builders.build_train_dataset(config, self.config_path, self.training_detector))
       )
 
-  @functools.cached_property
-  def evaluation_batch(self) -> dict[str, tf.Tensor]:
-    """The first evaluation batch, of at most 8 examples.
-
-    Raises:
-      InputError: the config or a record is at fault.
-    """
-    config = self._with_small_batches()
-    with builders.explained_record_errors(
-      config, self.config_path, training=False, evaluation=True
-    ):
-      return next(
-        iter(builders.build_eval_dataset(config, self.config_path, self.evaluation_detector))
-      )
-
-  def boxes_in_input(self, field: str) -> np.ndarray:
-    """The boxes of a reader's table on the scale of the network's input, padding included.
-
-    Returns:
-      f32[n,4], rows of the table.
-
-    Raises:
-      InputError: as `table`, or the image_resizer is at fault.
-    """
-    table, ssd = self.table(field), self.config.model.ssd
-    known = np.maximum(table.sizes, 1)  # Of no known size: (0, 0).
-    filled = resizers.build_true_size(ssd)(tf.constant(known)).numpy()
-    share = (filled / resizers.image_size(ssd)).astype(np.float32)
-    return table.boxes * np.tile(share, 2)[table.image_index]
-
   def _readers(self) -> Iterator:
     return reader_classes.named_readers(self.config)
 
@@ -244,7 +190,6 @@ class Project:
     small = config_lib.PipelineConfig()
     small.CopyFrom(self.config)
     small.train_config.batch_size = min(_BATCH_SIZE, small.train_config.batch_size)
-    small.eval_config.batch_size = min(_BATCH_SIZE, small.eval_config.batch_size)
     for reader in small.train_input_reader:
       reader.shuffle_buffer_size = min(_SHUFFLE_BUFFER_SIZE, reader.shuffle_buffer_size)
     return small

@@ -129,6 +129,68 @@ def test_images_without_objects(tmp_path):
   assert few.what == 'eval_input_reader[0]: 1 of 10 images (10%) hold no object.'
 
 
+def sorted_by_class(num_images):
+  """Images of one box each, a third of them of each class, one class after the other."""
+  images, box = planted.images(num_images), [[0.1, 0.1, 0.5, 0.5]]
+  return [with_boxes(image, box, [1 + 3 * i // num_images]) for i, image in enumerate(images)]
+
+
+def test_records_are_spread_evenly(tmp_path):
+  # 45 records in one file and 15 in another: of 60 every third is left out.
+  images = sorted_by_class(60)
+  tiny_project.write_records(tmp_path / 'b.record', images[45:])
+  overrides = ['train_input_reader.tf_record_input_reader.input_path=["train.record", "b.record"]']
+  project = planted.project(
+    tmp_path, images[:45], planted.images(2, seed=1), overrides, max_records=40
+  )
+  table = project.table('train_input_reader')
+  assert (table.num_images, table.num_records, table.is_complete) == (40, 60, False)
+  assert np.bincount(table.model_class_ids).tolist() == [0, 13, 14, 13]
+  assert table.positions.tolist() == [i for i in range(60) if i % 3 != 1]
+  assert table.record_numbers.tolist() == [i % 45 for i in range(60) if i % 3 != 1]
+  assert [*class_checks.check_classes(project)] == []
+  (note,) = data_checks.check_records(project)
+  # As many of each file are 20, and the second has 15.
+  assert (note.check, note.severity) == ('records', Severity.NOTE)
+  assert note.what == (
+    'train_input_reader: 35 of 60 records were looked at for what training cannot use, as many '
+    'first ones of each file, and 40, evenly spread, for all else.'
+  )
+  assert note.numbers == {'checked': 35, 'images': 40, 'records': 60}
+
+
+def test_max_records_reaches_class_ids(tmp_path):
+  train = planted.images(10)
+  train[7] = with_boxes(train[7], [[0.1, 0.1, 0.5, 0.5]], [9])
+  project = planted.project(tmp_path, train, planted.images(2, seed=1), max_records=10)
+  (found,) = data_checks.check_records(project)
+  assert found.check == 'class ids'
+  project = planted.project(tmp_path, train, planted.images(2, seed=1), max_records=5)
+  (found,) = data_checks.check_records(project)
+  assert (found.check, found.numbers['checked'], found.numbers['records']) == ('records', 5, 10)
+
+
+def test_classes_of_some_of_the_records_only(tmp_path):
+  # Records 55 to 57 have c: every second record has one of them, every sixth none.
+  class_ids, box = [1] * 30 + [2] * 25 + [3, 3, 3, 2, 2], [[0.1, 0.1, 0.5, 0.5]]
+  train = [with_boxes(image, box, [class_ids[i]]) for i, image in enumerate(planted.images(60))]
+  project = planted.project(tmp_path, train, max_records=30)
+  (rare,) = class_checks.check_classes(project)
+  assert (rare.severity, rare.remedy) == (
+    Severity.NOTE,
+    'Raise --max_records to look at all of them.',
+  )
+  assert rare.what == (
+    "train_input_reader: 1 of 3 classes have fewer than 10 boxes in the 30 images looked at: 'c' 1."
+  )
+  project = planted.project(tmp_path, train, max_records=10)
+  absent, rare = class_checks.check_classes(project)
+  assert absent.severity is rare.severity is Severity.NOTE
+  assert absent.what == (
+    "train_input_reader: 1 of 3 classes have no box in the 10 images looked at: 'c'."
+  )
+
+
 def test_absent_and_rare_classes(tmp_path):
   box = [[0.1, 0.1, 0.5, 0.5]]
   train = [

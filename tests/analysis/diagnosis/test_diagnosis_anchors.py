@@ -4,6 +4,7 @@ import numpy as np
 import planted
 import pytest
 
+from ssd_tf.analysis import training_boxes
 from ssd_tf.analysis.diagnosis import anchor_checks
 from ssd_tf.analysis.diagnosis.finding import Severity
 
@@ -93,6 +94,41 @@ def test_boxes_lie_where_padding_leaves_them(tmp_path):
   ]
   project = planted.project(tmp_path, planted.images(2), overrides=overrides)
   field = 'train_input_reader'
-  np.testing.assert_allclose(
-    project.boxes_in_input(field), project.table(field).boxes * [0.6, 1, 0.6, 1], rtol=1e-6
-  )
+  boxes, classes = anchor_checks.training_boxes_of(project, field)
+  table = project.table(field)
+  np.testing.assert_allclose(boxes, table.boxes * [0.6, 1, 0.6, 1], rtol=1e-6)
+  np.testing.assert_array_equal(classes, table.model_class_ids)
+
+
+@pytest.mark.parametrize('train_on_crowds', [False, True])
+def test_boxes_are_those_that_anchors_are_fitted_to(tmp_path, train_on_crowds):
+  boxes = np.array([[0.1, 0.1, 0.4, 0.4], [0.5, 0.5, 0.9, 0.9], [0.1, 0.5, 0.4, 0.9]], np.float32)
+  train = [
+    dataclasses.replace(
+      image,
+      boxes=boxes + np.float32(i / 100),
+      class_ids=np.array([1, 2, 3]),
+      class_names=['a', 'b', 'c'],
+      is_crowd=np.array([True, False, False]),
+      weights=np.array([1, 1 - i % 2, 1], np.float32),
+    )
+    for i, image in enumerate(planted.images(9))
+  ]
+  overrides = [
+    f'model.ssd.train_on_crowds={str(train_on_crowds).lower()}',
+    'train_input_reader.max_number_of_boxes=2',
+    'train_input_reader.sample_1_of_n_examples=3',
+  ]
+  project = planted.project(tmp_path, train, overrides=overrides)
+  found = training_boxes.read_training_boxes(project.config, project.config_path)
+  # Images 0, 3 and 6, of which the second box of 3 weighs 0; the third boxes are past the limit.
+  assert found.classes.tolist() == ([1, 2, 1, 1, 2] if train_on_crowds else [2, 2])
+  boxes, classes = anchor_checks.training_boxes_of(project, 'train_input_reader')
+  np.testing.assert_array_equal(boxes, found.boxes)
+  np.testing.assert_array_equal(classes, found.classes)
+
+
+def test_a_box_on_the_threshold_matches_as_in_the_matcher():
+  ious = np.array([0.7, 0.6999999], np.float32)
+  (found,) = anchor_checks.check_coverage(ious, 0.7, {}, is_forced=True)
+  assert found.numbers['uncovered'] == 1

@@ -62,6 +62,50 @@ def test_what_nothing_can_find(tmp_path, name, value):
   assert f'should have AP 1 but has {key} {value:.3f}' in found.what
 
 
+def dense(image, num_boxes, class_id=1):
+  # Side by side: none overlaps another.
+  starts = np.arange(num_boxes) / 200
+  boxes = np.stack([starts * 0, starts, starts * 0 + 0.5, starts + 0.004], axis=1)
+  return boxed(image, boxes, [class_id] * num_boxes)
+
+
+def test_more_objects_of_a_class_than_metrics_count(tmp_path):
+  images = planted.images(4, seed=1)
+  evaluation = [dense(images[0], 150), *(boxed(i, [[0, 0, 0.5, 0.5]], [2]) for i in images[1:])]
+  project = planted.project(tmp_path, evaluation=evaluation)
+  found = planted.only(evaluation_checks.check_perfect_detections(project), 'perfect detections')
+  assert found.severity is Severity.WARNING
+  # 100 of 150: a precision of 1 at the 67 of 101 recalls up to 0.66; the other class has 1.
+  ceiling = (67 / 101 + 1) / 2
+  assert found.numbers['low']['DetectionBoxes_Precision/mAP'] == pytest.approx(ceiling)
+  assert found.what.startswith(
+    'eval_input_reader[0]: 1 of 4 images have more than 100 objects of a class, up to 150, and no '
+    'more detections of a class count in an image: even perfect ones have '
+    f'DetectionBoxes_Precision/mAP {ceiling:.3f}, '
+  )
+  # With 100 of one class and 50 of another nothing is cut.
+  boxes = dense(images[0], 150).boxes
+  evaluation[0] = boxed(images[0], boxes, [1] * 100 + [3] * 50)
+  (tmp_path / 'second').mkdir()
+  project = planted.project(tmp_path / 'second', evaluation=evaluation)
+  found = evaluation_checks.check_perfect_detections(project)
+  assert {finding.check for finding in found} <= {'undefined metrics'}
+
+
+def test_a_fault_beside_dense_images_is_an_error_still(tmp_path):
+  images = planted.images(3, seed=1)
+  flat = boxed(images[1], [[0, 0, 0.5, 0.5], [0.2, 0.2, 0.2, 0.8]], [2, 2])
+  project = planted.project(
+    tmp_path, evaluation=[dense(images[0], 150), flat, boxed(images[2], [[0, 0, 1, 1]], [3])]
+  )
+  found = [*evaluation_checks.check_perfect_detections(project)]
+  error = planted.only([f for f in found if f.severity is Severity.ERROR], 'perfect detections')
+  # Class b: one of two, so up to a recall of 0.5: 51 of 101 points; with 100 of a nothing is lost.
+  assert error.numbers['low']['DetectionBoxes_Precision/mAP'] == pytest.approx(
+    (1 + 51 / 101 + 1) / 3
+  )
+
+
 def test_metrics_of_minus_one_are_explained():
   metrics = {
     'DetectionBoxes_Precision/mAP': 1.0,
