@@ -9,8 +9,6 @@ beside their groundtruth. It needs neither a server nor other files; plots and p
 beside it, as SVG and JPEG.
 """
 
-import os
-
 from absl import flags
 
 from ssd_tf import command_line
@@ -42,11 +40,9 @@ def main() -> None:
     raise InputError('give --model_dir, or --checkpoint and --pipeline_config_path')
   if not (_CONFIG_PATH.value or _MODEL_DIR.value):
     raise InputError('--checkpoint without --model_dir: give --pipeline_config_path too')
-  from ssd_tf import config as config_lib
   from ssd_tf.analysis.run_page import run_analysis
 
-  path = _CONFIG_PATH.value or os.path.join(_MODEL_DIR.value, 'pipeline.config')
-  config = config_lib.load(path, _OVERRIDE.value)
+  config, path = run_analysis.read_config(_CONFIG_PATH.value, _MODEL_DIR.value, _OVERRIDE.value)
   options = run_analysis.Options(
     score_threshold=_SCORE_THRESHOLD.value,
     max_gallery_images=_NUM_WORST.value,

@@ -1,7 +1,8 @@
 """Curves of a training, read from its TensorBoard event files and drawn as one SVG."""
 
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 
@@ -17,10 +18,8 @@ _LOSSES = (
 _LEARNING_RATE = 'learning_rate'
 _PRECISIONS = ('DetectionBoxes_Precision/mAP', 'DetectionBoxes_Precision/mAP@.50IOU')
 _RECALLS = ('DetectionBoxes_Recall/AR@100', 'DetectionBoxes_Recall/AR@1')
-_AVERAGES = {  # First tag of a panel -> its tags, title and unit.
-  _PRECISIONS[0]: (_PRECISIONS, 'mean average precision', 'AP'),
-  _RECALLS[0]: (_RECALLS, 'average recall', 'AR'),
-}
+# Of other metrics than COCO's, such as PascalBoxes_Precision/mAP@0.5IOU.
+_OTHER_PRECISION = re.compile(r'\w+_Precision/mAP@.+')
 _COLUMNS = 3
 _TRAIN_COLOR = '#2166ac'
 _EVAL_COLOR = '#d6604d'
@@ -100,14 +99,14 @@ def plot_losses(model_dir: str, output_path: str) -> None:
   if not output_path.endswith('.svg'):
     raise InputError(f'output_path {output_path!r}: expected a file name that ends in .svg')
   train, evaluation = _read_curves(model_dir)
-  panels = [tag for tag in (*_LOSSES, _LEARNING_RATE) if tag in train]
+  panels = [(tag,) for tag in (*_LOSSES, _LEARNING_RATE) if tag in train]
   if not panels:
     raise InputError(
       f'{os.path.join(model_dir, "train")}: expected the scalars {[*_LOSSES, _LEARNING_RATE]}, '
       f'came {sorted(train)}'
     )
-  if any(tag in evaluation for tag in _PRECISIONS):
-    panels.append(_PRECISIONS[0])
+  if precisions := precision_tags(evaluation):
+    panels.append(precisions)
   os.makedirs(os.path.dirname(output_path) or '.', exist_ok=True)
   _draw_panels(panels, train, evaluation, output_path)
 
@@ -137,12 +136,23 @@ def draw_curve_files(model_dir: str, output_dir: str) -> list[str]:
   names = []
   for tag in sorted(_LOSSES):
     names.append(f'{tag.replace("/", "_")}.svg')
-    _draw_panels([tag], train, evaluation, os.path.join(output_dir, names[-1]))
-  for tags, name in ((_PRECISIONS, 'mAP.svg'), (_RECALLS, 'AR.svg')):
+    _draw_panels([(tag,)], train, evaluation, os.path.join(output_dir, names[-1]))
+  for tags, name in ((precision_tags(evaluation), 'mAP.svg'), (_RECALLS, 'AR.svg')):
     if max((len(evaluation[tag][0]) for tag in tags if tag in evaluation), default=0) > 1:
       names.append(name)
-      _draw_panels(tags[:1], train, evaluation, os.path.join(output_dir, name))
+      _draw_panels([tags], train, evaluation, os.path.join(output_dir, name))
   return names
+
+
+def precision_tags(tags: Collection[str]) -> list[str]:
+  """Picks those of mean APs: COCO's mAP and mAP@.50IOU, else the first two of other metrics."""
+  found = [tag for tag in _PRECISIONS if tag in tags]
+  return found or [tag for tag in tags if _OTHER_PRECISION.fullmatch(tag)][:2]
+
+
+def short_name(tag: str) -> str:
+  """Names a mean AP or AR: 'mAP@.50IOU' of COCO, 'PascalBoxes mAP@0.5IOU' of other metrics."""
+  return re.sub(r'_\w+/', ' ', tag).removeprefix('DetectionBoxes ')
 
 
 def smoothed(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -205,12 +215,12 @@ def _draw_panels(panels, train, evaluation, output_path):
   with matplotlib.rc_context(STYLE):
     figure = Figure(figsize=(3.4 * columns, 2.4 * rows), layout='constrained')
     last_step = max(curves[tag][0][-1] for curves in (train, evaluation) for tag in curves)
-    for i, tag in enumerate(panels):
+    for i, tags in enumerate(panels):
       axes = figure.add_subplot(rows, columns, i + 1)
-      if tag in _AVERAGES:
-        _draw_averages(axes, evaluation, *_AVERAGES[tag])
+      if tags[0] in (*_LOSSES, _LEARNING_RATE):
+        _draw_curve(axes, tags[0], train, evaluation, with_legend=i == 0)
       else:
-        _draw_curve(axes, tag, train, evaluation, with_legend=i == 0)
+        _draw_averages(axes, evaluation, tags)
       axes.set_xlim(0, max(last_step, 1))
       if i + columns >= len(panels):
         axes.set_xlabel('step')
@@ -233,10 +243,10 @@ def _draw_curve(axes, tag, train, evaluation, with_legend):
   axes.set_ylim(0, 1.08 * axes.dataLim.y1 or None)
 
 
-def _draw_averages(axes, evaluation, tags, title, unit):
+def _draw_averages(axes, evaluation, tags):
   """Draws mAP and mAP@.50, or AR, each named at its last point; -1, no groundtruth, is left out."""
   curves = []
-  for tag, color in zip(tags, (_EVAL_COLOR, '#8c510a'), strict=True):
+  for tag, color in zip(tags, (_EVAL_COLOR, '#8c510a'), strict=False):
     if tag in evaluation and (known := evaluation[tag][1] >= 0).any():
       curves.append((tag, color, *(points[known] for points in evaluation[tag])))
   highest = max((values[-1] for *_, values in curves), default=0)
@@ -244,14 +254,15 @@ def _draw_averages(axes, evaluation, tags, title, unit):
     style = {'color': color, 'markersize': 4, 'linewidth': 1.6, 'clip_on': False}
     axes.plot(steps, values, 'o-', gid=tag, **style)
     axes.annotate(
-      f'{tag.split("/")[-1]} {values[-1]:.3f}',
+      f'{short_name(tag)} {values[-1]:.3f}',
       (steps[-1], values[-1]),
       xytext=(-4, 6 if values[-1] == highest else -13),  # Else it lies on the other's curve.
       textcoords='offset points',
       ha='right',
       color=color,
     )
-  axes.set_title(title)
-  axes.set_ylabel(unit)
+  is_recall = tags[0] in _RECALLS
+  axes.set_title('average recall' if is_recall else 'mean average precision')
+  axes.set_ylabel('AR' if is_recall else 'AP')
   axes.set_ylim(0, 1.15)  # Room for the name of a curve that ends at 1.
   axes.set_yticks(np.linspace(0, 1, 6))

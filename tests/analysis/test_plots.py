@@ -90,6 +90,28 @@ def test_svg_names_its_panels_and_is_reproducible(tmp_path):
   assert not any('mAP@.50IOU' in text for text in texts)
 
 
+def test_precision_of_voc_metrics_alone(tmp_path):
+  _training(tmp_path)
+  of_class = {'PascalBoxes_PerformanceByCategory/AP@0.5IOU/cat': {100: 0.2, 300: 0.4}}
+  _write(tmp_path / 'eval', {'PascalBoxes_Precision/mAP@0.5IOU': {100: 0.25, 300: 0.5}, **of_class})
+  assert plots.draw_curve_files(str(tmp_path), str(tmp_path))[4:] == ['mAP.svg']
+  plots.plot_losses(str(tmp_path), str(tmp_path / 'losses.svg'))
+  for name in ('mAP.svg', 'losses.svg'):
+    assert {'mean average precision', 'PascalBoxes mAP@0.5IOU 0.500'} <= set(
+      _texts(tmp_path / name)
+    )
+
+
+def test_coco_goes_before_voc(tmp_path):
+  coco = ['DetectionBoxes_Precision/mAP', 'DetectionBoxes_Precision/mAP@.50IOU']
+  voc = ['WeightedPascalBoxes_Precision/mAP@0.5IOU', 'PascalBoxes_Precision/mAP@0.5IOU']
+  assert plots.precision_tags([*voc, *coco[::-1]]) == coco
+  assert plots.precision_tags([*voc, 'OpenImagesV2_Precision/mAP@0.5IOU']) == voc
+  assert plots.precision_tags(['Loss/total_loss']) == []
+  short = [plots.short_name(tag) for tag in (*coco, voc[1], 'DetectionBoxes_Recall/AR@100 (small)')]
+  assert short == ['mAP', 'mAP@.50IOU', 'PascalBoxes mAP@0.5IOU', 'AR@100 (small)']
+
+
 @pytest.mark.parametrize('points', [1, 3])
 def test_short_training_without_evaluation(tmp_path, points):
   _training(tmp_path, points)

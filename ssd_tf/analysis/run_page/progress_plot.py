@@ -14,10 +14,6 @@ from ssd_tf.evaluation.coco_metrics import METRIC_NAMES
 
 Curves = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
-_PANELS = {
-  'average precision': METRIC_NAMES[:6],
-  'average recall': METRIC_NAMES[6:],
-}
 _COLORS = ('#2166ac', '#d6604d', '#8c510a', '#4393c3', '#1b9e77', '#998ec3')
 
 
@@ -30,7 +26,8 @@ def read_curves(model_dir: str, split: str) -> dict[str, tuple[np.ndarray, np.nd
       files are read, of which other stacks leave nothing else.
 
   Returns:
-    (steps i64[n], values f64[n]) by COCO's names, steps rising; nan and -1 are left out.
+    (steps i64[n], values f64[n]) by COCO's names, steps rising; nan and -1 are left out. Of a
+    training without any of COCO's figures, the mean APs of its other metrics.
 
   Raises:
     InputError: metrics.jsonl is damaged.
@@ -38,43 +35,47 @@ def read_curves(model_dir: str, split: str) -> dict[str, tuple[np.ndarray, np.nd
   eval_dir = os.path.join(model_dir, 'eval')
   evaluations = metrics_file.read(eval_dir, split)
   if evaluations:
+    names = dict.fromkeys(name for metrics in evaluations.values() for name in metrics)
     scalars = {
       name: (
         np.array([step for step in sorted(evaluations) if name in evaluations[step]], np.int64),
         np.array([m[name] for _, m in sorted(evaluations.items()) if name in m], np.float64),
       )
-      for name in METRIC_NAMES
+      for name in names
     }
   elif plots.has_events(eval_dir):
     scalars = plots.read_scalars(eval_dir)
   else:
     return {}
   curves = {}
-  for name in METRIC_NAMES:
-    if name in scalars:
-      steps, values = scalars[name]
-      known = values >= 0  # False for nan too.
-      if known.any():
-        curves[name] = (steps[known], values[known])
+  names = [name for name in METRIC_NAMES if name in scalars] or plots.precision_tags(scalars)
+  for name in names:
+    steps, values = scalars[name]
+    known = values >= 0  # False for nan too.
+    if known.any():
+      curves[name] = (steps[known], values[known])
   return curves
 
 
 def plot_progress(curves: Curves, output_path: str) -> None:
-  """Draws two panels, AP and AR, with a line for each of COCO's figures.
+  """Draws a panel of AP and, if there is any, one of AR, with a line for each figure.
 
   Args:
     curves: as `read_curves` gives them; not empty.
     output_path: the file to write, .svg.
   """
   last_step = max(steps[-1] for steps, _ in curves.values())
+  others = [name for name in curves if name not in METRIC_NAMES]
+  panels = {'average precision': others or METRIC_NAMES[:6], 'average recall': METRIC_NAMES[6:]}
+  panels = {title: names for title, names in panels.items() if not curves.keys().isdisjoint(names)}
   with matplotlib.rc_context(plots.STYLE):
-    figure = Figure(figsize=(9.6, 3.6), layout='constrained')
-    for i, (title, names) in enumerate(_PANELS.items()):
-      axes = figure.add_subplot(1, 2, i + 1)
-      for name, color in zip(names, _COLORS, strict=True):
+    figure = Figure(figsize=(4.8 * len(panels), 3.6), layout='constrained')
+    for i, (title, names) in enumerate(panels.items()):
+      axes = figure.add_subplot(1, len(panels), i + 1)
+      for name, color in zip(names, _COLORS, strict=False):
         if name in curves:
           steps, values = curves[name]
-          label = f'{name.split("/")[-1]}  {values[-1]:.3f}'
+          label = f'{plots.short_name(name)}  {values[-1]:.3f}'
           axes.plot(
             steps, values, 'o-', color=color, markersize=3.5, linewidth=1.4, clip_on=False,
             label=label,

@@ -12,6 +12,7 @@ from ssd_tf import config as config_lib
 from ssd_tf.analysis import error_analysis, evaluated_images, plots
 from ssd_tf.analysis.error_analysis import JudgedImage
 from ssd_tf.analysis.evaluated_images import EvaluatedImages
+from ssd_tf.analysis.experiment_run import original_config_path
 from ssd_tf.analysis.run_page import (
   class_plots,
   class_statistics,
@@ -23,6 +24,7 @@ from ssd_tf.analysis.run_page import (
 from ssd_tf.analysis.run_page.class_statistics import ClassStatistics
 from ssd_tf.errors import InputError
 from ssd_tf.input_paths import find_checkpoint
+from ssd_tf.training import run_record
 
 PAGE = 'index.html'
 _CURVE_IOUS = (0.5, 0.75)
@@ -110,6 +112,28 @@ def analyze_run(
   return path
 
 
+def read_config(
+  path: str | None, model_dir: str, overrides: Sequence[str]
+) -> tuple[config_lib.PipelineConfig, str]:
+  """Reads the config of an analysis.
+
+  Args:
+    path: the config; None or '' for the one that a training saved.
+    model_dir: of the training.
+    overrides: field.path=value.
+
+  Returns:
+    The config, and where it is from: of a saved one, the file that the training was given.
+
+  Raises:
+    InputError: the config, or the training's run.json, is at fault.
+  """
+  if path:
+    return config_lib.load(path, overrides), path
+  config = config_lib.load(os.path.join(model_dir, 'pipeline.config'), overrides)
+  return config, original_config_path(model_dir, run_record.read(model_dir))
+
+
 def _measure_classes(config, config_path) -> tuple[ClassStatistics, str]:
   """The figures of the training's boxes, and whose they are."""
   has_training = bool(builders.evaluated_paths(config, on_train_data=True))
@@ -174,9 +198,9 @@ def _draw_progress(model_dir, split, output_dir) -> report.Progress:
   if curves:
     path = os.path.join(output_dir, 'ap_and_ar.svg')
     progress_plot.plot_progress(curves, path)
-    drawn.append(('AP and AR', path))
+    drawn.append(('AP and AR' if any('/AR' in name for name in curves) else 'AP', path))
   else:
-    notes.append(f'{os.path.join(model_dir, "eval")} has no evaluation on {split}.')
+    notes.append(f'{os.path.join(model_dir, "eval")} has no AP or AR of an evaluation on {split}.')
   path = os.path.join(output_dir, 'losses.svg')
   try:
     plots.plot_losses(model_dir, path)

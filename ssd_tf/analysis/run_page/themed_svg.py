@@ -2,6 +2,9 @@
 
 import os
 
+import matplotlib
+import numpy as np
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 # Of `plots.STYLE` and of the curves: on light paper -> on dark.
@@ -12,6 +15,8 @@ _DARK = {
   '#2166ac': '#6fb1ea',
   '#d6604d': '#ef8b79',
   '#8c510a': '#d8a25c',
+  # Of the precision-recall curves, halfway to white.
+  **{to_hex(c): to_hex((np.array(c) + 1) / 2) for c in matplotlib.colormaps['tab10'].colors},
 }
 
 

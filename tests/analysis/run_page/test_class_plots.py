@@ -108,6 +108,16 @@ def test_curves_kinds_and_scores_are_svg(tmp_path):
   assert {'right', 'wrong', 'score', 'detections'} <= set(_texts(path))
 
 
+def test_curves_are_lighter_in_the_dark(tmp_path):
+  path = tmp_path / 'plot.svg'
+  curve = np.full(101, 0.8)
+  class_plots.plot_curves({1: curve}, {1: 'cat'}, {1: 3}, 'IoU 0.50', str(path))
+  # Of #1f77b4 (31 + 255) / 2 = 143 = 8f, (119 + 255) / 2 = 187 = bb, (180 + 255) / 2 = 217.5: da.
+  text = path.read_text()
+  assert '[style*="stroke: #1f77b4"]{stroke:#8fbbda!important}' in text
+  assert 'stroke: #1f77b4' in text.replace('"stroke: #1f77b4"', '')
+
+
 def test_colors_follow_the_reader(tmp_path):
   path = tmp_path / 'plot.svg'
   class_plots.plot_kinds({'class': 1}, str(path))

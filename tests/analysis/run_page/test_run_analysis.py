@@ -2,6 +2,7 @@
 
 import dataclasses
 import html
+import json
 import os
 import shutil
 import subprocess
@@ -137,6 +138,46 @@ def test_curves_come_from_events_where_metrics_are_of_another_data_set(tmp_path)
   assert points('b') == {METRIC_NAMES[0]: [[8], [0.25]]}
 
 
+@pytest.mark.parametrize('has_file', [True, False])
+def test_curves_of_voc_metrics_alone(tmp_path, has_file):
+  names = [f'{kind}Boxes_Precision/mAP@0.5IOU' for kind in ('Pascal', 'WeightedPascal')]
+  of_class = 'PascalBoxes_PerformanceByCategory/AP@0.5IOU/cat'
+  writer = tf.summary.create_file_writer(str(tmp_path / 'eval'))
+  with writer.as_default():
+    for step, value in ((4, np.nan), (6, 0.5), (8, 0.25)):
+      metrics = dict.fromkeys([*names, of_class], value)
+      if has_file:
+        metrics_file.append(str(tmp_path / 'eval'), step, metrics, {'split': 'eval.record'})
+      for name in () if has_file else metrics:
+        tf.summary.scalar(name, value, step)
+  writer.close()
+  curves = progress_plot.read_curves(str(tmp_path), 'eval.record')
+  assert {name: [values.tolist() for values in curve] for name, curve in curves.items()} == {
+    name: [[6, 8], [0.5, 0.25]] for name in names
+  }
+  found = run_analysis._draw_progress(str(tmp_path), 'eval.record', str(tmp_path))
+  assert found.plots == [('AP', f'{tmp_path}/ap_and_ar.svg')]
+  texts = [e.text for e in ElementTree.parse(found.plots[0][1]).getroot().iter() if e.text]
+  assert 'average precision' in texts and 'average recall' not in texts
+  assert {'PascalBoxes mAP@0.5IOU  0.250', 'WeightedPascalBoxes mAP@0.5IOU  0.250'} <= set(texts)
+
+
+def test_the_saved_config_finds_what_lies_beside_the_original(project, tmp_path, monkeypatch):
+  config_lib.save(config_lib.load(project / 'tiny.config'), tmp_path)
+  entry = {'seconds': 1, 'outcome': 'finished', 'folder': str(project.parent)}
+  entry['config_path'] = f'{project.name}/tiny.config'
+  (tmp_path / 'run.json').write_text(json.dumps({'runs': [entry]}))
+  monkeypatch.chdir(tmp_path)
+  config, path = run_analysis.read_config(None, str(tmp_path), ['train_config.seed=7'])
+  assert (path, config.train_config.seed) == (str(project / 'tiny.config'), 7)
+  assert run_analysis._measure_classes(config, path)[0].num_images == 10
+  # One that is given is taken; a training without a record has its own.
+  given = str(tmp_path / 'pipeline.config')
+  assert run_analysis.read_config(given, '', [])[1] == given
+  (tmp_path / 'run.json').unlink()
+  assert run_analysis.read_config('', str(tmp_path), [])[1] == given
+
+
 def test_a_checkpoint_alone_has_no_curves():
   found = run_analysis._draw_progress('', 'eval.record', 'out')
   assert found.plots == []
@@ -169,7 +210,7 @@ def test_curves_where_a_run_has_none_are_told(project, tmp_path):
   found = run_analysis._draw_progress(str(tmp_path), 'eval.record', str(tmp_path))
   assert found.plots == []
   assert found.notes == [
-    f'{tmp_path}/eval has no evaluation on eval.record.',
+    f'{tmp_path}/eval has no AP or AR of an evaluation on eval.record.',
     f'No losses: {tmp_path}/train: expected a folder with TensorBoard event files; it is missing.',
   ]
 
