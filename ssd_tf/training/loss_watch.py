@@ -31,7 +31,7 @@ _WHY = {
 
 
 class LossWatch:
-  """Looks at the sums of each interval of the log; says each thing once in a run.
+  """Looks at the sums of each interval of the log, and of the rest; says each thing once in a run.
 
   Args:
     interval: steps between lines of the log.
@@ -55,10 +55,18 @@ class LossWatch:
     self._losses.update(losses)
     self._counts.update(counts or {})
     if step % self._interval == 0:
-      self._look_at_terms(step)
-      if self._counts[IMAGES]:
-        self._look_at_matches(step)
-      self._begin()
+      self.flush(step)
+
+  def flush(self, step: int) -> None:
+    """Looks at what came since the last interval ended, if anything; called after the last step.
+
+    Args:
+      step: the updates made so far.
+    """
+    self._look_at_terms(step)
+    if self._counts[IMAGES]:
+      self._look_at_matches(step)
+    self._begin()
 
   def _begin(self):
     self._losses, self._counts = collections.Counter(), collections.Counter()

@@ -18,6 +18,9 @@ from ssd_tf.training.non_finite_batch import NonFiniteBatch
 from ssd_tf.training.stages import Stages
 
 NON_FINITE = 'The loss is not finite'
+# Also where the gradient itself is finite, but above about 1e19, whose square float32 cannot hold.
+NON_FINITE_GRADIENT = 'The norm of the gradient is not finite'
+NON_FINITE_AT_LEAST_SCALE = f'{NON_FINITE_GRADIENT} at a loss scale of 1'
 NUM_INPUT_IMAGES = 3
 
 
@@ -113,7 +116,7 @@ class Trainer(orbit.StandardTrainer):
     self._forward = forward or functools.partial(model, training=True)
     self._batches_per_step = batches_per_step
     self._loss_scale = loss_scale
-    self._loss_watch = loss_watch
+    self.loss_watch = loss_watch
     self.non_finite_batch = NonFiniteBatch()
     num_classes = model.output[fields.CLASS_LOGITS].shape[-1] - 1
     with strategy.scope():
@@ -140,10 +143,10 @@ class Trainer(orbit.StandardTrainer):
     """One update from one global batch, or from several."""
     batches = [next(iterator) for _ in range(self._batches_per_step)]
     self._summarize_images(batches[0])
-    sums, gradients, num_bad = self.strategy.run(self._replica_step, args=(batches,))
+    sums, gradients, is_bad = self.strategy.run(self._replica_step, args=(batches,))
     if self._loss_scale is not None:
       self._loss_scale.apply(
-        tf.equal(self.strategy.reduce('SUM', num_bad, axis=None), 0),
+        tf.equal(self.strategy.reduce('SUM', is_bad, axis=None), 0),
         update=lambda: self.strategy.run(self._apply, args=(gradients,)),
         leave_out=lambda: self.global_step.assign_add(1),
       )
@@ -174,16 +177,16 @@ class Trainer(orbit.StandardTrainer):
     for tag, value in self.measured.items():
       tf.summary.scalar(tag, value, step=tf.cast(self.global_step, tf.int64))
     counts = dict(zip(COUNTS, self._counts.numpy().tolist(), strict=True))
-    if self._loss_watch is not None:
+    if self.loss_watch is not None:
       sums = dict(zip(fields.LOSSES, self._loss_sums.numpy().tolist(), strict=True))
       step = int(self.global_step.numpy())
-      self._loss_watch.add(step, sums, None if self._label_curves is None else counts)
+      self.loss_watch.add(step, sums, None if self._label_curves is None else counts)
     self._summarize_labels(counts[IMAGES])
     for sums in (self._loss_sums, self._counts, self._labels_seen):
       sums.assign(tf.zeros_like(sums))
 
   def _replica_step(self, batches):
-    """(sums over the batches, gradients, how many of these are not finite).
+    """(sums over the batches, gradients, 1 if their norm is not finite, else 0).
 
     The update is made already, unless the loss is scaled.
     """
@@ -210,14 +213,13 @@ class Trainer(orbit.StandardTrainer):
     sums = micro_batches.sum(
       lambda batch: self._sums_of(batch, targets_of(batch), normalizer), zeros
     )
-    gradients = sums.pop('gradients')
-    with tf.control_dependencies([self._check_finite(sums['losses'], batches, replica)]):
+    gradients, fits = self._clipped(self._with_scaled_biases(sums.pop('gradients')), replica)
+    with tf.control_dependencies([self._check_finite(sums['losses'], fits, batches, replica)]):
       gradients = [tf.identity(gradient) for gradient in gradients]
     if self._loss_scale is None:
       self._apply(gradients)
       return sums, [], tf.constant(0)
-    are_finite = [tf.reduce_all(tf.math.is_finite(gradient)) for gradient in gradients]
-    return sums, gradients, tf.reduce_sum(tf.cast(tf.logical_not(are_finite), tf.int32))
+    return sums, gradients, tf.cast(tf.logical_not(fits), tf.int32)
 
   def _sums_of(self, batch, targets, normalizer):
     """This replica's losses, gradients and counts of a batch."""
@@ -260,26 +262,33 @@ class Trainer(orbit.StandardTrainer):
 
   def _apply(self, gradients):
     """Makes a replica's part of the update."""
-    replica = tf.distribute.get_replica_context()
-    gradients = self._clipped(self._with_scaled_biases(gradients), replica)
     self.optimizer.apply(gradients, self.model.trainable_variables)
 
-  def _check_finite(self, losses, batches, replica):
-    """Fails the step before its update; every replica sees the same losses, so all of them do."""
+  def _check_finite(self, losses, fits, batches, replica):
+    """Fails the step before its update; every replica sees the same values, so all of them do.
+
+    With a gradient that does not fit, a step fails only if there is no loss scale to lower.
+    """
     losses = replica.all_reduce('SUM', losses)
     is_finite = tf.reduce_all(tf.math.is_finite(losses))
+    what = NON_FINITE_GRADIENT
+    if self._loss_scale is not None:
+      what = NON_FINITE_AT_LEAST_SCALE
+      fits = tf.logical_or(fits, self._loss_scale.scale > 1.0)
     step = self.global_step
     kept = tf.cond(
-      is_finite,
+      tf.logical_and(is_finite, fits),
       lambda: tf.constant(0.0),
       lambda: self.non_finite_batch.keep(batches, step, losses, replica.replica_id_in_sync_group),
     )
-    shown = [NON_FINITE, 'step', step]
+    shown = ['step', step]
     for name, loss in zip(fields.LOSSES, tf.unstack(losses), strict=True):
       shown += [name, loss]
     # No replica fails before all have handed their batches over.
     with tf.control_dependencies([replica.all_reduce('SUM', kept)]):
-      return tf.debugging.Assert(is_finite, shown)
+      checked = tf.debugging.Assert(is_finite, [NON_FINITE, *shown])
+    with tf.control_dependencies([checked]):
+      return tf.debugging.Assert(fits, [what, *shown])
 
   def _with_scaled_biases(self, gradients):
     if not self._bias_grad_multiplier:
@@ -290,12 +299,17 @@ class Trainer(orbit.StandardTrainer):
     ]
 
   def _clipped(self, gradients, replica):
+    """(gradients, whether the norm of their sum over the replicas is finite)."""
     if not self._clip:
-      return gradients  # The optimizer sums them over the replicas.
+      # The optimizer sums them. The norm of the sum is at most the sum of the norms.
+      norm = replica.all_reduce('SUM', tf.linalg.global_norm(gradients))
+      return gradients, tf.math.is_finite(norm)
     gradients = replica.all_reduce('SUM', gradients)
-    gradients, _ = tf.clip_by_global_norm(gradients, self._clip)
+    norm = tf.linalg.global_norm(gradients)
+    gradients, _ = tf.clip_by_global_norm(gradients, self._clip, use_norm=norm)
     # The norm is that of the sum, which the optimizer makes again.
-    return [gradient / replica.num_replicas_in_sync for gradient in gradients]
+    gradients = [gradient / replica.num_replicas_in_sync for gradient in gradients]
+    return gradients, tf.math.is_finite(norm)
 
   def _summarize_labels(self, num_images):
     """Writes what the labels since the last point taught of each class, if some were partial."""
