@@ -12,6 +12,7 @@ from ssd_tf.data.sources import seven_segment
 from ssd_tf.errors import InputError
 
 DIGITS = tiny_project.ROOT / 'configs/ssd_mobilenet_v1_512x512_digits.config'
+ERROR = Severity.ERROR
 MINE = ('config', 'data', 'anchors', 'evaluation')
 FINDINGS = {
   'data': [
@@ -35,13 +36,15 @@ def test_the_demo_has_neither_errors_nor_warnings(tmp_path):
   )
   config = tmp_path / 'digits.config'
   config.write_text(DIGITS.read_text().replace('runs/demo/data/', ''))
-  groups = {group: run.GROUPS[group] for group in MINE}
-  findings = run.diagnose(str(config), groups=groups)
+  findings = run.diagnose(str(config))
+  assert list(findings) == ['config', 'data', 'anchors', 'start', 'schedule', 'evaluation', 'model']
   assert [f for group in findings.values() for f in group if f.severity is not Severity.NOTE] == []
   assert not report.has_errors(findings)
   # The figures of the demo's own notes: no digit is of 32 x 32 pixels.
   undefined = planted.only(findings['evaluation'], 'undefined metrics')
   assert undefined.numbers == {'sizes': ['medium', 'large']}
+  assert planted.only(findings['start'], 'checkpoint').what.startswith('No checkpoint: all ')
+  assert (findings['schedule'], findings['model']) == ([], [])  # Nothing is trained yet.
 
 
 def test_a_config_that_training_refuses_is_diagnosed_all_the_same(tmp_path):
@@ -151,17 +154,72 @@ def test_json_has_everything():
   assert not report.has_errors({'data': FINDINGS['data']}) and report.has_errors(FINDINGS)
 
 
-def test_the_tool_exits_with_1_where_there_is_an_error(tmp_path):
-  tiny_project.make(tmp_path)
-  (tmp_path / 'broken.config').write_text('model { sdd {} }')
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+  """A folder with the tiny project and a checkpoint of random weights in model/."""
+  folder = tmp_path_factory.mktemp('trained')
+  tiny_project.make(folder)
+  tiny_project.write_checkpoint(folder)
+  return folder
+
+
+def errors(findings):
+  return {
+    (group, f.check) for group, found in findings.items() for f in found if f.severity is ERROR
+  }
+
+
+def test_faults_of_start_schedule_and_model_are_found(trained):
+  config = str(trained / 'tiny.config')
+  groups = {group: run.GROUPS[group] for group in ('start', 'schedule', 'model')}
+  rate = 'train_config.optimizer.momentum_optimizer.learning_rate.cosine_decay_learning_rate'
+  overrides = [
+    'train_config.data_augmentation_options=[]',  # Seconds of tracing.
+    'train_config.freeze=BACKBONE',
+    f'{rate}.learning_rate_base=0.8',
+    f'{rate}.total_steps=1000',
+    'train_config.num_steps=1000',
+  ]
+  findings = run.diagnose(
+    config, overrides=overrides, groups=groups, checkpoint=str(trained / 'model')
+  )
+  assert errors(findings) == {
+    ('start', 'frozen weights'),
+    ('schedule', 'learning rate'),
+    ('model', 'recall'),
+  }
+  frozen = planted.only(findings['start'], 'frozen weights')
+  # 27 convolutions with a batch norm each: kernel, gamma and beta.
+  assert frozen.what.startswith('81 variables are frozen and nothing is loaded into them')
+  high = planted.only(findings['schedule'], 'learning rate')
+  assert high.numbers['rate'] == pytest.approx(0.8, rel=1e-3)
+  recall = planted.only(findings['model'], 'recall')
+  assert recall.numbers['recall_of_all'] < 0.05
+
+
+def test_the_tool_exits_with_1_where_there_is_an_error(trained):
   command, options = tiny_project.command(
-    tmp_path, 'diagnose.py', '--pipeline_config_path=broken.config', '--json_path=out/found.json'
+    trained,
+    'diagnose.py',
+    *('--pipeline_config_path=tiny.config', '--model_dir=model', '--json_path=out/found.json'),
+    '--config_override=train_config.data_augmentation_options=[]',
   )
   done = subprocess.run(command, **options)
   assert done.returncode == 1, done.stdout
-  assert done.stdout.rstrip().endswith('1 error, 0 warnings, 0 notes')
-  with open(tmp_path / 'out/found.json', encoding='utf-8') as file:
-    assert json.load(file)['counts'] == {'error': 1, 'warning': 0, 'note': 0}
+  with open(trained / 'out/found.json', encoding='utf-8') as file:
+    found = json.load(file)
+  assert found['config'] == 'tiny.config'
+  counts = ', '.join(f'{n} {name}{"s" * (n != 1)}' for name, n in found['counts'].items())
+  assert done.stdout.rstrip().endswith(counts)
+  by_check = {(f['group'], f['check']): f for f in found['findings']}
+  # 8 steps are too few for the batch norms' statistics: 0.97^8 = 0.78 of the start is left.
+  decay = by_check['schedule', 'batch norm decay']
+  assert (decay['severity'], decay['numbers']['num_updates']) == ('error', 8)
+  assert decay['numbers']['initial_share'] == pytest.approx(0.97**8)
+  assert f'error: batch norm decay: {decay["what"]}\n    -> {decay["remedy"]}' in done.stdout
+  # The 5 images of the evaluation have 0 + 1 + 2 + 0 + 1 objects.
+  confusion = by_check['model', 'confusion']
+  assert sum(map(sum, confusion['numbers']['matrix'][1:])) == 4
 
 
 def test_the_tool_refuses_flags_that_contradict_each_other(tmp_path):
