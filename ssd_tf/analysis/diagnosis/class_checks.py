@@ -43,22 +43,17 @@ def check_classes(project: Project) -> Iterator[Finding]:
     return
   # Classes that no image is labeled for have a finding of their own.
   absent = [i for i in names if not counts[i] and i in labeled]
-  if absent and not is_complete:
+  severity = Severity.WARNING if is_complete else Severity.NOTE
+  if absent:
+    why = '; they will never be detected' if is_complete else ''
     yield Finding(
       'classes',
-      Severity.NOTE,
+      severity,
       f'{fields}: {len(absent)} of {len(names)} classes have no box{somewhere}: '
-      f'{_names(names, absent)}.',
-      _LOOK_AT_ALL,
-      {'absent': len(absent), 'classes': len(names)},
-    )
-  elif absent:
-    yield Finding(
-      'classes',
-      Severity.WARNING,
-      f'{fields}: {len(absent)} of {len(names)} classes have no box: {_names(names, absent)}; they '
-      'will never be detected.',
-      'Add images of them, or take them out of the label map (and lower model.ssd.num_classes).',
+      f'{_names(names, absent)}{why}.',
+      'Add images of them, or take them out of the label map (and lower model.ssd.num_classes).'
+      if is_complete
+      else _LOOK_AT_ALL,
       {'absent': len(absent), 'classes': len(names)},
     )
   rare = {i: counts[i] for i in names if 0 < counts[i] < _RARE}
@@ -66,7 +61,7 @@ def check_classes(project: Project) -> Iterator[Finding]:
     why = '; too few to learn from' if is_complete else ''
     yield Finding(
       'classes',
-      Severity.WARNING if is_complete else Severity.NOTE,
+      severity,
       f'{fields}: {len(rare)} of {len(names)} classes have fewer than {_RARE} boxes{somewhere}: '
       f'{_names(names, rare, counts)}{why}.',
       'Add images of them, or drop them by class_map of the reader.'
