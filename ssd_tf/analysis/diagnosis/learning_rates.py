@@ -17,6 +17,7 @@ _NUM_POINTS = 101
 _LIMIT, _BAD_LIMIT = 10, 30  # Times the rate that the linear rule gives.
 _LOW_LIMIT = 0.01
 _LARGEST_ADAM_RATE = 0.01
+_LARGEST_ADAM_EPSILON = 0.01  # Root mean squares of gradients are about this, or less.
 _ADAM = ('adam_optimizer', 'adamw_optimizer')
 
 
@@ -121,6 +122,7 @@ def check_rate(
   optimizer: str,
   extractor: str,
   momentum: float = 0.9,
+  epsilon: float = 0.0,
   initial_rate: float = 0.0,
 ) -> Iterator[Finding]:
   """Compares the highest rate with that of a config known to work, in proportion to the batch.
@@ -134,6 +136,7 @@ def check_rate(
     optimizer: field of train_config.optimizer.
     extractor: model.ssd.feature_extractor.type.
     momentum: of the momentum or RMSProp optimizer.
+    epsilon: of Adam.
     initial_rate: of step 0.
 
   Yields:
@@ -152,7 +155,7 @@ def check_rate(
     )
     return
   if optimizer in _ADAM:
-    yield from _check_adam_rate(peak, optimizer)
+    yield from _check_adam_rate(peak, optimizer, epsilon)
   family = family_of(extractor)
   references = [r for r in REFERENCES if (r.family, r.optimizer) == (family, optimizer)]
   if not references:
@@ -237,8 +240,18 @@ def family_of(extractor: str) -> str:
   return next((name for name in ('fpn', 'vgg', 'mobilenet') if name in extractor), '')
 
 
-def _check_adam_rate(peak, optimizer):
-  if peak > _LARGEST_ADAM_RATE:
+def _check_adam_rate(peak, optimizer, epsilon):
+  if epsilon > _LARGEST_ADAM_EPSILON:
+    yield Finding(
+      'epsilon',
+      Severity.WARNING,
+      f'The epsilon of {optimizer} is {epsilon:g}, far above the gradients that it is added to: a '
+      f'step is about {peak / epsilon:.2g} times the gradient, so the weights hardly move.',
+      f'Set train_config.optimizer.{optimizer}.epsilon to 1e-8 (--opt_epsilon=1e-8 of '
+      'train_ssd_network.py, whose default is 1).',
+      {'epsilon': epsilon, 'rate': peak},
+    )
+  elif peak > _LARGEST_ADAM_RATE:
     yield Finding(
       'learning rate',
       Severity.WARNING,

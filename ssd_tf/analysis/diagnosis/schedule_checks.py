@@ -29,13 +29,14 @@ def check(project: Project) -> Iterator[Finding]:
   # What is 0 is refused, which the checks of the config tell.
   batch_size = max(1, settings.batch_size * settings.gradient_accumulation_steps)
   optimizer = settings.optimizer.WhichOneof('optimizer')
-  momentum = getattr(getattr(settings.optimizer, optimizer), 'momentum_optimizer_value', 0.9)
+  options = getattr(settings.optimizer, optimizer)
   yield from learning_rates.check_rate(
     curve.peak,
     batch_size,
     optimizer=optimizer,
     extractor=config.model.ssd.feature_extractor.type,
-    momentum=momentum,
+    momentum=getattr(options, 'momentum_optimizer_value', 0.9),
+    epsilon=getattr(options, 'epsilon', 0.0),
     initial_rate=float(curve.rates[0]),
   )
   yield from learning_rates.check_course(curve)

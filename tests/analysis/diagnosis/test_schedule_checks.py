@@ -74,6 +74,20 @@ def test_learning_rate_against_batch_size(rate, batch_size, options, severity, e
     assert findings[0].numbers['ratio'] == pytest.approx(rate / expected)
 
 
+def test_an_epsilon_that_outweighs_the_gradients():
+  # SSD-Tensorflow's default; a rate of 2 is then 2 times the gradient, not a step of 2.
+  adam = {**MOMENTUM, 'optimizer': 'adam_optimizer'}
+  (finding,) = learning_rates.check_rate(0.001, 10, **adam, epsilon=1.0)
+  assert (finding.check, finding.severity) == ('epsilon', WARNING)
+  assert finding.what == (
+    'The epsilon of adam_optimizer is 1, far above the gradients that it is added to: a step is '
+    'about 0.001 times the gradient, so the weights hardly move.'
+  )
+  (finding,) = learning_rates.check_rate(2.0, 10, **adam, epsilon=1.0)
+  assert finding.check == 'epsilon'
+  assert not list(learning_rates.check_rate(0.001, 10, **adam, epsilon=1e-3))
+
+
 def test_references_are_those_of_the_configs(request):
   root = request.config.rootpath
   for reference in learning_rates.REFERENCES:
