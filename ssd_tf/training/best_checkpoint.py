@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 from absl import logging
@@ -13,6 +13,7 @@ from absl import logging
 from ssd_tf.errors import InputError
 from ssd_tf.training import best_metric
 from ssd_tf.training.atomic_file import write_json
+from ssd_tf.training.checkpoints import checkpoint_step
 
 FOLDER, FILE = 'best', 'best.json'
 
@@ -25,12 +26,14 @@ class Best(NamedTuple):
     metric: that was compared.
     value: of it.
     metrics: all of the evaluation.
+    details: what its figures depend on besides the weights, as metrics.jsonl has it.
   """
 
   step: int
   metric: str
   value: float
   metrics: Mapping[str, float | None]
+  details: Mapping[str, Any]
 
 
 class BestCheckpoint:
@@ -38,17 +41,19 @@ class BestCheckpoint:
 
   It is a whole checkpoint of the training, as those in model_dir are; best.json beside it says
   which step and why. More is better, of a metric that begins with Loss/ less; nan and -1 never
-  count, and what is equal is no better. Call it after each evaluation.
+  count, and what is equal is no better. What was evaluated under other conditions cannot be
+  compared: it is kept until there is a figure under the present ones. Call it after each
+  evaluation.
 
   TensorFlow's file `checkpoint`, which is replaced in one go, says which checkpoint is valid, and
   best.json holds the entry of the one before too. So a process that dies at any moment leaves the
   old checkpoint or the new one, with its entry; `read` gives them.
 
   Args:
-    checkpoint: of the training.
+    manager: of the training's checkpoints, which the training has not begun to write.
     step: it is at, i[].
-    model_dir: of the training.
-    metric: its name; '' for the first that the evaluations give.
+    metric: that is compared.
+    details: what the figures depend on besides the weights, as metrics.jsonl has it.
 
   Attributes:
     directory: where it is.
@@ -59,68 +64,74 @@ class BestCheckpoint:
   """
 
   def __init__(
-    self, checkpoint: tf.train.Checkpoint, step: tf.Variable, model_dir: str, metric: str = ''
+    self,
+    manager: tf.train.CheckpointManager,
+    step: tf.Variable,
+    metric: str,
+    details: Mapping[str, Any],
   ):
-    self.directory = os.path.join(model_dir, FOLDER)
-    self._step, self._metric = step, metric
+    self.directory = os.path.join(manager.directory, FOLDER)
+    self._step, self._metric, self._details = step, metric, details
     self.best = read(self.directory)
-    at = int(step.numpy())
-    if self.best and not at:
+    latest = manager.latest_checkpoint
+    if self.best and not (latest and checkpoint_step(latest)):
       raise InputError(
         f'{self.directory}: holds the best checkpoint of another training (step {self.best.step}), '
-        f'but {model_dir} holds none to go on from: move or delete that folder, or take another '
-        'model_dir'
+        f'but {manager.directory} holds none to go on from: move or delete that folder, or take '
+        'another model_dir'
       )
-    self._manager = tf.train.CheckpointManager(checkpoint, self.directory, max_to_keep=1)
+    self._manager = tf.train.CheckpointManager(manager.checkpoint, self.directory, max_to_keep=1)
     self._remove_leftovers()
     if self.best:
-      logging.info('Best so far: %s.', self.description())
+      logging.info('Best so far: %s.%s', self.description(), self._why_not_compared())
 
   def __call__(self, metrics: Mapping[str, float]) -> None:
     """Keeps the checkpoint as it is now, if its metrics are the best ones.
 
     Args:
       metrics: of its evaluation.
-
-    Raises:
-      InputError: the metric is not among them.
     """
-    name, value = best_metric.pick(self._metric, metrics)
-    step = int(self._step.numpy())
-    reference = self._reference(name)
-    if not best_metric.is_figure(value) or (self.best and self.best.step == step):
-      return  # Files of the same names could not be replaced in one go.
+    name, step = self._metric, int(self._step.numpy())
+    value, reference = float(metrics[name]), self._reference()
+    if not best_metric.is_figure(value):
+      return
     if reference is not None and best_metric.gain(name, value, reference) <= 0:
       return
+    is_saved = self.best is not None and self.best.step == step
+    if is_saved and not self._why_not_compared():
+      return  # It was evaluated before.
     figures = {key: float(figure) for key, figure in metrics.items()}
-    before, self.best = self.best, Best(step, name, value, figures)
+    before, self.best = self.best, Best(step, name, value, figures, self._details)
     os.makedirs(self.directory, exist_ok=True)
     entry = {**self.best._asdict(), 'previous': before and before._asdict()}
     write_json(os.path.join(self.directory, FILE), entry)
-    self._manager.save(checkpoint_number=step)
+    if not is_saved:  # Files of the same names could not be replaced in one go.
+      self._manager.save(checkpoint_number=step)
     than = f', before {reference:.6g} at step {before.step}' if reference is not None else ''
     logging.info('New best: %s%s.', self.description(), than)
 
   def description(self) -> str:
     """The best so far in words."""
     if self.best is None:
-      return f'none, no evaluation gave a figure of {self._metric or "its metric"}'
+      return f'none, no evaluation gave a figure of {self._metric}'
     return f'step {self.best.step}, {self.best.metric} {self.best.value:.6g}, in {self.directory}'
 
-  def _reference(self, name):
-    """What is to be beaten, by that metric, which need not be the one that it was chosen by."""
-    if self.best is None:
+  def _reference(self):
+    """What is to be beaten, by the metric now, which need not be the one that it was chosen by."""
+    if self.best is None or self._why_not_compared():
       return None
-    value = self.best.metrics.get(name)
+    value = self.best.metrics.get(self._metric)
     return value if value is not None and best_metric.is_figure(value) else None
+
+  def _why_not_compared(self):
+    names = best_metric.differences(self.best.details, self._details)
+    return f' It does not count: evaluations have other conditions now ({names}).' if names else ''
 
   def _remove_leftovers(self):
     """Deletes what a process that died while saving left, or did not come to delete."""
-    if self.best is None:
-      return
-    for entry in _entries(os.path.join(self.directory, FILE)):
-      if entry and entry['step'] != self.best.step:
-        prefix = os.path.join(glob.escape(self.directory), f'ckpt-{entry["step"]}')
+    for entry in _entries(self.directory):
+      if self.best is None or entry.step != self.best.step:
+        prefix = os.path.join(glob.escape(self.directory), f'ckpt-{entry.step}')
         for path in [*glob.glob(f'{prefix}.*'), *glob.glob(f'{prefix}_temp*')]:
           shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
 
@@ -140,21 +151,26 @@ def read(directory: str) -> Best | None:
   latest = tf.train.latest_checkpoint(directory)
   if latest is None:
     return None
-  path, name = os.path.join(directory, FILE), os.path.basename(latest)
-  try:
-    for entry in _entries(path):
-      if entry and name == f'ckpt-{entry["step"]}':
-        return Best(*(entry[key] for key in Best._fields))
-  except (OSError, ValueError, KeyError, TypeError) as error:
-    raise InputError(
-      f'{path}: expected step, metric, value and metrics of {latest}; {error!r}; move or delete '
-      f'{directory}'
-    ) from error
+  for entry in _entries(directory):
+    if os.path.basename(latest) == f'ckpt-{entry.step}':
+      return entry
+  path = os.path.join(directory, FILE)
   raise InputError(f'{path}: tells nothing of {latest}; move or delete {directory}')
 
 
-def _entries(path):
-  """[the entry, that of the checkpoint before or None]."""
-  with open(path, encoding='utf-8') as file:
-    entry = json.load(file)
-  return [entry, entry['previous']]
+def _entries(directory):
+  """What best.json holds: the entry, and that of the checkpoint before; [] without the file."""
+  path = os.path.join(directory, FILE)
+  if not os.path.exists(path):
+    return []
+  try:
+    with open(path, encoding='utf-8') as file:
+      entry = json.load(file)
+    # Older files tell no details.
+    found = [{'details': {}, **each} for each in (entry, entry['previous']) if each]
+    return [Best(*(each[key] for key in Best._fields)) for each in found]
+  except (ValueError, KeyError, TypeError) as error:
+    raise InputError(
+      f'{path}: expected {", ".join(Best._fields)} and the previous ones; {error!r}; move or '
+      f'delete {directory}'
+    ) from error

@@ -2,7 +2,8 @@
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ssd_tf.errors import InputError
 
@@ -10,37 +11,21 @@ FIELD = 'train_config.best_metric'
 _LESS_IS_BETTER = 'Loss/'
 
 
-def pick(name: str, metrics: Mapping[str, float]) -> tuple[str, float]:
-  """The metric among those of an evaluation.
+def resolve(name: str, names: Sequence[str]) -> str:
+  """The metric that is meant.
 
   Args:
-    name: of the metric; '' for the first that there is.
-    metrics: of the evaluation, at least one.
+    name: of a metric; '' for the first.
+    names: of those that the evaluations give, at least one.
 
   Returns:
-    (name, value).
-
-  Raises:
-    InputError: there is none of that name.
-  """
-  check_name(name, metrics)
-  name = name or next(iter(metrics))
-  return name, float(metrics[name])
-
-
-def check_name(name: str, names: Iterable[str]) -> None:
-  """Refuses a metric that the evaluations do not give.
-
-  Args:
-    name: of the metric; '' is always right.
-    names: of those that they give.
+    Its name.
 
   Raises:
     InputError: it is not among them; it lists them, the likely ones first.
   """
-  names = list(names)
   if not name or name in names:
-    return
+    return name or names[0]
   near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
   near = near or [other for other in names if name.lower() in other.lower()][:3]
   hint = f'did you mean {" or ".join(near)}? ' if near else ''
@@ -48,6 +33,20 @@ def check_name(name: str, names: Iterable[str]) -> None:
     f'{FIELD}: {name!r} is none of the metrics that eval_config gives; {hint}There are '
     f'{", ".join(names)}'
   )
+
+
+def differences(details: Mapping[str, Any], others: Mapping[str, Any]) -> str:
+  """In what evaluations differ, so that their figures cannot be compared.
+
+  Args:
+    details: of one: by name what its figures depend on besides the weights, or a group of such.
+    others: of another one.
+
+  Returns:
+    Names, separated by commas; '' if they can be compared.
+  """
+  first, second = _flat(details), _flat(others)
+  return ', '.join(name for name in first | second if first.get(name) != second.get(name))
 
 
 def is_figure(value: float) -> bool:
@@ -67,3 +66,10 @@ def gain(name: str, value: float, reference: float) -> float:
     Above 0 if it is better, below if it is worse.
   """
   return reference - value if name.startswith(_LESS_IS_BETTER) else value - reference
+
+
+def _flat(details):
+  flat = {}
+  for name, value in details.items():
+    flat |= _flat(value) if isinstance(value, Mapping) else {name: value}
+  return flat

@@ -4,6 +4,10 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+from absl import logging
 
 from ssd_tf.errors import InputError
 from ssd_tf.training import best_metric
@@ -17,13 +21,17 @@ class EarlyStopping:
   """Tells when to stop: after so many evaluations that were no better than the best before.
 
   Better is more, of a metric that begins with Loss/ less, by min_delta at least; nan and -1 are
-  never better. The evaluations are kept in early_stopping.json in model_dir, so that a training
-  that goes on counts on. Call it after each evaluation.
+  never better. Each stage of the training is counted for itself, and none ends before the last. The
+  evaluations are kept in early_stopping.json in model_dir, so that a training that goes on counts
+  on; those of another metric, or under other conditions, are forgotten. Call it after each
+  evaluation.
 
   Args:
     model_dir: of the training.
     step: it is at, i[]; what the file has of later ones is forgotten.
-    metric: its name; '' for the first that the evaluations give.
+    metric: that is compared.
+    details: what the figures depend on besides the weights, as metrics.jsonl has it.
+    borders: the steps at which another stage begins.
     patience: evaluations without a better one, 1 or more.
     min_delta: what is less is no better.
 
@@ -34,37 +42,48 @@ class EarlyStopping:
   """
 
   def __init__(
-    self, model_dir: str, step, metric: str = '', *, patience: int = 5, min_delta: float = 0.0
+    self,
+    model_dir: str,
+    step: tf.Variable,
+    metric: str,
+    details: Mapping[str, Any],
+    *,
+    borders: Sequence[int] = (),
+    patience: int = 5,
+    min_delta: float = 0.0,
   ):
     self._path = os.path.join(model_dir, FILE)
-    self._step, self._metric = step, metric
+    self._step, self._borders = step, borders
     self._patience, self._min_delta = patience, min_delta
-    self._name, self._evaluations = _read(self._path)
-    if metric and metric != self._name:
-      self._evaluations = []
+    self._metric, self._details = metric, details
+    kind, evaluations = _read(self._path)
+    differences = best_metric.differences(kind, {'metric': metric, **details})
+    if evaluations and differences:
+      logging.info(
+        '%s: %d evaluations do not count, they differ in %s.',
+        self._path, len(evaluations), differences,
+      )  # fmt: skip
+      evaluations = []
     at = int(step.numpy())
-    self._evaluations = [(step, value) for step, value in self._evaluations if step <= at]
+    self._evaluations = [(step, value) for step, value in evaluations if step <= at]
 
   def __call__(self, metrics: Mapping[str, float]) -> None:
-    """Counts an evaluation.
+    """Counts an evaluation, in place of an earlier one of this step.
 
     Args:
       metrics: its own.
-
-    Raises:
-      InputError: the metric is not among them.
     """
-    name, value = best_metric.pick(self._metric, metrics)
-    if name != self._name:
-      self._evaluations = []
-    self._name = name
-    self._evaluations.append((int(self._step.numpy()), value))
-    write_json(self._path, {'metric': name, 'evaluations': self._evaluations})
+    at, value = int(self._step.numpy()), float(metrics[self._metric])
+    self._evaluations = [(step, old) for step, old in self._evaluations if step < at]
+    self._evaluations.append((at, value))
+    kind = {'metric': self._metric, 'details': self._details}
+    write_json(self._path, {**kind, 'evaluations': self._evaluations})
 
   @property
   def is_over(self) -> bool:
     """Whether to stop now."""
-    return self._without_better()[0] >= self._patience
+    is_last_stage = all(border < int(self._step.numpy()) for border in self._borders)
+    return is_last_stage and self._without_better()[0] >= self._patience
 
   def reason(self) -> str:
     """Why to stop, in words."""
@@ -73,14 +92,18 @@ class EarlyStopping:
     than = f'better than {best[1]:.6g} at step {best[0]}' if best else 'with a figure'
     by = f' by {self._min_delta:g}' if best and self._min_delta else ''
     evaluations = 'evaluation' if count == 1 else 'evaluations'
-    return f'at step {last}: {count} {evaluations} without a {self._name} {than}{by}'
+    return f'at step {last}: {count} {evaluations} without a {self._metric} {than}{by}'
 
   def advice(self) -> str:
     """What to change for a training that is to go on."""
     return f'to go on, raise {_FIELD}.patience ({self._patience}), or take {_FIELD} out'
 
   def _without_better(self):
-    return evaluations_without_better(self._evaluations, self._name, self._min_delta)
+    at = int(self._step.numpy())
+    # At the border itself, what was evaluated is what the stage before it came to.
+    begin = max((border for border in self._borders if border < at), default=-1)
+    evaluations = [(step, value) for step, value in self._evaluations if step > begin]
+    return evaluations_without_better(evaluations, self._metric, self._min_delta)
 
 
 def evaluations_without_better(
@@ -107,16 +130,18 @@ def evaluations_without_better(
 
 
 def _read(path):
-  """(metric, [(step, value), ...])."""
+  """(metric and details by name, [(step, value), ...])."""
   if not os.path.exists(path):
-    return '', []
+    return {}, []
   try:
     with open(path, encoding='utf-8') as file:
       content = json.load(file)
-    return content['metric'], [
+    evaluations = [
       (int(step), math.nan if value is None else float(value))
       for step, value in content['evaluations']
     ]
+    # Older files tell no details.
+    return {'metric': content['metric'], **content.get('details', {})}, evaluations
   except (ValueError, KeyError, TypeError) as error:
     raise InputError(
       f'{path}: expected the metric and its evaluations, as a training writes them: {error!r}; '

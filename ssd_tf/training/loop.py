@@ -2,14 +2,16 @@
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import orbit
 import tensorflow as tf
 from absl import logging
 
 from ssd_tf import fields
-from ssd_tf.evaluation import log_format
+from ssd_tf.errors import InputError
+from ssd_tf.evaluation import log_format, metrics_file
 from ssd_tf.training import checkpoints
 from ssd_tf.training.early_stopping import EarlyStopping
 from ssd_tf.training.trainer import Trainer
@@ -64,6 +66,38 @@ def build_controller(
     train_actions=actions,
     eval_actions=list(eval_actions),
   )
+
+
+def make_up_evaluation(
+  controller: orbit.Controller,
+  metric: str,
+  details: Mapping[str, Any],
+  choices: Sequence[Callable[[Mapping[str, float]], None]],
+) -> None:
+  """Evaluates the step that a training goes on from, unless it is done with that.
+
+  A process may have died after it saved the checkpoint, or before its figures came to all choices.
+
+  Args:
+    controller: of `build_controller`.
+    metric: that an evaluation has to have.
+    details: split and conditions of the evaluations now, as metrics.jsonl has them; one with others
+      does not count, nor does a damaged file.
+    choices: are called with the figures that are found.
+  """
+  step = int(controller.global_step.numpy())
+  try:
+    eval_dir = os.path.join(controller.checkpoint_manager.directory, 'eval')
+    figures = metrics_file.read(eval_dir, **details).get(step, {})
+  except InputError as error:
+    logging.warning('%s. Whether step %d is evaluated is not known.', error, step)
+    figures = {}
+  if metric not in figures:
+    logging.info('Step %d is not evaluated yet.', step)
+    controller.evaluate(steps=-1)
+    return
+  for choice in choices:
+    choice(figures)
 
 
 def is_over(step: int, num_steps: int, stopping: EarlyStopping | None = None) -> bool:

@@ -126,9 +126,8 @@ def evaluate_all_checkpoints(
   options = options or Options()
   eval_dir = options.eval_dir or os.path.join(model_dir, 'eval')
   steps = _steps(checkpoint_dir)
-  split = ', '.join(builders.evaluated_paths(config, on_train_data))
-  conditions = builders.evaluation_conditions(config, sample_1_of_n_eval_examples)
-  results = metrics_file.read(eval_dir, split, options.settings, conditions)
+  details = evaluation_details(config, sample_1_of_n_eval_examples, on_train_data)
+  results = metrics_file.read(eval_dir, settings=options.settings, **details)
   skipped = {step: path for path, step in steps.items() if step in results}
   if skipped:
     log_format.emit(
@@ -147,7 +146,7 @@ def evaluate_all_checkpoints(
   results = {step: results[step] for step in sorted(set(steps.values()))}
   table = log_format.evaluation_table(results.items())
   where = f' of {checkpoint_dir}' if isinstance(checkpoint_dir, str) else ''
-  log_format.emit([f'{len(results)} checkpoints{where} on {split}:\n{table}'])
+  log_format.emit([f'{len(results)} checkpoints{where} on {details["split"]}:\n{table}'])
   return results
 
 
@@ -177,7 +176,7 @@ class _Evaluation:
       config, config_path, detector, strategy, sample_1_of_n, on_train_data, options
     )
     self._step = step
-    details = {'conditions': builders.evaluation_conditions(config, sample_1_of_n)}
+    details = evaluation_details(config, sample_1_of_n, on_train_data)
     if options.settings:
       details['settings'] = dict(options.settings)
     self._controller = orbit.Controller(
@@ -200,6 +199,25 @@ class _Evaluation:
     if self._options.report is not None:
       self._options.report(int(self._step.numpy()), metrics, self._evaluator.metrics)
     return metrics
+
+
+def evaluation_details(
+  config: config_lib.PipelineConfig, sample_1_of_n: int = 1, on_train_data: bool = False
+) -> dict[str, Any]:
+  """What the figures of an evaluation depend on besides the weights, as metrics.jsonl has it.
+
+  Args:
+    config: the whole config.
+    sample_1_of_n: every n-th example only is evaluated.
+    on_train_data: whether the training records are.
+
+  Returns:
+    {'split', 'conditions'}.
+  """
+  return {
+    'split': ', '.join(builders.evaluated_paths(config, on_train_data)),
+    'conditions': builders.evaluation_conditions(config, sample_1_of_n),
+  }
 
 
 def build_evaluator(

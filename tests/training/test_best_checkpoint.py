@@ -3,7 +3,6 @@
 import json
 import re
 
-import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -15,14 +14,21 @@ from ssd_tf.training.best_checkpoint import BestCheckpoint
 MAP, LOSS = 'DetectionBoxes_Precision/mAP', 'Loss/total_loss'
 
 
+DETAILS = {'split': 'a.record', 'conditions': {'sample_1_of_n_examples': 1}}
+TENTH = {'split': 'a.record', 'conditions': {'sample_1_of_n_examples': 10}}
+
+
 class Training:
   """A weight, which is ten times the step, and its checkpoints."""
 
-  def __init__(self, folder, metric='', step=0):
+  def __init__(self, folder, metric=MAP, step=0, details=DETAILS):
     self.folder = folder
     self.step, self.weight = tf.Variable(step, dtype=tf.int64), tf.Variable(10.0 * step)
-    self.checkpoint = tf.train.Checkpoint(step=self.step, weight=self.weight)
-    self.best = BestCheckpoint(self.checkpoint, self.step, str(folder), metric)
+    checkpoint = tf.train.Checkpoint(step=self.step, weight=self.weight)
+    manager = tf.train.CheckpointManager(checkpoint, str(folder), max_to_keep=1)
+    if step:
+      manager.save(checkpoint_number=step)
+    self.best = BestCheckpoint(manager, self.step, metric, details)
 
   def evaluate(self, step, value, **others):
     self.step.assign(step)
@@ -88,6 +94,41 @@ def test_another_metric_compares_with_that_of_the_same_checkpoint(tmp_path):
   assert again.kept() == (8, 80.0, 8, 1.9)
 
 
+def test_what_was_evaluated_under_other_conditions_does_not_count(tmp_path, caplog):
+  Training(tmp_path, details=TENTH).evaluate(4, 0.62)
+  caplog.set_level('INFO', logger='absl')
+  again = Training(tmp_path, step=6)
+  assert [m for m in caplog.messages if m.startswith('Best')] == [
+    f'Best so far: step 4, {MAP} 0.62, in {tmp_path}/best. It does not count: evaluations have '
+    'other conditions now (sample_1_of_n_examples).'
+  ]
+  again.evaluate(8, float('nan'))
+  assert again.kept() == (4, 40.0, 4, 0.62)
+  for step, value, best in ((10, 0.5, 10), (12, 0.55, 12), (14, 0.54, 12)):
+    again.evaluate(step, value)
+    assert again.kept()[0] == best
+
+
+def test_the_checkpoint_evaluated_again_under_other_conditions_keeps_its_files(tmp_path):
+  Training(tmp_path, details=TENTH).evaluate(4, 0.62)
+  again = Training(tmp_path, step=4, details=DETAILS)
+  again.evaluate(4, 0.5)
+  assert again.kept() == (4, 40.0, 4, 0.5)
+  again.evaluate(6, 0.55)
+  assert Training(tmp_path, step=6, details=DETAILS).kept() == (6, 60.0, 6, 0.55)
+
+
+def test_a_file_without_details_does_not_count(tmp_path):
+  Training(tmp_path).evaluate(4, 0.62)
+  path = tmp_path / 'best/best.json'
+  entry = json.loads(path.read_text())
+  del entry['details']
+  path.write_text(json.dumps(entry))
+  again = Training(tmp_path, step=6)
+  again.evaluate(6, 0.5)
+  assert again.kept() == (6, 60.0, 6, 0.5)
+
+
 def test_it_restores_as_a_whole_checkpoint_and_goes_on_elsewhere(tmp_path):
   training = Training(tmp_path)
   training.evaluate(4, 0.5)
@@ -140,6 +181,20 @@ def test_whenever_it_dies_the_old_or_the_new_one_is_whole(dies_in, valid, tmp_pa
   assert found - {'best'} <= {'checkpoint', 'ckpt-8'}
 
 
+def test_a_death_in_the_first_save_leaves_nothing_for_ever(tmp_path, monkeypatch):
+  training = Training(tmp_path)
+  with monkeypatch.context() as patched:
+    patched.setattr(f'{MANAGER}._record_state', die)
+    with pytest.raises(Killed):
+      training.evaluate(2, 0.1)
+  assert (tmp_path / 'best/ckpt-2.index').exists()
+  again = Training(tmp_path, step=2)
+  assert again.best.best is None
+  assert [path.name for path in (tmp_path / 'best').iterdir()] == ['best.json']
+  again.evaluate(4, 0.05)
+  assert again.kept() == (4, 40.0, 4, 0.05)
+
+
 def test_the_best_of_another_training_is_not_overwritten(tmp_path):
   Training(tmp_path).evaluate(4, 0.5)
   with pytest.raises(InputError) as error:
@@ -156,8 +211,8 @@ def test_a_broken_file_is_told(tmp_path):
   with pytest.raises(InputError) as error:
     Training(tmp_path, step=4)
   assert str(error.value) == (
-    f'{tmp_path}/best/best.json: expected step, metric, value and metrics of {tmp_path}/best/ckpt-4'
-    f"; KeyError('metric'); move or delete {tmp_path}/best"
+    f'{tmp_path}/best/best.json: expected step, metric, value, metrics, details and the previous '
+    f"ones; KeyError('metric'); move or delete {tmp_path}/best"
   )
 
 
@@ -171,7 +226,7 @@ def test_a_broken_file_is_told(tmp_path):
 )
 def test_an_unknown_metric_is_told_with_what_there_is(name, hint):
   with pytest.raises(InputError) as error:
-    best_metric.pick(name, {MAP: 0.1, LOSS: 1.0})
+    best_metric.resolve(name, [MAP, LOSS])
   assert str(error.value) == (
     f'train_config.best_metric: {name!r} is none of the metrics that eval_config gives; {hint}'
     f'There are {MAP}, {LOSS}'
@@ -179,5 +234,5 @@ def test_an_unknown_metric_is_told_with_what_there_is(name, hint):
 
 
 def test_without_a_name_the_first_counts():
-  assert best_metric.pick('', {MAP: np.float32(0.5), LOSS: 1.0}) == (MAP, 0.5)
-  assert best_metric.pick(LOSS, {MAP: 0.5, LOSS: 1.0}) == (LOSS, 1.0)
+  assert best_metric.resolve('', [MAP, LOSS]) == MAP
+  assert best_metric.resolve(LOSS, [MAP, LOSS]) == LOSS

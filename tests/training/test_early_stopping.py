@@ -1,5 +1,6 @@
 """When a training stops early, also one that goes on."""
 
+import json
 import math
 
 import pytest
@@ -32,14 +33,18 @@ def test_evaluations_without_a_better_one_are_counted(values, metric, min_delta,
   assert evaluations_without_better(list(enumerate(values)), metric, min_delta) == expected
 
 
-def stopping(folder, step, metric='', **settings):
-  return EarlyStopping(str(folder), tf.Variable(step, dtype=tf.int64), metric, **settings)
+DETAILS = {'split': 'a.record', 'conditions': {'sample_1_of_n_examples': 1}}
+
+
+def stopping(folder, step, metric=MAP, details=DETAILS, **settings):
+  step = tf.Variable(step, dtype=tf.int64)
+  return EarlyStopping(str(folder), step, metric, details, **settings)
 
 
 def evaluated(folder, first, values, **settings):
   """After evaluations at first, first + 2, ..."""
   step = tf.Variable(first, dtype=tf.int64)
-  stops = EarlyStopping(str(folder), step, **settings)
+  stops = EarlyStopping(str(folder), step, MAP, DETAILS, **settings)
   for i, value in enumerate(values):
     step.assign(first + 2 * i)
     stops({MAP: value, LOSS: 1.0})
@@ -49,9 +54,9 @@ def evaluated(folder, first, values, **settings):
 def test_it_stops_after_its_patience_and_says_why(tmp_path):
   stops = evaluated(tmp_path, 2, [0.25, 0.2], patience=2)
   assert not stops.is_over
-  stops({MAP: 0.25, LOSS: 1.0})
+  stops = evaluated(tmp_path, 6, [0.25], patience=2)
   assert stops.is_over
-  assert stops.reason() == f'at step 4: 2 evaluations without a {MAP} better than 0.25 at step 2'
+  assert stops.reason() == f'at step 6: 2 evaluations without a {MAP} better than 0.25 at step 2'
   assert stops.advice() == (
     'to go on, raise train_config.early_stopping.patience (2), or take train_config.early_stopping '
     'out'
@@ -70,6 +75,46 @@ def test_the_count_goes_on_with_the_training(tmp_path):
   assert stopping(tmp_path, 4, patience=1).is_over
   # Of another metric nothing is known.
   assert not stopping(tmp_path, 8, LOSS, patience=1).is_over
+
+
+def test_evaluations_under_other_conditions_do_not_count(tmp_path, caplog):
+  evaluated(tmp_path, 2, [0.62, 0.5], patience=1)
+  caplog.set_level('INFO', logger='absl')
+  other = {**DETAILS, 'split': 'b.record'}
+  assert not stopping(tmp_path, 4, details=other, patience=1).is_over
+  assert caplog.messages == [
+    f'{tmp_path}/early_stopping.json: 2 evaluations do not count, they differ in split.'
+  ]
+  assert stopping(tmp_path, 4, patience=1).is_over
+  path = tmp_path / 'early_stopping.json'
+  path.write_text(json.dumps({'metric': MAP, 'evaluations': [[2, 0.5], [4, 0.5]]}))
+  assert not stopping(tmp_path, 4, patience=1).is_over  # It tells no conditions.
+
+
+def test_an_evaluation_repeated_counts_once(tmp_path):
+  evaluated(tmp_path, 2, [0.5, 0.4], patience=2)
+  again = evaluated(tmp_path, 4, [0.4], patience=2)
+  assert not again.is_over
+  assert json.loads((tmp_path / 'early_stopping.json').read_text())['evaluations'] == [
+    [2, 0.5],
+    [4, 0.4],
+  ]
+
+
+def test_every_stage_is_counted_for_itself_and_only_the_last_one_ends(tmp_path):
+  # Evaluations at 2, 4, ..., 10; what is evaluated at 4 is the stage before.
+  flat = [0.5] * 5
+  for count, is_over in ((3, False), (4, False), (5, True)):
+    folder = tmp_path / str(count)
+    folder.mkdir()
+    # At 6 the figure is the first of its stage: at 8 one is no better, at 10 two.
+    stops = evaluated(folder, 2, flat[:count], patience=2, borders=(4,))
+    assert stops.is_over == is_over
+    # Two borders: the second stage begins at 10, and is ahead.
+    assert not evaluated(folder, 2, flat[:count], patience=1, borders=(4, 10)).is_over
+  stops = evaluated(tmp_path, 2, flat, patience=2, borders=(4,))
+  assert stops.reason() == f'at step 10: 2 evaluations without a {MAP} better than 0.5 at step 6'
+  assert stopping(tmp_path, 10, patience=2, borders=(4,)).is_over
 
 
 def test_no_figure_at_all_is_no_progress(tmp_path):
@@ -132,7 +177,7 @@ def test_the_loop_evaluates_at_multiples_and_at_the_end(tmp_path):
 def test_the_loop_stops_early(tmp_path, caplog):
   caplog.set_level('INFO', logger='absl')
   step = tf.Variable(0, dtype=tf.int64)
-  stops = EarlyStopping(str(tmp_path), step, patience=1)
+  stops = EarlyStopping(str(tmp_path), step, MAP, DETAILS, patience=1)
   controller = Controller(tmp_path, stops)
   stops._step = controller.global_step
   loop.train(controller, 100, stops)
@@ -196,7 +241,10 @@ def test_an_unknown_metric_is_refused_before_training(tiny, capsys):
   name = 'PascalBoxes_PerformanceByCategory/AP@0.5IOU/b'
   overrides = ['eval_config.metrics_set="pascal_voc_detection_metrics"']
   loaded = config.load(tiny / 'tiny.config', [*overrides, f'train_config.best_metric="{name}"'])
-  run._check_evaluation(loaded, str(tiny / 'tiny.config'), evaluate=True)
+  assert run._check_evaluation(loaded, str(tiny / 'tiny.config'), evaluate=True) == name
+  loaded.train_config.best_metric = ''
+  first = 'PascalBoxes_Precision/mAP@0.5IOU'
+  assert run._check_evaluation(loaded, str(tiny / 'tiny.config'), evaluate=True) == first
   loaded.train_config.best_metric = 'Loss/totalloss'
   with pytest.raises(InputError) as error:
     run._check_evaluation(loaded, str(tiny / 'tiny.config'), evaluate=True)
