@@ -4,13 +4,17 @@ float32 all the same are: the weights and their updates; the statistics of batch
 computed of them (the fused kernel takes inputs of 16 bits); the L2 normalization of VGG-16's
 conv4_3, whose sum of squares float16 could not hold; the network's outputs, the targets, losses,
 regularization and detections. A checkpoint holds float32 alone, so that it is exported, evaluated
-and gone on with in any precision.
+and gone on with in any precision. Evaluation is in float32, also that in between while training:
+there a network of its own gets the weights, so that the figures are those that the checkpoint has
+when it is evaluated later.
 """
 
 import contextlib
 from collections.abc import Iterator
 
 import keras
+import orbit
+import tensorflow as tf
 
 FLOAT32, MIXED_BFLOAT16, MIXED_FLOAT16 = 'float32', 'mixed_bfloat16', 'mixed_float16'
 
@@ -45,3 +49,26 @@ def with_float32_outputs(model: keras.Model) -> keras.Model:
     for key, value in model.output.items()
   }
   return keras.Model(model.input, outputs, name=model.name)
+
+
+class Float32Evaluator(orbit.AbstractEvaluator):
+  """Evaluates a float32 network with the weights that another one has at that time.
+
+  Args:
+    evaluator: of the float32 network, which nothing else changes.
+    model: whose weights it gets; of the same config, so that the variables' paths are the same.
+    float32_model: the network that the evaluator calls, before its batch norms are folded.
+  """
+
+  def __init__(
+    self, evaluator: orbit.AbstractEvaluator, model: keras.Model, float32_model: keras.Model
+  ):
+    sources = {variable.path: variable for variable in model.variables}
+    self._evaluator = evaluator
+    self._pairs = [(variable, sources[variable.path]) for variable in float32_model.variables]
+
+  def evaluate(self, num_steps: tf.Tensor) -> dict:
+    """As the evaluator's own."""
+    for variable, source in self._pairs:
+      variable.assign(source.numpy())
+    return self._evaluator.evaluate(num_steps)

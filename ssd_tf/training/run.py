@@ -171,6 +171,7 @@ def train(
   with record, explaining:
     loop.train(controller, num_steps, stopping)
   step = int(learner.step.numpy())
+  model_trainer.loss_watch.flush(step)
   logging.info(
     'Trained %d steps in %.0f s, start-up and evaluation included; peak memory %.0f MB.',
     step - start_step,
@@ -324,13 +325,21 @@ def _build_manager(config, learner, model_dir, max_to_keep, checkpoint_every_n):
 
 def _build_evaluation(config, config_path, learner, model_dir, strategy, sample_1_of_n):
   """The evaluator, and what is done with its metrics, as `loop.build_controller` takes them."""
-  evaluator = build_evaluator(config, config_path, learner.detector, strategy, sample_1_of_n)
+  detector = learner.detector
+  in_half = builders.precision_of(config.train_config) != precision.FLOAT32
+  if in_half:
+    with strategy.scope():
+      detector = builders.build_detector(config.model, is_training=False)
+  evaluator = build_evaluator(config, config_path, detector, strategy, sample_1_of_n)
+  evaluating = evaluator
+  if in_half:
+    evaluating = precision.Float32Evaluator(evaluator, learner.detector.model, detector.model)
+  if learner.moving_average:
+    evaluating = AveragedEvaluator(evaluating, learner.moving_average)
   details = {'conditions': builders.evaluation_conditions(config, sample_1_of_n)}
   eval_dir = os.path.join(model_dir, 'eval')
   return {
-    'evaluator': (
-      AveragedEvaluator(evaluator, learner.moving_average) if learner.moving_average else evaluator
-    ),
+    'evaluator': evaluating,
     'eval_actions': [
       lambda output: log_evaluation(learner.step, evaluator, output, eval_dir, details)
     ],
