@@ -31,7 +31,7 @@ from ssd_tf.training.loss_scale import LossScale
 from ssd_tf.training.loss_watch import LossWatch
 from ssd_tf.training.moving_average import AveragedEvaluator, MovingAverage
 from ssd_tf.training.multi_scale import MultiScaleTrainer
-from ssd_tf.training.run_evaluation import build_evaluator, log_evaluation
+from ssd_tf.training.run_evaluation import build_evaluator, evaluation_details, log_evaluation
 from ssd_tf.training.stages import Stages
 from ssd_tf.training.starting import build_stages, start
 
@@ -121,7 +121,7 @@ def train(
   """
   began = time.time()
   num_steps = config.train_config.num_steps or loop.FOREVER
-  _check(config, config_path, strategy, evaluate)
+  metric = _check(config, config_path, strategy, evaluate)
   keras.utils.set_random_seed(config.train_config.seed)
   if config.train_config.op_determinism:
     tf.config.experimental.enable_op_determinism()
@@ -129,20 +129,20 @@ def train(
     learner = _build_model(config)
   os.makedirs(model_dir, exist_ok=True)
   manager = _build_manager(config, learner, model_dir, checkpoint_max_to_keep, checkpoint_every_n)
+  details = evaluation_details(config, sample_1_of_n_eval_examples)
+  # Before `start`, which writes to model_dir: its best checkpoint may be another training's.
+  best = _build_best(config, learner, manager, metric, details) if evaluate else None
   start_step = start(
     config, config_path, learner.detector.model, manager, learner.moving_average, load_options
   )
-  best, stopping = _build_choices(config, learner, manager) if evaluate else (None, None)
-  if loop.is_over(start_step, num_steps, stopping):
-    return
-  # Not before the checkpoint is seen to fit: else the config that it fits would be lost.
-  _save_config(config, model_dir)
+  stopping = _build_stopping(config, learner, model_dir, metric, details) if evaluate else None
+  choices = [choice for choice in (best, stopping) if choice]
   evaluation = {}
   if evaluate:
     evaluation = _build_evaluation(
       config, config_path, learner, model_dir, strategy, sample_1_of_n_eval_examples
     )
-    evaluation['eval_actions'] += [choice for choice in (best, stopping) if choice]
+    evaluation['eval_actions'] += choices
   record = run_record.RunRecord(
     model_dir,
     began=began,
@@ -169,9 +169,14 @@ def train(
     model_dir=model_dir,
   )
   with record, explaining:
+    if evaluate and start_step:
+      loop.make_up_evaluation(controller, metric, details, choices)
+    if loop.is_over(start_step, num_steps, stopping):
+      return
+    # Not before the checkpoint is seen to fit: else the config that it fits would be lost.
+    _save_config(config, model_dir)
     loop.train(controller, num_steps, stopping)
   step = int(learner.step.numpy())
-  model_trainer.loss_watch.flush(step)
   logging.info(
     'Trained %d steps in %.0f s, start-up and evaluation included; peak memory %.0f MB.',
     step - start_step,
@@ -188,51 +193,58 @@ def peak_memory_mb() -> float:
   return peak / 1e6 if sys.platform == 'darwin' else peak * 1024 / 1e6
 
 
-def _build_choices(config, learner, manager):
-  """(what keeps the best checkpoint, what stops early): each None if it is not asked for."""
-  settings, model_dir = config.train_config, manager.directory
-  best = stopping = None
-  if settings.keep_best_checkpoint:
-    best = BestCheckpoint(manager.checkpoint, learner.step, model_dir, settings.best_metric)
-  if settings.HasField('early_stopping'):
-    stopping = EarlyStopping(
-      model_dir,
-      learner.step,
-      settings.best_metric,
-      patience=settings.early_stopping.patience,
-      min_delta=settings.early_stopping.min_delta,
-    )
-  return best, stopping
+def _build_best(config, learner, manager, metric, details):
+  """What keeps the best checkpoint; None if it is not asked for."""
+  if not config.train_config.keep_best_checkpoint:
+    return None
+  return BestCheckpoint(manager, learner.step, metric, details)
+
+
+def _build_stopping(config, learner, model_dir, metric, details):
+  """What stops early; None if it is not asked for."""
+  settings = config.train_config.early_stopping
+  if not config.train_config.HasField('early_stopping'):
+    return None
+  return EarlyStopping(
+    model_dir,
+    learner.step,
+    metric,
+    details,
+    borders=learner.stages.borders,
+    patience=settings.patience,
+    min_delta=settings.min_delta,
+  )
 
 
 def _check(config, config_path, strategy, evaluate):
-  """Refuses what would fail, or train wrongly, later."""
+  """Refuses what would fail, or train wrongly, later; returns the metric that choices go by."""
   checking = 'all' if evaluate else 'train'
   builders.check_config(config, config_path, strategy.num_replicas_in_sync, checking)
   with naming(config_path):
-    _check_evaluation(config, config_path, evaluate)
+    metric = _check_evaluation(config, config_path, evaluate)
     builders.check_records(config, config_path, is_training=True)
     if evaluate:
       builders.check_records(config, config_path, is_training=False)
   _warn_of_differences(config)
+  return metric
 
 
 def _check_evaluation(config, config_path, evaluate):
-  """Refuses a choice by evaluations that there are not."""
+  """Refuses a choice by evaluations that there are not; returns the metric that they go by."""
   settings = config.train_config
   if evaluate:
-    if settings.best_metric:
-      best_metric.check_name(settings.best_metric, builders.metric_names(config, config_path))
-  elif settings.HasField('early_stopping'):
+    return best_metric.resolve(settings.best_metric, builders.metric_names(config, config_path))
+  if settings.HasField('early_stopping'):
     raise InputError(
       'train_config.early_stopping: needs evaluations while training, but --noevaluate leaves them '
       'out; take one of the two out'
     )
-  elif settings.best_metric:
+  if settings.best_metric:
     logging.warning(
       '%s: nothing is evaluated while training (--noevaluate), so no best checkpoint is kept.',
       best_metric.FIELD,
     )
+  return ''
 
 
 def _warn_of_differences(config):
@@ -336,7 +348,7 @@ def _build_evaluation(config, config_path, learner, model_dir, strategy, sample_
     evaluating = precision.Float32Evaluator(evaluator, learner.detector.model, detector.model)
   if learner.moving_average:
     evaluating = AveragedEvaluator(evaluating, learner.moving_average)
-  details = {'conditions': builders.evaluation_conditions(config, sample_1_of_n)}
+  details = evaluation_details(config, sample_1_of_n)
   eval_dir = os.path.join(model_dir, 'eval')
   return {
     'evaluator': evaluating,
