@@ -2,11 +2,14 @@
 
 import keras
 import numpy as np
+import orbit
 import pytest
 import tensorflow as tf
+import tiny_project
 
 from ssd_tf import fields
 from ssd_tf.errors import InputError
+from ssd_tf.models.folding import fold_batch_norm
 from ssd_tf.models.normalization import FusedBatchNormalization
 from ssd_tf.ops import schedules
 from ssd_tf.training import checkpoints, loss_scale, optimizers, precision, trainer
@@ -121,6 +124,27 @@ def test_the_scale_halves_without_an_update_and_doubles_after_long_enough(monkey
     [4, 0, 5, 2],
   ]
   assert int(scale.num_skipped) == 2
+
+
+def test_an_evaluation_is_of_float32_with_the_weights_of_that_time():
+  with precision.compute_dtype(precision.MIXED_FLOAT16):
+    half = precision.with_float32_outputs(network())
+  whole, alone = network(), network()
+  folded = fold_batch_norm(whole)
+
+  class OneBatch(orbit.AbstractEvaluator):
+    def evaluate(self, num_steps):
+      return folded(batch()[fields.IMAGE], training=False)
+
+  evaluator = precision.Float32Evaluator(OneBatch(), half, whole)
+  for seed in (1, 2):
+    tiny_project.randomize(half, seed)
+    found = evaluator.evaluate(tf.constant(-1))[fields.CLASS_LOGITS]
+    alone.set_weights(half.get_weights())
+    expected = fold_batch_norm(alone)(batch()[fields.IMAGE], training=False)[fields.CLASS_LOGITS]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    rounded = half(batch()[fields.IMAGE], training=False)[fields.CLASS_LOGITS]
+    assert np.abs(rounded - expected).max() > 1e-4  # What it would be in float16.
 
 
 def huge_gradient(outputs, targets, batch, normalizer):
