@@ -177,6 +177,7 @@ def train(
     _save_config(config, model_dir)
     loop.train(controller, num_steps, stopping)
   step = int(learner.step.numpy())
+  model_trainer.loss_watch.flush(step)
   logging.info(
     'Trained %d steps in %.0f s, start-up and evaluation included; peak memory %.0f MB.',
     step - start_step,
