@@ -131,7 +131,9 @@ def train(
   manager = _build_manager(config, learner, model_dir, checkpoint_max_to_keep, checkpoint_every_n)
   details = evaluation_details(config, sample_1_of_n_eval_examples)
   # Before `start`, which writes to model_dir: its best checkpoint may be another training's.
-  best = _build_best(config, learner, manager, metric, details) if evaluate else None
+  best = None
+  if evaluate and config.train_config.keep_best_checkpoint:
+    best = BestCheckpoint(manager, learner.step, metric, details)
   start_step = start(
     config, config_path, learner.detector.model, manager, learner.moving_average, load_options
   )
@@ -192,13 +194,6 @@ def peak_memory_mb() -> float:
   """The most memory that this process has held so far, in units of 10^6 bytes."""
   peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
   return peak / 1e6 if sys.platform == 'darwin' else peak * 1024 / 1e6
-
-
-def _build_best(config, learner, manager, metric, details):
-  """What keeps the best checkpoint; None if it is not asked for."""
-  if not config.train_config.keep_best_checkpoint:
-    return None
-  return BestCheckpoint(manager, learner.step, metric, details)
 
 
 def _build_stopping(config, learner, model_dir, metric, details):
