@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ssd_tf.analysis import plots
+from ssd_tf.ops.size_draws import SizeDraws
+
 SLOW_RATE = (
   '--config_override=train_config.optimizer.momentum_optimizer.learning_rate='
   '{constant_learning_rate {learning_rate: 0.005}}'
@@ -108,3 +111,49 @@ def test_float16_on_two_replicas_accumulates_goes_on_and_changes_to_float32(tiny
   assert {value.dtype.name for value in after.values()} <= {'float32', 'int64'}
   assert any(np.abs(before[name] - after[name]).max() > 0 for name in before)
   assert all(np.isfinite(value).all() for value in after.values())
+
+
+@pytest.mark.slow
+def test_all_choices_together_go_on_and_evaluate_as_their_checkpoints_do(
+  tiny, train_tiny, run_tool
+):
+  # With larger weights the gradients fit into float16 from the fourth step on at the latest; with
+  # the config's own ones, nothing would move before the stage.
+  flags = (
+    SLOW_RATE, FROZEN[1],
+    '--config_override=train_config.batch_size=2', '--gradient_accumulation_steps=2',
+    '--precision=mixed_float16', '--multi_scale=64x96,96', '--multi_scale_steps=1',
+    '--config_override=train_config.stage=[{first_step: 5 freeze: BACKBONE}]',
+    '--config_override=train_config.optimizer.use_moving_average=true',
+  )  # fmt: skip
+  first = train_tiny(tiny, 'model', *flags, '--num_train_steps=6')
+  assert 'Input sizes (height x width), drawn every 1 steps: ' in first
+  assert 'Step 5: the stage of train_config.stage[0].' in first
+  again = train_tiny(tiny, 'model', *flags, '--num_train_steps=8')
+  assert 'Going on from model/ckpt-6 (step 6)' in again
+  assert 'Step 6: the stage of train_config.stage[0].' in again
+  # What is frozen from step 5 on stays; the heads go on.
+  before, after = variables(tiny / 'model/ckpt-6'), variables(tiny / 'model/ckpt-8')
+  moved = {name for name in before if np.abs(before[name] - after[name]).max() > 0}
+  kernels = {name for name in moved if 'kernel' in name and name.startswith('model/')}
+  assert kernels and not any('mobilenet_v1_conv' in name for name in kernels)
+  assert all(np.isfinite(value).all() for value in after.values())
+  start = variables(tiny / 'model/ckpt-4')
+  name = 'model/mobilenet_v1_conv_0/kernel/.ATTRIBUTES/VARIABLE_VALUE'
+  assert np.abs(start[name] - before[name]).max() > 0  # The fifth step still trains all.
+  heights = plots.read_scalars(str(tiny / 'model/train'))['input_height']
+  draws = SizeDraws(((64, 96), (96, 96)), 1, seed=0)
+  assert list(heights[0]) == [2, 4, 6, 8]
+  assert list(heights[1]) == [draws.size(step - 1)[0] for step in (2, 4, 6, 8)]
+  code, output = run_tool(
+    tiny, 'model_main_tf2.py', '--pipeline_config_path=model/pipeline.config',
+    '--model_dir=evaluated', '--checkpoint_dir=model', '--eval_all_checkpoints',
+  )  # fmt: skip
+  assert code == 0, output
+  ours, later = (
+    {line['step']: line['metrics'] for line in map(json.loads, path.open())}
+    for path in (tiny / 'model/eval/metrics.jsonl', tiny / 'evaluated/eval/metrics.jsonl')
+  )
+  assert sorted(ours) == [2, 4, 6, 8]
+  for step, metrics in ours.items():  # float16 would differ by about 1e-3.
+    assert metrics == pytest.approx(later[step], rel=1e-5, abs=1e-6), step
