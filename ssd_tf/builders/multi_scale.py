@@ -69,19 +69,27 @@ class MultiScale:
     """As the detector's own; so are the following."""
     return self._of(batch[fields.IMAGE]).assign_targets(batch)
 
-  def num_matches(self, targets, batch):
+  def num_matches(self, targets: Targets, batch: dict[str, tf.Tensor]) -> tf.Tensor:
     """See `Detector.num_matches`."""
     return self._of(batch[fields.IMAGE]).num_matches(targets, batch)
 
-  def compute_losses(self, outputs, targets, batch, normalizer):
+  def compute_losses(
+    self,
+    outputs: dict[str, tf.Tensor],
+    targets: Targets,
+    batch: dict[str, tf.Tensor],
+    normalizer: tf.Tensor,
+  ) -> dict[str, tf.Tensor]:
     """See `Detector.compute_losses`."""
     return self._of(batch[fields.IMAGE]).compute_losses(outputs, targets, batch, normalizer)
 
-  def count_labels(self, targets, batch):
+  def count_labels(self, targets: Targets, batch: dict[str, tf.Tensor]) -> tf.Tensor:
     """See `Detector.count_labels`."""
     return self._of(batch[fields.IMAGE]).count_labels(targets, batch)
 
-  def masked_losses(self, outputs, targets, batch):
+  def masked_losses(
+    self, outputs: dict[str, tf.Tensor], targets: Targets, batch: dict[str, tf.Tensor]
+  ) -> tf.Tensor:
     """See `Detector.masked_losses`."""
     return self._of(batch[fields.IMAGE]).masked_losses(outputs, targets, batch)
 

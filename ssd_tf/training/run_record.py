@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import os
+import pathlib
 import platform
 import shlex
 import subprocess
@@ -98,7 +99,7 @@ class RunRecord:
       'outcome': RUNNING,
       'seed': seed,
       'config_path': config_path,
-      'command': shlex.join(['python', *sys.argv]),
+      'command': shlex.join(['python', _script(sys.argv[0]), *sys.argv[1:]]),
       'folder': os.getcwd(),
       **code_version(),
       'hardware': hardware(),
@@ -139,6 +140,12 @@ class RunRecord:
       os.replace(file_path, f'{file_path}.broken')
       logging.warning('%s. Done: it is %s.broken now, and a new one is begun.', error, file_path)
       return []
+
+
+def _script(path):
+  """The tool as the README has it, tools/x.py, wherever it was called from; others as given."""
+  script, root = pathlib.Path(path).resolve(), pathlib.Path(__file__).resolve().parents[2]
+  return str(script.relative_to(root)) if script.is_relative_to(root) else path
 
 
 def code_version() -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """run.json: what each time that a training ran leaves there, however it ended."""
 
 import json
+import pathlib
 import subprocess
 import sys
 import time
@@ -104,3 +105,12 @@ def test_what_is_there_is_a_list_of_runs(tmp_path):
   with _Training(tmp_path, first_step=0).record:
     pass
   assert list(json.loads((tmp_path / 'run.json').read_text())) == ['runs']
+
+
+def test_the_command_names_the_tool_and_no_folder_of_the_machine(tmp_path, monkeypatch):
+  tool = pathlib.Path(run_record.__file__).parents[2] / 'tools/model_main_tf2.py'
+  monkeypatch.setattr(sys, 'argv', [str(tool), '--seed=3'])
+  with _Training(tmp_path, first_step=0).record:
+    pass
+  (entry,) = run_record.read(str(tmp_path))
+  assert entry['command'] == 'python tools/model_main_tf2.py --seed=3'
