@@ -22,6 +22,19 @@ _SIZES = {'small': 'below 32 x 32', 'medium': '32 x 32 to 96 x 96', 'large': 'fr
 _SUPPRESSION = 'model.ssd.post_processing.batch_non_max_suppression'
 
 
+def check_readers(project: Project) -> Iterator[Finding]:
+  """Whether there is anything to evaluate on: train_ssd_network.py writes a config without."""
+  if not project.evaluation_fields:
+    yield Finding(
+      'evaluation data',
+      Severity.WARNING,
+      'There is no eval_input_reader: nothing will tell how good the model becomes, and '
+      'model_main_tf2.py trains with --noevaluate only.',
+      'Add an eval_input_reader with a label map and the records of images that are not trained '
+      'on; or, of a training by train_ssd_network.py, evaluate with eval_ssd_network.py.',
+    )
+
+
 def check_perfect_detections(project: Project) -> Iterator[Finding]:
   """Whether groundtruth that is fed as detections has AP 1; metrics of -1 are explained.
 

@@ -75,7 +75,7 @@ class Project:
   def _refusals_and_warnings(self):
     with CollectedWarnings() as warnings:
       try:
-        builders.check_config(self.config, self.config_path)
+        builders.check_config(self.config, self.config_path, checking=self._readers_used)
       except InputError as error:
         lines = [line.removeprefix(f'{self.config_path}: ') for line in str(error).split('\n')]
         return lines, warnings.lines
@@ -182,6 +182,11 @@ class Project:
       return next(
         iter(builders.build_train_dataset(config, self.config_path, self.training_detector))
       )
+
+  @property
+  def _readers_used(self):
+    # Without one the config is trained with --noevaluate, as train_ssd_network.py does.
+    return 'all' if self.config.eval_input_reader else 'train'
 
   def _readers(self) -> Iterator:
     return reader_classes.named_readers(self.config)

@@ -45,6 +45,7 @@ GROUPS: Mapping[str, Sequence[Check]] = {
   'schedule': (schedule_checks.check,),
   'evaluation': (
     overlap_checks.check_files,
+    evaluation_checks.check_readers,
     evaluation_checks.check_perfect_detections,
     evaluation_checks.check_score_threshold,
     evaluation_checks.check_detection_limits,

@@ -88,6 +88,18 @@ def test_warnings_of_a_config_are_notes(tmp_path):
   )
 
 
+def test_a_config_without_an_evaluation_is_diagnosed_all_the_same(tmp_path):
+  tiny_project.make(tmp_path)
+  findings = run.diagnose(str(tmp_path / 'tiny.config'), overrides=['eval_input_reader=[]'])
+  errors = {f.check for group in findings.values() for f in group if f.severity is Severity.ERROR}
+  assert errors == {'batch norm decay'}  # The tiny project's few steps.
+  (found,) = [f for f in findings['evaluation'] if f.check == 'evaluation data']
+  assert found.severity is Severity.WARNING
+  assert found.what.startswith('There is no eval_input_reader')
+  # The rest was looked at.
+  assert 'anchor coverage' in {f.check for f in findings['anchors']}
+
+
 def test_a_config_that_does_not_parse(tmp_path):
   path = tmp_path / 'bad.config'
   path.write_text('model { sdd {} }')
