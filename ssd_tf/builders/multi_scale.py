@@ -101,8 +101,10 @@ def build_multi_scale(config: config_lib.PipelineConfig, detector: Detector) -> 
   """Builds the detectors of all sizes around the weights of one.
 
   Each size has a model of its own, made of the layers of the given one where these have weights: a
-  pyramid crops, and pad_to_multiple pads, by the size. The anchors are those of a config of that
-  size: ssd_anchor_generator's keep their share of the image, those of the others keep their pixels.
+  pyramid crops, and pad_to_multiple pads, by the size. Anchors keep their pixels, those of
+  ssd_anchor_generator too: a convolution sees the same object at the same pixels whatever is
+  around it, and would have to give it another box at each size if its anchor were a share of the
+  image.
 
   Args:
     config: the whole config.
@@ -183,6 +185,7 @@ def _build_at(config, detector, size):
   model_config = type(config.model)()
   model_config.CopyFrom(config.model)
   model_config.ssd.CopyFrom(with_image_size(config.model.ssd, size))
+  _keep_pixels(model_config.ssd.anchor_generator, detector.image_size, size)
   sized = build_detector(model_config, is_training=True)
   map_sizes = sized.model.feature_map_sizes
   if min(map_sizes[0]) < _LEAST_CELLS:
@@ -194,6 +197,14 @@ def _build_at(config, detector, size):
   return dataclasses.replace(sized, model=_with_layers_of(detector.model, sized.model))
 
 
+def _keep_pixels(anchor_generator, base_size, size):
+  """Lets anchors that are given in shares of the shorter side keep their pixels."""
+  if anchor_generator.WhichOneof('anchor_generator_oneof') == 'ssd_anchor_generator':
+    share = min(base_size) / min(size)
+    anchor_generator.ssd_anchor_generator.base_anchor_height *= share
+    anchor_generator.ssd_anchor_generator.base_anchor_width *= share
+
+
 def _with_layers_of(owner: keras.Model, model: keras.Model) -> keras.Model:
   """The same network as `model`, but made of the layers of `owner` that have variables."""
   return keras.models.clone_model(
@@ -202,16 +213,13 @@ def _with_layers_of(owner: keras.Model, model: keras.Model) -> keras.Model:
 
 
 def _log(draws, detectors, ssd):
-  kind = ssd.anchor_generator.WhichOneof('anchor_generator_oneof')
-  keep = 'share of the image' if kind == 'ssd_anchor_generator' else 'pixels'
   logging.info(
     'Input sizes (height x width), drawn every %d steps: %s; evaluation and export at %dx%d. '
-    'Anchors keep their %s.',
+    'Anchors keep their pixels.',
     draws.steps_per_size,
     ', '.join(
       f'{height}x{width} ({detectors[height, width].anchors.shape[0]:,} anchors)'
       for height, width in draws.sizes
     ),
     *image_size(ssd),
-    keep,
   )
