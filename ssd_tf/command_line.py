@@ -1,12 +1,20 @@
 """Runs a tool's main: bad input ends in one clear line and a non-zero exit code."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 
 from absl import app
 
 from ssd_tf.errors import InputError
+
+
+def interrupt_when_told_to_end() -> None:
+  """Lets SIGTERM and the loss of the terminal come as Ctrl-C does; what nohup ignores stays so."""
+  for number in (signal.SIGTERM, signal.SIGHUP):
+    if signal.getsignal(number) is not signal.SIG_IGN:
+      signal.signal(number, signal.default_int_handler)
 
 
 def run(main: Callable[[], None]) -> None:

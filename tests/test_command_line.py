@@ -1,9 +1,13 @@
 """A tool ends bad input in one line; run in a subprocess, as users meet it."""
 
+import os
+import signal
 import subprocess
 import sys
 
 import pytest
+
+from ssd_tf import command_line
 
 TOOL = """
 from absl import flags
@@ -50,3 +54,18 @@ def test_a_fault_of_the_program_keeps_its_traceback():
   done = run('--pipeline_config_path=bug')
   assert done.returncode == 1
   assert 'Traceback' in done.stderr
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGHUP])
+def test_being_told_to_end_comes_as_an_interrupt(number):
+  before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)}
+  try:
+    command_line.interrupt_when_told_to_end()
+    with pytest.raises(KeyboardInterrupt):
+      os.kill(os.getpid(), number)
+    signal.signal(number, signal.SIG_IGN)
+    command_line.interrupt_when_told_to_end()
+    os.kill(os.getpid(), number)  # As nohup has it: nothing.
+  finally:
+    for each, handler in before.items():
+      signal.signal(each, handler)

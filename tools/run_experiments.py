@@ -9,7 +9,6 @@ again, the command passes over what is done and goes on with what was interrupte
 """
 
 import os
-import signal
 import sys
 
 from absl import flags
@@ -31,7 +30,7 @@ def main() -> None:
   # TensorFlow: only once the file is sound.
   from ssd_tf.analysis import sweep_run
 
-  signal.signal(signal.SIGTERM, signal.default_int_handler)
+  command_line.interrupt_when_told_to_end()
   train = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'model_main_tf2.py')
   faults = sweep_run.run_sweep(
     experiments, _OUTPUT_DIR.value, [sys.executable, train], lambda line: print(line, flush=True)

@@ -16,6 +16,7 @@ from ssd_tf.evaluation.image_results import ImageResult, image_results
 from ssd_tf.evaluation.pictures import Pictures
 from ssd_tf.input_paths import find_checkpoint
 from ssd_tf.models.folding import fold_batch_norm
+from ssd_tf.models.regularization import regularization_losses
 from ssd_tf.training import checkpoints
 from ssd_tf.training.evaluator import Evaluator
 from ssd_tf.training.failures import explaining_failures, naming
@@ -131,7 +132,7 @@ def _evaluator(config, detector, dataset, recorder):
     dataset=dataset,
     detect=detector.detect,
     compute_losses=None if without_losses else detector.compute_batch_losses,
-    regularization_losses=lambda: detector.model.losses,
+    regularization_losses=lambda: regularization_losses(detector.model),
     make_metrics=lambda: recorder,
     strategy=tf.distribute.get_strategy(),
     pictures=Pictures(names={}, max_images=0),

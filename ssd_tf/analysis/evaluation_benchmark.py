@@ -13,6 +13,7 @@ from ssd_tf import builders, fields
 from ssd_tf import config as config_lib
 from ssd_tf.evaluation.pictures import Pictures
 from ssd_tf.models.folding import fold_batch_norm
+from ssd_tf.models.regularization import regularization_losses
 from ssd_tf.pretrained.loading import load_pretrained
 from ssd_tf.training.evaluator import Evaluator
 
@@ -116,7 +117,7 @@ def _evaluator(config, config_path, detector, model, dataset):
     dataset=dataset,
     detect=detector.detect,
     compute_losses=detector.compute_batch_losses,
-    regularization_losses=lambda: detector.model.losses,
+    regularization_losses=lambda: regularization_losses(detector.model),
     make_metrics=lambda: builders.build_metrics(config, config_path),
     strategy=tf.distribute.get_strategy(),
     pictures=Pictures(names={}, max_images=0),

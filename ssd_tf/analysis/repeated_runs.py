@@ -2,10 +2,13 @@
 
 import dataclasses
 import glob
+import json
 import os
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+from absl import logging
 
 from ssd_tf import config as config_lib
 from ssd_tf.errors import InputError
@@ -136,7 +139,11 @@ def _read_run(folder, variant, seed):
 
 
 def read_evaluations(eval_dir: str) -> dict[int, dict[str, Any]]:
-  """Reads a metrics.jsonl; where a step was evaluated twice, the later line holds.
+  """Reads the evaluations of a metrics.jsonl that can be compared.
+
+  These are the ones under the conditions and settings that most steps were evaluated under (of
+  as many, the later ones'); the others, tries with another threshold say, are left out with a
+  warning. Where a step was evaluated twice, the later line holds.
 
   Args:
     eval_dir: the folder that it lies in.
@@ -147,8 +154,18 @@ def read_evaluations(eval_dir: str) -> dict[int, dict[str, Any]]:
   Raises:
     InputError: the file is damaged or mixes data sets.
   """
-  evaluations = {line['step']: line for line in metrics_file.read_lines(eval_dir)}
-  data_sets = {describe_data_set(line) for line in evaluations.values()}
+  groups = {}
+  for line in metrics_file.read_lines(eval_dir):
+    groups.setdefault(_conditions(line), {})[line['step']] = line
+  # As many: the later group, since `max` takes the first.
+  evaluations = max(reversed(groups.values()), key=len, default={})
+  if left_out := sum(map(len, groups.values())) - len(evaluations):
+    logging.warning(
+      '%s: %d evaluations under other conditions or settings than most, such as another '
+      'post_processing, are left out.',
+      metrics_file.path(eval_dir), left_out,
+    )  # fmt: skip
+  data_sets = {describe_data_set(line) for group in groups.values() for line in group.values()}
   if len(data_sets) > 1:
     raise InputError(
       f'{metrics_file.path(eval_dir)}: expected evaluations on one data set, came '
@@ -156,6 +173,10 @@ def read_evaluations(eval_dir: str) -> dict[int, dict[str, Any]]:
       'test/eval/metrics.jsonl, delete the others'
     )
   return dict(sorted(evaluations.items()))
+
+
+def _conditions(line):
+  return json.dumps([line.get(key) for key in ('conditions', 'settings')], sort_keys=True)
 
 
 def describe_data_set(line: Mapping[str, Any]) -> str:

@@ -20,6 +20,11 @@ from ssd_tf.training import best_checkpoint, run_record
 
 _SECONDS_TO_STOP = 60
 _LOG_TAIL_BYTES = 65536
+# Of train_config: what a training starts from.
+_SOURCE_FIELDS = (
+  *('fine_tune_checkpoint', 'fine_tune_checkpoint_type', 'fine_tune_checkpoint_version'),
+  *('fine_tune_class_map', 'fine_tune_label_map_path'),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +119,8 @@ def check(sweep: Sweep, jobs: Sequence[Job]) -> None:
     try:
       config = config_lib.load(sweep.config_path, experiment.overrides)
       if experiment.source:
-        config.train_config.ClearField('fine_tune_checkpoint')  # It may not be there yet.
+        for field in _SOURCE_FIELDS:  # The checkpoint may not be there yet.
+          config.train_config.ClearField(field)
       builders.check_config(config, sweep.config_path)
     except InputError as error:
       faults += [f'{place}: {line}' for line in str(error).splitlines()]
@@ -168,8 +174,8 @@ def _fits(job, config):
   expected.train_config.seed = job.seed
   if job.experiment.source:
     for each in (expected, saved):
-      for field in ('', '_type', '_version'):
-        each.train_config.ClearField(f'fine_tune_checkpoint{field}')
+      for field in _SOURCE_FIELDS:
+        each.train_config.ClearField(field)
   return saved == expected
 
 
@@ -186,6 +192,9 @@ def _train(sweep, job, jobs, failures, command):
       f'train_config.fine_tune_checkpoint={checkpoint}',
       'train_config.fine_tune_checkpoint_type=full',
       'train_config.fine_tune_checkpoint_version=V2',
+      # Its classes are the model's own.
+      'train_config.fine_tune_class_map=[]',
+      'train_config.fine_tune_label_map_path=',
     ]
   log_path = os.path.join(job.model_dir, 'train.log')
   arguments = [

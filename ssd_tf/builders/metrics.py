@@ -84,6 +84,17 @@ METRICS: dict[str, Callable[..., DetectionEvaluator]] = {
 }
 
 
+# Fields of EvalConfig that no figure depends on: of batches, pictures, files, and more figures.
+_WITHOUT_EFFECT = (
+  *('batch_size', 'eval_interval_secs', 'eval_master', 'export_path', 'save_graph'),
+  *('include_metrics_per_category', 'all_metrics_per_category'),
+  *('num_visualizations', 'visualization_export_dir', 'keep_image_id_for_visualization_export'),
+  *('min_score_threshold', 'max_num_boxes_to_visualize', 'skip_scores', 'skip_labels'),
+  *('visualize_groundtruth_boxes', 'groundtruth_box_visualization_color'),
+  *('retain_original_images', 'retain_original_image_additional_channels'),
+)
+
+
 def evaluation_conditions(
   config: config_lib.PipelineConfig, sample_1_of_n: int = 1
 ) -> dict[str, int | str]:
@@ -96,10 +107,11 @@ def evaluation_conditions(
   Returns:
     Names to values that JSON knows; figures with equal ones can be compared.
   """
-  parts = {
-    'eval_config': config.eval_config,
-    'post_processing': config.model.ssd.post_processing,
-  }
+  eval_config = type(config.eval_config)()
+  eval_config.CopyFrom(config.eval_config)
+  for field in _WITHOUT_EFFECT:
+    eval_config.ClearField(field)
+  parts = {'eval_config': eval_config, 'post_processing': config.model.ssd.post_processing}
   texts = {name: text_format.MessageToString(p, as_one_line=True) for name, p in parts.items()}
   return {'sample_1_of_n_examples': sample_1_of_n, **texts}
 

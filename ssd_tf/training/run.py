@@ -29,6 +29,7 @@ from ssd_tf.training.early_stopping import EarlyStopping
 from ssd_tf.training.failures import explaining_failures, naming
 from ssd_tf.training.loss_scale import LossScale
 from ssd_tf.training.loss_watch import LossWatch
+from ssd_tf.training.model_dir_lock import one_at_a_time
 from ssd_tf.training.moving_average import AveragedEvaluator, MovingAverage
 from ssd_tf.training.multi_scale import MultiScaleTrainer
 from ssd_tf.training.run_evaluation import build_evaluator, evaluation_details, log_evaluation
@@ -85,6 +86,7 @@ def make_clones(num_clones: int, on_cpu: bool = False) -> tf.distribute.Strategy
   return make_strategy(num_clones)
 
 
+@one_at_a_time
 def train(
   config: config_lib.PipelineConfig,
   config_path: str,
@@ -127,7 +129,6 @@ def train(
     tf.config.experimental.enable_op_determinism()
   with naming(config_path), strategy.scope():
     learner = _build_model(config)
-  os.makedirs(model_dir, exist_ok=True)
   manager = _build_manager(config, learner, model_dir, checkpoint_max_to_keep, checkpoint_every_n)
   details = evaluation_details(config, sample_1_of_n_eval_examples)
   # Before `start`, which writes to model_dir: its best checkpoint may be another training's.

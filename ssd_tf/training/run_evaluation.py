@@ -16,6 +16,7 @@ from ssd_tf.evaluation import log_format, metrics_file
 from ssd_tf.evaluation.detection_evaluator import EvaluatorGroup
 from ssd_tf.input_paths import find_checkpoint
 from ssd_tf.models.folding import fold_batch_norm
+from ssd_tf.models.regularization import regularization_losses
 from ssd_tf.ops.post_processing import keep_best_candidates
 from ssd_tf.training import checkpoints
 from ssd_tf.training.evaluator import Evaluator
@@ -272,7 +273,7 @@ def build_evaluator(
     dataset=strategy.experimental_distribute_dataset(dataset),
     detect=detect,
     compute_losses=None if without_losses else detector.compute_batch_losses,
-    regularization_losses=lambda: detector.model.losses,
+    regularization_losses=lambda: regularization_losses(detector.model),
     make_metrics=make_metrics,
     strategy=strategy,
     pictures=pictures,

@@ -10,6 +10,7 @@ import orbit
 import tensorflow as tf
 
 from ssd_tf import fields
+from ssd_tf.models.regularization import regularization_losses
 from ssd_tf.training.accumulation import MicroBatches
 from ssd_tf.training.loss_scale import LossScale
 from ssd_tf.training.loss_watch import COUNTS, IMAGES, LossWatch
@@ -229,9 +230,9 @@ class Trainer(orbit.StandardTrainer):
       outputs = self._forward(batch[fields.IMAGE])
       parts = self._compute_losses(outputs, targets, batch, normalizer)
       regularization = tf.constant(0.0)
-      if self._regularize and self.model.losses:
+      if self._regularize and (losses := regularization_losses(self.model)):
         # Every part adds the same, and the gradients are summed.
-        regularization = tf.add_n(self.model.losses) / num_parts
+        regularization = tf.add_n(losses) / num_parts
       total = parts['localization_loss'] + parts['classification_loss'] + regularization
       scaled = total * scale
     variables = [variable.value for variable in self.model.trainable_variables]

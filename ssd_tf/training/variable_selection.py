@@ -32,8 +32,8 @@ class VariableSelector:
   the Object Detection API, such as FeatureExtractor/MobilenetV2/Conv_1/weights. It is read over
   those of the model's own variables, such as mobilenet_v2_conv_1/kernel, if it matches none there.
 
-  A frozen variable gets no update and is not regularized. A layer all of whose trainable variables
-  are frozen stays in inference mode, so that a batch norm keeps its moving statistics.
+  A frozen variable gets no update. A layer all of whose trainable variables are frozen stays in
+  inference mode, so that a batch norm keeps its moving statistics.
 
   Args:
     model: as it was built; its variables' `trainable` is set by `apply`.

@@ -122,6 +122,29 @@ def test_best_is_the_first_of_equal_ones_and_a_repeated_step_counts_once(tmp_pat
   assert '| m | best | 10 | validation | 1 | 0.300 | 0.100 |' in text
 
 
+def test_evaluations_under_other_conditions_are_left_out(tmp_path, caplog):
+  _run(tmp_path, 'm_seed0', {100: (0.30, 0.5), 200: (0.32, 0.5)})
+  path = tmp_path / 'm_seed0/eval/metrics.jsonl'
+  lines = [json.loads(line) for line in path.read_text().splitlines()]
+  tries = [
+    (100, 0.45, {'conditions': {'post_processing': 'iou_threshold: 0.9'}}),
+    (200, 0.10, {'settings': {'select_top_k': 1}}),
+  ]
+  for step, ap, rest in tries:
+    metrics = {'DetectionBoxes_Precision/mAP': ap, 'DetectionBoxes_Precision/mAP@.50IOU': ap}
+    lines.append({**lines[0], 'step': step, 'metrics': metrics, **rest})
+  path.write_text('\n'.join(map(json.dumps, lines)))
+  found = repeated_runs.read_evaluations(str(path.parent))
+  assert {step: line['metrics'][repeated_runs.AP] for step, line in found.items()} == {
+    100: 0.30,
+    200: 0.32,
+  }
+  assert caplog.messages == [
+    f'{path}: 2 evaluations under other conditions or settings than most, such as another '
+    'post_processing, are left out.'
+  ]
+
+
 def test_what_is_missing_is_named(experiment):
   _run(experiment, 'masked_seed2', {1000: (0.33, 0.5)})  # The others made 1,500 steps.
   (experiment / 'masked_seed3').mkdir()

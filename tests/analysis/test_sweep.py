@@ -11,6 +11,7 @@ import time
 import experiment_folder as folder
 import pytest
 
+from ssd_tf import config
 from ssd_tf.analysis import sweep, sweep_run
 from ssd_tf.errors import InputError
 
@@ -226,6 +227,20 @@ def test_others_run_when_one_fails_and_what_is_done_is_not_run_again(write):
     '[1/7] 01 seed 0: done before: best DetectionBoxes_Precision/mAP 0.060 at step 8, 2.0 min'
   )
   assert '| little |' in pathlib.Path('out/experiments.md').read_text()
+
+
+def test_what_starts_from_another_has_its_classes(write):
+  mapped = ['train_config.fine_tune_class_map=[{name: "a" to: "b"}]']
+  path = write(
+    {'id': '01', 'overrides': [batch(6)]}, {'id': '02', 'from': '01', 'overrides': mapped}
+  )
+  failures, _ = run(path)
+  assert failures == []
+  trained = config.load('out/02_seed0/pipeline.config').train_config
+  assert trained.fine_tune_checkpoint == 'out/01_seed0/ckpt-8'
+  assert not trained.fine_tune_class_map and not trained.fine_tune_label_map_path
+  failures, said = run(path)  # The folder's config is known as the sweep's.
+  assert failures == [] and said[1].startswith('[2/2] 02 seed 0: done before')
 
 
 def test_the_best_checkpoint_is_taken_where_there_is_one(tmp_path):

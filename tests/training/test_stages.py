@@ -11,6 +11,7 @@ from google.protobuf import text_format
 from ssd_tf import builders, config, fields
 from ssd_tf.errors import InputError
 from ssd_tf.models.normalization import FusedBatchNormalization
+from ssd_tf.models.regularization import regularization_losses
 from ssd_tf.pretrained.layer_groups import group_of
 from ssd_tf.protos import train_pb2
 from ssd_tf.training import checkpoints, loop
@@ -338,8 +339,18 @@ def test_a_preset_combines_with_patterns():
     'feature_map_2_expand/kernel',
     'feature_map_2_expand_batch_norm/gamma',
   ]
-  # The others are neither regularized nor in training mode.
-  assert len(model.losses) == 1
+
+
+@pytest.mark.parametrize('freeze', ['NONE', 'BACKBONE', 'ALL_BUT_HEADS'])
+def test_the_regularization_is_of_all_weights_whatever_trains(freeze):
+  model = network()
+  (stage,) = builders.stages_of(parsed(f'freeze: {freeze}'))
+  Stages(VariableSelector(model, group_of=group_of), [Stage(**stage)]).enter(0)
+  kernels = [v.numpy() for v in model.variables if 'feature_map_2_expand/kernel' in v.path]
+  kernels += [v.numpy() for v in model.variables if 'mobilenet_v1_conv_0/kernel' in v.path]
+  expected = [0.01 * np.sum(kernel**2) for kernel in kernels]  # Keras's 'l2'.
+  assert len(expected) == 2
+  assert sum(regularization_losses(model)).numpy() == pytest.approx(sum(expected), rel=1e-6)
 
 
 # Type -> (beginnings of the layers of the backbone, those of the feature maps), as far as they have

@@ -225,9 +225,11 @@ def check_course(curve: RateCurve) -> Iterator[Finding]:
     )
   end_share = float(curve.rates[-1]) / curve.peak
   if curve.decay_step > num_steps and end_share > 0.1 and warmup_share < 1:
+    # The API's own TF1 configs have such a decay that never comes.
+    is_usual = field == 'exponential_decay_learning_rate'
     yield Finding(
       'decay',
-      Severity.WARNING,
+      Severity.NOTE if is_usual else Severity.WARNING,
       f'{field} decays by step {curve.decay_step}, but train_config.num_steps is {num_steps}: the '
       f'last step still has {end_share:.0%} of the highest rate.',
       f'Set its steps (total_steps, decay_steps, schedule.step) to fit {num_steps}.',

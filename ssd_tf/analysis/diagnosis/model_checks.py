@@ -62,12 +62,17 @@ def check_images(images: Sequence[ImageResult], names: Mapping[int, str]) -> Ite
   yield from check_predicted_classes(found, names)
   has_usual = any((image.result.scores >= USUAL_SCORE).any() for image in found)
   threshold = USUAL_SCORE if has_usual else LOW_SCORE
-  num_classes = max(names)
+  num_classes = _num_classes(images[0], names)
   matrix = error_analysis.confusion_matrix(images, num_classes, score_threshold=threshold)
   yield from check_confusion(matrix, names, threshold)
   yield from check_false_positives(
     [error_analysis.judge(image, score_threshold=threshold) for image in images], threshold
   )
+
+
+def _num_classes(image, names):
+  # A label map may name fewer classes than the model has, or more.
+  return max(image.labeled.size, *names)
 
 
 def check_recall(images: Sequence[ImageResult]) -> Iterator[Finding]:
@@ -151,7 +156,7 @@ def check_predicted_classes(
   Yields:
     A finding, or none.
   """
-  counts = error_analysis.count_by_class(found, max(names))
+  counts = error_analysis.count_by_class(found, _num_classes(found[0].result, names))
   if not counts.predicted.any():
     return  # Blind to all of them.
   missing = {

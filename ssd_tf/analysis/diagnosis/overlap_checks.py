@@ -36,23 +36,26 @@ def check_files(project: Project) -> Iterator[Finding]:
 def check_duplicates(project: Project) -> Iterator[Finding]:
   """Whether an image is in the training and in the evaluation, or twice in one of them.
 
-  The same image has the same bytes, or the same source_id with the same boxes.
+  The same image has the same bytes, or the same source_id with the same boxes, if no training image
+  of another source_id has those: where all have one box around the whole, say, boxes tell nothing.
 
   Raises:
     InputError: a reader is at fault.
   """
   trained = [(field, project.table(field)) for field in project.training_fields]
   trained_paths = {path for field in project.training_fields for path in project.paths(field)}
+  usual = _usual_boxes(table for _, table in trained)
   known = {}
   for field, table in trained:
     for row in range(table.num_images):
-      for key in _keys(table, row):
+      for key in _keys(table, row, usual):
         known.setdefault(key, (field, row))
   for field in project.evaluation_fields:
     table = project.table(field)
     # Of whole files that are in both, `check_files` tells.
     rows = [i for i in range(table.num_images) if table.paths[i] not in trained_paths]
-    shared = [(i, known[k]) for i in rows if (k := _first_known(table, i, known)) is not None]
+    found = {i: _first_known(table, i, usual, known) for i in rows}
+    shared = [(i, known[key]) for i, key in found.items() if key is not None]
     if shared:
       yield _shared(project, field, shared, len(rows))
     yield from _same_ids_only(project, field, rows, {i for i, _ in shared})
@@ -60,16 +63,29 @@ def check_duplicates(project: Project) -> Iterator[Finding]:
     yield from _repeated(field, project.table(field))
 
 
-def _keys(table, row):
-  """What tells an image: its bytes; and its source_id with its boxes, if it has both."""
+def _usual_boxes(tables):
+  """The boxes, as bytes, that images of several source_ids have."""
+  names = collections.defaultdict(set)
+  for table in tables:
+    for row in range(table.num_images):
+      names[_boxes(table, row)].add(table.source_ids[row])
+  return {boxes for boxes, of in names.items() if len(of) > 1}
+
+
+def _boxes(table, row):
+  return table.boxes[table.image_starts[row] : table.image_starts[row + 1]].tobytes()
+
+
+def _keys(table, row, usual):
+  """What tells an image: its bytes; and its source_id with its boxes, where both tell something."""
   yield table.digests[row]
-  boxes = table.boxes[table.image_starts[row] : table.image_starts[row + 1]]
-  if len(boxes) and table.source_ids[row]:
-    yield table.source_ids[row], boxes.tobytes()
+  boxes = _boxes(table, row)
+  if boxes and table.source_ids[row] and boxes not in usual:
+    yield table.source_ids[row], boxes
 
 
-def _first_known(table, row, known):
-  return next((key for key in _keys(table, row) if key in known), None)
+def _first_known(table, row, usual, known):
+  return next((key for key in _keys(table, row, usual) if key in known), None)
 
 
 def _shared(project, field, shared, num_images):
@@ -98,8 +114,8 @@ def _same_ids_only(project, field, rows, told):
       'duplicates',
       Severity.NOTE,
       f'{field}: {len(same)} of {len(rows)} images have a source_id of a training image, such as '
-      f'{table.source_ids[same[0]]!r}, but other bytes and boxes: right if both were numbered from '
-      'the same number.',
+      f'{table.source_ids[same[0]]!r}, but other bytes, and boxes that are others or usual ones: '
+      'right if both were numbered from the same number.',
       numbers={'same_source_id': len(same), 'images': len(rows)},
     )
 

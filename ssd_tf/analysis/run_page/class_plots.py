@@ -99,13 +99,14 @@ def plot_confusion(matrix: np.ndarray, names: Mapping[int, str], output_path: st
 
   Args:
     matrix: i64[K+1,K+1], as `error_analysis.confusion_matrix` gives it.
-    names: of the classes 1..K. Classes without any object or detection are left out.
+    names: of the classes; a label map need not have all of 1..K. Classes without any object or
+      detection are left out.
     output_path: the file to write, .svg.
   """
   occurs = (matrix.sum(axis=0) + matrix.sum(axis=1)) > 0
   kept = [*np.flatnonzero(occurs[1:]) + 1, 0]
   matrix = matrix[np.ix_(kept, kept)]
-  labels = [literal(names[i]) for i in kept[:-1]]
+  labels = [literal(names.get(i, f'class {i}')) for i in kept[:-1]]
   shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
   is_small = len(kept) <= MANY_CLASSES
   side = 0.42 * len(kept) if is_small else 0.14 * len(kept)

@@ -138,7 +138,7 @@ def _metrics(metrics):
 def _classes(found):
   evaluated, statistics = found.evaluated, found.statistics
   figures = [evaluated.coco.class_figures(figure) for figure in _CLASS_FIGURES.values()]
-  counts = error_analysis.count_by_class(found.judged, max(evaluated.names))
+  counts = error_analysis.count_by_class(found.judged, evaluated.images[0].labeled.size)
   header = (
     *('class', 'boxes', 'images', 'mean size, px', 'area ratio', 'aspect ratio'),
     *('boxes evaluated', 'found', 'wrong', *_CLASS_FIGURES),

@@ -219,7 +219,7 @@ def _draw_errors(evaluated, judged, score_threshold, output_dir) -> report.Error
   counts = error_analysis.count_false_positives(judged)
   class_plots.plot_kinds(counts, kinds)
   matrix = error_analysis.confusion_matrix(
-    evaluated.images, max(evaluated.names), score_threshold=score_threshold
+    evaluated.images, evaluated.images[0].labeled.size, score_threshold=score_threshold
   )
   class_plots.plot_confusion(matrix, evaluated.names, confusion)
   everything = _judge(evaluated, 0.0)

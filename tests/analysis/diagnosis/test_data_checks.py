@@ -323,6 +323,18 @@ def test_images_in_training_and_evaluation(tmp_path):
   )
 
 
+def test_boxes_that_many_images_have_tell_nothing(tmp_path):
+  whole = [[0.0, 0.0, 1.0, 1.0]]
+  train = [with_boxes(image, whole, [1]) for image in planted.images(6)]
+  evaluation = [with_boxes(image, whole, [1]) for image in planted.images(6, seed=1)]
+  numbered = [
+    dataclasses.replace(image, source_id=train[i].source_id) for i, image in enumerate(evaluation)
+  ]
+  project = planted.project(tmp_path, train, numbered)
+  (found,) = overlap_checks.check_duplicates(project)
+  assert (found.severity, found.numbers) == (Severity.NOTE, {'same_source_id': 6, 'images': 6})
+
+
 def test_copies_within_the_training(tmp_path):
   train = planted.images(5)
   project = planted.project(tmp_path, [*train, train[2], train[2]], planted.images(2, seed=1))

@@ -62,6 +62,12 @@ def test_a_sound_model_has_notes_only():
   )
 
 
+def test_a_label_map_need_not_name_every_class():
+  findings = list(model_checks.check_images([image(ALL, ALL)], {1: 'a', 2: 'b'}))
+  assert bad(findings) == []
+  assert findings[1].numbers['matrix'][3] == [0, 0, 0, 3]
+
+
 def test_a_blind_detector():
   # IoU 0.04 / 0.16 = 0.25 with what it means.
   findings = list(model_checks.check_images([image(ALL, ALL, score=0.02, shift=0.06)], NAMES))

@@ -177,7 +177,9 @@ def test_a_stage_of_a_lower_rate_is_not_idle():
 )
 def test_a_decay_that_never_happens(num_steps, learning_rate, decay_step, end_share):
   (finding,) = learning_rates.check_course(curve_of(num_steps, learning_rate))
-  assert (finding.check, finding.severity) == ('decay', WARNING)
+  # Usual in the API's own configs of TF1, of which some are trained for less than one decay.
+  severity = NOTE if learning_rate.startswith('exponential') else WARNING
+  assert (finding.check, finding.severity) == ('decay', severity)
   assert finding.numbers['decay_step'] == decay_step
   assert finding.numbers['end_share'] == pytest.approx(end_share, abs=1e-4)
 

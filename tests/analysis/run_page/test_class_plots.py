@@ -84,6 +84,12 @@ def test_confusion_leaves_out_what_does_not_occur(tmp_path):
   assert {'missed', 'no object', 'detected as', 'groundtruth'} <= set(texts)
 
 
+def test_confusion_with_a_class_that_the_label_map_lacks(tmp_path):
+  path = tmp_path / 'confusion.svg'
+  class_plots.plot_confusion(np.ones((4, 4), int), {1: 'cat', 3: 'dog'}, str(path))
+  assert all(_texts(path).count(name) == 2 for name in ('cat', 'class 2', 'dog'))
+
+
 def test_confusion_of_many_classes_and_of_none(tmp_path):
   path = tmp_path / 'confusion.svg'
   class_plots.plot_confusion(np.ones((91, 91), int), {i: f'c{i}' for i in range(1, 91)}, str(path))
