@@ -16,10 +16,10 @@ from ssd_tf.evaluation.image_results import ImageResult, image_results
 from ssd_tf.evaluation.pictures import Pictures
 from ssd_tf.input_paths import find_checkpoint
 from ssd_tf.models.folding import fold_batch_norm
-from ssd_tf.models.regularization import regularization_losses
 from ssd_tf.training import checkpoints
 from ssd_tf.training.evaluator import Evaluator
 from ssd_tf.training.failures import explaining_failures, naming
+from ssd_tf.training.regularization import regularization_losses
 from ssd_tf.training.starting import restore
 
 

@@ -13,9 +13,9 @@ from ssd_tf import builders, fields
 from ssd_tf import config as config_lib
 from ssd_tf.evaluation.pictures import Pictures
 from ssd_tf.models.folding import fold_batch_norm
-from ssd_tf.models.regularization import regularization_losses
 from ssd_tf.pretrained.loading import load_pretrained
 from ssd_tf.training.evaluator import Evaluator
+from ssd_tf.training.regularization import regularization_losses
 
 # Of the Object Detection API: ssd_mobilenet_v2_320x320 (300x300 pixels), batch 1, on the 87 images
 # of BCCD's validation, 2 CPU cores, TensorFlow 2.15; from the first step's line of the log to the

@@ -16,11 +16,11 @@ from ssd_tf.evaluation import log_format, metrics_file
 from ssd_tf.evaluation.detection_evaluator import EvaluatorGroup
 from ssd_tf.input_paths import find_checkpoint
 from ssd_tf.models.folding import fold_batch_norm
-from ssd_tf.models.regularization import regularization_losses
 from ssd_tf.ops.post_processing import keep_best_candidates
 from ssd_tf.training import checkpoints
 from ssd_tf.training.evaluator import Evaluator
 from ssd_tf.training.failures import explaining_failures, naming
+from ssd_tf.training.regularization import regularization_losses
 from ssd_tf.training.starting import restore
 
 

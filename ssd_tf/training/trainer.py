@@ -10,12 +10,12 @@ import orbit
 import tensorflow as tf
 
 from ssd_tf import fields
-from ssd_tf.models.regularization import regularization_losses
 from ssd_tf.training.accumulation import MicroBatches
 from ssd_tf.training.loss_scale import LossScale
 from ssd_tf.training.loss_watch import COUNTS, IMAGES, LossWatch
 from ssd_tf.training.moving_average import MovingAverage
 from ssd_tf.training.non_finite_batch import NonFiniteBatch
+from ssd_tf.training.regularization import regularization_losses
 from ssd_tf.training.stages import Stages
 
 NON_FINITE = 'The loss is not finite'
