@@ -58,7 +58,8 @@ def test_a_fault_of_the_program_keeps_its_traceback():
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGHUP])
 def test_being_told_to_end_comes_as_an_interrupt(number):
-  before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)}
+  # By default, also where the tests themselves run under nohup.
+  before = {each: signal.signal(each, signal.SIG_DFL) for each in (signal.SIGTERM, signal.SIGHUP)}
   try:
     command_line.interrupt_when_told_to_end()
     with pytest.raises(KeyboardInterrupt):

@@ -212,10 +212,13 @@ def _train(sweep, job, jobs, failures, command):
 def _run(arguments, log_path):
   """Runs a command to its end, or stops it when this process is told to stop."""
   with open(log_path, 'ab') as log:
+    # What a shell has in the background ignores Ctrl-C, and what that starts would, too.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     # In a session of its own: Ctrl-C comes to it once, from here.
     process = subprocess.Popen(
       arguments, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
     )
+    signal.signal(signal.SIGINT, handler)
     try:
       return process.wait()
     except KeyboardInterrupt:

@@ -269,7 +269,21 @@ def test_the_last_error_of_a_log(tmp_path):
     assert sweep_run.last_error(str(log)) == expected
 
 
-def test_a_stopped_sweep_stops_its_training_and_goes_on(write):
+@pytest.fixture(params=[signal.SIGINT, signal.SIGTERM])
+def stop_signal(request):
+  """Ctrl-C in a terminal; SIGTERM to what a shell has in the background, which ignores Ctrl-C."""
+  interrupt = signal.default_int_handler
+  in_terminal = request.param == signal.SIGINT
+  before = [
+    (signal.SIGINT, signal.signal(signal.SIGINT, interrupt if in_terminal else signal.SIG_IGN)),
+    (signal.SIGTERM, signal.signal(signal.SIGTERM, interrupt)),
+  ]
+  yield request.param
+  for number, handler in before:
+    signal.signal(number, handler)
+
+
+def test_a_stopped_sweep_stops_its_training_and_goes_on(write, stop_signal):
   path = write({'id': '01', 'overrides': [batch(5)]})
   said = []
 
@@ -277,7 +291,7 @@ def test_a_stopped_sweep_stops_its_training_and_goes_on(write):
     deadline = time.time() + 60
     while not os.path.exists('calls.txt') and time.time() < deadline:
       time.sleep(0.05)
-    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), stop_signal)
 
   thread = threading.Thread(target=interrupt)
   thread.start()
