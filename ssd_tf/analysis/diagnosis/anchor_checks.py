@@ -78,12 +78,21 @@ def check_coverage(
     else 'they train nothing (model.ssd.matcher.argmax_matcher.force_match_for_each_row is false)'
   )
   severity = Severity.WARNING if is_bad else Severity.NOTE
+  if share:
+    told = (
+      f'{uncovered.sum()} of {len(ious)} groundtruth boxes ({share:.1%}) have no anchor that reaches '
+      f'the matched_threshold {threshold:g}, and {consequence}; the mean best IoU is '
+      f'{ious.mean():.2f}. By class and size: {named or "too few boxes of each"}.'
+    )
+  else:
+    told = (
+      f'Each of the {len(ious)} groundtruth boxes has an anchor that reaches the matched_threshold '
+      f'{threshold:g}; the mean best IoU is {ious.mean():.2f}.'
+    )
   yield Finding(
     'anchor coverage',
     Severity.ERROR if share > 0.5 and not is_forced else severity,
-    f'{uncovered.sum()} of {len(ious)} groundtruth boxes ({share:.1%}) have no anchor that reaches '
-    f'the matched_threshold {threshold:g}, and {consequence}; the mean best IoU is '
-    f'{ious.mean():.2f}. By class and size: {named or "too few boxes of each"}.',
+    told,
     _REMEDY if is_bad else '',
     {
       'uncovered': int(uncovered.sum()),
