@@ -80,8 +80,8 @@ def check_coverage(
   severity = Severity.WARNING if is_bad else Severity.NOTE
   if share:
     told = (
-      f'{uncovered.sum()} of {len(ious)} groundtruth boxes ({share:.1%}) have no anchor that reaches '
-      f'the matched_threshold {threshold:g}, and {consequence}; the mean best IoU is '
+      f'{uncovered.sum()} of {len(ious)} groundtruth boxes ({share:.1%}) have no anchor that '
+      f'reaches the matched_threshold {threshold:g}, and {consequence}; the mean best IoU is '
       f'{ious.mean():.2f}. By class and size: {named or "too few boxes of each"}.'
     )
   else:
