@@ -61,7 +61,7 @@ def describe_config(config: config_lib.PipelineConfig) -> list[str]:
 
   Returns:
     Of start, losses, anchors, augmentation, optimizer; then every other field of train_config that
-    is not at its default.
+    is not at its default, and whether batch norms are frozen.
   """
   train = config.train_config
   start = f'from `{train.fine_tune_checkpoint}`' if train.fine_tune_checkpoint else 'from scratch'
@@ -75,6 +75,7 @@ def describe_config(config: config_lib.PipelineConfig) -> list[str]:
     f'Augmentation: {_augmentation(train)}',
     f'Optimizer: {_optimizer(train.optimizer)}',
     *_other_fields(train),
+    *(['`freeze_batchnorm`: true'] if config.model.ssd.freeze_batchnorm else []),
   ]
 
 

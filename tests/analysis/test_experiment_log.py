@@ -196,6 +196,7 @@ def test_without_logged_losses_the_fault_is_named(run_dir):
       'train_config.multi_scale={size {height: 64}}',
       '`multi_scale`: {size { height: 64 }}',
     ),
+    ('model.ssd.freeze_batchnorm=true', '`freeze_batchnorm`: true'),
     ('train_config.data_augmentation_options=[]', 'Augmentation: none'),
     ('train_config.fine_tune_checkpoint=a/ckpt-3', '8 steps of batch 4, from `a/ckpt-3`'),
     (
