@@ -18,6 +18,7 @@ from ssd_tf.pretrained.load_report import LoadReport
 PRIOR_SCORE = 0.01
 _LOW_SCORE = 1e-5
 _MIN_TRAINABLE = 0.01
+_FEW_IMAGES = 1000
 _SCALE_LIMIT = 20.0
 # Negatives to a positive; hard example mining leaves 3.
 _MANY_NEGATIVES, _DROWNING_NEGATIVES = 10, 100
@@ -57,6 +58,9 @@ def check(project: Project) -> Iterator[Finding]:
       'they stay at mean 0 and variance 1 for all of the training.',
       'Set model.ssd.freeze_batchnorm to false, or give train_config.fine_tune_checkpoint.',
     )
+  if start.moves_loaded_statistics:
+    num_images = sum(project.table(field).num_records for field in project.training_fields)
+    yield from check_statistics(num_images)
   if not start.has_class_heads:
     yield from check_prior(
       start.classification_loss,
@@ -93,6 +97,28 @@ def check_from_scratch(num_parameters: int, num_steps: int) -> Iterator[Finding]
     'Set train_config.fine_tune_checkpoint, "imagenet" for what Keras has of the backbone.',
     {'parameters': num_parameters},
   )
+
+
+def check_statistics(num_images: int) -> Iterator[Finding]:
+  """Tells of few images that are to replace the statistics of loaded batch norms.
+
+  Args:
+    num_images: to train on.
+
+  Yields:
+    A note, or none.
+
+  Source: logs/raccoon_freezing, where 156 images gave AP .43 so, and .62 with freeze_batchnorm.
+  """
+  if num_images < _FEW_IMAGES:
+    yield Finding(
+      'batch norm statistics',
+      Severity.NOTE,
+      f'{num_images} images replace the batch norm statistics of the loaded backbone, which may '
+      'cost more than the training brings.',
+      'Try model.ssd.freeze_batchnorm: true, which trains everything but them.',
+      {'images': num_images},
+    )
 
 
 def check_loaded(report: LoadReport) -> Iterator[Finding]:

@@ -74,6 +74,16 @@ class TrainingStart:
     return self._brought(CLASS_HEADS)
 
   @property
+  def moves_loaded_statistics(self) -> bool:
+    """Whether a backbone that a checkpoint brought trains, and its batch norms move."""
+    trains = any(group_of(path) == BACKBONE for path in self.ever_trainable)
+    has_moving = any(
+      group_of(layer.moving_mean.path) == BACKBONE and not layer.frozen
+      for layer in self._batch_norms
+    )
+    return self.has_backbone and trains and has_moving
+
+  @property
   def batch_norm_decays(self) -> list[float]:
     """Of the moving statistics of each batch norm that updates them."""
     return [layer.momentum for layer in self._batch_norms if layer.trainable and not layer.frozen]

@@ -25,6 +25,10 @@ RATE = 'train_config.optimizer.momentum_optimizer.learning_rate.cosine_decay_lea
 LONG = ['train_config.num_steps=200', f'{RATE}.total_steps=200', f'{RATE}.warmup_steps=20']
 
 
+FREEZES = ('BACKBONE', 'ALL_BUT_HEADS')
+FROZEN = ['model.ssd.freeze_batchnorm=true']
+
+
 def told(findings):
   return [(finding.check, finding.severity) for finding in findings]
 
@@ -144,6 +148,18 @@ def test_softmax_without_mining_drowns(loss, negatives, has_miner, severity):
   assert not list(start_checks.check_background(SoftmaxLoss(), 0, 50, has_miner=False))
 
 
+def test_few_images_for_loaded_statistics():
+  (found,) = start_checks.check_statistics(999)
+  assert (found.severity, found.numbers) == (NOTE, {'images': 999})
+  assert [*start_checks.check_statistics(1000)] == []
+
+
+@pytest.mark.parametrize('override', [*(f'train_config.freeze={f}' for f in FREEZES), *FROZEN])
+def test_loaded_statistics_that_stay_are_not_told(override, from_checkpoint, make):
+  start = training_start(make(from_checkpoint, override))
+  assert start.has_backbone and not start.moves_loaded_statistics
+
+
 def test_input_of_another_scale():
   mean, variance = np.zeros(3), np.array([1.0, 4.0, 1e-9])
   # 127.5 times as wide; a channel that never varied says nothing.
@@ -183,6 +199,12 @@ def make(folder, sound):
     return made
 
   return make_project
+
+
+@pytest.fixture(scope='module')
+def from_checkpoint(folder):
+  tiny_project.write_checkpoint(folder)
+  return f'train_config.fine_tune_checkpoint="{folder}/model"'
 
 
 def test_a_sound_project_has_one_note(sound):
@@ -248,14 +270,16 @@ def test_a_checkpoint_that_does_not_fit(folder, make):
     list(start_checks.check(make('train_config.fine_tune_checkpoint="nowhere"')))
 
 
-def test_a_checkpoint_is_seen_through(folder, make):
-  tiny_project.write_checkpoint(folder)
-  loaded = make(f'train_config.fine_tune_checkpoint="{folder}/model"')
+def test_a_checkpoint_is_seen_through(from_checkpoint, make):
+  loaded = make(from_checkpoint)
   start = training_start(loaded)
   assert start.has_backbone and start.has_class_heads
   findings = list(start_checks.check(loaded))
   assert findings[0].numbers['backbone']['missing'] == 0
   assert findings[0].numbers['backbone']['loaded'] > 100
+  # So few would replace the statistics of the backbone's batch norms.
+  images = loaded.table('train_input_reader').num_images
+  assert [f.numbers for f in findings if f.check == 'batch norm statistics'] == [{'images': images}]
   mean, variance, distance = start.first_normalized
   # The same, by the layers themselves.
   images = loaded.training_batch[fields.IMAGE]
