@@ -3,8 +3,6 @@
 import dataclasses
 import functools
 import os
-import resource
-import sys
 import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -142,10 +140,10 @@ def train(
   choices = [choice for choice in (best, stopping) if choice]
   evaluation = {}
   if evaluate:
-    evaluation = _build_evaluation(
-      config, config_path, learner, model_dir, strategy, sample_1_of_n_eval_examples
+    evaluator, log = _build_evaluation(
+      config, config_path, learner, model_dir, strategy, sample_1_of_n_eval_examples, details
     )
-    evaluation['eval_actions'] += choices
+    evaluation = {'evaluator': evaluator, 'eval_actions': [log, *choices]}
   record = run_record.RunRecord(
     model_dir,
     began=began,
@@ -179,22 +177,21 @@ def train(
     # Not before the checkpoint is seen to fit: else the config that it fits would be lost.
     _save_config(config, model_dir)
     loop.train(controller, num_steps, stopping)
+  model_trainer.loss_watch.flush(int(learner.step.numpy()))
+  _log_end(learner, start_step, began, best, model_dir)
+
+
+def _log_end(learner, start_step, began, best, model_dir):
+  """What was trained, at what cost, and where the checkpoints are."""
   step = int(learner.step.numpy())
-  model_trainer.loss_watch.flush(step)
   logging.info(
     'Trained %d steps in %.0f s, start-up and evaluation included; peak memory %.0f MB.',
     step - start_step,
     time.time() - began,
-    peak_memory_mb(),
+    run_record.peak_memory_mb(),
   )
   choice = f'best: {best.description()}; ' if best is not None else ''
   logging.info('%slast: step %d, in %s.', choice, step, model_dir)
-
-
-def peak_memory_mb() -> float:
-  """The most memory that this process has held so far, in units of 10^6 bytes."""
-  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-  return peak / 1e6 if sys.platform == 'darwin' else peak * 1024 / 1e6
 
 
 def _build_stopping(config, learner, model_dir, metric, details):
@@ -332,8 +329,8 @@ def _build_manager(config, learner, model_dir, max_to_keep, checkpoint_every_n):
   )
 
 
-def _build_evaluation(config, config_path, learner, model_dir, strategy, sample_1_of_n):
-  """The evaluator, and what is done with its metrics, as `loop.build_controller` takes them."""
+def _build_evaluation(config, config_path, learner, model_dir, strategy, sample_1_of_n, details):
+  """The evaluator, and what writes its metrics to log and metrics.jsonl."""
   detector = learner.detector
   in_half = builders.precision_of(config.train_config) != precision.FLOAT32
   if in_half:
@@ -345,14 +342,10 @@ def _build_evaluation(config, config_path, learner, model_dir, strategy, sample_
     evaluating = precision.Float32Evaluator(evaluator, learner.detector.model, detector.model)
   if learner.moving_average:
     evaluating = AveragedEvaluator(evaluating, learner.moving_average)
-  details = evaluation_details(config, sample_1_of_n)
   eval_dir = os.path.join(model_dir, 'eval')
-  return {
-    'evaluator': evaluating,
-    'eval_actions': [
-      lambda output: log_evaluation(learner.step, evaluator, output, eval_dir, details)
-    ],
-  }
+  return evaluating, lambda output: log_evaluation(
+    learner.step, evaluator, output, eval_dir, details
+  )
 
 
 def _build_trainer(config, config_path, learner, strategy, start_step, log_every_n):

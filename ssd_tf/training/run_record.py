@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import platform
+import resource
 import shlex
 import subprocess
 import sys
@@ -208,3 +209,9 @@ def _cpu_model():
   except FileNotFoundError:
     pass  # Not on Linux.
   return platform.processor() or platform.machine()
+
+
+def peak_memory_mb() -> float:
+  """The most memory that this process has held so far, in units of 10^6 bytes."""
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  return peak / 1e6 if sys.platform == 'darwin' else peak * 1024 / 1e6

@@ -225,8 +225,8 @@ def check_course(curve: RateCurve) -> Iterator[Finding]:
     )
   end_share = float(curve.rates[-1]) / curve.peak
   if curve.decay_step > num_steps and end_share > 0.1 and warmup_share < 1:
-    # The API's own TF1 configs have such a decay that never comes.
-    is_usual = field == 'exponential_decay_learning_rate'
+    # As the API's own TF1 configs have it: 200,000 steps at a rate that decays every 800,720.
+    is_usual = field == 'exponential_decay_learning_rate' and num_steps > 0.1 * curve.decay_step
     yield Finding(
       'decay',
       Severity.NOTE if is_usual else Severity.WARNING,
