@@ -230,9 +230,9 @@ class Trainer(orbit.StandardTrainer):
       outputs = self._forward(batch[fields.IMAGE])
       parts = self._compute_losses(outputs, targets, batch, normalizer)
       regularization = tf.constant(0.0)
-      if self._regularize and (losses := regularization_losses(self.model)):
+      if self._regularize:
         # Every part adds the same, and the gradients are summed.
-        regularization = tf.add_n(losses) / num_parts
+        regularization = sum(regularization_losses(self.model), regularization) / num_parts
       total = parts['localization_loss'] + parts['classification_loss'] + regularization
       scaled = total * scale
     variables = [variable.value for variable in self.model.trainable_variables]
