@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from absl import logging
 from google.protobuf import text_encoding
 
-from ssd_tf import label_map, reader_classes, text_proto
+from ssd_tf import label_map, reader_classes, text_file, text_proto
 from ssd_tf.errors import InputError
 from ssd_tf.input_paths import expand_input_paths, find_checkpoint, resolve_path
 from ssd_tf.protos import pipeline_pb2
@@ -37,7 +37,7 @@ def load(path: str | os.PathLike, overrides: Sequence[str] = ()) -> PipelineConf
   """
   config = PipelineConfig()
   # The Object Detection API lets a later value win, so that files that repeat a field exist.
-  text_proto.parse(text_proto.read(path), path, config, allow_repeats=True)
+  text_proto.parse(text_file.read(path), path, config, allow_repeats=True)
   for override in overrides:
     _override(config, override)
   return config

@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Sequence
 
-from ssd_tf import text_proto
+from ssd_tf import text_file, text_proto
 from ssd_tf.errors import InputError
 from ssd_tf.protos import string_int_label_map_pb2
 
@@ -78,7 +78,7 @@ def load(path: str | os.PathLike) -> LabelMap:
     InputError: as `parse`.
     OSError: it cannot be read.
   """
-  return parse(text_proto.read(path), path)
+  return parse(text_file.read(path), path)
 
 
 def load_or_list(path: str | os.PathLike) -> LabelMap:
@@ -97,8 +97,7 @@ def load_or_list(path: str | os.PathLike) -> LabelMap:
   """
   if not os.fspath(path).endswith('.txt'):
     return load(path)
-  names = [line.strip() for line in text_proto.read(path).splitlines()]
-  names = [name for name in names if name not in ('', '???')]
+  names = [name for _, name in text_file.read_lines(path) if name != '???']
   twice = sorted({name for name in names if names.count(name) > 1})
   if twice or not names:
     found = f'found twice: {", ".join(map(repr, twice))}' if twice else 'the file has none'

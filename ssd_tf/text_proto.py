@@ -12,31 +12,6 @@ from google.protobuf import text_format
 from ssd_tf.errors import InputError
 
 
-def read(path: str | os.PathLike) -> str:
-  """Reads a text file: UTF-8, with or without a byte order mark.
-
-  Args:
-    path: the file.
-
-  Returns:
-    Its text.
-
-  Raises:
-    InputError: it is not UTF-8; names the line.
-    OSError: it cannot be read.
-  """
-  with open(path, 'rb') as file:
-    raw = file.read()
-  try:
-    return raw.decode('utf-8-sig')
-  except UnicodeDecodeError as error:
-    line = raw.count(b'\n', 0, error.start) + 1
-    raise InputError(
-      f'{path}:{line}: expected UTF-8 text, found byte 0x{raw[error.start]:02x}: is this the right'
-      ' file? If so, save it as UTF-8'
-    ) from None
-
-
 def parse(
   text: str,
   path: str | os.PathLike,

@@ -8,7 +8,8 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 
 _CONFIG = (
-  *('config', 'label_map', 'reader_classes', 'text_proto', 'input_paths', 'supported_fields'),
+  *('config', 'label_map', 'reader_classes', 'text_file', 'text_proto', 'input_paths'),
+  'supported_fields',
 )
 _LIBRARY = ('fields', 'protos', 'data', 'models', 'pretrained', 'evaluation', 'ops')
 _BELOW_BUILDERS = (*_CONFIG, *_LIBRARY)
@@ -19,16 +20,17 @@ LAYERS = {
   'fields': (),
   'protos': (),
   'supported_fields': (),
+  'text_file': (),
   'text_proto': (),
   'input_paths': (),
   'command_line': (),
-  'label_map': ('text_proto', 'protos'),
+  'label_map': ('text_file', 'text_proto', 'protos'),
   'reader_classes': ('label_map', 'text_proto', 'input_paths'),
   'config': (*_CONFIG, 'protos'),
   'ops': (),
   'models': (),
   'pretrained': ('models',),
-  'data': ('ops.boxes', 'fields'),
+  'data': ('ops.boxes', 'fields', 'text_file'),
   'evaluation': ('ops.boxes', 'fields'),
   'training': ('ops', 'evaluation', 'fields'),
   'builders': (*_BELOW_BUILDERS, 'training.optimizers'),

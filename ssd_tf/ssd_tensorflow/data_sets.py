@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from absl import logging
 
 from ssd_tf import label_map as label_maps
-from ssd_tf import text_proto
+from ssd_tf import text_file
 from ssd_tf.data import class_counts
 from ssd_tf.errors import InputError
 
@@ -151,7 +151,7 @@ def _load_label_map(path):
   """Also of lines `id:name`, as TF-Slim's converters write labels.txt."""
   if not path.endswith('.txt'):
     return label_maps.load(path)
-  lines = [line.strip() for line in text_proto.read(path).splitlines() if line.strip()]
+  lines = [line for _, line in text_file.read_lines(path)]
   pairs = [re.fullmatch(r'(\d+)\s*:\s*(.+)', line) for line in lines]
   if not lines or not all(pairs):
     return label_maps.load_or_list(path)

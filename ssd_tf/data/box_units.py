@@ -1,0 +1,66 @@
+"""The unit of annotated boxes: pixels where pixels are expected, fractions where those are."""
+
+import numpy as np
+
+from ssd_tf.errors import InputError
+
+# Fractions may exceed 1 by rounding, and by boxes drawn a little beyond the border; pixels do by
+# far, in any image of more than a few pixels.
+_MAX_FRACTION = 2.0
+
+
+def normalize(boxes: np.ndarray, height: int, width: int, where: str) -> np.ndarray:
+  """Divides boxes in pixels by the size of their image.
+
+  Args:
+    boxes: f64[n,4], [ymin, xmin, ymax, xmax] in pixels.
+    height: of the image, in pixels.
+    width: of the image, in pixels.
+    where: the file or image that holds them, for the error.
+
+  Returns:
+    f32[n,4], normalized, neither clipped nor checked otherwise.
+
+  Raises:
+    InputError: they are fractions: all lie within 0..1, and not all are whole numbers.
+  """
+  boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
+  if not np.array_equal(boxes, np.floor(boxes)):
+    require_pixels(boxes, where)
+  return (boxes / ([height, width] * 2)).astype(np.float32)
+
+
+def require_pixels(boxes: np.ndarray, where: str) -> None:
+  """Refuses boxes of a whole file if all coordinates lie within 0..1.
+
+  Args:
+    boxes: [n,4], expected in pixels.
+    where: the file, for the error.
+
+  Raises:
+    InputError: they are fractions.
+  """
+  boxes = np.asarray(boxes, np.float64)
+  if boxes.size and boxes.min() >= 0 and boxes.max() <= 1:
+    raise InputError(
+      f'{where}: the coordinates of all {len(boxes)} boxes lie within 0..1, so they seem to be '
+      "fractions of the image's size; expected pixels: multiply them by its width and height"
+    )
+
+
+def require_fractions(values: np.ndarray, where: str) -> None:
+  """Refuses coordinates that cannot be fractions of an image's size.
+
+  Args:
+    values: of any shape.
+    where: the file, and the line if there is one, for the error.
+
+  Raises:
+    InputError: one is far above 1: they are pixels.
+  """
+  values = np.asarray(values, np.float64)
+  if values.size and values.max() > _MAX_FRACTION:
+    raise InputError(
+      f'{where}: a coordinate is {values.max():g}, so they seem to be pixels; expected fractions '
+      "of the image's size, from 0 to 1: divide them by its width and height"
+    )

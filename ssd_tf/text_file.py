@@ -1,0 +1,46 @@
+"""Text files of users: UTF-8, or one clear line about the byte that is not."""
+
+import os
+
+from ssd_tf.errors import InputError
+
+
+def read(path: str | os.PathLike) -> str:
+  """Reads a text file: UTF-8, with or without a byte order mark.
+
+  Args:
+    path: the file.
+
+  Returns:
+    Its text, line ends as they are in the file.
+
+  Raises:
+    InputError: it is not UTF-8; names the line.
+    OSError: it cannot be read.
+  """
+  with open(path, 'rb') as file:
+    raw = file.read()
+  try:
+    return raw.decode('utf-8-sig')
+  except UnicodeDecodeError as error:
+    line = raw.count(b'\n', 0, error.start) + 1
+    raise InputError(
+      f'{path}:{line}: expected UTF-8 text, found byte 0x{raw[error.start]:02x}: is this the right'
+      ' file? If so, save it as UTF-8'
+    ) from None
+
+
+def read_lines(path: str | os.PathLike) -> list[tuple[int, str]]:
+  """Reads the lines of a text file that are not blank.
+
+  Args:
+    path: the file.
+
+  Returns:
+    (line number from 1, the line without white space around it) of each.
+
+  Raises:
+    InputError, OSError: as `read`.
+  """
+  lines = enumerate(map(str.strip, read(path).split('\n')), start=1)
+  return [(number, line) for number, line in lines if line]
