@@ -9,7 +9,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 _CONFIG = (
   *('config', 'label_map', 'reader_classes', 'text_file', 'text_proto', 'input_paths'),
-  'supported_fields',
+  *('supported_fields', 'plain_text'),
 )
 _LIBRARY = ('fields', 'protos', 'data', 'models', 'pretrained', 'evaluation', 'ops')
 _BELOW_BUILDERS = (*_CONFIG, *_LIBRARY)
@@ -21,16 +21,17 @@ LAYERS = {
   'protos': (),
   'supported_fields': (),
   'text_file': (),
+  'plain_text': (),
   'text_proto': (),
   'input_paths': (),
   'command_line': (),
-  'label_map': ('text_file', 'text_proto', 'protos'),
+  'label_map': ('text_file', 'plain_text', 'text_proto', 'protos'),
   'reader_classes': ('label_map', 'text_proto', 'input_paths'),
   'config': (*_CONFIG, 'protos'),
   'ops': (),
   'models': (),
   'pretrained': ('models',),
-  'data': ('ops.boxes', 'fields', 'text_file'),
+  'data': ('ops.boxes', 'fields', 'text_file', 'plain_text'),
   'evaluation': ('ops.boxes', 'fields'),
   'training': ('ops', 'evaluation', 'fields'),
   'builders': (*_BELOW_BUILDERS, 'training.optimizers'),
