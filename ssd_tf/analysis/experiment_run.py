@@ -16,6 +16,7 @@ from ssd_tf.errors import InputError
 from ssd_tf.fields import TOTAL_LOSS
 from ssd_tf.input_paths import expand_input_paths
 from ssd_tf.training import run_record
+from ssd_tf.training.atomic_file import write_json
 
 ABOUT_FIELDS = ('id', 'name', 'purpose', 'analysis', 'notes')
 _SEEDED = re.compile(r'(?P<id>.+)_seed\d+')
@@ -207,5 +208,4 @@ def write_about(model_dir: str, about: Mapping[str, str]) -> None:
   """Writes experiment.json; what is '' in `about` stays as it is in the file."""
   merged = {**read_about(model_dir), **{name: text for name, text in about.items() if text}}
   os.makedirs(model_dir, exist_ok=True)
-  with open(os.path.join(model_dir, 'experiment.json'), 'w', encoding='utf-8') as file:
-    json.dump(merged, file, ensure_ascii=False, indent=2)
+  write_json(os.path.join(model_dir, 'experiment.json'), merged)

@@ -211,7 +211,10 @@ def _train(sweep, job, jobs, failures, command):
 
 def _run(arguments, log_path):
   """Runs a command to its end, or stops it when this process is told to stop."""
-  with open(log_path, 'ab') as log:
+  with open(log_path, 'a+b') as log:
+    if log.tell() and (log.seek(-1, os.SEEK_END), log.read())[1] != b'\n':
+      log.write(b'\n')  # A killed training left half a line.
+      log.flush()
     # What a shell has in the background ignores Ctrl-C, and what that starts would, too.
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     # In a session of its own: Ctrl-C comes to it once, from here.

@@ -190,6 +190,9 @@ def test_what_experiment_json_may_hold(tiny, monkeypatch):
   experiment_run.write_about('a_seed3', {'name': 'second', 'notes': ''})
   about = experiment_run.read_run('a_seed3', {'purpose': 'why'}).about
   assert (about['name'], about['notes'], about['purpose']) == ('second', 'old', 'why')
+  with pytest.raises(TypeError):  # What fails half way leaves the file as it was.
+    experiment_run.write_about('a_seed3', {'name': 'third', 'notes': object()})
+  assert experiment_run.read_about('a_seed3')['name'] == 'second'
   for text, fault in (('{"name": 3}', 'expected {"name": "..."}'), ('{', 'is no JSON')):
     (tiny / 'a_seed3/experiment.json').write_text(text)
     with pytest.raises(InputError, match=r'experiment\.json: ' + fault):

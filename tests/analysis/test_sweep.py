@@ -257,6 +257,16 @@ def test_the_best_checkpoint_is_taken_where_there_is_one(tmp_path):
   assert sweep_run.source_checkpoint(str(tmp_path)) == str(best / 'ckpt-10')
 
 
+def test_a_log_goes_on_below_half_a_line_of_a_killed_training(write):
+  path = write({'id': 'a', 'overrides': [batch(3)], 'seeds': [1]})
+  os.makedirs('out/a_seed1')
+  with open('out/a_seed1/train.log', 'w') as file:
+    file.write('I1203 half a li')
+  run(path)
+  with open('out/a_seed1/train.log') as file:
+    assert file.read().splitlines() == ['I1203 half a li', 'ValueError: planted', 'bye']
+
+
 def test_the_last_error_of_a_log(tmp_path):
   log = tmp_path / 'train.log'
   for text, expected in (

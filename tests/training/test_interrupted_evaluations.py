@@ -114,10 +114,20 @@ def test_a_damaged_file_of_evaluations_keeps_no_training_from_going_on(tiny, tra
   with pytest.raises(KeyboardInterrupt):
     train([0.3, KeyboardInterrupt()])
   with (tiny / 'model/eval/metrics.jsonl').open('a') as file:
+    file.write('{"step": 4, "metrics": 1}\n')
+  train([0.4])
+  assert 'Whether step 4 is evaluated is not known.' in caplog.text
+  assert run_record.is_finished(str(tiny / 'model'))
+
+
+def test_half_a_line_of_an_evaluation_is_no_evaluation(tiny, train, caplog):
+  with pytest.raises(KeyboardInterrupt):
+    train([0.3, KeyboardInterrupt()])
+  with (tiny / 'model/eval/metrics.jsonl').open('a') as file:
     file.write('{"step": 4, "me')
   train([0.4])
-  assert 'half a line, delete it. Whether step 4 is evaluated is not known.' in caplog.text
-  assert run_record.is_finished(str(tiny / 'model'))
+  assert 'metrics.jsonl:2: half a line' in caplog.text
+  assert evaluated(tiny) == [(2, 0.3), (4, 0.4)]
 
 
 def test_a_config_that_trains_nothing_does_not_replace_that_of_the_training(tiny, train):
