@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Sequence
 
-from ssd_tf import text_file, text_proto
+from ssd_tf import plain_text, text_file, text_proto
 from ssd_tf.errors import InputError
 from ssd_tf.protos import string_int_label_map_pb2
 
@@ -92,12 +92,16 @@ def load_or_list(path: str | os.PathLike) -> LabelMap:
     Its classes.
 
   Raises:
-    InputError: as `parse`; a name stands twice; there is none.
+    InputError: as `parse`; a name stands twice, or is no text; there is none.
     OSError: it cannot be read.
   """
   if not os.fspath(path).endswith('.txt'):
     return load(path)
-  names = [name for _, name in text_file.read_lines(path) if name != '???']
+  names = [
+    plain_text.check(name, f'{path}:{number}: class name')
+    for number, name in text_file.read_lines(path)
+    if name != '???'
+  ]
   twice = sorted({name for name in names if names.count(name) > 1})
   if twice or not names:
     found = f'found twice: {", ".join(map(repr, twice))}' if twice else 'the file has none'
@@ -125,8 +129,8 @@ def parse(text: str, path: str | os.PathLike) -> LabelMap:
 
   Raises:
     InputError: one line per fault, each with path and line: what protobuf cannot parse, an id
-      below 1, a missing id or name, an id or a name given twice, two classes in one item (a brace
-      is missing), no class at all.
+      below 1, a missing id or name, a name that is not one line of text, an id or a name given
+      twice, two classes in one item (a brace is missing), no class at all.
   """
   proto = string_int_label_map_pb2.StringIntLabelMap()
   try:
@@ -189,6 +193,11 @@ def _faults(item, name, place, rows):
     yield id_line, f'id {item.id} is already that of {other_name!r} on line {other["item"]}'
   if not name:
     yield start, 'the item has no name: add one, as it is written in the records'
+  for text in filter(None, dict.fromkeys((item.name, item.display_name))):
+    try:
+      plain_text.check(text, 'class name')
+    except InputError as error:
+      yield name_line, str(error)
   for other_name, _, other in rows.values():
     if name and name == other_name:
       yield name_line, f'name {name!r} is already that of the item on line {other["item"]}'

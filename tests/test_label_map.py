@@ -81,7 +81,7 @@ def test_num_classes_is_the_greatest_id_and_lookups_go_both_ways():
 
 
 def test_what_is_saved_is_loaded(tmp_path):
-  labels = label_map.LabelMap((1, 4), ('a "b"\n', '/m/01é'), ('a "b"\n', 'shown'))
+  labels = label_map.LabelMap((1, 4), ('a "b"\\n', '/m/01é'), ('a "b"\\n', 'shown'))
   label_map.save(labels, tmp_path / 'map.pbtxt')
   assert label_map.load(tmp_path / 'map.pbtxt') == labels
   text = (tmp_path / 'map.pbtxt').read_text(encoding='utf-8')
@@ -145,8 +145,36 @@ def test_faults_are_named_with_their_line(text, lines):
   assert str(caught.value).split('\n') == lines
 
 
+@pytest.mark.parametrize(
+  ('fields', 'fault'),
+  [
+    (r"name: 'a\nINFO:tensorflow:Step 9 forged'", 'U+000A'),
+    (r"name: 'b\342\200\250c'", 'U+2028'),
+    (r"name: 'a' display_name: 'a\000'", 'U+0000'),
+    ("name: ' '", 'empty'),
+  ],
+)
+def test_a_name_is_one_line_of_text(fields, fault):
+  with pytest.raises(InputError) as caught:
+    label_map.parse(f"item {{ id: 1 name: 'x' }}\nitem {{\n  {fields}\n  id: 2 }}", 'm.pbtxt')
+  (line,) = str(caught.value).split('\n')
+  assert line.startswith('m.pbtxt:3: ') and fault in line
+
+
 def test_a_file_that_is_no_text_is_named(tmp_path):
   path = tmp_path / 'picture.png'
   path.write_bytes(b'item {\n id: 1\n\x89PNG')
   with pytest.raises(InputError, match=r'picture.png:3: expected UTF-8 text, found byte 0x89'):
     label_map.load(path)
+
+
+def test_a_list_of_names_is_one_line_each(tmp_path):
+  path = tmp_path / 'labels.txt'
+  path.write_bytes(b'\xef\xbb\xbf???\r\ncat\r\n\r\nred fox\t\r\n')
+  assert label_map.load_or_list(path).names == ('cat', 'red fox')
+  path.write_bytes(b'cat\nred\x1bfox\n')
+  with pytest.raises(InputError, match=r'labels\.txt:2: .* U\+001B'):
+    label_map.load_or_list(path)
+  path.write_bytes(b'cat\ncaf\xe9\n')
+  with pytest.raises(InputError, match=r'labels\.txt:2: expected UTF-8 text, found byte 0xe9'):
+    label_map.load_or_list(path)
