@@ -123,7 +123,8 @@ def _newest_in(folder):
 def _named_newest(folder, prefixes):
   """What the file `checkpoint` says, if it is still there; the folder may have been moved."""
   try:
-    with open(os.path.join(folder, 'checkpoint'), encoding='utf-8') as file:
+    # Bytes that are not UTF-8 name no file that is here.
+    with open(os.path.join(folder, 'checkpoint'), encoding='utf-8', errors='replace') as file:
       named = re.search(r'^model_checkpoint_path: "(.*)"', file.read(), re.MULTILINE)
   except FileNotFoundError:
     return None

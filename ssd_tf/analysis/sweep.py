@@ -25,7 +25,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
-from ssd_tf import text_proto
+from ssd_tf import text_file, text_proto
 from ssd_tf.errors import InputError
 from ssd_tf.input_paths import resolve_path
 
@@ -95,11 +95,7 @@ def load(path: str) -> Sweep:
     InputError: the file is damaged, a name in it is unknown or of the wrong kind, an id is there
       twice, or an experiment builds on one that is not above it.
   """
-  with open(path, encoding='utf-8') as file:
-    try:
-      content = json.load(file)
-    except json.JSONDecodeError as error:
-      raise InputError(f'{path}:{error.lineno}:{error.colno}: no JSON: {error.msg}') from error
+  content = text_file.read_json(path)
   _check(content, _TOP, path)
   for name in ('config', 'experiments'):
     if not content.get(name):
@@ -118,7 +114,7 @@ def load(path: str) -> Sweep:
 def _experiment(entry, top, above, place):
   _check(entry, _OF_EXPERIMENT, place)
   name = entry.get('id', '')
-  if not re.fullmatch(r'[\w.+-]+', name) or name == BEST:
+  if not re.fullmatch(r'[\w.+-]+', name) or name in ('.', '..', BEST):
     raise InputError(
       f'{place}: id: is {name!r}: expected letters, digits, _ . + -, and not {BEST!r}; it becomes '
       'the name of a folder'

@@ -166,6 +166,23 @@ def test_a_file_that_is_no_json_is_told_by_line_and_column(tiny, monkeypatch):
     sweep.load('sweep.json')
 
 
+@pytest.mark.parametrize(
+  ('content', 'fault'),
+  [
+    (b'{"config": "caf\xe9"}', r'^sweep\.json:1: expected UTF-8 text, found byte 0xe9'),
+    (b'[' * 100_000, r'^sweep\.json: no usable JSON'),
+    (b'{"seeds": [1' + b'0' * 5000 + b']}', r'^sweep\.json: no usable JSON'),
+    (b'{"seeds": [1], "seeds": [2]}', r"^sweep\.json: .*'seeds' twice"),
+    (b'{"config": "tiny.config", "experiments": [{"id": ".."}]}', r"id: is '\.\.'"),
+  ],
+)
+def test_what_json_alone_lets_through_is_told(content, fault, tiny, monkeypatch):
+  monkeypatch.chdir(tiny)
+  (tiny / 'sweep.json').write_bytes(content)
+  with pytest.raises(InputError, match=fault):
+    sweep.load('sweep.json')
+
+
 def test_every_bad_override_is_told_before_anything_runs(write):
   path = write(
     {'id': '01', 'overrides': [batch(2)]},
