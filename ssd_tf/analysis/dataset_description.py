@@ -2,17 +2,15 @@
 
 import collections
 import dataclasses
-import io
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import PIL.Image
 import tqdm
 from google.protobuf import message
 
 from ssd_tf.analysis.dataset_text import describe
-from ssd_tf.data import record_files, tf_example
+from ssd_tf.data import image_files, record_files, tf_example
 from ssd_tf.data.tf_example import Annotation
 from ssd_tf.errors import InputError
 
@@ -257,14 +255,10 @@ def parse_record(record: bytes, place: str, name_to_id: Mapping[str, int]) -> An
 
 
 def image_size(annotation: Annotation) -> tuple[int, int]:
-  """(width, height) by the record, else by the image's header; zeros where neither tells."""
+  """(width, height) by the record, else by the decoded image; zeros where neither tells."""
   if annotation.width and annotation.height:
     return annotation.width, annotation.height
-  try:
-    with PIL.Image.open(io.BytesIO(annotation.encoded)) as image:
-      return image.size
-  except PIL.UnidentifiedImageError:
-    return 0, 0
+  return (image_files.decoded_size(annotation.encoded) or (0, 0))[::-1]
 
 
 def _histogram(values, edges):

@@ -26,6 +26,7 @@ class ConversionReport:
     num_images_without_objects: written, without any box.
     clipped: (file, box) of each box that reached outside its image.
     dropped: (file, box) of each box without area, inverted, not finite or wholly outside.
+    not_turned: file of each image written whose EXIF orientation was not applied.
     skipped: (item, reason) of each input that could not be used; the reason names the file.
     remarks: (file, remark) of whatever else a source found odd.
   """
@@ -35,6 +36,7 @@ class ConversionReport:
   num_images_without_objects: int = 0
   clipped: list[tuple[str, str]] = dataclasses.field(default_factory=list)
   dropped: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+  not_turned: list[str] = dataclasses.field(default_factory=list)
   skipped: list[tuple[str, str]] = dataclasses.field(default_factory=list)
   remarks: list[tuple[str, str]] = dataclasses.field(default_factory=list)
 
@@ -50,6 +52,12 @@ class ConversionReport:
     ):
       lines.append(f'{title}: {len(entries)}')
       lines += [f'  {name}: {text}' for name, text in entries]
+    if self.not_turned:
+      lines.append(
+        f'warning: EXIF orientation not applied: {len(self.not_turned)} images, the first is '
+        f'{self.not_turned[0]}; their boxes are taken as pixels of the images as stored. If they '
+        'were drawn on the images as viewers turn them, turn the files before converting them'
+      )
     # A reason names its file already: often another than the item, such as an XML's image.
     lines.append(f'files skipped: {len(self.skipped)}')
     lines += [f'  {reason}' for _, reason in self.skipped]
@@ -63,6 +71,8 @@ class ConversionReport:
     self.clipped += [(annotation.filename, text) for text in findings.clipped]
     self.dropped += [(annotation.filename, text) for text in findings.dropped]
     self.remarks += [(annotation.filename, text) for text in annotation.remarks]
+    if annotation.exif_orientation != 1:
+      self.not_turned.append(annotation.filename)
 
 
 def shard_paths(output_path: str, num_shards: int) -> list[str]:

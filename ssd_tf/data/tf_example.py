@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from ssd_tf import fields
-from ssd_tf.data import partial_labels, ssd_tensorflow_keys
+from ssd_tf.data import image_files, partial_labels, ssd_tensorflow_keys
 
 _BOX_SIDES = ('ymin', 'xmin', 'ymax', 'xmax')
 
@@ -48,6 +48,8 @@ class Annotation:
     sources: who made each box, such as 'human' or 'pseudo'; None means not recorded.
     scores: f32[n], of the detector that made the box, 1 for people's; None means not recorded.
     remarks: what a converter has to tell about this image; reported, not written.
+    exif_orientation: of the image, if the boxes are not on the pixels as viewers turn them by it;
+      see `image_files.EncodedImage`; reported, not written.
   """
 
   encoded: bytes
@@ -74,6 +76,7 @@ class Annotation:
   sources: Sequence[str] | None = None
   scores: np.ndarray | None = None
   remarks: Sequence[str] = ()
+  exif_orientation: int = 1
 
   def labeled_class_ids(self, default: Collection[int]) -> set[int]:
     """The classes labeled in the image; `default` where the record does not say."""
@@ -248,8 +251,7 @@ def decode_example(
   lacks under the API's keys is read under those of SSD-Tensorflow.
   """
   record = _with_either_keys(tf.io.parse_single_example(serialized, _FEATURES))
-  image = tf.io.decode_image(record['image/encoded'], channels=3, expand_animations=False)
-  image.set_shape([None, None, 3])
+  image = image_files.decode_image(record['image/encoded'])
   size = tf.shape(image)[:2]
   source_id = _source_id(record)
   sides = [record[f'image/object/bbox/{side}'] for side in _BOX_SIDES]

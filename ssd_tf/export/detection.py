@@ -1,7 +1,6 @@
 """Runs an exported SavedModel on images: numbers and pictures."""
 
 import dataclasses
-import io
 import itertools
 import json
 import os
@@ -16,12 +15,9 @@ from google.protobuf import message
 from tqdm import tqdm
 
 from ssd_tf import fields
-from ssd_tf.data import record_files, tf_example
-from ssd_tf.data.image_files import DECODE_ERRORS
+from ssd_tf.data import image_files, record_files, tf_example
 from ssd_tf.errors import InputError
 from ssd_tf.evaluation import drawing
-
-IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.gif')
 
 
 @dataclasses.dataclass
@@ -42,6 +38,8 @@ class NamedImage:
 def images_from_files(paths: list[str], output_dir: str) -> Iterator[NamedImage]:
   """Reads images; a folder stands for the images in it. A broken one is named and passed over.
 
+  They are turned upright by their EXIF orientation, and otherwise are read as for a conversion.
+
   Args:
     paths: files and folders.
     output_dir: where pictures will be written, so none of the images may lie there.
@@ -55,13 +53,13 @@ def images_from_files(paths: list[str], output_dir: str) -> Iterator[NamedImage]
   files = []
   for path in map(pathlib.Path, paths):
     if path.is_dir():
-      files += sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+      files += sorted(p for p in path.iterdir() if p.suffix.lower() in image_files.EXTENSIONS)
     elif path.exists():
       files.append(path)
     else:
       raise InputError(f'{path}: no such image or folder')
   if not files:
-    raise InputError(f'{", ".join(paths)}: no image in there ({", ".join(IMAGE_SUFFIXES)})')
+    raise InputError(f'{", ".join(paths)}: no image in there ({", ".join(image_files.EXTENSIONS)})')
   for file in files:
     if file.parent.resolve() == pathlib.Path(output_dir).resolve():
       raise InputError(
@@ -74,9 +72,9 @@ def images_from_files(paths: list[str], output_dir: str) -> Iterator[NamedImage]
 def _read_files(files):
   for file in files:
     try:
-      yield NamedImage(file.name, _pixels(file.read_bytes()))
-    except DECODE_ERRORS as error:
-      logging.error('%s: not an image that can be read (%s); passed over', file, error)
+      yield NamedImage(file.name, image_files.read_pixels(file))
+    except InputError as error:
+      logging.error('%s; passed over', error)
 
 
 def images_from_records(paths: list[str]) -> Iterator[NamedImage]:
@@ -94,10 +92,10 @@ def images_from_records(paths: list[str]) -> Iterator[NamedImage]:
   for path, number, record in record_files.read_records(paths):
     try:
       annotation = tf_example.parse_example(record)
-      pixels = _pixels(annotation.encoded)
+      pixels = image_files.decode_image(annotation.encoded).numpy()
       classes = np.zeros(len(annotation.boxes), np.int32)  # Of a record without ids.
       classes[: len(annotation.class_ids)] = annotation.class_ids
-    except (message.DecodeError, *DECODE_ERRORS) as error:
+    except (message.DecodeError, ValueError, tf.errors.OpError) as error:
       logging.error('%s, record %d: cannot be read (%s); passed over', path, number, error)
       continue
     groundtruth = {
@@ -167,10 +165,6 @@ def _load(saved_model_dir):
       '--input_type=image_tensor and --batch_size=1'
     )
   return detect
-
-
-def _pixels(encoded):
-  return np.asarray(PIL.Image.open(io.BytesIO(encoded)).convert('RGB'))
 
 
 def _unused(stem, used):

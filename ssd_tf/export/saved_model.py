@@ -5,6 +5,7 @@ import os
 import tensorflow as tf
 
 from ssd_tf import builders, fields
+from ssd_tf.data import image_files
 
 # Pixels, whole images of one size; the others are one string for each image.
 _PIXELS = {'image_tensor': tf.uint8, 'float_image_tensor': tf.float32}
@@ -70,8 +71,7 @@ class ExportedDetector(tf.Module):
 
   def _preprocess_encoded(self, encoded):
     def decode(one):
-      image = tf.io.decode_image(one, channels=3, expand_animations=False)
-      return self._detector.preprocess_image(tf.ensure_shape(image, [None, None, 3]))
+      return self._detector.preprocess_image(image_files.decode_image(one))
 
     return tf.map_fn(
       decode,

@@ -9,7 +9,7 @@ import tensorflow as tf
 import tiny_project
 from PIL import Image
 
-from ssd_tf.data import tf_example
+from ssd_tf.data import image_files, tf_example
 from ssd_tf.errors import InputError
 from ssd_tf.evaluation import drawing
 from ssd_tf.export import detection
@@ -198,3 +198,25 @@ def test_a_model_that_takes_something_else_is_refused(shape, dtype, tmp_path):
   image = black(tmp_path / 'in/a.png', 20, 30)
   with pytest.raises(InputError, match='saved_model: takes .*: export with --input_type=image_te'):
     run(model, detection.images_from_files([image], str(tmp_path / 'out')), tmp_path)
+
+
+def test_every_extension_of_the_converters_is_found_and_read_as_they_read_it(model, tmp_path):
+  (tmp_path / 'in').mkdir()
+  gray = (np.arange(20 * 30).reshape(20, 30) * 100).astype(np.uint16)
+  exif = Image.Exif()
+  exif[0x0112] = 6  # Stored 30 wide, seen 20 wide.
+  for extension in image_files.EXTENSIONS:
+    name = f'{extension[1:]}{extension.upper()}'
+    Image.fromarray((gray // 256).astype(np.uint8)).convert('RGB').save(tmp_path / 'in' / name)
+  Image.fromarray(gray).save(tmp_path / 'in/gray16.png')
+  Image.fromarray(gray).save(tmp_path / 'in/gray16.tif')
+  Image.fromarray((gray // 256).astype(np.uint8)).save(tmp_path / 'in/turned.png', exif=exif)
+  images = [*detection.images_from_files([str(tmp_path / 'in')], str(tmp_path / 'out'))]
+  assert len(images) == len(image_files.EXTENSIONS) + 3
+  by_name = {image.name: image.pixels for image in images}
+  for image in by_name:
+    expected = gray // 256
+    expected = np.rot90(expected, -1) if image == 'turned.png' else expected
+    tolerance = 4 if image[:3] in ('jpg', 'jpe', 'web') else 0
+    assert by_name[image].shape == (*expected.shape, 3)
+    np.testing.assert_allclose(by_name[image][..., 1].astype(int), expected, atol=tolerance)

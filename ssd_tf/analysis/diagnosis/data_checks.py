@@ -10,7 +10,7 @@ from ssd_tf import builders
 from ssd_tf.analysis.diagnosis.collected_warnings import CollectedWarnings
 from ssd_tf.analysis.diagnosis.finding import Finding, Severity
 from ssd_tf.analysis.diagnosis.project import Project
-from ssd_tf.data import record_check, record_files
+from ssd_tf.data import image_files, record_check, record_files
 from ssd_tf.errors import InputError
 
 _MAX_EMPTY, _TOLD_EMPTY = 0.5, 0.05
@@ -50,7 +50,8 @@ def check_images(project: Project) -> Iterator[Finding]:
       if (row := rows.get((path, number))) is None:
         continue
       features = tf.train.Example.FromString(record).features.feature
-      size = _decoded_size(features['image/encoded'].bytes_list.value)
+      encoded = next(iter(features['image/encoded'].bytes_list.value), b'')
+      size = image_files.decoded_size(encoded)
       if size is None:
         broken.append(row)
       elif table.sizes[row].all() and size != tuple(table.sizes[row]):
@@ -184,14 +185,6 @@ def _records(table, paths):
     yield from record_files.read_records(paths, last + 1)
   except InputError:
     return  # `check_records` tells of it.
-
-
-def _decoded_size(encoded):
-  """(height, width), or None where the image does not decode."""
-  try:
-    return tuple(tf.io.decode_image(encoded[0], channels=3, expand_animations=False).shape[:2])
-  except (tf.errors.InvalidArgumentError, IndexError):
-    return None
 
 
 def _broken_images(field, table, broken, num_decoded):

@@ -156,9 +156,9 @@ def read_annotation(image: CocoImage, image_dir: str, id_to_name: Mapping[int, s
   Source: the Object Detection API's create_coco_tf_record, which divides by the JSON's size.
   """
   path = image.path_in(image_dir)
-  encoded = image_files.read_image(path)
-  remarks = []
   said = (image.entry.get('width'), image.entry.get('height'))
+  encoded = image_files.read_image(path, said[::-1])
+  remarks = []
   if None not in said and said != (encoded.width, encoded.height):
     remarks.append(
       f'the JSON says {said[0]} x {said[1]} pixels, the image has {encoded.width} x '
@@ -170,10 +170,7 @@ def read_annotation(image: CocoImage, image_dir: str, id_to_name: Mapping[int, s
   size = [encoded.height, encoded.width] * 2
   class_ids = [instance['category_id'] for instance in image.instances]
   return Annotation(
-    encoded=encoded.encoded,
-    format=encoded.format,
-    height=encoded.height,
-    width=encoded.width,
+    **vars(encoded),
     filename=os.path.basename(path),
     source_id=str(image.entry['id']),
     boxes=(np.stack([y, x, y + h, x + w], axis=-1) / size).astype(np.float32),

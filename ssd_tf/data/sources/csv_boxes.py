@@ -112,7 +112,7 @@ def read_annotation(image: CsvImage, name_to_id: Mapping[str, int]) -> Annotatio
   Raises:
     InputError: the image is missing or broken.
   """
-  encoded = image_files.read_image(image.path)
+  encoded = image_files.read_image(image.path, image.stated_size)
   size = (encoded.height, encoded.width)
   remarks = []
   if image.stated_size not in (None, size):
@@ -123,10 +123,7 @@ def read_annotation(image: CsvImage, name_to_id: Mapping[str, int]) -> Annotatio
   boxes = np.array([entry.box for entry in image.boxes], np.float64).reshape(-1, 4)
   name = os.path.basename(image.path)
   return Annotation(
-    encoded=encoded.encoded,
-    format=encoded.format,
-    height=size[0],
-    width=size[1],
+    **vars(encoded),
     filename=name,
     source_id=name,
     boxes=(boxes / (size * 2)).astype(np.float32),

@@ -178,10 +178,7 @@ def read_annotation(image_id: str, annotations: OpenImagesAnnotations) -> Annota
       for class_id in doubtful
     ]
   return Annotation(
-    encoded=image.encoded,
-    format=image.format,
-    height=image.height,
-    width=image.width,
+    **vars(image),
     filename=f'{image_id}.jpg',
     source_id=image_id,
     boxes=boxes,

@@ -198,7 +198,7 @@ def read_annotation(
   """
   objects, filename, size = _read_objects(file.path, ignore_difficult)
   image_path, remarks = _find_image(file, filename)
-  image = image_files.read_image(image_path)
+  image = image_files.read_image(image_path, size)
   if size is not None and size != (image.height, image.width):
     remarks.append(
       f'{file.path} says {size[1]} x {size[0]} pixels, the image has {image.width} x '
@@ -206,10 +206,7 @@ def read_annotation(
     )
   boxes = np.array([entry.box for entry in objects], np.float64).reshape(-1, 4)
   return Annotation(
-    encoded=image.encoded,
-    format=image.format,
-    height=image.height,
-    width=image.width,
+    **vars(image),
     filename=os.path.basename(image_path),
     source_id=os.path.basename(image_path),
     boxes=(boxes / ([image.height, image.width] * 2)).astype(np.float32),

@@ -117,7 +117,7 @@ def read_annotation(
     InputError: the image is missing or broken; the first faulty line, with its number.
   """
   image_path, label_path = paths
-  image = image_files.read_image(image_path)
+  image = image_files.read_image(image_path, upright=True)
   rows = []
   if os.path.isfile(label_path):
     with open(label_path, encoding='utf-8') as file:
@@ -129,10 +129,7 @@ def read_annotation(
   names = [class_names[index] for index, _ in rows]
   filename = os.path.basename(image_path)
   return Annotation(
-    encoded=image.encoded,
-    format=image.format,
-    height=image.height,
-    width=image.width,
+    **vars(image),
     filename=filename,
     source_id=filename,
     boxes=np.array([box for _, box in rows], np.float32).reshape(-1, 4),
