@@ -7,22 +7,24 @@ from collections.abc import Callable
 
 from absl import app
 
-from ssd_tf.errors import InputError
+from ssd_tf.errors import InputError, Terminated, signal_of
+
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def interrupt_when_told_to_end() -> None:
   """Lets SIGTERM and the loss of the terminal come as Ctrl-C does; what nohup ignores stays so."""
-  for number in (signal.SIGTERM, signal.SIGHUP):
+  for number in _ENDING[1:]:
     if signal.getsignal(number) is not signal.SIG_IGN:
-      signal.signal(number, signal.default_int_handler)
+      signal.signal(number, _terminate)
 
 
 def run(main: Callable[[], None]) -> None:
   """Parses absl flags, then calls `main()`.
 
   absl itself answers `--help`, and a misspelt flag with the closest known one. An `InputError`, a
-  missing or unreadable file and Ctrl-C end in one line on stderr; any other exception is a fault
-  of the program and keeps its traceback.
+  missing or unreadable file, Ctrl-C and the signals above end in one line on stderr, the latter with
+  128 and the signal's number; any other exception is a fault of the program and keeps its traceback.
 
   Args:
     main: the tool's work; reads its flags from the tool's own module.
@@ -43,10 +45,20 @@ def run(main: Callable[[], None]) -> None:
       if error.filename is None:
         raise
       _stop(f'{error.filename}: {error.strerror}', 2)
-    except KeyboardInterrupt:
-      _stop('interrupted', 130)
+    except KeyboardInterrupt as interrupt:
+      number = signal_of(interrupt)
+      for each in _ENDING:  # Nothing is left to do: a second one ends the process at once.
+        if signal.getsignal(each) is not signal.SIG_IGN:
+          signal.signal(each, signal.SIG_DFL)
+      how = 'interrupted' if number == signal.SIGINT else f'interrupted by {number.name}'
+      _stop(how, 128 + number)
 
+  interrupt_when_told_to_end()
   app.run(guarded)
+
+
+def _terminate(number, _):
+  raise Terminated(number)
 
 
 def _stop(message, code):

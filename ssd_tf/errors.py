@@ -1,4 +1,6 @@
-"""The one exception that means: the input is at fault, not the program."""
+"""The exceptions that end a program without a fault of its own: bad input, and a signal."""
+
+import signal
 
 
 class InputError(ValueError):
@@ -7,3 +9,20 @@ class InputError(ValueError):
   The command line prints the message as one line, without a traceback. It names the place, what
   was expected, what came, and what to do.
   """
+
+
+class Terminated(KeyboardInterrupt):
+  """The process was told to end by a signal other than Ctrl-C's, and ends as by Ctrl-C.
+
+  Args:
+    number: of the signal.
+  """
+
+  def __init__(self, number: int):
+    super().__init__()
+    self.number = signal.Signals(number)
+
+
+def signal_of(interrupt: KeyboardInterrupt) -> signal.Signals:
+  """The signal that an interrupt came by."""
+  return interrupt.number if isinstance(interrupt, Terminated) else signal.SIGINT

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -54,6 +55,63 @@ def test_a_fault_of_the_program_keeps_its_traceback():
   done = run('--pipeline_config_path=bug')
   assert done.returncode == 1
   assert 'Traceback' in done.stderr
+
+
+# Tells when it is at work; answers a first signal as a training does, which writes how it ended.
+LONG_TOOL = """
+import signal, sys, time
+from ssd_tf import command_line
+for number, handler in zip((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), sys.argv.pop()):
+  signal.signal(number, {'d': signal.SIG_DFL, 'p': signal.default_int_handler,
+                         'i': signal.SIG_IGN}[handler])
+def main():
+  try:
+    print('at work', flush=True)
+    time.sleep(30)
+  finally:
+    print('writing', flush=True)
+    time.sleep(0.2)
+    print('written', flush=True)
+command_line.run(main)
+"""
+
+
+def start_long(handlers):
+  """With handlers of SIGINT, SIGTERM, SIGHUP: d as a process has them, p Python's, i ignored."""
+  process = subprocess.Popen(
+    [sys.executable, '-c', LONG_TOOL, handlers],
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+  assert process.stdout.readline() == 'at work\n'
+  return process
+
+
+@pytest.mark.parametrize(
+  ('number', 'code', 'says'),
+  [
+    (signal.SIGINT, 130, 'interrupted'),
+    (signal.SIGTERM, 143, 'interrupted by SIGTERM'),
+    (signal.SIGHUP, 129, 'interrupted by SIGHUP'),
+  ],
+)
+def test_a_signal_ends_in_one_line_and_its_exit_code(number, code, says):
+  process = start_long('pdd')
+  process.send_signal(number)
+  output, errors = process.communicate(timeout=20)
+  assert (process.returncode, output) == (code, 'writing\nwritten\n')
+  assert errors == f'-c: error: {says}\n'
+
+
+def test_what_nohup_ignores_stays_ignored():
+  process = start_long('pdi')
+  process.send_signal(signal.SIGHUP)
+  time.sleep(0.3)
+  assert process.poll() is None
+  process.send_signal(signal.SIGTERM)
+  process.communicate(timeout=20)
+  assert process.returncode == 143
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGHUP])

@@ -30,7 +30,6 @@ def main() -> None:
   # TensorFlow: only once the file is sound.
   from ssd_tf.analysis import sweep_run
 
-  command_line.interrupt_when_told_to_end()
   train = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'model_main_tf2.py')
   faults = sweep_run.run_sweep(
     experiments, _OUTPUT_DIR.value, [sys.executable, train], lambda line: print(line, flush=True)

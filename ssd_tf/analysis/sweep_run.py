@@ -14,7 +14,7 @@ from ssd_tf import config as config_lib
 from ssd_tf.analysis import experiment_tables
 from ssd_tf.analysis.experiment_run import read_run, write_about
 from ssd_tf.analysis.sweep import BEST, Experiment, Sweep
-from ssd_tf.errors import InputError
+from ssd_tf.errors import InputError, signal_of
 from ssd_tf.input_paths import find_checkpoint
 from ssd_tf.training import best_checkpoint, run_record
 
@@ -56,8 +56,8 @@ def run_sweep(
   """Trains what is not trained yet, and writes the table of all.
 
   A training that ended before is left alone, one that was interrupted goes on. One that fails does
-  not keep the others from running, but for those that start from it. Ctrl-C stops the training that
-  runs, which saves nothing but what it has saved already, and the sweep.
+  not keep the others from running, but for those that start from it. Ctrl-C, or SIGTERM, stops the
+  training that runs, which saves nothing but what it has saved already, and the sweep.
 
   Args:
     sweep: the experiments.
@@ -224,8 +224,8 @@ def _run(arguments, log_path):
     signal.signal(signal.SIGINT, handler)
     try:
       return process.wait()
-    except KeyboardInterrupt:
-      process.send_signal(signal.SIGINT)
+    except KeyboardInterrupt as interrupt:
+      process.send_signal(signal_of(interrupt))
       with contextlib.suppress(subprocess.TimeoutExpired):  # It is killed below.
         process.wait(_SECONDS_TO_STOP)
       raise

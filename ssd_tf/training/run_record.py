@@ -15,7 +15,7 @@ from typing import Any
 
 from absl import logging
 
-from ssd_tf.errors import InputError
+from ssd_tf.errors import InputError, signal_of
 from ssd_tf.training.atomic_file import write_json
 
 RUNNING, FINISHED, INTERRUPTED = 'running', 'finished', 'interrupted'
@@ -36,7 +36,8 @@ def read(model_dir: str) -> list[dict[str, Any]]:
   Returns:
     Of each: started (ISO 8601, UTC), seconds (start-up and evaluation included), first_step,
     last_step, num_steps (0: for ever), outcome ('running' also after a kill; 'finished',
-    'interrupted', or 'failed: ...'), seed, config_path, command, folder (that it was called from),
+    'interrupted', or 'failed: ...'), signal (that interrupted it: 'SIGINT' for Ctrl-C, 'SIGTERM',
+    'SIGHUP'; not there otherwise), seed, config_path, command, folder (that it was called from),
     commit (of git; None outside of a repository), is_clean (no tracked file was changed), hardware
     (cpu, cores, memory_gb, gpus), versions. Empty if there is no such file.
 
@@ -123,10 +124,14 @@ class RunRecord:
     if kind is None:
       self._entry['outcome'] = FINISHED
     elif issubclass(kind, KeyboardInterrupt):
-      self._entry['outcome'] = INTERRUPTED
+      self._entry |= {'outcome': INTERRUPTED, 'signal': signal_of(error).name}
     else:
       self._entry['outcome'] = f'failed: {(str(error).splitlines() or [kind.__name__])[0]}'
-    self._write()
+    try:
+      self._write()
+    except KeyboardInterrupt:  # A second signal; what the first one did is told all the same.
+      self._write()
+      raise
 
   def _write(self):
     self._entry['seconds'] = round(time.time() - self._began, 1)

@@ -1,14 +1,16 @@
 """run.json: what each time that a training ran leaves there, however it ended."""
 
 import json
+import os
 import pathlib
+import signal
 import subprocess
 import sys
 import time
 
 import pytest
 
-from ssd_tf.errors import InputError
+from ssd_tf.errors import InputError, Terminated
 from ssd_tf.training import run_record
 
 
@@ -58,6 +60,38 @@ def test_runs_add_up_and_say_how_they_ended(tmp_path, monkeypatch):
   assert (entries[0]['seed'], entries[0]['num_steps']) == (3, 20)
   assert run_record.is_finished(str(tmp_path))
   assert [path.name for path in tmp_path.iterdir()] == ['run.json']
+
+
+@pytest.mark.parametrize(
+  ('interrupt', 'name'),
+  [(KeyboardInterrupt(), 'SIGINT'), (Terminated(signal.SIGTERM), 'SIGTERM')],
+)
+def test_what_interrupted_it_is_told(interrupt, name, tmp_path):
+  training = _Training(tmp_path, first_step=4)
+  with pytest.raises(KeyboardInterrupt), training.record:
+    training.step = 7
+    raise interrupt
+  (entry,) = run_record.read(str(tmp_path))
+  assert (entry['outcome'], entry['signal'], entry['last_step']) == ('interrupted', name, 7)
+
+
+def test_a_second_signal_keeps_nothing_from_being_told(tmp_path, monkeypatch):
+  training = _Training(tmp_path, first_step=4)
+  replace, interrupts = os.replace, []
+
+  def replace_or_be_interrupted(*paths):
+    if interrupts:
+      raise interrupts.pop()
+    replace(*paths)
+
+  monkeypatch.setattr('ssd_tf.training.atomic_file.os.replace', replace_or_be_interrupted)
+  with pytest.raises(KeyboardInterrupt), training.record:
+    training.step = 7
+    interrupts.append(Terminated(signal.SIGTERM))
+    raise KeyboardInterrupt
+  assert interrupts == []
+  (entry,) = run_record.read(str(tmp_path))
+  assert (entry['outcome'], entry['signal'], entry['last_step']) == ('interrupted', 'SIGINT', 7)
 
 
 def test_code_and_machine_are_those_that_commands_tell(tmp_path, monkeypatch):
