@@ -23,8 +23,9 @@ def run(main: Callable[[], None]) -> None:
   """Parses absl flags, then calls `main()`.
 
   absl itself answers `--help`, and a misspelt flag with the closest known one. An `InputError`, a
-  missing or unreadable file, Ctrl-C and the signals above end in one line on stderr, the latter with
-  128 and the signal's number; any other exception is a fault of the program and keeps its traceback.
+  missing or unreadable file, Ctrl-C and the signals above end in one line on stderr, signals with
+  128 and their number as the exit code; any other exception is a fault of the program and keeps its
+  traceback.
 
   Args:
     main: the tool's work; reads its flags from the tool's own module.
