@@ -8,6 +8,7 @@ from collections.abc import Callable
 from absl import app
 
 from ssd_tf.errors import InputError, Terminated, signal_of
+from ssd_tf.failed_writes import explain
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -23,9 +24,9 @@ def run(main: Callable[[], None]) -> None:
   """Parses absl flags, then calls `main()`.
 
   absl itself answers `--help`, and a misspelt flag with the closest known one. An `InputError`, a
-  missing or unreadable file, Ctrl-C and the signals above end in one line on stderr, signals with
-  128 and their number as the exit code; any other exception is a fault of the program and keeps its
-  traceback.
+  missing or unreadable file, a full disk, Ctrl-C and the signals above end in one line on stderr,
+  signals with 128 and their number as the exit code; any other exception is a fault of the program
+  and keeps its traceback.
 
   Args:
     main: the tool's work; reads its flags from the tool's own module.
@@ -46,6 +47,10 @@ def run(main: Callable[[], None]) -> None:
       if error.filename is None:
         raise
       _stop(f'{error.filename}: {error.strerror}', 2)
+    except Exception as error:
+      if (failed_write := explain(error)) is None:
+        raise
+      _stop(failed_write, 2)
     except KeyboardInterrupt as interrupt:
       number = signal_of(interrupt)
       for each in _ENDING:  # Nothing is left to do: a second one ends the process at once.

@@ -10,6 +10,7 @@ from google.protobuf import message as protobuf_message
 from google.protobuf import text_format
 
 from ssd_tf.errors import InputError
+from ssd_tf.failed_writes import writing
 
 
 def parse(
@@ -53,7 +54,7 @@ def write(message: protobuf_message.Message, path: str | os.PathLike) -> None:
   folder = os.path.dirname(os.path.abspath(path))
   descriptor, temporary = tempfile.mkstemp(dir=folder, prefix='.', suffix='.tmp')
   try:
-    with os.fdopen(descriptor, 'w', encoding='utf-8') as file:
+    with writing(path), os.fdopen(descriptor, 'w', encoding='utf-8') as file:
       file.write(text_format.MessageToString(message, as_utf8=True))
     os.chmod(temporary, 0o644)
     os.replace(temporary, path)

@@ -16,6 +16,7 @@ from typing import Any
 from absl import logging
 
 from ssd_tf.errors import InputError
+from ssd_tf.failed_writes import writing
 
 LOSSES = 'losses'  # Of the conditions the one on which losses alone depend.
 _BEGIN = '{"step": '
@@ -46,7 +47,7 @@ def append(
   line = json.dumps({'step': step, 'metrics': figures, **details}, ensure_ascii=False)
   content = memoryview(f'{line}\n'.encode())
   # Without a buffer, which would be written once more when the file is closed.
-  with open(file_path, 'a+b', buffering=0) as file:
+  with writing(file_path), open(file_path, 'a+b', buffering=0) as file:
     end = _end_last_line(file, file_path)
     try:
       while content:

@@ -10,7 +10,9 @@ import tensorflow as tf
 from PIL import Image
 
 from ssd_tf import fields
+from ssd_tf.errors import InputError
 from ssd_tf.evaluation import drawing
+from ssd_tf.failed_writes import explain, writing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,11 +63,15 @@ class Pictures:
       show_names=self.show_names,
       groundtruth_color=self.groundtruth_color,
     )
-    tf.summary.image(f'eval_side_by_side_{index}_0', drawn[np.newaxis])
+    try:
+      tf.summary.image(f'eval_side_by_side_{index}_0', drawn[np.newaxis])
+    except tf.errors.OutOfRangeError as error:  # A limit of file sizes; in a loop, the data's end.
+      raise InputError(explain(error) or str(error)) from error
     if self.export_dir:
       os.makedirs(self.export_dir, exist_ok=True)
       name = self._file_name(index, example[fields.SOURCE_ID])
-      Image.fromarray(drawn).save(os.path.join(self.export_dir, name))
+      with writing(path := os.path.join(self.export_dir, name)):
+        Image.fromarray(drawn).save(path)
 
   def _file_name(self, index, source_id):
     if isinstance(source_id, bytes):

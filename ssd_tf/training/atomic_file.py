@@ -5,6 +5,8 @@ import math
 import os
 from typing import Any
 
+from ssd_tf.failed_writes import writing
+
 
 def write_json(path: str, content: Any) -> None:
   """Writes a file of JSON, or replaces it in one go.
@@ -15,11 +17,16 @@ def write_json(path: str, content: Any) -> None:
   """
   # Not a random name: a leftover is overwritten.
   temporary = f'{path}.part'
-  with open(temporary, 'w', encoding='utf-8') as file:
-    json.dump(_without_nan(content), file, indent=2, ensure_ascii=False, allow_nan=False)
-    file.write('\n')
-    file.flush()
-    os.fsync(file.fileno())
+  try:
+    with writing(path), open(temporary, 'w', encoding='utf-8') as file:
+      json.dump(_without_nan(content), file, indent=2, ensure_ascii=False, allow_nan=False)
+      file.write('\n')
+      file.flush()
+      os.fsync(file.fileno())
+  except OSError:
+    if os.path.exists(temporary):
+      os.remove(temporary)
+    raise
   os.replace(temporary, path)
 
 

@@ -13,7 +13,7 @@ from absl import logging
 from ssd_tf.errors import InputError
 from ssd_tf.training import best_metric
 from ssd_tf.training.atomic_file import write_json
-from ssd_tf.training.checkpoints import checkpoint_step
+from ssd_tf.training.checkpoints import Manager, checkpoint_step
 
 FOLDER, FILE = 'best', 'best.json'
 
@@ -80,7 +80,7 @@ class BestCheckpoint:
         f'but {manager.directory} holds none to go on from: move or delete that folder, or take '
         'another model_dir'
       )
-    self._manager = tf.train.CheckpointManager(manager.checkpoint, self.directory, max_to_keep=1)
+    self._manager = Manager(manager.checkpoint, self.directory, max_to_keep=1)
     self._remove_leftovers()
     if self.best:
       logging.info('Best so far: %s.%s', self.description(), self._why_not_compared())

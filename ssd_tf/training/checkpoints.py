@@ -1,15 +1,84 @@
 """Checkpoints of a training: model, optimizer and step, by name."""
 
-from collections.abc import Mapping
+import contextlib
+import glob
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 
 import keras
 import tensorflow as tf
 from absl import logging
 
 from ssd_tf.errors import InputError
+from ssd_tf.failed_writes import explain
 from ssd_tf.training.moving_average import AVERAGES
 
 LOSS_SCALE = 'loss_scale'  # Its name in a checkpoint.
+# What a save that failed or was killed leaves, behind `ckpt-4` or `checkpoint`.
+_PARTS = ('ckpt-*_temp', 'ckpt-*.tempstate*', 'checkpoint.tmp*')
+
+
+class Manager(tf.train.CheckpointManager):
+  """TensorFlow's, which writes beside a checkpoint first, then renames; its leftovers are removed.
+
+  Those of a killed process are removed when it is made, so nothing else may be saving there.
+
+  Args:
+    checkpoint: what is saved.
+    directory: gets the checkpoints.
+    check: called before each save; raises where there should be none. None: nothing is.
+    **settings: as TensorFlow's.
+  """
+
+  def __init__(
+    self,
+    checkpoint: tf.train.Checkpoint,
+    directory: str,
+    *,
+    check: Callable[[], None] | None = None,
+    **settings,
+  ):
+    super().__init__(checkpoint, directory, **settings)
+    self._check = check
+    self._remove_parts()
+
+  def save(self, *args, **kwargs) -> str | None:
+    """Saves a checkpoint, as TensorFlow's."""
+    if self._check is not None:
+      self._check()
+    try:
+      return super().save(*args, **kwargs)
+    except BaseException:  # Also Ctrl-C.
+      self._remove_parts()
+      raise
+
+  def _remove_parts(self):
+    folder = glob.escape(self.directory)
+    for path in [path for part in _PARTS for path in glob.glob(os.path.join(folder, part))]:
+      shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
+
+
+@contextlib.contextmanager
+def telling_last_checkpoint(model_dir: str) -> Iterator[None]:
+  """Tells of a write that fails for lack of space, and what a training goes on from then.
+
+  Args:
+    model_dir: of the training.
+
+  Raises:
+    InputError: something could not be written.
+  """
+  try:
+    yield
+  except (OSError, tf.errors.OpError) as error:
+    if (failed_write := explain(error)) is None:
+      raise
+    last = tf.train.latest_checkpoint(model_dir)
+    raise InputError(
+      f'{failed_write}; the last good checkpoint is {last or "none"}: free some space and give the '
+      'same command again, which goes on from there'
+    ) from error
 
 
 def training_checkpoint(

@@ -13,6 +13,7 @@ from ssd_tf import fields
 from ssd_tf.evaluation import log_format
 from ssd_tf.evaluation.detection_evaluator import EvaluatorGroup
 from ssd_tf.evaluation.pictures import Pictures
+from ssd_tf.failed_writes import writing
 
 _PROGRESS_EVERY = 100
 _DETECTIONS = (
@@ -127,7 +128,7 @@ class Evaluator(orbit.StandardEvaluator):
   def _export(self):
     folder = os.path.dirname(self._export_path)
     os.makedirs(folder or '.', exist_ok=True)
-    with open(self._export_path, 'w', encoding='utf-8') as file:
+    with writing(self._export_path), open(self._export_path, 'w', encoding='utf-8') as file:
       json.dump(self.metrics.coco_results(), file)
 
 

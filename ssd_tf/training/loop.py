@@ -14,6 +14,7 @@ from ssd_tf.errors import InputError
 from ssd_tf.evaluation import log_format, metrics_file
 from ssd_tf.training import checkpoints
 from ssd_tf.training.early_stopping import EarlyStopping
+from ssd_tf.training.summaries import CheckedSummaries
 from ssd_tf.training.trainer import Trainer
 
 FOREVER = 10**9
@@ -61,8 +62,8 @@ def build_controller(
     ),
     checkpoint_manager=manager,
     summary_interval=log_every_n,
-    summary_dir=os.path.join(manager.directory, 'train'),
-    eval_summary_dir=os.path.join(manager.directory, 'eval'),
+    summary_manager=CheckedSummaries(os.path.join(manager.directory, 'train'), step),
+    eval_summary_manager=CheckedSummaries(os.path.join(manager.directory, 'eval'), step),
     train_actions=actions,
     eval_actions=list(eval_actions),
   )

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from absl import logging
 
 from ssd_tf.errors import InputError
+from ssd_tf.failed_writes import writing
+from ssd_tf.training.checkpoints import telling_last_checkpoint
 
 _NAME = '.training_lock'
 
@@ -24,13 +26,14 @@ def one_at_a_time(train: Callable) -> Callable:
     train: with a parameter `model_dir`; the folder is made.
 
   Returns:
-    The same, which may raise InputError; see `hold`.
+    The same, which may raise InputError: see `hold`, and `checkpoints.telling_last_checkpoint`.
   """
   parameters = inspect.signature(train)
 
   @functools.wraps(train)
   def train_alone(*args, **kwargs):
-    with hold(parameters.bind(*args, **kwargs).arguments['model_dir']):
+    model_dir = parameters.bind(*args, **kwargs).arguments['model_dir']
+    with telling_last_checkpoint(model_dir), hold(model_dir):
       return train(*args, **kwargs)
 
   return train_alone
@@ -47,7 +50,8 @@ def hold(model_dir: str) -> Iterator[None]:
     InputError: another training holds it.
   """
   os.makedirs(model_dir, exist_ok=True)
-  with open(os.path.join(model_dir, _NAME), 'a+', encoding='utf-8') as file:
+  path = os.path.join(model_dir, _NAME)
+  with writing(path), open(path, 'a+', encoding='utf-8') as file:
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -60,8 +64,40 @@ def hold(model_dir: str) -> Iterator[None]:
     except OSError as error:  # A file system without locks.
       logging.warning('%s cannot be locked (%s): see that no other training runs in it.',
                       model_dir, error.strerror)  # fmt: skip
-    else:
-      file.truncate(0)
-      file.write(f'{os.getpid()} on {os.uname().nodename}')
-      file.flush()
+    file.truncate(0)
+    file.write(_holder())
+    file.flush()
     yield
+
+
+def check_held(model_dir: str) -> None:
+  """Checks that a folder is still the one that `hold` was entered for.
+
+  What is written to a path makes its folders where they are missing: half of a training would lie
+  there as if it were a whole one, or beside the files of another.
+
+  Args:
+    model_dir: as `hold` was given it.
+
+  Raises:
+    InputError: it was deleted, or belongs to another training now.
+  """
+  try:
+    with open(os.path.join(model_dir, _NAME), encoding='utf-8') as file:
+      is_held = file.read() == _holder()
+  except FileNotFoundError:
+    is_held = False
+  if not is_held:
+    raise deleted(model_dir)
+
+
+def deleted(model_dir: str) -> InputError:
+  """The error that ends a training whose folder was deleted."""
+  return InputError(
+    f'model_dir: {model_dir} was deleted, emptied or replaced while the training ran, so the '
+    'training ended and wrote nothing more there; start it again, or move the folder back and go on'
+  )
+
+
+def _holder():
+  return f'{os.getpid()} on {os.uname().nodename}'

@@ -27,7 +27,7 @@ from ssd_tf.training.early_stopping import EarlyStopping
 from ssd_tf.training.failures import explaining_failures, naming
 from ssd_tf.training.loss_scale import LossScale
 from ssd_tf.training.loss_watch import LossWatch
-from ssd_tf.training.model_dir_lock import one_at_a_time
+from ssd_tf.training.model_dir_lock import check_held, one_at_a_time
 from ssd_tf.training.moving_average import AveragedEvaluator, MovingAverage
 from ssd_tf.training.multi_scale import MultiScaleTrainer
 from ssd_tf.training.run_evaluation import build_evaluator, evaluation_details, log_evaluation
@@ -117,7 +117,8 @@ def train(
     load_options: of what the training starts from, see `starting.load_fine_tune_checkpoint`.
 
   Raises:
-    InputError: config or data are at fault, or the loss was not finite.
+    InputError: config or data are at fault, the loss was not finite, no space is left on the disk,
+      or model_dir was deleted.
   """
   began = time.time()
   num_steps = config.train_config.num_steps or loop.FOREVER
@@ -138,12 +139,6 @@ def train(
   )
   stopping = _build_stopping(config, learner, model_dir, metric, details) if evaluate else None
   choices = [choice for choice in (best, stopping) if choice]
-  evaluation = {}
-  if evaluate:
-    evaluator, log = _build_evaluation(
-      config, config_path, learner, model_dir, strategy, sample_1_of_n_eval_examples, details
-    )
-    evaluation = {'evaluator': evaluator, 'eval_actions': [log, *choices]}
   record = run_record.RunRecord(
     model_dir,
     began=began,
@@ -151,7 +146,15 @@ def train(
     num_steps=config.train_config.num_steps,
     seed=config.train_config.seed,
     config_path=config_path,
+    check=functools.partial(check_held, model_dir),
   )
+  evaluation = {}
+  if evaluate:
+    evaluator, log = _build_evaluation(
+      config, config_path, learner, model_dir, strategy, sample_1_of_n_eval_examples, details
+    )
+    # The record first, which sees whether the folder is still there.
+    evaluation = {'evaluator': evaluator, 'eval_actions': [record, log, *choices]}
   model_trainer = _build_trainer(config, config_path, learner, strategy, start_step, log_every_n)
   controller = loop.build_controller(
     model_trainer,
@@ -317,7 +320,7 @@ def _build_model(config):
 def _build_manager(config, learner, model_dir, max_to_keep, checkpoint_every_n):
   averages = learner.moving_average and learner.moving_average.averages
   loss_scale = learner.loss_scale and learner.loss_scale.state
-  return tf.train.CheckpointManager(
+  return checkpoints.Manager(
     checkpoints.training_checkpoint(
       learner.detector.model, learner.optimizer, averages, loss_scale
     ),
@@ -326,6 +329,7 @@ def _build_manager(config, learner, model_dir, max_to_keep, checkpoint_every_n):
     keep_checkpoint_every_n_hours=config.train_config.keep_checkpoint_every_n_hours,
     step_counter=learner.step,
     checkpoint_interval=checkpoint_every_n,
+    check=functools.partial(check_held, model_dir),
   )
 
 

@@ -22,6 +22,7 @@ from ssd_tf.training.evaluator import Evaluator
 from ssd_tf.training.failures import explaining_failures, naming
 from ssd_tf.training.regularization import regularization_losses
 from ssd_tf.training.starting import restore
+from ssd_tf.training.summaries import CheckedSummaries
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,7 +185,7 @@ class _Evaluation:
       strategy=strategy,
       evaluator=self._evaluator,
       global_step=step,
-      eval_summary_dir=eval_dir,
+      eval_summary_manager=CheckedSummaries(eval_dir, step),
       eval_actions=[
         lambda output: log_evaluation(step, self._evaluator, output, eval_dir, details)
       ],

@@ -16,7 +16,9 @@ from typing import Any
 from absl import logging
 
 from ssd_tf.errors import InputError, signal_of
+from ssd_tf.failed_writes import explain
 from ssd_tf.training.atomic_file import write_json
+from ssd_tf.training.model_dir_lock import deleted
 
 RUNNING, FINISHED, INTERRUPTED = 'running', 'finished', 'interrupted'
 _PACKAGES = ('tensorflow', 'keras', 'tf-models-official', 'numpy')
@@ -80,6 +82,7 @@ class RunRecord:
     num_steps: int,
     seed: int,
     config_path: str,
+    check: Callable[[], None] = lambda: None,
   ):
     """Writes nothing yet.
 
@@ -90,8 +93,9 @@ class RunRecord:
       num_steps: the last one; 0: there is none.
       seed: of the training.
       config_path: where the config is from.
+      check: called before each write; raises where there should be none.
     """
-    self._model_dir, self._began, self._step = model_dir, began, step
+    self._model_dir, self._began, self._step, self._check = model_dir, began, step, check
     self._entry = {
       'started': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(began)),
       'seconds': 0.0,
@@ -112,7 +116,7 @@ class RunRecord:
     """Starts the entry."""
     self._earlier = self._read_earlier()
     self._entry['first_step'] = self._step()
-    self._write()
+    self._write(is_first=True)
     return self
 
   def __call__(self, _=None) -> None:
@@ -126,14 +130,23 @@ class RunRecord:
     elif issubclass(kind, KeyboardInterrupt):
       self._entry |= {'outcome': INTERRUPTED, 'signal': signal_of(error).name}
     else:
-      self._entry['outcome'] = f'failed: {(str(error).splitlines() or [kind.__name__])[0]}'
+      fault = explain(error) or (str(error).splitlines() or [kind.__name__])[0]
+      self._entry['outcome'] = f'failed: {fault}'
     try:
       self._write()
     except KeyboardInterrupt:  # A second signal; what the first one did is told all the same.
       self._write()
       raise
+    except (OSError, InputError) as fault:
+      if kind is None:
+        raise
+      logging.warning('%s could not be written: %s', path(self._model_dir), fault)
 
-  def _write(self):
+  def _write(self, is_first=False):
+    # Emptied, a folder still has its lock, which the shell's * passes over.
+    self._check()
+    if not (is_first or os.path.exists(path(self._model_dir))):
+      raise deleted(self._model_dir)
     self._entry['seconds'] = round(time.time() - self._began, 1)
     self._entry['last_step'] = self._step()
     write_json(path(self._model_dir), {'runs': [*self._earlier, self._entry]})
