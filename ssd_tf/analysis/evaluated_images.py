@@ -131,7 +131,7 @@ def _evaluator(config, detector, dataset, recorder):
     model=fold_batch_norm(detector.model),
     dataset=dataset,
     detect=detector.detect,
-    compute_losses=None if without_losses else detector.compute_batch_losses,
+    sum_losses=None if without_losses else detector.sum_losses,
     regularization_losses=lambda: regularization_losses(detector.model),
     make_metrics=lambda: recorder,
     strategy=tf.distribute.get_strategy(),

@@ -66,7 +66,7 @@ def measure(
   batches = list(dataset)
   num_images = sum(int(np.sum(batch[fields.EXAMPLE_MASK])) for batch in batches)
   forward = tf.function(lambda batch: model(batch[fields.IMAGE], training=False))
-  detect, losses = tf.function(detector.detect), tf.function(detector.compute_batch_losses)
+  detect, losses = tf.function(detector.detect), tf.function(detector.sum_losses)
   outputs = [forward(batch) for batch in batches]
   pairs = list(zip(outputs, batches, strict=True))
   evaluator = _evaluator(config, config_path, detector, model, dataset)
@@ -116,7 +116,7 @@ def _evaluator(config, config_path, detector, model, dataset):
     model=model,
     dataset=dataset,
     detect=detector.detect,
-    compute_losses=detector.compute_batch_losses,
+    sum_losses=detector.sum_losses,
     regularization_losses=lambda: regularization_losses(detector.model),
     make_metrics=lambda: builders.build_metrics(config, config_path),
     strategy=tf.distribute.get_strategy(),

@@ -176,7 +176,10 @@ def read_evaluations(eval_dir: str) -> dict[int, dict[str, Any]]:
 
 
 def _conditions(line):
-  return json.dumps([line.get(key) for key in ('conditions', 'settings')], sort_keys=True)
+  """What its figures depend on; those here are no losses."""
+  conditions = dict(line.get('conditions') or {})
+  conditions.pop(metrics_file.LOSSES, None)
+  return json.dumps([conditions, line.get('settings')], sort_keys=True)
 
 
 def describe_data_set(line: Mapping[str, Any]) -> str:

@@ -39,6 +39,7 @@ class Detector:
     losses: (class_logits, box_encodings, targets, anchors=, normalizer=, example_mask=,
       labeled_classes=) -> losses.
     sum_masked: (class_logits, targets, example_mask=, labeled_classes=) -> f32[2, K].
+    sum_up: (losses, class_logits, box_encodings, targets, example_mask=, labeled_classes=) -> sums.
     suppress: (class_logits, box_encodings, anchors, clip_windows=) -> detections.
   """
 
@@ -52,6 +53,7 @@ class Detector:
   normalizer_part: Callable[..., tf.Tensor]
   losses: Callable[..., dict[str, tf.Tensor]]
   sum_masked: Callable[..., tf.Tensor]
+  sum_up: Callable[..., dict[str, tf.Tensor]]
   suppress: Callable[..., dict[str, tf.Tensor]]
 
   def assign_targets(self, batch: dict[str, tf.Tensor]) -> Targets:
@@ -110,10 +112,23 @@ class Detector:
       labeled_classes=batch[fields.LABELED_CLASSES],
     )
 
+  def sum_losses(
+    self, outputs: dict[str, tf.Tensor], batch: dict[str, tf.Tensor]
+  ) -> dict[str, tf.Tensor]:
+    """A batch's part of an evaluation's losses and of their normalizer; see `ops.objective`."""
+    return self.sum_up(
+      functools.partial(self.losses, anchors=self.anchors),
+      outputs[fields.CLASS_LOGITS],
+      outputs[fields.BOX_ENCODINGS],
+      self.assign_targets(batch),
+      example_mask=batch[fields.EXAMPLE_MASK],
+      labeled_classes=batch[fields.LABELED_CLASSES],
+    )
+
   def compute_batch_losses(
     self, outputs: dict[str, tf.Tensor], batch: dict[str, tf.Tensor]
   ) -> dict[str, tf.Tensor]:
-    """The losses of a batch with its own normalizer, as an evaluation reports them."""
+    """The losses of a batch with its own normalizer, as a training step on it has them."""
     targets = self.assign_targets(batch)
     normalizer = tf.maximum(self.num_matches(targets, batch), 1.0)
     return self.compute_losses(outputs, targets, batch, normalizer)
@@ -165,22 +180,23 @@ def build_detector(model_config: pipeline_pb2.DetectionModel, is_training: bool)
   require_supported(model_config, 'model')
   ssd = model_config.ssd
   box_coder = build_box_coder(ssd)
-  losses, sum_masked, normalizer_part = build_losses(ssd, box_coder)
+  functions = build_losses(ssd, box_coder)
   around_model = {
     'num_classes': ssd.num_classes,
     'image_size': image_size(ssd),
     'preprocess_image': build_preprocess_image(ssd),
     'assign': build_assign_targets(ssd, box_coder),
     'train_on_crowds': ssd.train_on_crowds,
-    'normalizer_part': normalizer_part,
-    'sum_masked': sum_masked,
+    'normalizer_part': functions.normalizer_part,
+    'sum_masked': functions.sum_masked,
+    'sum_up': functions.sum_up,
     'suppress': build_suppress(ssd, box_coder),
   }
   # Last, so that faults in all the rest are told at once.
   model = build_model(model_config, is_training)
   anchors = tf.constant(build_anchors(model_config, model))
   layer_sizes = count_anchors_per_layer(ssd, model.feature_map_sizes)
-  losses = functools.partial(losses, layer_sizes=layer_sizes)
+  losses = functools.partial(functions.compute, layer_sizes=layer_sizes)
   return Detector(model=model, anchors=anchors, losses=losses, **around_model)
 
 

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from typing import NamedTuple
 
 from ssd_tf.builders.support import chosen
 from ssd_tf.errors import InputError
@@ -15,7 +16,25 @@ _FOCAL = ('weighted_sigmoid_focal', 'weighted_softmax_focal')
 _SOFTMAX = ('weighted_softmax', 'weighted_softmax_focal')
 
 
-def build_losses(ssd, box_coder: box_coders.BoxCoder) -> tuple[Callable, Callable, Callable]:
+class LossFunctions(NamedTuple):
+  """Functions of `objective`, with all that the config says given.
+
+  Attributes:
+    compute: `objective.ssd_losses`.
+    sum_masked: `objective.masked_losses`.
+    normalizer_part: what counts a replica's part of the normalizer in training: (targets,
+      example_mask) -> f32[].
+    sum_up: `objective.sum_losses`, for evaluation. Where no normalizer depends on the images, as
+      with normalize_loss_by_num_matches false, it is the number of images.
+  """
+
+  compute: Callable[..., dict]
+  sum_masked: Callable
+  normalizer_part: Callable
+  sum_up: Callable[..., dict]
+
+
+def build_losses(ssd, box_coder: box_coders.BoxCoder) -> LossFunctions:
   """Builds the losses.
 
   Args:
@@ -23,8 +42,7 @@ def build_losses(ssd, box_coder: box_coders.BoxCoder) -> tuple[Callable, Callabl
     box_coder: of the same config.
 
   Returns:
-    `objective.ssd_losses` and `objective.masked_losses`, with all that the config says given, and
-    what counts a replica's part of the normalizer: (targets, example_mask) -> f32[].
+    The functions.
 
   Raises:
     InputError: a field is missing, not supported, or does not fit the others.
@@ -51,7 +69,13 @@ def build_losses(ssd, box_coder: box_coders.BoxCoder) -> tuple[Callable, Callabl
   masked_losses = functools.partial(
     objective.masked_losses, classification_loss=classification_loss, partial_labels=mode
   )
-  return ssd_losses, masked_losses, normalizer_part
+  by_matches = ssd.normalize_loss_by_num_matches and normalizer_part is objective.num_matches
+  sum_losses = functools.partial(
+    objective.sum_losses,
+    normalizer_part=objective.num_matches if by_matches else objective.num_images,
+    image_by_image=isinstance(miner, BatchHardExampleMiner),
+  )
+  return LossFunctions(ssd_losses, masked_losses, normalizer_part, sum_losses)
 
 
 def _normalizer_part(ssd, miner):

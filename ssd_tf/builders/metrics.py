@@ -15,6 +15,7 @@ from ssd_tf import fields
 from ssd_tf.builders.data import class_names, evaluated_paths
 from ssd_tf.builders.support import require_supported
 from ssd_tf.errors import InputError
+from ssd_tf.evaluation import metrics_file
 from ssd_tf.evaluation.coco_metrics import CocoEvaluator
 from ssd_tf.evaluation.detection_evaluator import DetectionEvaluator, EvaluatorGroup
 from ssd_tf.evaluation.open_images_metrics import OpenImagesEvaluator
@@ -105,7 +106,8 @@ def evaluation_conditions(
     sample_1_of_n: every n-th example only is evaluated.
 
   Returns:
-    Names to values that JSON knows; figures with equal ones can be compared.
+    Names to values that JSON knows; figures with equal ones can be compared. Only losses depend on
+    `metrics_file.LOSSES`.
   """
   eval_config = type(config.eval_config)()
   eval_config.CopyFrom(config.eval_config)
@@ -113,7 +115,9 @@ def evaluation_conditions(
     eval_config.ClearField(field)
   parts = {'eval_config': eval_config, 'post_processing': config.model.ssd.post_processing}
   texts = {name: text_format.MessageToString(p, as_one_line=True) for name, p in parts.items()}
-  return {'sample_1_of_n_examples': sample_1_of_n, **texts}
+  # Of an earlier version, which has no such entry, the losses are means over the batches.
+  losses = {metrics_file.LOSSES: 'summed over the data set, divided once'}
+  return {'sample_1_of_n_examples': sample_1_of_n, **texts, **losses}
 
 
 def build_metrics(

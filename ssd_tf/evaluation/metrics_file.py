@@ -18,7 +18,7 @@ from absl import logging
 from ssd_tf.errors import InputError
 from ssd_tf.failed_writes import writing
 
-LOSSES = 'losses'  # Of the conditions the one on which losses alone depend.
+LOSSES = 'losses'  # Of the conditions of an evaluation, the one that changes losses alone.
 _BEGIN = '{"step": '
 
 

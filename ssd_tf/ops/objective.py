@@ -146,6 +146,56 @@ def ssd_losses(
   }
 
 
+def sum_losses(
+  compute_losses: Callable[..., dict[str, tf.Tensor]],
+  class_logits: tf.Tensor,
+  box_encodings: tf.Tensor,
+  targets: target_assigner.Targets,
+  *,
+  normalizer_part: Callable[[target_assigner.Targets, tf.Tensor], tf.Tensor],
+  image_by_image: bool,
+  example_mask: tf.Tensor,
+  labeled_classes: tf.Tensor,
+) -> dict[str, tf.Tensor]:
+  """Returns what an evaluation sums over all of its batches, to divide once at its end.
+
+  loss of a data set = sum of the losses / max(sum of the normalizers, 1), whatever the batches are.
+
+  Args:
+    compute_losses: `ssd_losses`, given all but what follows, and the normalizer.
+    class_logits: f32[B, A, K+1].
+    box_encodings: f32[B, A, code size].
+    targets: of the same images and anchors.
+    normalizer_part: `num_matches` or `num_images`.
+    image_by_image: whether each image is a batch of its own, as for a miner that looks at whole
+      batches: its choice would depend on what else is in the batch.
+    example_mask: bool[B], False where the image pads the batch: it adds nothing.
+    labeled_classes: bool[B, K].
+
+  Returns:
+    {'localization_loss': f32[], 'classification_loss': f32[], 'normalizer': f32[]}: sums over the
+    images.
+  """
+
+  def sums(inputs):
+    *predicted_and_targets, mask, labeled = inputs
+    return compute_losses(
+      *predicted_and_targets, normalizer=1.0, example_mask=mask, labeled_classes=labeled
+    )
+
+  inputs = (class_logits, box_encodings, targets, example_mask, labeled_classes)
+  if image_by_image:
+    losses = tf.map_fn(
+      lambda image: sums(tf.nest.map_structure(lambda tensor: tensor[tf.newaxis], image)),
+      inputs,
+      fn_output_signature=dict.fromkeys(('localization_loss', 'classification_loss'), tf.float32),
+    )
+    losses = {name: tf.reduce_sum(values) for name, values in losses.items()}
+  else:
+    losses = sums(inputs)
+  return {**losses, 'normalizer': normalizer_part(targets, example_mask)}
+
+
 def count_labels(
   targets: target_assigner.Targets, *, example_mask: tf.Tensor, labeled_classes: tf.Tensor
 ) -> tf.Tensor:

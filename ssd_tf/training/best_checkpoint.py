@@ -124,7 +124,7 @@ class BestCheckpoint:
     return value if value is not None and best_metric.is_figure(value) else None
 
   def _why_not_compared(self):
-    names = best_metric.differences(self.best.details, self._details)
+    names = best_metric.differences(self._metric, self.best.details, self._details)
     return f' It does not count: evaluations have other conditions now ({names}).' if names else ''
 
   def _remove_leftovers(self):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ssd_tf.errors import InputError
+from ssd_tf.evaluation import metrics_file
 
 FIELD = 'train_config.best_metric'
 _LESS_IS_BETTER = 'Loss/'
@@ -35,10 +36,11 @@ def resolve(name: str, names: Sequence[str]) -> str:
   )
 
 
-def differences(details: Mapping[str, Any], others: Mapping[str, Any]) -> str:
+def differences(metric: str, details: Mapping[str, Any], others: Mapping[str, Any]) -> str:
   """In what evaluations differ, so that their figures cannot be compared.
 
   Args:
+    metric: whose figures these are; what changes losses alone is no difference of another.
     details: of one: by name what its figures depend on besides the weights, or a group of such.
     others: of another one.
 
@@ -46,6 +48,9 @@ def differences(details: Mapping[str, Any], others: Mapping[str, Any]) -> str:
     Names, separated by commas; '' if they can be compared.
   """
   first, second = _flat(details), _flat(others)
+  if not metric.startswith(_LESS_IS_BETTER):
+    for each in (first, second):
+      each.pop(metrics_file.LOSSES, None)
   return ', '.join(name for name in first | second if first.get(name) != second.get(name))
 
 

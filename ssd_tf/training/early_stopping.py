@@ -57,7 +57,7 @@ class EarlyStopping:
     self._patience, self._min_delta = patience, min_delta
     self._metric, self._details = metric, details
     kind, evaluations = _read(self._path)
-    differences = best_metric.differences(kind, {'metric': metric, **details})
+    differences = best_metric.differences(metric, kind, {'metric': metric, **details})
     if evaluations and differences:
       logging.info(
         '%s: %d evaluations do not count, they differ in %s.',

@@ -16,6 +16,7 @@ from ssd_tf.evaluation.pictures import Pictures
 from ssd_tf.failed_writes import writing
 
 _PROGRESS_EVERY = 100
+_SUMS = ('localization_loss', 'classification_loss', 'normalizer')
 _DETECTIONS = (
   fields.DETECTION_BOXES,
   fields.DETECTION_SCORES,
@@ -32,15 +33,17 @@ class Evaluator(orbit.StandardEvaluator):
     dataset: distributed batches, finite; keys of `fields`.
     detect: outputs of the model, batch -> detections, keys of `fields`, normalized to the image
       without padding.
-    compute_losses: (outputs, batch) -> {'localization_loss': f32[], 'classification_loss': f32[]};
-      None leaves the losses out, and the total loss is 1.
+    sum_losses: (outputs, batch) -> {'localization_loss': f32[], 'classification_loss': f32[],
+      'normalizer': f32[]}, sums over the batch's images; None leaves the losses out, and the total
+      loss is 1.
     regularization_losses: the model's, f32[] each, of its weights as they are.
     make_metrics: makes new evaluators of detections.
     strategy: that the model was made under.
     pictures: of the first images.
     export_path: gets all detections, in COCO's results format; '' for no such file.
 
-  `evaluate(-1)` returns {metric or loss: value}; the losses are means over batches.
+  `evaluate(-1)` returns {metric or loss: value}. Losses and normalizers are summed over the whole
+  data set and divided once, so that the size of the batches and the replicas change nothing.
   """
 
   def __init__(
@@ -49,7 +52,7 @@ class Evaluator(orbit.StandardEvaluator):
     model: keras.Model,
     dataset: tf.data.Dataset,
     detect: Callable,
-    compute_losses: Callable | None,
+    sum_losses: Callable | None,
     regularization_losses: Callable[[], list[tf.Tensor]],
     make_metrics: Callable[[], EvaluatorGroup],
     strategy: tf.distribute.Strategy,
@@ -61,7 +64,7 @@ class Evaluator(orbit.StandardEvaluator):
     self.strategy = strategy
     self.metrics = None
     self._detect = detect
-    self._compute_losses = compute_losses
+    self._sum_losses = sum_losses
     self._regularization_losses = regularization_losses
     self._make_metrics = make_metrics
     self._pictures = pictures
@@ -70,7 +73,7 @@ class Evaluator(orbit.StandardEvaluator):
   def eval_begin(self) -> dict:
     """Starts from nothing; the state counts steps and drawn images."""
     self.metrics = self._make_metrics()
-    return {'steps': 0, 'drawn': 0, 'losses': []}
+    return {'steps': 0, 'drawn': 0, 'sums': np.zeros(len(_SUMS))}
 
   def eval_step(self, iterator) -> list[dict]:
     """Detects on one global batch; one dict for each replica."""
@@ -82,12 +85,12 @@ class Evaluator(orbit.StandardEvaluator):
   def _replica_step(self, batch):
     outputs = self.model(batch[fields.IMAGE], training=False)
     detections = self._detect(outputs, batch)
-    losses = []
-    if self._compute_losses is not None:
-      parts = self._compute_losses(outputs, batch)
-      losses = [parts['localization_loss'], parts['classification_loss']]
+    sums = tf.zeros(len(_SUMS))
+    if self._sum_losses is not None:
+      parts = self._sum_losses(outputs, batch)
+      sums = tf.stack([parts[name] for name in _SUMS])
     shown = {key: detections[key] for key in _DETECTIONS}
-    return {'batch': _without_padding(batch), 'detections': shown, 'losses': losses}
+    return {'batch': _without_padding(batch), 'detections': shown, 'sums': sums}
 
   def eval_reduce(self, state: dict, step_outputs: list[dict]) -> dict:
     """Adds the detections of one step to the metrics, and draws the first images."""
@@ -103,7 +106,7 @@ class Evaluator(orbit.StandardEvaluator):
       if not batch[fields.EXAMPLE_MASK].any():
         continue  # The last batch need not reach every replica.
       self.metrics.update(batch, detections)
-      state['losses'].append([loss.numpy() for loss in output['losses']])
+      state['sums'] += output['sums'].numpy()
       for i in np.flatnonzero(batch[fields.EXAMPLE_MASK]):
         if state['drawn'] == self._pictures.max_images:
           break
@@ -115,13 +118,14 @@ class Evaluator(orbit.StandardEvaluator):
     return state
 
   def eval_end(self, state: dict) -> dict[str, float]:
-    """The metrics, then the mean losses."""
+    """The metrics, then the losses."""
     metrics = self.metrics.result()
     if self._export_path:
       self._export()
-    if self._compute_losses is None:
+    if self._sum_losses is None:
       return {**metrics, fields.TOTAL_LOSS: 1.0}
-    losses = np.mean(state['losses'], axis=0).tolist()
+    *sums, normalizer = state['sums'].tolist()
+    losses = [loss / max(normalizer, 1.0) for loss in sums]
     losses.append(float(sum(self._regularization_losses(), start=tf.constant(0.0))))
     return {**metrics, **dict(zip(fields.LOSSES, [*losses, sum(losses)], strict=True))}
 

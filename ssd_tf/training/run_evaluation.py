@@ -273,7 +273,7 @@ def build_evaluator(
     model=fold_batch_norm(detector.model),
     dataset=strategy.experimental_distribute_dataset(dataset),
     detect=detect,
-    compute_losses=None if without_losses else detector.compute_batch_losses,
+    sum_losses=None if without_losses else detector.sum_losses,
     regularization_losses=lambda: regularization_losses(detector.model),
     make_metrics=make_metrics,
     strategy=strategy,

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from ssd_tf.analysis import comparison_plot, repeated_runs, run_comparison
 from ssd_tf.errors import InputError
+from ssd_tf.evaluation import metrics_file
 
 _CLASS = 'DetectionBoxes_PerformanceByCategory/mAP/'
 
@@ -122,6 +123,14 @@ def test_best_is_the_first_of_equal_ones_and_a_repeated_step_counts_once(tmp_pat
   assert '| m | best | 10 | validation | 1 | 0.300 | 0.100 |' in text
 
 
+def test_how_losses_are_summed_is_no_other_condition_of_the_average_precision(tmp_path, caplog):
+  for step, losses in ((100, {}), (200, {metrics_file.LOSSES: 'summed'})):
+    details = {'split': 'v', 'conditions': {'sample_1_of_n_examples': 1, **losses}}
+    metrics_file.append(str(tmp_path), step, {'AP': 0.5}, details)
+  assert list(repeated_runs.read_evaluations(str(tmp_path))) == [100, 200]
+  assert not caplog.messages
+
+
 def test_evaluations_under_other_conditions_are_left_out(tmp_path, caplog):
   _run(tmp_path, 'm_seed0', {100: (0.30, 0.5), 200: (0.32, 0.5)})
   path = tmp_path / 'm_seed0/eval/metrics.jsonl'
@@ -218,7 +227,7 @@ def test_recovered_share_needs_a_gap():
 @pytest.mark.parametrize(
   ('text', 'expected'),
   [
-    ('{"step": 10, "metr', r'eval/metrics\.jsonl:1: expected a line .*half a line, delete it'),
+    ('{"step": 10}', r'eval/metrics\.jsonl:1: expected a line .*delete the line'),
     ('[]', r"metrics\.jsonl:1: expected a line of JSON with step and metrics, came '\[\]'"),
     ('{"step": 1, "metrics": {}}', r'metrics\.jsonl: step 1: expected .*mAP@\.50IOU.*, came none'),
   ],
