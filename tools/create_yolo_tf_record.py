@@ -5,7 +5,8 @@ python tools/create_yolo_tf_record.py --data_yaml=data.yaml --set=train \
 python tools/create_yolo_tf_record.py --image_dir=images --label_dir=labels --names=classes.txt \
     --output_path=train.record --label_map_path=label_map.pbtxt
 
-An image without a text file has no objects. Polygons become the boxes around them.
+An image without a text file has no objects. Polygons become the boxes around them; of boxes with
+keypoints, the boxes are read.
 """
 
 from absl import flags
@@ -18,6 +19,12 @@ flags.DEFINE_string('set', 'train', 'With --data_yaml: train, val or test.')
 flags.DEFINE_string('image_dir', None, 'Instead of --data_yaml: folder of the images.')
 flags.DEFINE_string('label_dir', None, 'Folder of the text files; default: as YOLO finds them.')
 flags.DEFINE_string('names', None, 'With --image_dir: text file with a class name on each line.')
+flags.DEFINE_list(
+  'kpt_shape',
+  None,
+  'Keypoints of each box and values of each, as 17,3; 0: lines longer than a box are polygons; '
+  'default: what data.yaml says.',
+)
 flags.DEFINE_string('output_path', None, 'TFRecord file to write.')
 flags.DEFINE_string('label_map_path', None, "Label map (pbtxt); default: YOLO's numbers and 1.")
 flags.DEFINE_string('label_map_output_path', None, 'Label map (pbtxt) to write.')
@@ -40,9 +47,9 @@ def main() -> None:
   from ssd_tf.data.sources import yolo
 
   if FLAGS.data_yaml:
-    data = yolo.read_data_yaml(FLAGS.data_yaml, FLAGS.set)
+    data = yolo.read_data_yaml(FLAGS.data_yaml, FLAGS.set, FLAGS.kpt_shape)
   else:
-    data = yolo.read_folders(FLAGS.image_dir, FLAGS.label_dir, FLAGS.names)
+    data = yolo.read_folders(FLAGS.image_dir, FLAGS.label_dir, FLAGS.names, FLAGS.kpt_shape)
   classes = (
     label_map.load(FLAGS.label_map_path)
     if FLAGS.label_map_path

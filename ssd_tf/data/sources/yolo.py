@@ -1,15 +1,23 @@
-"""YOLO's text files: an image beside a .txt with a line for each box, or for each polygon."""
+"""YOLO's data sets: an image beside a text file, and a data.yaml that says where they are.
 
+Paths may be absolute or leave the folder of the file that has them, as is the habit here: a set is
+whatever a data.yaml or an image list names. Only images are read there, and text files of labels
+where YOLO looks for them.
+"""
+
+import collections
 import dataclasses
 import functools
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import yaml
 
+from ssd_tf import plain_text, text_file
 from ssd_tf.data import image_files, record_writer
+from ssd_tf.data.sources import yaml_file, yolo_labels, yolo_paths
 from ssd_tf.data.tf_example import Annotation
 from ssd_tf.errors import InputError
 
@@ -19,96 +27,137 @@ class YoloSet:
   """One set of images.
 
   Attributes:
-    image_paths: by name.
+    image_paths: each once.
     label_paths: the text file of each; it need not exist.
     class_names: by YOLO's class number, from 0.
+    keypoint_values: how many numbers of keypoints may follow a box; 0: longer lines are polygons;
+      None: not known.
+    remarks: (file, remark) of what is odd.
   """
 
   image_paths: Sequence[str]
   label_paths: Sequence[str]
   class_names: Sequence[str]
+  keypoint_values: int | None = None
+  remarks: Sequence[tuple[str, str]] = ()
 
 
-def read_data_yaml(path: str, set_name: str) -> YoloSet:
+def read_data_yaml(path: str, set_name: str, kpt_shape: Sequence[str] | None = None) -> YoloSet:
   """Finds a set by a data.yaml.
 
   Args:
     path: of the file; has names (a list, or a mapping from numbers), and for each set a folder, a
-      list of folders, or a text file of image paths. They are relative to its `path`, else to the
-      file's own folder.
+      text file of image paths, or a list of these. They are relative to its `path`, else to the
+      file's own folder. As Ultralytics does, `path` is looked for in the working folder and in
+      folders named datasets, too, and a leading `../` is dropped where there is nothing.
     set_name: train, val or test.
+    kpt_shape: instead of the file's: the number of keypoints of each line, and that of the values
+      of each, 2 or 3; or 0: lines longer than a box are polygons.
 
   Returns:
     The set. Labels lie where YOLO looks for them: in the folder whose last 'images' is 'labels'.
 
   Raises:
-    InputError: a key is missing, or a folder is.
+    InputError: a key is missing or of the wrong type, names are not one for each number, or a
+      folder or an image is missing.
   """
-  with open(path, encoding='utf-8') as file:
-    try:
-      content = yaml.safe_load(file)
-    except yaml.YAMLError as error:
-      raise InputError(f'{path}: not YAML: {" ".join(str(error).split())}') from error
-  content = content if isinstance(content, dict) else {}
+  content = yaml_file.read_mapping(path)
   for key in ('names', set_name):
-    if not content.get(key):
-      known = ', '.join(map(str, content)) or 'none'
-      raise InputError(f'{path}: {key} is missing or empty; its keys: {known}')
-  names = content['names']
-  if isinstance(names, dict):
-    if sorted(names) != list(range(len(names))):
-      raise InputError(f'{path}: names: expected the numbers 0 to {len(names) - 1}, each once')
-    names = [names[i] for i in range(len(names))]
-  root = os.path.join(os.path.dirname(path), str(content.get('path') or ''))
-  places = content[set_name] if isinstance(content[set_name], list) else [content[set_name]]
-  places = [os.path.normpath(os.path.join(root, str(place))) for place in places]
-  images = [image for place in places for image in _images_of(place)]
-  return YoloSet(images, [_label_path(image) for image in images], [str(name) for name in names])
+    if key not in content or not content[key].value:
+      raise InputError(
+        f'{path}: {key} is missing or empty; its keys: {", ".join(content) or "none"}'
+      )
+
+  def at(key):
+    return f'{path}:{content[key].line}: {key}'
+
+  names = _names(content['names'].value, at('names'))
+  if 'nc' in content and content['nc'].value != str(len(names)):
+    raise InputError(
+      f'{at("nc")}: is {content["nc"].value!r}, but there are {len(names)} names: fix the one that '
+      'is wrong'
+    )
+  if kpt_shape is None and 'kpt_shape' in content:
+    kpt_shape, where = content['kpt_shape'].value, at('kpt_shape')
+  else:
+    where = '--kpt_shape'
+  root = os.path.dirname(path)
+  if 'path' in content and content['path'].value:
+    root = _data_folder(content['path'].value, root, at('path'))
+  places = content[set_name].value
+  images, remarks = [], []
+  for place in places if isinstance(places, list) else [places]:
+    found = yolo_paths.find(_text(place, at(set_name)), [root])
+    if found is None:
+      tried = os.path.normpath(os.path.join(root, place))
+      raise InputError(
+        f'{at(set_name)}: {tried}: no such folder of images, nor a text file that lists them'
+      )
+    listed, odd = yolo_paths.list_images(found)
+    images += listed
+    remarks += odd
+  values = _keypoint_values(kpt_shape, where)
+  return _make_set(images, yolo_paths.in_labels, names, values, remarks)
 
 
-def read_folders(image_dir: str, label_dir: str | None, names_path: str) -> YoloSet:
+def read_folders(
+  image_dir: str, label_dir: str | None, names_path: str, kpt_shape: Sequence[str] | None = None
+) -> YoloSet:
   """Finds a set by its folders.
 
   Args:
-    image_dir: its images.
+    image_dir: its images, also in folders below.
     label_dir: its text files; None: beside the images, or where `read_data_yaml` looks.
     names_path: a class name on each line (classes.txt, obj.names).
+    kpt_shape: as in `read_data_yaml`.
 
   Returns:
     The set.
 
   Raises:
-    InputError: no images, or no names.
+    InputError: no images, or no names; a line between names is blank.
   """
-  with open(names_path, encoding='utf-8-sig') as file:
-    names = [line.strip() for line in file if line.strip()]
-  if not names:
+  lines = text_file.read_lines(names_path)
+  if not lines:
     raise InputError(f'{names_path}: expected a class name on each line; the file is empty')
-  images = _images_of(image_dir)
-  stems = [os.path.splitext(os.path.basename(path))[0] for path in images]
+  for expected, (number, _) in enumerate(lines, start=1):
+    if number != expected:
+      raise InputError(
+        f'{names_path}:{expected}: the line is blank, so the numbers of the classes below it are '
+        'unclear: remove it, or name the class'
+      )
+  names = _names([name for _, name in lines], names_path)
+  images, remarks = yolo_paths.list_images(image_dir)
+
+  def in_label_dir(path):
+    return yolo_paths.beside(os.path.join(label_dir, os.path.relpath(path, image_dir)))
+
   if label_dir is None:
-    beside = [os.path.splitext(path)[0] + '.txt' for path in images]
-    labels = beside if any(map(os.path.isfile, beside)) else [_label_path(path) for path in images]
+    is_beside = any(os.path.isfile(yolo_paths.beside(path)) for path in images)
+    label_path = yolo_paths.beside if is_beside else yolo_paths.in_labels
   elif os.path.isdir(label_dir):
-    labels = [os.path.join(label_dir, f'{stem}.txt') for stem in stems]
+    label_path = in_label_dir
   else:
     raise InputError(f'{label_dir}: no such folder of label files')
-  return YoloSet(images, labels, names)
+  values = _keypoint_values(kpt_shape, '--kpt_shape')
+  return _make_set(images, label_path, names, values, remarks)
 
 
 def read_annotation(
-  paths: tuple[str, str], class_names: Sequence[str], name_to_id: Mapping[str, int]
+  paths: tuple[str, str],
+  class_names: Sequence[str],
+  name_to_id: Mapping[str, int],
+  keypoint_values: int | None = None,
+  source_root: str = '',
 ) -> Annotation:
-  """Reads an image and its text file.
-
-  A line is `class x y width height`, of the box's center, or `class x1 y1 x2 y2 x3 y3 ...` of a
-  polygon, which becomes the box around it; all as fractions of the image. No file, or an empty
-  one: no objects.
+  """Reads an image, upright by its EXIF orientation as YOLO sees it, and its text file.
 
   Args:
-    paths: of the image and of the text file.
+    paths: of the image and of the text file; without the latter, there are no objects.
     class_names: by YOLO's class number.
     name_to_id: the label map.
+    keypoint_values: as in `yolo_labels.read_boxes`.
+    source_root: source ids are paths from this folder; '': they are file names.
 
   Returns:
     The annotation; boxes as annotated, not yet clipped.
@@ -118,21 +167,14 @@ def read_annotation(
   """
   image_path, label_path = paths
   image = image_files.read_image(image_path, upright=True)
-  rows = []
-  if os.path.isfile(label_path):
-    with open(label_path, encoding='utf-8') as file:
-      rows = [
-        _read_line(line, class_names, f'{label_path}: line {number}')
-        for number, line in enumerate(file, start=1)
-        if line.strip()
-      ]
-  names = [class_names[index] for index, _ in rows]
+  numbers, boxes = yolo_labels.read_boxes(label_path, len(class_names), keypoint_values)
+  names = [class_names[number] for number in numbers]
   filename = os.path.basename(image_path)
   return Annotation(
     **vars(image),
     filename=filename,
-    source_id=filename,
-    boxes=np.array([box for _, box in rows], np.float32).reshape(-1, 4),
+    source_id=os.path.relpath(image_path, source_root) if source_root else filename,
+    boxes=boxes,
     class_ids=np.array([name_to_id[name] for name in names], np.int64),
     class_names=names,
   )
@@ -153,8 +195,8 @@ def write_data_set(
     The report.
 
   Raises:
-    InputError: a class is not in the label map, or no image has a text file: then the labels are
-      elsewhere.
+    InputError: a class is not in the label map; no image has a text file: then the labels are
+      elsewhere; or the text files would be misread as a whole, see `yolo_labels.check_files`.
   """
   if name_to_id is None:
     name_to_id = {name: i for i, name in enumerate(data.class_names, start=1)}
@@ -169,55 +211,91 @@ def write_data_set(
       f'none of the {len(missing)} images has a text file of labels: there is no {missing[0]}, for '
       'one; give --label_dir'
     )
-  remarks = []
+  remarks = list(data.remarks)
   if missing:
     text = f'{len(missing)} images have no text file, and are written as images without objects'
     remarks.append((os.path.dirname(missing[0]), text))
-  convert = functools.partial(read_annotation, class_names=data.class_names, name_to_id=name_to_id)
+  found = sorted({*data.label_paths}.difference(missing))
+  yolo_labels.check_files(found, len(data.class_names), data.keypoint_values)
+  names = {os.path.basename(path) for path in data.image_paths}
+  convert = functools.partial(
+    read_annotation,
+    class_names=data.class_names,
+    name_to_id=name_to_id,
+    keypoint_values=data.keypoint_values,
+    source_root='' if len(names) == len(data.image_paths) else os.path.commonpath(data.image_paths),
+  )
   items = list(zip(data.image_paths, data.label_paths, strict=True))
   return record_writer.write_records(items, convert, output_path, remarks=remarks, **options)
 
 
-def _images_of(place):
-  if os.path.isfile(place):
-    with open(place, encoding='utf-8') as file:
-      paths = [line.strip() for line in file if line.strip()]
-    return [os.path.normpath(os.path.join(os.path.dirname(place), path)) for path in paths]
-  if not os.path.isdir(place):
-    raise InputError(f'{place}: no such folder of images')
-  names = [
-    name for name in sorted(os.listdir(place)) if name.lower().endswith(image_files.EXTENSIONS)
+def _text(value, where):
+  if not isinstance(value, str):
+    raise InputError(f'{where}: expected a text, or a list of texts, found {value!r:.60}')
+  return plain_text.check(value, where)
+
+
+def _names(value, where):
+  """Checks that each class has a name of its own."""
+  if isinstance(value, dict):
+    numbers = [str(number) for number in range(len(value))]
+    if sorted(value) != sorted(numbers):
+      raise InputError(
+        f'{where}: expected the numbers 0 to {len(numbers) - 1}, each once, found '
+        f'{", ".join(value):.80}'
+      )
+    value = [value[number] for number in numbers]
+  if not isinstance(value, list):
+    raise InputError(f'{where}: expected a list, [cat, dog], or a mapping, found {value!r:.60}')
+  numbers = {}
+  for number, name in enumerate(value):
+    plain_text.check(name, f'{where}: class {number}')
+    if name in numbers:
+      raise InputError(f'{where}: {name!r} is the name of classes {numbers[name]} and {number}')
+    numbers[name] = number
+  return value
+
+
+def _keypoint_values(kpt_shape, where):
+  """How many numbers of keypoints a line has; None if nobody says."""
+  if kpt_shape is None:
+    return None
+  if kpt_shape == ['0']:
+    return 0
+  is_shape = isinstance(kpt_shape, list) and len(kpt_shape) == 2
+  if not is_shape or not re.fullmatch('[1-9][0-9]{0,3},[23]', ','.join(map(str, kpt_shape))):
+    raise InputError(
+      f'{where}: expected the number of keypoints, and 2 or 3 values of each, such as 17, 3; '
+      f'received {kpt_shape!r:.60}'
+    )
+  return int(kpt_shape[0]) * int(kpt_shape[1])
+
+
+def _data_folder(written, folder, where):
+  """What `path` of a data.yaml means: a folder beside it, or where Ultralytics keeps data sets."""
+  folders = [folder, '', os.path.join(folder, 'datasets'), 'datasets']
+  found = yolo_paths.find(_text(written, where), folders)
+  if found is None or not os.path.isdir(found):
+    places = ', '.join(os.path.abspath(each) for each in folders)
+    raise InputError(
+      f'{where}: no folder {written!r} in {places}; remove `path` if the data lie beside the file'
+    )
+  return found
+
+
+def _make_set(image_paths, label_path, class_names, keypoint_values, remarks):
+  """The set of images, each once, and of the text files that label_path names."""
+  images = list({os.path.abspath(path): path for path in image_paths}.values())
+  if len(images) < len(image_paths):
+    text = f'{len(image_paths) - len(images)} images are there again in another place of the set'
+    remarks = [*remarks, (os.path.commonpath(images), f'{text}; each is written once')]
+  labels = [label_path(path) for path in images]
+  users = collections.defaultdict(list)
+  for image, label in zip(images, labels, strict=True):
+    users[label].append(os.path.basename(image))
+  shared = [
+    (label, f'its boxes are those of {len(names)} images: {", ".join(names)}')
+    for label, names in users.items()
+    if len(names) > 1
   ]
-  if not names:
-    raise InputError(f'{place}: no images in this folder')
-  return [os.path.join(place, name) for name in names]
-
-
-def _label_path(image_path):
-  """Where YOLO looks for an image's labels: .../images/... becomes .../labels/...txt."""
-  head, separator, tail = os.path.splitext(image_path)[0].rpartition(f'{os.sep}images{os.sep}')
-  labels = f'{os.sep}labels{os.sep}' if separator else ''
-  return f'{head}{labels}{tail}.txt'
-
-
-def _read_line(line, class_names, where):
-  """(class number, [ymin, xmin, ymax, xmax])."""
-  try:
-    number, *values = (float(word) for word in line.split())
-  except ValueError:
-    raise InputError(f'{where}: expected numbers, received {line.strip()!r}') from None
-  if not (number.is_integer() and 0 <= number < len(class_names)):
-    raise InputError(
-      f'{where}: class {number:g}: expected a whole number from 0 to {len(class_names) - 1} '
-      f'({len(class_names)} names)'
-    )
-  if len(values) == 4:
-    x, y, width, height = values
-    return int(number), [y - height / 2, x - width / 2, y + height / 2, x + width / 2]
-  if len(values) < 6 or len(values) % 2:
-    raise InputError(
-      f'{where}: expected class x y width height, or class and at least 3 points x y of a polygon; '
-      f'received {len(values) + 1} numbers'
-    )
-  xs, ys = values[::2], values[1::2]
-  return int(number), [min(ys), min(xs), max(ys), max(xs)]
+  return YoloSet(images, labels, class_names, keypoint_values, [*remarks, *shared])
