@@ -1,12 +1,9 @@
 """What measures and draws detections, from `eval_config`."""
 
-import contextlib
 import difflib
-import io
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from absl import logging
 from google.protobuf import text_format
 from PIL import ImageColor
 
@@ -175,20 +172,14 @@ def metric_names(config: config_lib.PipelineConfig, config_path: str) -> list[st
     config_path: where it is from.
 
   Returns:
-    Those of the metrics, and of the losses.
+    Those of the metrics, see `DetectionEvaluator.metric_names`, and of the losses.
 
   Raises:
     InputError: as `build_metrics`.
   """
-  evaluators, logger = build_metrics(config, config_path), logging.get_absl_logger()
-  was_disabled, logger.disabled = logger.disabled, True
-  try:  # What is said of the results of no image at all is of no use.
-    with contextlib.redirect_stdout(io.StringIO()):
-      names = list(evaluators.result())
-  finally:
-    logger.disabled = was_disabled
   without_losses = config.eval_config.use_dummy_loss_in_eval
-  return names + ([fields.TOTAL_LOSS] if without_losses else list(fields.LOSSES))
+  losses = [fields.TOTAL_LOSS] if without_losses else fields.LOSSES
+  return [*build_metrics(config, config_path).metric_names, *losses]
 
 
 def build_pictures(config: config_lib.PipelineConfig, config_path: str) -> Pictures:

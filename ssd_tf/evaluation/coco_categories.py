@@ -1,6 +1,6 @@
 """COCO's figures of each class, and of groups of classes, by the Object Detection API's names."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from pycocotools.cocoeval import COCOeval
@@ -21,6 +21,10 @@ _FIGURES = {
   'Recall AR@100 (medium)': (False, None, 'medium', 100),
   'Recall AR@100 (large)': (False, None, 'large', 100),
 }
+
+_AVERAGE = 'DetectionBoxes_PerformanceByCategory/mAP/{}'
+_FIGURE = 'DetectionBoxes_{} ByCategory/{}'
+_GROUP_AVERAGE = 'DetectionBoxes_PerformanceBySuperCategory/{}'
 
 
 def class_average(coco_eval: COCOeval, k: int, figure: str = 'Precision mAP') -> float:
@@ -46,6 +50,29 @@ def class_average(coco_eval: COCOeval, k: int, figure: str = 'Precision mAP') ->
     values = values[np.isclose(params.iouThrs, iou_threshold)]
   defined = values[values > -1]
   return float(defined.mean()) if defined.size else -1.0
+
+
+def category_metric_names(
+  classes: Iterable[str],
+  *,
+  all_metrics: bool = False,
+  super_categories: Mapping[str, Sequence[str]] | None = None,
+) -> list[str]:
+  """The names of what `category_metrics` gives, in its order.
+
+  Args:
+    classes: their names, in the order of ids.
+    all_metrics: as there.
+    super_categories: as there.
+
+  Returns:
+    The names.
+  """
+  names = []
+  for name in classes:
+    names.append(_AVERAGE.format(name))
+    names += [_FIGURE.format(figure, name) for figure in _FIGURES if all_metrics]
+  return names + [_GROUP_AVERAGE.format(group) for group in super_categories or {}]
 
 
 def category_metrics(
@@ -74,12 +101,10 @@ def category_metrics(
   for k, category_id in enumerate(coco_eval.params.catIds):
     name = categories[category_id]
     average[name] = class_average(coco_eval, k)
-    metrics[f'DetectionBoxes_PerformanceByCategory/mAP/{name}'] = average[name]
+    metrics[_AVERAGE.format(name)] = average[name]
     for figure in _FIGURES if all_metrics else ():
-      metrics[f'DetectionBoxes_{figure} ByCategory/{name}'] = class_average(coco_eval, k, figure)
+      metrics[_FIGURE.format(figure, name)] = class_average(coco_eval, k, figure)
   for group, names in (super_categories or {}).items():
     values = [average[name] for name in names if average.get(name, -1.0) > -1]
-    metrics[f'DetectionBoxes_PerformanceBySuperCategory/{group}'] = (
-      float(np.mean(values)) if values else -1.0
-    )
+    metrics[_GROUP_AVERAGE.format(group)] = float(np.mean(values)) if values else -1.0
   return metrics

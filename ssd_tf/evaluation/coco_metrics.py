@@ -28,6 +28,18 @@ METRIC_NAMES = (
 
 # The same of the labeled (image, class) pairs alone: DetectionBoxes_Precision_Labeled/mAP, ...
 LABELED_METRIC_NAMES = tuple(name.replace('/', '_Labeled/') for name in METRIC_NAMES)
+_LABELED_AVERAGE = 'DetectionBoxes_PerformanceByCategory_Labeled/mAP/{}'
+
+
+def of_all_pairs(name: str) -> str:
+  """The metric of all (image, class) pairs that one of the labeled pairs goes with.
+
+  Where every class is labeled in every image the two are the same, and only that one is given.
+
+  Args:
+    name: such as 'DetectionBoxes_Precision_Labeled/mAP'; any other metric is its own.
+  """
+  return name.replace('_Labeled/', '/', 1)
 
 
 class CocoEvaluator:
@@ -136,8 +148,18 @@ class CocoEvaluator:
       for name, average in (
         self.per_class_ap(labeled_only=True).items() if not labeled.all() else ()
       ):
-        metrics[f'DetectionBoxes_PerformanceByCategory_Labeled/mAP/{name}'] = average
+        metrics[_LABELED_AVERAGE.format(name)] = average
     return metrics
+
+  @property
+  def metric_names(self) -> list[str]:
+    """The names in `result`, in its order, told without one; those of labeled pairs among them."""
+    names = [*METRIC_NAMES, *LABELED_METRIC_NAMES]
+    if self._per_category:
+      classes = [name for _, name in sorted(self._categories.items())]
+      names += coco_categories.category_metric_names(classes, **self._category_options)
+      names += map(_LABELED_AVERAGE.format, classes)
+    return names
 
   def per_class_ap(self, *, labeled_only: bool = False) -> dict[str, float]:
     """Gives each class's AP at IoU .50:.95, all sizes, 100 detections per image.

@@ -17,6 +17,13 @@ class DetectionEvaluator(Protocol):
     """The metrics of all that was added, by the names that are logged."""
 
   @property
+  def metric_names(self) -> list[str]:
+    """The names in `result`, in its order, told without one; a data set need not have all of them.
+
+    What COCO's metrics have of labeled (image, class) pairs alone is given if not all are labeled.
+    """
+
+  @property
   def details(self) -> dict[str, Any]:
     """What the metrics have to be read with: split, counts, thresholds."""
 
@@ -50,6 +57,11 @@ class EvaluatorGroup:
   def result(self) -> dict[str, float]:
     """The metrics of all, in the evaluators' order."""
     return {k: v for evaluator in self.evaluators for k, v in evaluator.result().items()}
+
+  @property
+  def metric_names(self) -> list[str]:
+    """Those of all, in the evaluators' order."""
+    return [name for evaluator in self.evaluators for name in evaluator.metric_names]
 
   def coco_results(self) -> list[dict[str, Any]]:
     """The detections measured, in COCO's results format; see `CocoEvaluator.coco_results`."""

@@ -76,20 +76,25 @@ class Voc0712Evaluator(VocEvaluator):
     """
     results = self.class_results()
     without = [result.name for result in results.values() if not result.num_groundtruth]
-    metrics = {}
+    figures = []
     for kind in KINDS:
-      values = {id_: result.average_precision[kind] for id_, result in results.items()}
-      known = [value for value in values.values() if not np.isnan(value)]
-      metrics |= {f'{kind}/{id_}': value for id_, value in values.items()}
-      metrics[f'{kind}/mAP'] = float(np.mean(known)) if known else float('nan')
+      values = [result.average_precision[kind] for result in results.values()]
+      known = [value for value in values if not np.isnan(value)]
+      mean = float(np.mean(known)) if known else float('nan')
+      figures += [*values, mean]
       if known and without:
         logging.warning(
           '%s/mAP %.4f is the mean over the %d classes that have groundtruth. SSD-Tensorflow counts'
           ' the others (%s) as 0: %.4f',
-          *(kind, metrics[f'{kind}/mAP'], len(known), ', '.join(without)),
+          *(kind, mean, len(known), ', '.join(without)),
           sum(known) / len(results),
         )
-    return metrics
+    return dict(zip(self.metric_names, figures, strict=True))
+
+  @property
+  def metric_names(self) -> list[str]:
+    """The names in `result`, in its order, told without one."""
+    return [f'{kind}/{of}' for kind in KINDS for of in (*self._categories, 'mAP')]
 
   def class_results(self) -> dict[int, ClassResult]:
     """What was measured, by class id."""

@@ -207,13 +207,18 @@ class VocEvaluator:
       mean = self._average_precision(list(self._categories))
     else:
       mean = float(np.mean(defined)) if defined else float('nan')
+    return dict(zip(self.metric_names, [mean, *average.values()], strict=True))
+
+  @property
+  def metric_names(self) -> list[str]:
+    """The names in `result`, in its order, told without one."""
     low, high = self._recall_bounds
     bounds = f'@[{low:.1f},{high:.1f}]Recall' if (low, high) != (0.0, 1.0) else ''
-    metrics = {f'{self._prefix}_Precision/mAP@{self._iou_threshold}IOU{bounds}': mean}
-    for id_, name in self._categories.items():
-      key = f'{self._prefix}_PerformanceByCategory/AP@{self._iou_threshold}IOU/{name}'
-      metrics[key] = average[id_]
-    return metrics
+    of_class = f'{self._prefix}_PerformanceByCategory/AP@{self._iou_threshold}IOU'
+    return [
+      f'{self._prefix}_Precision/mAP@{self._iou_threshold}IOU{bounds}',
+      *(f'{of_class}/{name}' for name in self._categories.values()),
+    ]
 
   def curve(self, class_id: int) -> tuple[np.ndarray, np.ndarray]:
     """Precision and recall of a class after each of its detections, f64[d] each."""

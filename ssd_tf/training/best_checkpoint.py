@@ -92,7 +92,7 @@ class BestCheckpoint:
       metrics: of its evaluation.
     """
     name, step = self._metric, int(self._step.numpy())
-    value, reference = float(metrics[name]), self._reference()
+    value, reference = float(best_metric.value_of(name, metrics)), self._reference()
     if not best_metric.is_figure(value):
       return
     if reference is not None and best_metric.gain(name, value, reference) <= 0:
@@ -120,7 +120,7 @@ class BestCheckpoint:
     """What is to be beaten, by the metric now, which need not be the one that it was chosen by."""
     if self.best is None or self._why_not_compared():
       return None
-    value = self.best.metrics.get(self._metric)
+    value = best_metric.value_of(self._metric, self.best.metrics)
     return value if value is not None and best_metric.is_figure(value) else None
 
   def _why_not_compared(self):

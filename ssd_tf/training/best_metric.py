@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ssd_tf.errors import InputError
-from ssd_tf.evaluation import metrics_file
+from ssd_tf.evaluation import coco_metrics, metrics_file
 
 FIELD = 'train_config.best_metric'
 _LESS_IS_BETTER = 'Loss/'
@@ -52,6 +52,20 @@ def differences(metric: str, details: Mapping[str, Any], others: Mapping[str, An
     for each in (first, second):
       each.pop(metrics_file.LOSSES, None)
   return ', '.join(name for name in first | second if first.get(name) != second.get(name))
+
+
+def value_of(name: str, metrics: Mapping[str, float | None]) -> float | None:
+  """A metric's value in an evaluation.
+
+  Args:
+    name: of the metric. Where it is one of the labeled (image, class) pairs alone, and all are
+      labeled, the evaluation has it as that of all pairs.
+    metrics: of the evaluation.
+
+  Returns:
+    The value; None if there is none.
+  """
+  return metrics.get(name, metrics.get(coco_metrics.of_all_pairs(name)))
 
 
 def is_figure(value: float) -> bool:

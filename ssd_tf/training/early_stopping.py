@@ -73,7 +73,8 @@ class EarlyStopping:
     Args:
       metrics: its own.
     """
-    at, value = int(self._step.numpy()), float(metrics[self._metric])
+    at = int(self._step.numpy())
+    value = float(best_metric.value_of(self._metric, metrics))
     self._evaluations = [(step, old) for step, old in self._evaluations if step < at]
     self._evaluations.append((at, value))
     kind = {'metric': self._metric, 'details': self._details}

@@ -12,7 +12,7 @@ from absl import logging
 from ssd_tf import fields
 from ssd_tf.errors import InputError
 from ssd_tf.evaluation import log_format, metrics_file
-from ssd_tf.training import checkpoints
+from ssd_tf.training import best_metric, checkpoints
 from ssd_tf.training.early_stopping import EarlyStopping
 from ssd_tf.training.summaries import CheckedSummaries
 from ssd_tf.training.trainer import Trainer
@@ -93,7 +93,7 @@ def make_up_evaluation(
   except InputError as error:
     logging.warning('%s. Whether step %d is evaluated is not known.', error, step)
     figures = {}
-  if metric not in figures:
+  if best_metric.value_of(metric, figures) is None:
     logging.info('Step %d is not evaluated yet.', step)
     controller.evaluate(steps=-1)
     return
