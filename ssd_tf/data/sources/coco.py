@@ -3,14 +3,15 @@
 import collections
 import dataclasses
 import functools
-import json
 import os
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ssd_tf.data import image_files, record_writer
+from ssd_tf.data import box_units, image_files, record_writer
+from ssd_tf.data.sources import coco_entries, image_paths, json_file
 from ssd_tf.data.tf_example import Annotation
 from ssd_tf.errors import InputError
 
@@ -29,11 +30,15 @@ class CocoImage:
   instances: Sequence[Mapping[str, Any]]
 
   def __str__(self):
-    return str(self.entry['file_name'])
+    return self.entry['file_name']
 
   def path_in(self, image_dir: str) -> str:
-    """Where the image lies if the data set's images are in `image_dir`."""
-    return os.path.join(image_dir, str(self))
+    """Where the image lies if the data set's images are in `image_dir`.
+
+    Raises:
+      InputError: outside of it.
+    """
+    return image_paths.locate(image_dir, str(self), f'image {self.entry["id"]}')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,51 +69,52 @@ def load_annotations(
   Args:
     path: the JSON file.
     image_type: of the images returned.
-    object_hook: of `json.load`.
+    object_hook: what to keep of each object of the file; None: all.
 
   Returns:
-    Its images, each with its instances.
+    Its images, each with its instances, whose category_id, image_id, area and iscrowd are numbers
+    and which have a bbox (it may still be broken, which `read_annotation` refuses).
 
   Raises:
     InputError: it is no JSON, lacks images or categories, has a category id below 1 or a name
-      twice, annotations of unknown categories, or images labeled for some.
+      twice, two images of one id, annotations of unknown images or categories, images labeled for
+      unknown ones, or an entry with something else than the number or text that is expected.
     OSError: it cannot be read.
   """
-  with open(path, 'rb') as file:
-    try:
-      content = json.load(file, object_hook=object_hook)
-    except ValueError as error:
-      raise InputError(f'{path}: broken JSON: {error}') from error
-  if not isinstance(content, dict) or not {'images', 'categories'} <= content.keys():
-    raise InputError(f"{path}: expected an object with 'images', 'annotations' and 'categories'")
-  by_image = collections.defaultdict(list)
-  try:
-    name_to_id = _categories(path, content['categories'])
-    for instance in content.get('annotations', []):
-      by_image[instance['image_id']].append(instance)
-    unknown = collections.Counter(
-      instance['category_id'] for instances in by_image.values() for instance in instances
-    )
-    images = [image_type(entry, by_image.pop(entry['id'], [])) for entry in content['images']]
-    names = [str(image) for image in images]
-  except (KeyError, TypeError) as error:
-    raise InputError(
-      f'{path}: an image, annotation or category lacks {error}; expected id, file_name, image_id, '
-      'category_id and name as in instances_train2017.json'
-    ) from error
-  for class_id in name_to_id.values():
-    unknown.pop(class_id, None)
-  if unknown:
-    listed = ', '.join(f'{class_id} ({count} boxes)' for class_id, count in unknown.most_common())
-    raise InputError(f"{path}: annotations of categories that 'categories' lacks: {listed}")
-  _check_labeled(path, images, name_to_id.values())
-  remarks = []
-  if by_image:
-    count = sum(map(len, by_image.values()))
-    remarks.append((path, f"{count} annotations refer to {len(by_image)} ids not in 'images'"))
-  if len(set(names)) < len(names):
-    remarks.append((path, f'{len(names) - len(set(names))} images are listed twice'))
-  return CocoAnnotations(path, images, name_to_id, remarks)
+  content = json_file.load(path, object_hook)
+  entries, instances, categories = coco_entries.read_lists(path, content)
+  name_to_id = coco_entries.read_categories(path, categories)
+  class_ids = {*name_to_id.values()}
+  coco_entries.check_images(path, entries, class_ids)
+  names = [_name(path, image_type, i, entry) for i, entry in enumerate(entries)]
+  instances, found = coco_entries.check_instances(path, instances, class_ids)
+  groups = coco_entries.group_by_image(path, entries, names, instances)
+  images = [image_type(entry, group) for entry, group in zip(entries, groups, strict=True)]
+  counts = collections.Counter(map(os.path.normpath, names))
+  if twice := [name for name, count in counts.items() if count > 1]:
+    listed = ', '.join(twice[:5]) + (', ...' if len(twice) > 5 else '')
+    found.append(f'{counts.total() - len(counts)} images are listed twice, by other ids: {listed}')
+  return CocoAnnotations(path, images, name_to_id, [(path, text) for text in found])
+
+
+def require_pixels(annotations: CocoAnnotations) -> None:
+  """Refuses a file whose boxes are fractions of the images' sizes.
+
+  Args:
+    annotations: of `load_annotations`.
+
+  Raises:
+    InputError: all coordinates of the file lie within 0..1.
+  """
+  values = [
+    coco_entries.box_values(instance['bbox'])
+    for image in annotations.images
+    for instance in image.instances
+    if coco_entries.has_area(instance['bbox'])
+  ]
+  boxes = np.array([box for box in values if box]).reshape(-1, 4)
+  boxes[:, 2:] += boxes[:, :2]
+  box_units.require_pixels(boxes, annotations.path)
 
 
 def load_sets(
@@ -167,13 +173,13 @@ def read_annotation(image: CocoImage, image_dir: str, id_to_name: Mapping[int, s
   xywh = np.array([_box(path, instance) for instance in image.instances]).reshape(-1, 4)
   x, y, w, h = xywh.T
   areas = [instance.get('area') for instance in image.instances]
-  size = [encoded.height, encoded.width] * 2
+  boxes = np.stack([y, x, y + h, x + w], axis=-1)
   class_ids = [instance['category_id'] for instance in image.instances]
   return Annotation(
     **vars(encoded),
     filename=os.path.basename(path),
     source_id=str(image.entry['id']),
-    boxes=(np.stack([y, x, y + h, x + w], axis=-1) / size).astype(np.float32),
+    boxes=box_units.normalize(boxes, encoded.height, encoded.width, path),
     class_ids=np.array(class_ids, np.int64),
     class_names=[id_to_name[class_id] for class_id in class_ids],
     is_crowd=np.array([bool(instance.get('iscrowd')) for instance in image.instances], bool),
@@ -204,8 +210,9 @@ def write_data_set(
     The report.
 
   Raises:
-    InputError: as `record_writer.write_records`.
+    InputError: as `require_pixels` and `record_writer.write_records`.
   """
+  require_pixels(annotations)
   id_to_name = {class_id: name for name, class_id in annotations.name_to_id.items()}
   return record_writer.write_records(
     annotations.images,
@@ -216,42 +223,18 @@ def write_data_set(
   )
 
 
-def _categories(path, categories):
-  name_to_id = {}
-  for category in categories:
-    name, class_id = category['name'], category['id']
-    if not isinstance(class_id, int) or class_id < 1:
-      raise InputError(
-        f'{path}: category {name!r} has id {class_id!r}; ids start at 1, because 0 is the '
-        'background: add 1 to every id of categories and every category_id'
-      )
-    if name in name_to_id or class_id in name_to_id.values():
-      raise InputError(f'{path}: two categories are {name!r} or have id {class_id}')
-    name_to_id[name] = class_id
-  return name_to_id
-
-
-def _check_labeled(path, images, known):
-  for image in images:
-    labeled = image.entry.get('labeled_category_ids')
-    if labeled is None:
-      continue
-    if not isinstance(labeled, list):
-      raise InputError(
-        f'{path}: image {image} has labeled_category_ids {labeled!r}; expected a list of ids'
-      )
-    if unknown := [class_id for class_id in labeled if class_id not in known]:
-      raise InputError(
-        f"{path}: image {image} has labeled_category_ids {unknown} that 'categories' lacks"
-      )
+def _name(path, image_type, i, entry):
+  try:
+    return str(image_type(entry, ()))
+  except KeyError as error:
+    raise InputError(f'{path}: images[{i}] lacks {error}: {reprlib.repr(entry)}') from error
 
 
 def _box(path, instance):
-  box = instance.get('bbox')
-  try:
-    x, y, w, h = (float(value) for value in box)
-  except (TypeError, ValueError):
+  box = coco_entries.box_values(instance['bbox'])
+  if box is None:
     raise InputError(
-      f'{path}: annotation {instance.get("id")} has bbox {box!r}; expected [x, y, width, height]'
-    ) from None
-  return x, y, w, h
+      f'{path}: annotation {instance.get("id")} has bbox {reprlib.repr(instance["bbox"])}; '
+      'expected [x, y, width, height] in pixels'
+    )
+  return box

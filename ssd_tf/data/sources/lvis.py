@@ -4,11 +4,12 @@ import collections
 import dataclasses
 import os
 import re
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
 from ssd_tf.data import record_writer
-from ssd_tf.data.sources import coco
+from ssd_tf.data.sources import coco, coco_entries, image_paths
 from ssd_tf.data.tf_example import Annotation
 from ssd_tf.errors import InputError
 
@@ -27,23 +28,24 @@ class LvisImage(coco.CocoImage):
 
   def __str__(self):
     url = self.entry.get('coco_url')
-    return '/'.join(str(url).split('/')[-2:]) if url else str(self.entry['file_name'])
+    return '/'.join(str(url).split('/')[-2:]) if url else self.entry['file_name']
 
   def path_in(self, image_dir: str) -> str:
     """Where the image lies: in `image_dir` itself or in COCO's folder of it, such as train2017.
 
     Raises:
-      InputError: it is in neither.
+      InputError: it is in neither, or outside of them.
     """
     names = [os.path.basename(str(self)), str(self)]
     if old_name := self.entry.get('file_name'):
       # v0.5 says COCO_train2014_000000391895.jpg of what COCO calls 000000391895.jpg since 2017.
       names += [old_name, re.sub(r'^COCO_\w+_', '', old_name)]
-    paths = [os.path.join(image_dir, name) for name in dict.fromkeys(names)]
+    place = f'image {self.entry["id"]}'
+    paths = [image_paths.locate(image_dir, name, place) for name in dict.fromkeys(names)]
     for path in paths:
       if os.path.isfile(path):
         return path
-    raise InputError(f'image {self.entry["id"]}: no such file: {", ".join(paths)}')
+    raise InputError(f'{place}: no such file: {", ".join(paths)}')
 
 
 def load_annotations(path: str) -> coco.CocoAnnotations:
@@ -63,8 +65,8 @@ def load_annotations(path: str) -> coco.CocoAnnotations:
   for image in annotations.images:
     for key in _CATEGORY_LISTS:
       ids = image.entry.get(key)
-      if not isinstance(ids, list) or not all(isinstance(class_id, int) for class_id in ids):
-        what = 'no ' + key if ids is None else f'{key} {ids!r}'
+      if not isinstance(ids, list) or not all(type(class_id) is int for class_id in ids):
+        what = 'no ' + key if ids is None else f'{key} {reprlib.repr(ids)}'
         raise InputError(
           f'{path}: image {image.entry["id"]} has {what}; expected a list of category ids; '
           'a file without them is no LVIS: create_coco_tf_record.py converts it'
@@ -135,5 +137,6 @@ def write_data_set(
 
 
 def _without_mask(entry):
-  entry.pop('segmentation', None)
+  if coco_entries.has_area(entry.get('bbox')):
+    entry.pop('segmentation', None)
   return entry

@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ssd_tf import plain_text
+from ssd_tf.data.sources import json_file
 from ssd_tf.errors import InputError
 
 # What each type of source needs besides, and what holds where it is left out (None: required).
@@ -77,16 +79,11 @@ def load_plan(path: str) -> list[SourcePlan]:
     The sources, in the file's order; paths as they are written there.
 
   Raises:
-    InputError: it is no such list; names the source, the key, what was expected and what came.
+    InputError: as `json_file.load`; it is no such list; names the source, the key, what was
+      expected and what came.
     OSError: it cannot be read.
   """
-  with open(path, 'rb') as file:
-    try:
-      content = json.load(file, object_pairs_hook=lambda pairs: _unique(path, pairs))
-    except InputError:
-      raise
-    except ValueError as error:
-      raise InputError(f'{path}: broken JSON: {error}') from error
+  content = json_file.load(path)
   if not isinstance(content, list) or not content:
     raise InputError(
       f'{path}: expected a list of sources, [{{"name": ..., "type": ...}}, ...], received '
@@ -146,7 +143,7 @@ def _text(place, key, entry):
   value = entry[key]
   if not isinstance(value, str) or not value:
     raise InputError(f'{place}: {key}: expected a text, received {_shown(value)}')
-  return value
+  return plain_text.check(value, f'{place}: {key}')
 
 
 def _check_names(place, key, names):
@@ -155,15 +152,7 @@ def _check_names(place, key, names):
   for name in names:
     if not isinstance(name, str) or not name:
       raise InputError(f'{place}: {key}: expected texts, received {_shown(name)} among them')
-
-
-def _unique(path, pairs):
-  entry = dict(pairs)
-  if len(entry) < len(pairs):
-    keys = [key for key, _ in pairs]
-    twice = next(key for key in keys if keys.count(key) > 1)
-    raise InputError(f'{path}: the key {twice!r} stands twice in one object')
-  return entry
+    plain_text.check(name, f'{place}: {key}')
 
 
 def closest(name: str, known: Iterable[str]) -> str:

@@ -82,6 +82,7 @@ def open_source(plan: merge_plan.SourcePlan, names: Mapping[int, str] | None = N
 def _open_coco(plan, _):
   path = plan.options['annotations_file']
   annotations = coco.load_annotations(path)
+  coco.require_pixels(annotations)
   names = dict(sorted((class_id, name) for name, class_id in annotations.name_to_id.items()))
   return Source(
     plan,

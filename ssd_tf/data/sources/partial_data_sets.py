@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ssd_tf.data import box_validation, partial_labels, record_writer
-from ssd_tf.data.sources import coco, label_dropping, merge_plan, merge_sources
+from ssd_tf.data.sources import coco, json_file, label_dropping, merge_plan, merge_sources
 from ssd_tf.data.sources.label_dropping import DroppingRules
 from ssd_tf.errors import InputError
 
@@ -159,9 +159,13 @@ def write_partial_coco(
     entry = {key: image.entry[key] for key in image.entry if key not in _OTHER_LABELED_KEYS}
     images.append({**entry, 'labeled_category_ids': sorted(labeled)})
     instances += [image.instances[i] for i in np.flatnonzero(keep)]
-  with open(annotations_file, 'rb') as file:
-    content = json.load(file)
-  write_json(output_path, {**content, 'images': images, 'annotations': instances})
+  content = json_file.load(annotations_file)
+  # By id as the annotations have it now, should the file have texts.
+  categories = [
+    {**entry, 'id': annotations.name_to_id[entry['name']]} for entry in content['categories']
+  ]
+  changed = {'images': images, 'annotations': instances, 'categories': categories}
+  write_json(output_path, {**content, **changed})
   manifest = make_manifest(dropping, [annotations_file], output_path)
   manifest['warnings'] += [f'{path}: {remark}' for path, remark in annotations.remarks]
   return manifest

@@ -126,12 +126,12 @@ def test_broken_images_and_boxes_are_skipped_and_strict_stops(tmp_path):
 
 def test_remarks(tmp_path):
   path, content = data_set(tmp_path)
-  content['annotations'][0]['image_id'] = 99
   content['images'][1].update(width=40, height=60)
+  content['images'].append({'id': 4, 'file_name': './a.jpg'})
   path.write_text(json.dumps(content))
   report, _ = convert(tmp_path, path)
   assert [text for _, text in report.remarks] == [
-    "1 annotations refer to 1 ids not in 'images'",
+    '1 images are listed twice, by other ids: a.jpg',
     'the JSON says 40 x 60 pixels, the image has 60 x 40: the boxes are taken as pixels of the '
     'image',
   ]
@@ -144,7 +144,16 @@ def test_remarks(tmp_path):
     ({'categories': [{'id': 0, 'name': 'person'}]}, "'person' has id 0; ids start at 1"),
     ({'categories': [{'id': 1, 'name': 'a'}, {'id': 2, 'name': 'a'}]}, "two categories are 'a'"),
     ({'images': [{'id': 1}]}, "lacks 'file_name'"),
-    ({'annotations': [{'id': 1}]}, "lacks 'image_id'"),
+    ({'annotations': [{'id': 1}]}, r"annotations\[0\] lacks 'image_id'"),
+    ({'annotations': [{'id': 1, 'image_id': 7}]}, r"annotations\[0\] lacks 'category_id'"),
+    ({'images': [{'file_name': 'a.jpg'}]}, r"images\[0\] lacks 'id'"),
+    ({'categories': [{'id': 1}]}, r"categories\[0\] lacks 'name'"),
+    ({'categories': []}, "'categories' is empty"),
+    ({'images': [], 'annotations': None}, "'annotations' is None; expected a list"),
+    ({'images': None}, "'images' is None"),
+    ({'images': {'7': 'a.jpg'}}, "'images' is {'7': 'a.jpg'}; expected a list"),
+    ({'images': ['a.jpg']}, r"images\[0\] is 'a.jpg'; expected an object"),
+    ({'categories': 7}, "'categories' is 7"),
   ],
 )
 def test_faulty_files_are_refused(tmp_path, changes, words):

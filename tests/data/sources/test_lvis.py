@@ -112,6 +112,20 @@ def test_what_the_records_say(tmp_path):
   assert all(a.labeled_classes is None for a in found)
 
 
+def test_without_a_bbox_the_polygon_counts_and_without_both_one_annotation_less(tmp_path):
+  content = data_set(tmp_path)
+  del content['annotations'][0]['bbox']
+  content['annotations'][1]['bbox'] = None
+  report, records = convert(tmp_path, content)
+  first = tf_example.parse_example(records[0])
+  # [6, 4] to [30, 20], over [40, 60, 40, 60].
+  np.testing.assert_allclose(first.boxes, [[0.1, 0.1, 0.5, 0.5], [0.5, 0.5, 0.51, 0.51]], rtol=1e-6)
+  assert first.class_names == ['cat', 'cat'] and not report.skipped
+  (_, taken), (_, left_out) = report.remarks
+  assert taken.startswith('1 annotations') and taken.endswith(': annotation 1')
+  assert left_out.startswith('1 annotations') and left_out.endswith(': annotation 2')
+
+
 def test_masks_are_not_kept_in_memory(tmp_path):
   (tmp_path / 'lvis.json').write_text(json.dumps(data_set(tmp_path)))
   images = lvis.load_annotations(str(tmp_path / 'lvis.json')).images
@@ -146,7 +160,7 @@ def test_odd_ids_are_reported_by_image_and_left_out(tmp_path, how):
 def test_missing_images_are_skipped_and_strict_stops(tmp_path):
   content = data_set(tmp_path)
   (tmp_path / 'images/train2017/000000000007.jpg').unlink()
-  content['annotations'][3]['bbox'] = None
+  content['annotations'][3]['bbox'] = [0, 0, 60]
   report, records = convert(tmp_path, content)
   assert [tf_example.parse_example(record).source_id for record in records] == ['3', '5']
   (item, missing), (_, broken) = report.skipped
@@ -156,7 +170,8 @@ def test_missing_images_are_skipped_and_strict_stops(tmp_path):
     f'image 7: no such file: {folder}000000000007.jpg, {folder}train2017/000000000007.jpg'
   )
   assert broken == (
-    f'{folder}000000000009.jpg: annotation 4 has bbox None; expected [x, y, width, height]'
+    f'{folder}000000000009.jpg: annotation 4 has bbox [0, 0, 60]; expected [x, y, width, height] '
+    'in pixels'
   )
   with pytest.raises(InputError, match='image 7: no such file'):
     convert(tmp_path, content, strict=True)
@@ -166,9 +181,10 @@ def test_missing_images_are_skipped_and_strict_stops(tmp_path):
   ('changes', 'words'),
   [
     ({'neg_category_ids': 4}, 'image 3 has neg_category_ids 4; expected a list of category ids'),
+    ({'neg_category_ids': [True]}, r'image 3 has neg_category_ids \[True\]; expected a list'),
     ({'neg_category_ids': ['4']}, r"image 3 has neg_category_ids \['4'\]; expected a list"),
     ({'not_exhaustive_category_ids': None}, 'image 3 has no not_exhaustive_category_ids; expected'),
-    ({'coco_url': None}, "an image, annotation or category lacks 'file_name'"),
+    ({'coco_url': None}, r"images\[1\] lacks 'file_name'"),
   ],
 )
 def test_faulty_files_are_refused(tmp_path, changes, words):
@@ -176,6 +192,18 @@ def test_faulty_files_are_refused(tmp_path, changes, words):
   content['images'][1].update(changes)
   with pytest.raises(InputError, match=f'lvis.json: {words}'):
     convert(tmp_path, content)
+
+
+@pytest.mark.parametrize(
+  'names', [{'file_name': '../a.jpg', 'coco_url': None}, {'coco_url': 'http://host/../a.jpg'}]
+)
+def test_names_that_leave_the_folder_are_refused(tmp_path, names):
+  content = data_set(tmp_path)
+  content['images'][1].update(names)
+  Image.new('RGB', (60, 40)).save(tmp_path / 'a.jpg')
+  report, records = convert(tmp_path, content)
+  ((_, reason),) = report.skipped
+  assert reason.startswith("image 3: '../a.jpg' lies outside") and len(records) == 3
 
 
 def test_sets_whose_categories_differ_are_refused(tmp_path):

@@ -184,7 +184,7 @@ CONTENT = {
     {'id': 2, 'image_id': 30, 'category_id': 3, 'bbox': [0, 0, 60, 40]},
     {'id': 3, 'image_id': 30, 'category_id': 1, 'bbox': [0, 0, 1, 1]},
     {'id': 4, 'image_id': 20, 'category_id': 2, 'bbox': [5, 5, 5, 5]},
-    {'id': 5, 'image_id': 99, 'category_id': 1, 'bbox': [5, 5, 5, 5]},
+    {'id': 5, 'image_id': 20, 'category_id': 2},
   ],
   'categories': [{'id': class_id, 'name': name} for class_id, name in NAMES.items()],
 }
@@ -210,7 +210,8 @@ def test_coco(tmp_path):
   assert manifest['warnings'] == [
     "class 'c' is in no group: all of its boxes are dropped",
     "class 'd' is labeled in no image: nothing tells a detector what is not one",
-    f"{source}: 1 annotations refer to 1 ids not in 'images'",
+    f'{source}: 1 annotations have neither bbox nor segmentation (polygon or RLE), and are left '
+    'out: annotation 5',
   ]
   with pytest.raises(InputError, match='is the input, too'):
     partial_data_sets.write_partial_coco(str(source), str(source), rules)

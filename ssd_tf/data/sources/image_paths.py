@@ -1,0 +1,34 @@
+"""Where the images lie that annotations name: in their folder, never outside of it."""
+
+import os
+
+from ssd_tf import plain_text
+from ssd_tf.errors import InputError
+
+
+def locate(image_dir: str, name: object, place: str) -> str:
+  """Finds the path of an image.
+
+  Args:
+    image_dir: the folder of the images.
+    name: as the annotations give it: below the folder, such as 'train/a.jpg', or an absolute path
+      that lies in the folder.
+    place: the file and the line or entry that names it, for the error.
+
+  Returns:
+    The path; whether it exists is not checked. Two names of one file ('a.jpg', './a.jpg') give the
+    same path.
+
+  Raises:
+    InputError: the name is no text of one line, or leaves the folder, by `../` or as an absolute
+      path.
+  """
+  path = os.path.normpath(plain_text.check(name, place))
+  if os.path.isabs(path):
+    path = os.path.relpath(path, os.path.abspath(image_dir))
+  if path.split(os.sep)[0] == os.pardir:
+    raise InputError(
+      f'{place}: {name!r} lies outside the folder of the images, {image_dir}; expected a name '
+      'inside it'
+    )
+  return os.path.join(image_dir, path)

@@ -1,0 +1,45 @@
+"""Numbers as annotation files state them: by value, whether written as a number or as text."""
+
+import math
+
+
+def number(value: object) -> float | None:
+  """The finite number that a value of a JSON or CSV file is, or is the text of.
+
+  Args:
+    value: as it was read; 7, 7.0, '7' and ' 7.0 ' are the same.
+
+  Returns:
+    The number; None if it is none: true, false, null, a list, another text, NaN, or beyond the
+    range of a float, such as 1e999.
+  """
+  if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+    return None
+  # float() also takes digits of other scripts, and underscores between them.
+  if isinstance(value, str) and ('_' in value or not value.isascii()):
+    return None
+  try:
+    found = float(value)
+  except (ValueError, OverflowError):
+    return None
+  return found if math.isfinite(found) else None
+
+
+def whole_number(value: object) -> int | None:
+  """The whole number that a value of a JSON or CSV file is, or is the text of.
+
+  Args:
+    value: as it was read; 7, 7.0, '7' and '007' are the same.
+
+  Returns:
+    The number; None if it is none.
+  """
+  if type(value) is int:
+    return value
+  found = number(value)
+  if found is None or not found.is_integer():
+    return None
+  try:
+    return int(value)  # Beyond 2^53, not every whole number is a float.
+  except ValueError:
+    return int(found)  # '7.0'.
