@@ -24,7 +24,7 @@ INPUT_TYPE = flags.DEFINE_enum(
   'What input_tensor is: pixels, encoded images, or tf.train.Examples.',
 )
 BATCH_SIZE = flags.DEFINE_integer(
-  'batch_size', 1, 'Images per call; 0 for any number.', lower_bound=0
+  'batch_size', None, 'Images per call; left out, or 0: any number.', lower_bound=0
 )
 CONFIG_OVERRIDE = flags.DEFINE_multi_string(
   'config_override', [], 'A change to the config: field.path=value. May be repeated.'

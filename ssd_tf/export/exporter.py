@@ -22,7 +22,7 @@ def export(
   output_dir: str,
   *,
   input_type: str = 'image_tensor',
-  batch_size: int | None = 1,
+  batch_size: int | None = None,
 ) -> str:
   """Exports a checkpoint.
 

@@ -24,7 +24,7 @@ OUTPUTS = (
 
 
 class ExportedDetector(tf.Module):
-  """Images in, detections out, as one graph.
+  """Images in, detections out, as one graph; called as the Object Detection API's exports are.
 
   Args:
     detector: with restored weights.
@@ -32,6 +32,9 @@ class ExportedDetector(tf.Module):
       0 to 255; 'encoded_image_string_tensor': string [B], JPEG or PNG; 'tf_example': string [B],
       serialized tf.train.Example with image/encoded.
     batch_size: B; None for any. Images given as pixels share one size.
+
+  Attributes:
+    serve: the function of the signature.
 
   Raises:
     ValueError: input_type is none of INPUT_TYPES.
@@ -43,31 +46,42 @@ class ExportedDetector(tf.Module):
     self,
     detector: 'builders.Detector',
     input_type: str = 'image_tensor',
-    batch_size: int | None = 1,
+    batch_size: int | None = None,
   ):
     super().__init__(name='ssd_tf')
     if input_type not in INPUT_TYPES:
       raise ValueError(f'input_type: expected one of {INPUT_TYPES}, received {input_type!r}')
     self._detector = detector
-    self._model = detector.model
+    # As plain tf.Variables: those inside of Keras's are not restored by loaders that know the graph
+    # alone and no objects, such as TensorFlow Serving, saved_model_cli and TF1 sessions.
+    self.model_variables = [variable.value for variable in detector.model.variables]
     self._preprocess = {
       **dict.fromkeys(_PIXELS, detector.preprocess_image),
       'encoded_image_string_tensor': self._preprocess_encoded,
       'tf_example': self._preprocess_examples,
     }[input_type]
-    spec = (
-      tf.TensorSpec([batch_size, None, None, 3], _PIXELS[input_type], 'input_tensor')
-      if input_type in _PIXELS
-      else tf.TensorSpec([batch_size], tf.string, 'input_tensor')
+    shape = [None, None, 3] if input_type in _PIXELS else []
+    dtype = _PIXELS.get(input_type, tf.string)
+    given, any_number = (
+      tf.TensorSpec([number, *shape], dtype, 'input_tensor') for number in (batch_size, None)
     )
-    self.signature = tf.function(self.detect, input_signature=[spec])
+    self.serve = tf.function(self.detect, input_signature=[given])
+    # By this attribute, what is loaded can be called; a method would have one signature for all.
+    self.__call__ = (
+      tf.function(self._serve_checked, input_signature=[any_number]) if batch_size else self.serve
+    )
 
   def detect(self, input_tensor: tf.Tensor) -> dict[str, tf.Tensor]:
     """Detects on a batch; see OUTPUTS. Boxes are normalized to the image given."""
     images, true_size = self._preprocess(input_tensor)
-    outputs = self._model(images, training=False)
+    outputs = self._detector.model(images, training=False)
     detections = self._detector.postprocess(outputs, true_size)
     return {key: tf.cast(detections[key], tf.float32) for key in OUTPUTS}
+
+  def _serve_checked(self, input_tensor):
+    """Refuses a wrong number of images in a line; TensorFlow would print all of their pixels."""
+    [given] = self.serve.input_signature
+    return self.serve(tf.ensure_shape(input_tensor, given.shape))
 
   def _preprocess_encoded(self, encoded):
     def decode(one):
@@ -77,7 +91,7 @@ class ExportedDetector(tf.Module):
       decode,
       encoded,
       fn_output_signature=(
-        tf.TensorSpec(self._model.input_shape[1:], tf.float32),
+        tf.TensorSpec(self._detector.model.input_shape[1:], tf.float32),
         tf.TensorSpec([2], tf.int32),
       ),
     )
@@ -92,7 +106,7 @@ def export_saved_model(
   output_dir: str,
   *,
   input_type: str = 'image_tensor',
-  batch_size: int | None = 1,
+  batch_size: int | None = None,
 ) -> str:
   """Writes a SavedModel.
 
@@ -107,5 +121,5 @@ def export_saved_model(
   """
   module = ExportedDetector(detector, input_type, batch_size)
   path = os.path.join(output_dir, 'saved_model')
-  tf.saved_model.save(module, path, signatures={'serving_default': module.signature})
+  tf.saved_model.save(module, path, signatures={'serving_default': module.serve})
   return path
