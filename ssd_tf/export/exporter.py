@@ -8,6 +8,7 @@ from absl import logging
 from ssd_tf import builders, label_map, reader_classes
 from ssd_tf import config as config_lib
 from ssd_tf.errors import InputError
+from ssd_tf.export import folder_exchange
 from ssd_tf.export.saved_model import export_saved_model
 from ssd_tf.input_paths import find_checkpoint
 from ssd_tf.training import checkpoints
@@ -32,7 +33,8 @@ def export(
     checkpoint_dir: a folder with checkpoints, or the prefix of one; our own or one of the Object
       Detection API.
     output_dir: gets saved_model/, checkpoint/ckpt-0, pipeline.config and, where the config names
-      one that is there, label_map.pbtxt.
+      one that is there, label_map.pbtxt; all of them at one stroke, see `folder_exchange`. Other
+      files in there stay.
     input_type: one of `saved_model.INPUT_TYPES`.
     batch_size: images per call; None for any number.
 
@@ -40,30 +42,44 @@ def export(
     The path of the SavedModel.
 
   Raises:
-    InputError: there is no checkpoint, or it does not fit the config.
+    InputError: there is no checkpoint, or it does not fit the config; or output_dir holds a
+      training.
   """
   path = find_checkpoint(checkpoint_dir)
+  _refuse_model_dir(output_dir)
   with naming(config_path):
     builders.require_supported_model(config)
     detector = builders.build_detector(config.model, is_training=False)
   restore(detector.model, path)
-  os.makedirs(output_dir, exist_ok=True)
-  exported = export_saved_model(detector, output_dir, input_type=input_type, batch_size=batch_size)
-  checkpoint = checkpoints.model_checkpoint(detector.model)
-  tf.train.CheckpointManager(
-    checkpoint, os.path.join(output_dir, 'checkpoint'), max_to_keep=1
-  ).save(checkpoint_number=0)
-  config_lib.save(config, output_dir)
-  _save_label_map(config, config_path, output_dir)
-  return exported
+  with folder_exchange.replacing(output_dir) as folder:
+    export_saved_model(detector, folder, input_type=input_type, batch_size=batch_size)
+    checkpoint = checkpoints.model_checkpoint(detector.model)
+    tf.train.CheckpointManager(checkpoint, os.path.join(folder, 'checkpoint'), max_to_keep=1).save(
+      checkpoint_number=0
+    )
+    config_lib.save(config, folder)
+    _save_label_map(config, config_path, folder, output_dir)
+  return os.path.join(output_dir, 'saved_model')
 
 
-def _save_label_map(config, config_path, output_dir):
+def _refuse_model_dir(folder):
+  if os.path.isfile(os.path.join(folder, 'checkpoint')):
+    raise InputError(
+      f'{folder}: holds checkpoints of a training, and an export has a folder named checkpoint; '
+      f'give another folder, as {os.path.join(folder, "exported")}'
+    )
+
+
+def _save_label_map(config, config_path, folder, output_dir):
   """Keeps the names beside the numbers; an export without data at hand goes without."""
+  path = os.path.join(output_dir, 'label_map.pbtxt')
+  kept = f'; {path}, which was there, stays: is it of this model?' if os.path.exists(path) else ''
   try:
     classes = reader_classes.model_classes(config, config_path)
   except InputError as error:
-    logging.warning('No label map beside the export: %s', error)
+    logging.warning('No label map beside the export: %s%s', error, kept)
     return
   if classes is not None:
-    label_map.save(classes, os.path.join(output_dir, 'label_map.pbtxt'))
+    label_map.save(classes, os.path.join(folder, 'label_map.pbtxt'))
+  elif kept:
+    logging.warning('The config names no label map%s', kept)
