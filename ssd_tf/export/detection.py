@@ -18,6 +18,7 @@ from ssd_tf import fields
 from ssd_tf.data import image_files, record_files, tf_example
 from ssd_tf.errors import InputError
 from ssd_tf.evaluation import drawing
+from ssd_tf.export.loading import load_detect_fn
 
 
 @dataclasses.dataclass
@@ -130,9 +131,9 @@ def detect_images(
     class_name, score, box: [ymin, xmin, ymax, xmax] in pixels}]}.
 
   Raises:
-    InputError: the folder holds no SavedModel, or one that takes no pixels; no image can be read.
+    InputError: the SavedModel cannot be loaded, see `load_detect_fn`; no image can be read.
   """
-  detect = _load(saved_model_dir)
+  detect = load_detect_fn(saved_model_dir)
   results, used = [], set()
   some = itertools.islice(images, max_images)
   for image in tqdm(some, unit='image', total=max_images, mininterval=1):
@@ -149,22 +150,6 @@ def detect_images(
   with open(path, 'w', encoding='utf-8') as file:
     json.dump(results, file, indent=1, ensure_ascii=False)
   return path
-
-
-def _load(saved_model_dir):
-  try:
-    detect = tf.saved_model.load(saved_model_dir).signatures['serving_default']
-  except (OSError, KeyError) as error:
-    raise InputError(
-      f'{saved_model_dir}: no SavedModel of a detector; give the folder that holds saved_model.pb'
-    ) from error
-  spec = detect.structured_input_signature[1].get('input_tensor')
-  if spec is None or spec.dtype != tf.uint8 or spec.shape[0] not in (None, 1):
-    raise InputError(
-      f'{saved_model_dir}: takes {spec}; expected the pixels of one image: export with '
-      '--input_type=image_tensor and --batch_size=1'
-    )
-  return detect
 
 
 def _unused(stem, used):
