@@ -23,6 +23,7 @@ LAYERS = {
   'protos': (),
   'supported_fields': (),
   'text_file': (),
+  'file_lock': (),
   'plain_text': (),
   'text_proto': (),
   'input_paths': (),
@@ -33,9 +34,9 @@ LAYERS = {
   'ops': (),
   'models': (),
   'pretrained': ('models',),
-  'data': ('ops.boxes', 'fields', 'text_file', 'plain_text'),
+  'data': ('ops.boxes', 'fields', 'text_file', 'plain_text', 'file_lock'),
   'evaluation': ('ops.boxes', 'fields'),
-  'training': ('ops', 'evaluation', 'fields'),
+  'training': ('ops', 'evaluation', 'fields', 'file_lock'),
   'builders': (*_BELOW_BUILDERS, 'training.optimizers'),
   **{
     f'training.{name}': (*_BELOW_BUILDERS, 'builders', 'training')

@@ -32,7 +32,8 @@ class BoxFindings:
 
   Attributes:
     clipped: one sentence for each box that reached outside the image.
-    dropped: one sentence for each box without area, inverted, not finite or wholly outside.
+    dropped: one sentence for each box without area, inverted, not finite or wholly outside, which
+      says so.
   """
 
   clipped: Sequence[str]
@@ -63,9 +64,17 @@ def validate_boxes(annotation: Annotation) -> tuple[Annotation, BoxFindings]:
     ymin, xmin, ymax, xmax = (f'{c * s:g}' for c, s in zip(boxes[i], size, strict=True))
     return f'{annotation.class_names[i]} xmin {xmin}, ymin {ymin}, xmax {xmax}, ymax {ymax}'
 
+  def reason(i):
+    ymin, xmin, ymax, xmax = boxes[i]
+    if not finite[i]:
+      return 'not finite'
+    if ymin > ymax or xmin > xmax:
+      return 'inverted'
+    return 'no area' if ymin == ymax or xmin == xmax else 'outside the image'
+
   findings = BoxFindings(
     clipped=[describe(i) for i in np.flatnonzero(outside)],
-    dropped=[describe(i) for i in np.flatnonzero(~keep)],
+    dropped=[f'{describe(i)}: {reason(i)}' for i in np.flatnonzero(~keep)],
   )
   clipped = dataclasses.replace(annotation, boxes=clipped_boxes)
   return select_boxes(clipped, keep), findings

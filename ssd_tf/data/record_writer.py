@@ -2,43 +2,46 @@
 
 import collections
 import concurrent.futures
-import contextlib
 import dataclasses
 import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import tensorflow as tf
 import tqdm
 
-from ssd_tf.data import box_validation
+from ssd_tf.data import box_validation, record_output
 from ssd_tf.data.tf_example import Annotation, encode_example
 from ssd_tf.errors import InputError
 
 
 @dataclasses.dataclass
 class ConversionReport:
-  """What a conversion wrote, mended and left out.
+  """What a conversion wrote, fixed and left out.
 
   Attributes:
     num_images: written.
     num_boxes: written.
     num_images_without_objects: written, without any box.
+    num_input_boxes: of the images written; those that were left out, too.
     clipped: (file, box) of each box that reached outside its image.
-    dropped: (file, box) of each box without area, inverted, not finite or wholly outside.
+    dropped: (file, box and reason) of each box without area, inverted or wholly outside.
     not_turned: file of each image written whose EXIF orientation was not applied.
     skipped: (item, reason) of each input that could not be used; the reason names the file.
     remarks: (file, remark) of whatever else a source found odd.
+    replaced: files of an earlier conversion, under the same name, that were removed: those of a set
+      with another number of files.
   """
 
   num_images: int = 0
   num_boxes: int = 0
   num_images_without_objects: int = 0
+  num_input_boxes: int = 0
   clipped: list[tuple[str, str]] = dataclasses.field(default_factory=list)
   dropped: list[tuple[str, str]] = dataclasses.field(default_factory=list)
   not_turned: list[str] = dataclasses.field(default_factory=list)
   skipped: list[tuple[str, str]] = dataclasses.field(default_factory=list)
   remarks: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+  replaced: list[str] = dataclasses.field(default_factory=list)
 
   def __str__(self):
     lines = [
@@ -47,7 +50,7 @@ class ConversionReport:
     ]
     for title, entries in (
       ('boxes clipped to the image', self.clipped),
-      ('boxes dropped (no area, inverted or outside)', self.dropped),
+      ('boxes dropped', self.dropped),
       ('remarks', self.remarks),
     ):
       lines.append(f'{title}: {len(entries)}')
@@ -57,6 +60,11 @@ class ConversionReport:
         f'warning: EXIF orientation not applied: {len(self.not_turned)} images, the first is '
         f'{self.not_turned[0]}; their boxes are taken as pixels of the images as stored. If they '
         'were drawn on the images as viewers turn them, turn the files before converting them'
+      )
+    if self.replaced:
+      lines.append(
+        f'files of the earlier data set of this name removed: {len(self.replaced)} (from '
+        f'{self.replaced[0]} to {self.replaced[-1]})'
       )
     # A reason names its file already: often another than the item, such as an XML's image.
     lines.append(f'files skipped: {len(self.skipped)}')
@@ -68,20 +76,14 @@ class ConversionReport:
     self.num_images += 1
     self.num_boxes += len(annotation.boxes)
     self.num_images_without_objects += not len(annotation.boxes)
+    self.num_input_boxes += (
+      len(annotation.boxes) + len(findings.dropped) + annotation.num_boxes_left_out
+    )
     self.clipped += [(annotation.filename, text) for text in findings.clipped]
     self.dropped += [(annotation.filename, text) for text in findings.dropped]
     self.remarks += [(annotation.filename, text) for text in annotation.remarks]
     if annotation.exif_orientation != 1:
       self.not_turned.append(annotation.filename)
-
-
-def shard_paths(output_path: str, num_shards: int) -> list[str]:
-  """Names the files of a sharded data set: the path itself, or path-00000-of-00010 and so on."""
-  if num_shards < 1:
-    raise InputError(f'num_shards is {num_shards}; expected at least 1')
-  if num_shards == 1:
-    return [output_path]
-  return [f'{output_path}-{i:05d}-of-{num_shards:05d}' for i in range(num_shards)]
 
 
 def write_records(
@@ -99,7 +101,8 @@ def write_records(
   """Converts items to records and writes them, round robin over the shards, in the items' order.
 
   Files appear under their names only when all is written: a run that fails leaves none behind, nor
-  touches those of an earlier run.
+  touches those of an earlier run. Then they replace what an earlier run wrote under the same name,
+  also where that is another number of files.
 
   Args:
     items: whatever `convert` takes.
@@ -110,24 +113,23 @@ def write_records(
     num_workers: threads; None: one for each processor.
     strict: stop at the first broken input, instead of skipping it.
     remarks: (file, remark) to report besides those of the images.
-    images_per_file: instead of num_shards: fill one file after the other; output_path then has a
-      place for their number, from 0, as `voc_%03d.tfrecord`.
+    images_per_file: instead of num_shards: fill one file after the other, voc_000.tfrecord and so
+      on for the output_path voc.tfrecord.
     encode: makes the record of an annotation.
 
   Returns:
     The report; it is printed, too.
 
   Raises:
-    InputError: nothing to write; the output cannot be written; with `strict`, the first broken
-      input.
+    InputError: nothing to write, or no box though the input has some; the output cannot be
+      written, or another process is writing it; with `strict`, the first broken input.
   """
   if images_per_file:
-    num_shards = max(1, -(-len(items) // images_per_file))
-    paths = [output_path % i for i in range(num_shards)]
+    output = record_output.numbered(output_path, max(1, -(-len(items) // images_per_file)))
   else:
-    paths = shard_paths(output_path, num_shards)
+    output = record_output.sharded(output_path, num_shards)
   report = ConversionReport(remarks=list(remarks))
-  with _whole_files(paths, keep_empty=not images_per_file) as writers:
+  with output.open() as (write, removed):
     results = _in_order(items, convert, encode, num_workers or os.cpu_count())
     # disable=None: no bar in a log file.
     bar = tqdm.tqdm(results, output_path, len(items), unit='image', disable=None)
@@ -139,33 +141,23 @@ def write_records(
         continue
       annotation, findings, serialized = result
       done = report.num_images
-      writers[done // images_per_file if images_per_file else done % num_shards].write(serialized)
+      write(done // images_per_file if images_per_file else done % num_shards, serialized)
       report.add(annotation, findings)
-    if not report.num_images:
-      raise InputError(f'{output_path}: no image to write; {len(items)} inputs\n{report}')
+    _require_content(report, output_path, len(items))
+  report.replaced = removed
   print(f'{output_path}\n{report}')
   return report
 
 
-@contextlib.contextmanager
-def _whole_files(paths, keep_empty):
-  directory = os.path.dirname(paths[0])
-  if directory:
-    os.makedirs(directory, exist_ok=True)
-  for path in paths:
-    if os.path.isdir(path):
-      raise InputError(f'{path}: is a folder; expected the name of a file to write')
-  temporary = [f'{path}.tmp' for path in paths]
-  try:
-    with contextlib.ExitStack() as stack:
-      yield [stack.enter_context(tf.io.TFRecordWriter(path)) for path in temporary]
-    for source, path in zip(temporary, paths, strict=True):
-      if keep_empty or os.path.getsize(source):
-        os.replace(source, path)
-  finally:
-    for path in temporary:
-      if os.path.exists(path):
-        os.remove(path)
+def _require_content(report, output_path, num_inputs):
+  if not report.num_images:
+    raise InputError(f'{output_path}: no image to write; {num_inputs} inputs\n{report}')
+  # Of a file that was skipped it is not known how many boxes it has.
+  if not report.num_boxes and (report.num_input_boxes or report.skipped):
+    raise InputError(
+      f'{output_path}: no box to write: {report.num_input_boxes} boxes of the input were left out, '
+      f'{len(report.skipped)} files skipped; no file is written\n{report}'
+    )
 
 
 def _in_order(items, convert, encode, num_workers) -> Iterator[tuple[Any, Any]]:

@@ -48,6 +48,7 @@ class Annotation:
     sources: who made each box, such as 'human' or 'pseudo'; None means not recorded.
     scores: f32[n], of the detector that made the box, 1 for people's; None means not recorded.
     remarks: what a converter has to tell about this image; reported, not written.
+    num_boxes_left_out: of the input, besides `boxes`; reported, not written.
     exif_orientation: of the image, if the boxes are not on the pixels as viewers turn them by it;
       see `image_files.EncodedImage`; reported, not written.
   """
@@ -76,6 +77,7 @@ class Annotation:
   sources: Sequence[str] | None = None
   scores: np.ndarray | None = None
   remarks: Sequence[str] = ()
+  num_boxes_left_out: int = 0
   exif_orientation: int = 1
 
   def labeled_class_ids(self, default: Collection[int]) -> set[int]:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from ssd_tf import builders, label_map, reader_classes
 from ssd_tf import config as config_lib
-from ssd_tf.data import pseudo_labels, record_check, record_writer
+from ssd_tf.data import pseudo_labels, record_check, record_output, record_writer
 from ssd_tf.errors import InputError
 from ssd_tf.export import class_thresholds, record_detection
 from ssd_tf.input_paths import find_checkpoint
@@ -69,8 +69,8 @@ def pseudo_label(
   path = find_checkpoint(checkpoint)
   names = _class_names(config, config_path, label_map_path)
   default = _ids(labeled_by_default, names) or set(names)
-  output_paths = record_writer.shard_paths(output_path, num_shards)
-  _check_output(output_paths, input_paths, validation_paths)
+  output = record_output.sharded(output_path, num_shards)
+  output.require_apart_from([*input_paths, *validation_paths])
   _check_records('input', input_paths, config, names, default)
   _check_records('validation', validation_paths, config, names, set(names))
   unlabeled, num_images = _count_unlabeled(input_paths, names, default)
@@ -88,7 +88,7 @@ def pseudo_label(
     'checkpoint': path,
     'input': list(input_paths),
     'validation': list(validation_paths),
-    'output': output_paths,
+    'output': list(output.paths),
     'rules': dataclasses.asdict(rules),
     'images': num_images,
     'images_filled': 0,
@@ -226,13 +226,6 @@ def _ids(class_names, names):
       f'--labeled_class: the label map has no class {", ".join(unknown)}; it has {", ".join(ids)}'
     )
   return {ids[name] for name in class_names}
-
-
-def _check_output(output_paths, input_paths, validation_paths):
-  read = {os.path.realpath(path) for path in (*input_paths, *validation_paths)}
-  for path in output_paths:
-    if os.path.realpath(path) in read:
-      raise InputError(f'{path}: is read; give another --output_path, so that no label is lost')
 
 
 def _check_records(what, paths, config, names, default):

@@ -1,14 +1,12 @@
 """One training at a time in a model_dir."""
 
 import contextlib
-import fcntl
 import functools
 import inspect
 import os
 from collections.abc import Callable, Iterator
 
-from absl import logging
-
+from ssd_tf import file_lock
 from ssd_tf.errors import InputError
 from ssd_tf.failed_writes import writing
 from ssd_tf.training.checkpoints import telling_last_checkpoint
@@ -51,22 +49,8 @@ def hold(model_dir: str) -> Iterator[None]:
   """
   os.makedirs(model_dir, exist_ok=True)
   path = os.path.join(model_dir, _NAME)
-  with writing(path), open(path, 'a+', encoding='utf-8') as file:
-    try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-      file.seek(0)
-      holder = file.read().strip() or 'unknown'
-      raise InputError(
-        f'model_dir: another training is at work in {model_dir} (process {holder}): wait for it or '
-        'stop it, or give another --model_dir'
-      ) from error
-    except OSError as error:  # A file system without locks.
-      logging.warning('%s cannot be locked (%s): see that no other training runs in it.',
-                      model_dir, error.strerror)  # fmt: skip
-    file.truncate(0)
-    file.write(_holder())
-    file.flush()
+  busy = f'model_dir: another training is at work in {model_dir}'
+  with writing(path), file_lock.hold(path, busy, 'give another --model_dir'):
     yield
 
 
@@ -82,12 +66,7 @@ def check_held(model_dir: str) -> None:
   Raises:
     InputError: it was deleted, or belongs to another training now.
   """
-  try:
-    with open(os.path.join(model_dir, _NAME), encoding='utf-8') as file:
-      is_held = file.read() == _holder()
-  except FileNotFoundError:
-    is_held = False
-  if not is_held:
+  if not file_lock.is_held(os.path.join(model_dir, _NAME)):
     raise deleted(model_dir)
 
 
@@ -97,7 +76,3 @@ def deleted(model_dir: str) -> InputError:
     f'model_dir: {model_dir} was deleted, emptied or replaced while the training ran, so the '
     'training ended and wrote nothing more there; start it again, or move the folder back and go on'
   )
-
-
-def _holder():
-  return f'{os.getpid()} on {os.uname().nodename}'

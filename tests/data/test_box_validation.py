@@ -50,7 +50,7 @@ def test_each_box_is_kept_clipped_or_dropped():
   # .9 * 200 = 180, -.1 * 100 = -10, 1.3 * 200 = 260, .5 * 100 = 50.
   assert findings.clipped == ['over xmin 180, ymin -10, xmax 260, ymax 50']
   assert len(findings.dropped) == 6
-  assert findings.dropped[0] == 'zero xmin 80, ymin 30, xmax 120, ymax 30'
+  assert findings.dropped[0] == 'zero xmin 80, ymin 30, xmax 120, ymax 30: no area'
 
 
 def test_no_boxes():

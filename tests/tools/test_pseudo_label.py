@@ -246,7 +246,7 @@ def test_bad_input(project, tmp_path):
   tiny_project.write_records(folder / 'empty.record', images)
   with pytest.raises(InputError, match='validation records hold no box of a labeled class'):
     label(folder, tmp_path / 'a.record', validation='empty.record')
-  with pytest.raises(InputError, match=r'partial\.record: is read; give another --output_path'):
+  with pytest.raises(InputError, match=r'partial\.record: is read, and would be replaced'):
     label(folder, folder / 'partial.record')
   (folder / 'four.pbtxt').write_text("item { id: 4 name: 'd' }")
   with pytest.raises(InputError, match=r"four\.pbtxt: .* ids of the model, .* has \{4: 'd'\}"):

@@ -11,7 +11,7 @@ import tensorflow as tf
 from PIL import Image
 
 from ssd_tf import label_map
-from ssd_tf.data import record_files, tf_example
+from ssd_tf.data import tf_example
 from ssd_tf.data.sources import ssd_tensorflow
 from ssd_tf.errors import InputError
 
@@ -84,7 +84,7 @@ def test_the_command_of_the_original(tmp_path):
   assert (classes.id_of('person'), classes.num_classes) == (15, 20)
 
 
-def test_files_are_filled_one_after_the_other(tmp_path, monkeypatch, caplog):
+def test_files_are_filled_one_after_the_other(tmp_path, monkeypatch):
   monkeypatch.setattr(ssd_tensorflow, 'IMAGES_PER_FILE', 2)
   for i in range(5):
     add(tmp_path / 'voc', f'{i}', voc_object('cat', (1, 1, 9, 9)))
@@ -102,8 +102,8 @@ def test_files_are_filled_one_after_the_other(tmp_path, monkeypatch, caplog):
   ]
   assert ids == [['0.jpg', '2.jpg'], ['3.jpg']]
   assert (report.num_images, len(report.skipped)) == (3, 2)
-  assert 'x_002.tfrecord: is there from an earlier conversion' in caplog.text
-  assert record_files.count_records(str(tmp_path / 'x_002.tfrecord')) == 0
+  assert report.replaced == [str(tmp_path / 'x_002.tfrecord')]
+  assert sorted(path.name for path in tmp_path.glob('x*')) == ['x_000.tfrecord', 'x_001.tfrecord']
 
 
 def test_other_classes_need_a_label_map(tmp_path):

@@ -17,7 +17,7 @@ from typing import Any
 
 import tqdm
 
-from ssd_tf.data import box_validation, record_writer
+from ssd_tf.data import box_validation, record_output, record_writer
 from ssd_tf.data.sources import merge_images
 from ssd_tf.data.sources.merge_report import (
   MergedClass,
@@ -89,7 +89,9 @@ def merge(
       source has no image that can be read; the output would overwrite a source; as
       `record_writer.write_records`.
   """
-  _check_output(sources, record_writer.shard_paths(output_path, num_shards))
+  record_output.sharded(output_path, num_shards).require_apart_from(
+    path for source in sources for path in source.files
+  )
   report = _plan_classes(sources, name_to_id)
   images = _scan(sources, report, num_workers or os.cpu_count(), strict)
   _check_labeled(report)
@@ -111,13 +113,6 @@ def merge(
         f'no image is labeled for {entry.name!r}: nothing tells a detector what is not one'
       )
   return report
-
-
-def _check_output(sources, paths):
-  read = {os.path.realpath(path) for source in sources for path in source.files}
-  for path in paths:
-    if os.path.realpath(path) in read:
-      raise InputError(f'{path}: is read as a source, too; give another output_path')
 
 
 def _plan_classes(sources, name_to_id):

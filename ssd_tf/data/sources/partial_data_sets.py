@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ssd_tf.data import box_validation, partial_labels, record_writer
+from ssd_tf.data import box_validation, partial_labels, record_output, record_writer
 from ssd_tf.data.sources import coco, json_file, label_dropping, merge_plan, merge_sources
 from ssd_tf.data.sources.label_dropping import DroppingRules
 from ssd_tf.errors import InputError
@@ -90,7 +90,7 @@ def write_partial_records(
     InputError: the rules do not fit the classes; a record is broken or has a box of a class that is
       not in the label map; the output is one of the inputs.
   """
-  _check_output(output_path, input_paths)
+  record_output.sharded(output_path).require_apart_from(input_paths)
   place = ', '.join(input_paths)
   plan = merge_plan.SourcePlan(
     name=place, type='tfrecord', options={'input_path': input_paths}, place=place
@@ -139,7 +139,8 @@ def write_partial_coco(
     InputError: as `coco.load_annotations`; the rules do not fit the categories; the output is the
       input; there is no image.
   """
-  _check_output(output_path, [annotations_file])
+  if os.path.realpath(output_path) == os.path.realpath(annotations_file):
+    raise InputError(f'{output_path}: is the input, too; give another output_path')
   annotations = coco.load_annotations(annotations_file)
   if not annotations.images:
     raise InputError(f"{annotations_file}: 'images' is empty; expected at least one")
@@ -301,8 +302,3 @@ def _row(title, width, counts, images):
   return (
     f'{title[:width]:{width}}  {counts["boxes_kept"]:10}  {counts["boxes_dropped"]:7}  {images:14}'
   )
-
-
-def _check_output(output_path, input_paths):
-  if os.path.realpath(output_path) in map(os.path.realpath, input_paths):
-    raise InputError(f'{output_path}: is the input, too; give another output_path')

@@ -66,7 +66,7 @@ def test_boxes_crowds_and_areas(tmp_path):
   assert (second.source_id, second.filename, len(second.boxes)) == ('3', 'b.png', 0)
   assert (report.num_images, report.num_boxes, report.num_images_without_objects) == (2, 3, 1)
   assert report.clipped == [('a.jpg', 'toothbrush xmin 30, ymin 20, xmax 75, ymax 30')]
-  assert report.dropped == [('a.jpg', 'toothbrush xmin 30, ymin 20, xmax 30, ymax 30')]
+  assert report.dropped == [('a.jpg', 'toothbrush xmin 30, ymin 20, xmax 30, ymax 30: no area')]
 
 
 def test_labeled_category_ids_become_the_labeled_classes(tmp_path):

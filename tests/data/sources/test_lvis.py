@@ -161,6 +161,10 @@ def test_missing_images_are_skipped_and_strict_stops(tmp_path):
   content = data_set(tmp_path)
   (tmp_path / 'images/train2017/000000000007.jpg').unlink()
   content['annotations'][3]['bbox'] = [0, 0, 60]
+  with pytest.raises(InputError, match='no box to write: .* 2 files'):
+    convert(tmp_path, content)
+  box = {'id': 5, 'image_id': 3, 'category_id': 1, 'bbox': [6, 4, 24, 16], 'area': 100}
+  content['annotations'].append(box)
   report, records = convert(tmp_path, content)
   assert [tf_example.parse_example(record).source_id for record in records] == ['3', '5']
   (item, missing), (_, broken) = report.skipped

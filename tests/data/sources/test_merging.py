@@ -412,7 +412,7 @@ def test_names_that_a_source_lacks(folder, plan, message):
 
 def test_sources_that_cannot_be_merged(folder):
   good = records('a', CAT_DOG, annotated(1))
-  with pytest.raises(InputError, match='a.record: is read as a source, too'):
+  with pytest.raises(InputError, match='a.record: is read, and would be replaced'):
     merging.merge([good], './a.record')
   unlabeled = dataclasses.replace(good, plan=dataclasses.replace(good.plan, labeled_class=[]))
   with pytest.raises(InputError, match='no image is labeled for any class that is kept'):

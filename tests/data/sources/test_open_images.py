@@ -178,6 +178,10 @@ def test_broken_rows_and_images_are_skipped_and_strict_stops(tmp_path):
   (tmp_path / 'train/dd.jpg').unlink()
   (tmp_path / 'labels.csv').write_text(labels + f'ff,verification,{CAT},0\n')
   Image.new('RGB', (60, 40)).save(tmp_path / 'train/ff.jpg')
+  with pytest.raises(InputError, match='no box to write: .* 4 files'):
+    convert(tmp_path)
+  with open(tmp_path / 'boxes.csv', 'a', encoding='utf-8') as file:
+    file.write(f'ff,xclick,{PERSON},1,0.1,0.5,0.2,0.5,0,0,0,0,0\n')
   report, records = convert(tmp_path)
   assert [tf_example.parse_example(record).source_id for record in records] == ['ff']
   path = tmp_path / 'boxes.csv'
