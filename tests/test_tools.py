@@ -1,15 +1,14 @@
 """Every tool: --help at once; bad input ends in one clear line, and nothing is lost."""
 
-import multiprocessing
 import os
 import pathlib
 import re
-import runpy
 import subprocess
 import sys
 import time
 
 import pytest
+import tool_processes
 
 ROOT = pathlib.Path(__file__).parents[1]
 TOOLS = sorted(path.name for path in (ROOT / 'tools').glob('*.py'))
@@ -37,20 +36,7 @@ def test_help_comes_at_once_and_without_tensorflow(tool):
 
 @pytest.fixture(scope='module')
 def forks():
-  """Processes that begin with TensorFlow imported, which spares seconds for each tool run."""
-  context = multiprocessing.get_context('forkserver')
-  context.set_forkserver_preload(
-    ['ssd_tf.training.run', 'ssd_tf.export.exporter', 'ssd_tf.export.detection']
-  )
-  return context
-
-
-def _main(folder, tool, flags):
-  os.chdir(folder)
-  for descriptor, name in ((1, 'stdout.txt'), (2, 'stderr.txt')):
-    os.dup2(os.open(name, os.O_CREAT | os.O_TRUNC | os.O_WRONLY), descriptor)
-  sys.argv = [tool, *flags]
-  runpy.run_path(str(ROOT / 'tools' / tool), run_name='__main__')
+  return tool_processes.context()
 
 
 @pytest.fixture
@@ -58,8 +44,7 @@ def run(forks, tmp_path):
   """Returns a function: (tool, *flags), run in tmp_path -> (exit code, its stderr)."""
 
   def run_tool(tool, *flags):
-    process = forks.Process(target=_main, args=(tmp_path, tool, flags))
-    process.start()
+    process = tool_processes.start(forks, tmp_path, tool, flags)
     process.join(120)
     if process.is_alive():
       process.kill()
