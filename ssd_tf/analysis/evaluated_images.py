@@ -16,7 +16,6 @@ from ssd_tf.evaluation.image_results import ImageResult, image_results
 from ssd_tf.evaluation.pictures import Pictures
 from ssd_tf.input_paths import find_checkpoint
 from ssd_tf.models.folding import fold_batch_norm
-from ssd_tf.training import checkpoints
 from ssd_tf.training.evaluator import Evaluator
 from ssd_tf.training.failures import explaining_failures, naming
 from ssd_tf.training.regularization import regularization_losses
@@ -80,7 +79,7 @@ def evaluate_images(
     names = builders.class_names(config, config_path)
     metrics = builders.build_metrics(config, config_path, on_train_data)
     detector = builders.build_detector(config.model, is_training=False)
-  restore(detector.model, path)
+  step = restore(detector.model, path)
   dataset = builders.build_eval_dataset(config, config_path, detector, on_train_data=on_train_data)
   if max_images:
     dataset = dataset.unbatch().take(max_images).batch(config.eval_config.batch_size)
@@ -94,7 +93,7 @@ def evaluate_images(
     figures = _run(evaluator, dataset)
   return EvaluatedImages(
     checkpoint=path,
-    step=checkpoints.checkpoint_step(path),
+    step=step,
     split=split,
     names=names,
     images=recorder.images,

@@ -29,6 +29,10 @@ def open_checkpoint(path: str) -> 'CheckpointFile | H5File':
   return H5File(path) if path.endswith(('.h5', '.hdf5')) else CheckpointFile(path)
 
 
+class CheckpointDeleted(InputError):
+  """A checkpoint was there when it was looked for, and is not when it is read."""
+
+
 class CheckpointFile:
   """The tensors of a checkpoint.
 
@@ -44,6 +48,7 @@ class CheckpointFile:
       path: its prefix, such as model.ckpt of model.ckpt.index and model.ckpt.data-00000-of-00001.
 
     Raises:
+      CheckpointDeleted: it is not there any more.
       InputError: it is none, or a part of it is missing or too short.
     """
     self.path = path
@@ -52,6 +57,7 @@ class CheckpointFile:
       self._reader = tf.train.load_checkpoint(path)
       shapes = self._reader.get_variable_to_shape_map()
     except (*_DAMAGE, ValueError) as error:
+      self._check_not_deleted()
       raise InputError(
         f'{path}: cannot be read as a checkpoint ({str(error).splitlines()[0]}); give the prefix, '
         'such as model.ckpt or ckpt-0, of files that end in .index and .data-00000-of-00001'
@@ -63,11 +69,13 @@ class CheckpointFile:
     """The value of a tensor.
 
     Raises:
+      CheckpointDeleted: it is not there any more.
       InputError: the file is damaged there.
     """
     try:
       return self._reader.get_tensor(name)
     except _DAMAGE as error:
+      self._check_not_deleted()
       raise InputError(
         f'{self.path}: is damaged or cut short at {name} ({str(error).splitlines()[0]}); download '
         'or copy it again'
@@ -86,12 +94,21 @@ class CheckpointFile:
     """How many numbers a tensor holds."""
     return int(np.prod(self.shapes[name]))
 
+  def _check_not_deleted(self):
+    """A training deletes the index first: without it, whatever else is wrong is of no account."""
+    if not (os.path.exists(f'{self.path}.index') or os.path.exists(self.path)):
+      raise CheckpointDeleted(
+        f'{self.path}: was deleted before it was read; a training deletes its older checkpoints '
+        '(--checkpoint_max_to_keep says how many stay)'
+      )
+
   def _check_parts(self):
     if not os.path.exists(f'{self.path}.index'):
       return  # A single file, as before TensorFlow 1.0, or nothing at all.
     parts = glob.glob(f'{glob.escape(self.path)}.data-?????-of-?????')
     expected = int(parts[0].rsplit('-', 1)[1]) if parts else 1
     if len(parts) < expected:
+      self._check_not_deleted()
       raise InputError(
         f'{self.path}: {len(parts)} of {expected} files of values are there, beside '
         f'{os.path.basename(self.path)}.index; copy {self.path}.data-00000-of-{expected:05d} and '
@@ -105,6 +122,7 @@ class CheckpointFile:
       len(self.read(name)) if kind == tf.string else self.num_values(name) * kind.size
       for name, kind in types.items()
     )
+    self._check_not_deleted()
     size = sum(os.path.getsize(part) for part in parts)
     if parts and size < expected:
       raise InputError(

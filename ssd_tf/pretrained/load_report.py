@@ -24,6 +24,7 @@ class LoadReport:
     left: paths of the parts that were not asked for, which stay as they are.
     unused: names in the checkpoint that no variable of the model has.
     backbone_share: share of the backbone's values that loaded, 0 to 1.
+    step: that the checkpoint was written at; None where it does not say.
   """
 
   path: str
@@ -35,6 +36,7 @@ class LoadReport:
   left: list[str]
   unused: list[str]
   backbone_share: float
+  step: int | None = None
 
   def table(self) -> str:
     """The report as at most 15 lines: counts, then what did not load, alike ones in one line."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from ssd_tf.errors import InputError
 from ssd_tf.pretrained import checkpoint_kind, keras_applications, ssd_tensorflow
-from ssd_tf.pretrained.checkpoint_description import describe, describe_model
+from ssd_tf.pretrained.checkpoint_description import describe, describe_model, step_of
 from ssd_tf.pretrained.checkpoint_file import open_checkpoint
 from ssd_tf.pretrained.class_rows import remap_class_rows
 from ssd_tf.pretrained.conversion import converted
@@ -90,6 +90,7 @@ def load_pretrained(
     left=[v.path for v in model.weights if group_of(v.path) not in groups or v.path in excluded],
     unused=[n for n in file.shapes if n not in known and not checkpoint_kind.is_bookkeeping(n)],
     backbone_share=_share([v for v in model.weights if group_of(v.path) == BACKBONE], values),
+    step=step_of(file),
   )
   _check_backbone(model, file, report, asked)
   if not ignore_missing and (skipped or missing):

@@ -1,5 +1,6 @@
 """The evaluation of checkpoints, from a pipeline.config."""
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -17,7 +18,8 @@ from ssd_tf.evaluation.detection_evaluator import EvaluatorGroup
 from ssd_tf.input_paths import find_checkpoint
 from ssd_tf.models.folding import fold_batch_norm
 from ssd_tf.ops.post_processing import keep_best_candidates
-from ssd_tf.training import checkpoints
+from ssd_tf.pretrained.checkpoint_description import step_of
+from ssd_tf.pretrained.checkpoint_file import CheckpointDeleted, open_checkpoint
 from ssd_tf.training.evaluator import Evaluator
 from ssd_tf.training.failures import explaining_failures, naming
 from ssd_tf.training.regularization import regularization_losses
@@ -86,10 +88,19 @@ def evaluate_checkpoints(
     config, config_path, model_dir, strategy, sample_1_of_n_eval_examples, on_train_data, options
   )
   metrics = {}
-  for path in _checkpoints(checkpoint_dir, timeout, wait_for_first):
-    metrics = evaluation.evaluate(path)
-    if timeout and 0 < config.train_config.num_steps <= checkpoints.checkpoint_step(path):
-      break  # The training is over.
+  # Nothing tells of new ones where a checkpoint is given by name, or was copied by hand.
+  is_watched = tf.train.latest_checkpoint(checkpoint_dir) is not None
+  if not timeout or not (is_watched or wait_for_first):
+    while not metrics:
+      path = find_checkpoint(checkpoint_dir)
+      with _passing_over_deleted(is_all=not os.path.isdir(checkpoint_dir)):
+        metrics = evaluation.evaluate(path)
+    return metrics
+  for path in _new_checkpoints(checkpoint_dir, timeout):
+    with _passing_over_deleted():
+      metrics = evaluation.evaluate(path)
+      if 0 < config.train_config.num_steps <= evaluation.step:
+        break  # The training is over.
   return metrics
 
 
@@ -138,13 +149,22 @@ def evaluate_all_checkpoints(
         f'{", ".join(f"{skipped[step]} (step {step})" for step in sorted(skipped))}'
       ]
     )
-  pending = [path for path, step in steps.items() if step not in results]
+  pending = {path: step for path, step in steps.items() if step not in results}
   if pending:
     evaluation = _Evaluation(
       config, config_path, model_dir, strategy, sample_1_of_n_eval_examples, on_train_data, options
     )
-  for path in pending:
-    results[steps[path]] = evaluation.evaluate(path)
+  while pending:
+    path, step = next(iter(pending.items()))
+    with _passing_over_deleted():
+      results[step] = evaluation.evaluate(path)
+    if step not in results:
+      del steps[path]
+      if isinstance(checkpoint_dir, str):  # There are newer ones by now.
+        steps |= _steps(checkpoint_dir)
+    pending = {path: step for path, step in steps.items() if step not in results}
+  if not steps:
+    raise CheckpointDeleted(f'{checkpoint_dir}: every checkpoint was deleted meanwhile')
   results = {step: results[step] for step in sorted(set(steps.values()))}
   table = log_format.evaluation_table(results.items())
   where = f' of {checkpoint_dir}' if isinstance(checkpoint_dir, str) else ''
@@ -194,13 +214,17 @@ class _Evaluation:
   def evaluate(self, path):
     """The metrics of a checkpoint, which are logged and written."""
     log_format.emit([f'Found new checkpoint at {path}'])
-    restore(self._model, path)
-    self._step.assign(checkpoints.checkpoint_step(path))
+    self._step.assign(restore(self._model, path))
     with self._explaining():
       metrics = self._controller.evaluate(steps=-1)
     if self._options.report is not None:
-      self._options.report(int(self._step.numpy()), metrics, self._evaluator.metrics)
+      self._options.report(self.step, metrics, self._evaluator.metrics)
     return metrics
+
+  @property
+  def step(self):
+    """Of the checkpoint evaluated last."""
+    return int(self._step.numpy())
 
 
 def evaluation_details(
@@ -313,16 +337,25 @@ def _steps(checkpoint_dir):
     prefixes = [os.path.join(checkpoint_dir, name.removesuffix('.index')) for name in files]
   else:
     prefixes = [find_checkpoint(path) for path in checkpoint_dir]
-  steps = {path: checkpoints.checkpoint_step(path) for path in prefixes}
+  steps = {}
+  for path in prefixes:
+    with _passing_over_deleted():
+      steps[path] = step_of(open_checkpoint(path)) or 0
   return dict(sorted(steps.items(), key=lambda item: item[1]))
 
 
-def _checkpoints(checkpoint_dir, timeout, wait_for_first) -> Iterator[str]:
-  # Nothing tells of new ones where a checkpoint is given by name, or was copied by hand.
-  is_watched = tf.train.latest_checkpoint(checkpoint_dir) is not None
-  if not timeout or not (is_watched or wait_for_first):
-    yield find_checkpoint(checkpoint_dir)
-    return
+@contextlib.contextmanager
+def _passing_over_deleted(is_all=False):
+  """Says that a checkpoint is gone, which is an error only where it is all there is."""
+  try:
+    yield
+  except CheckpointDeleted as error:
+    if is_all:
+      raise
+    log_format.emit([f'{error}. Going on with the next one.'])
+
+
+def _new_checkpoints(checkpoint_dir, timeout) -> Iterator[str]:
   log_format.emit([f'Waiting for new checkpoint at {checkpoint_dir}'])
   yield from tf.train.checkpoints_iterator(checkpoint_dir, timeout=timeout)
   log_format.emit(['Timed-out waiting for a checkpoint.'])

@@ -156,14 +156,19 @@ def load_fine_tune_checkpoint(
   return report
 
 
-def restore(model: keras.Model, path: str) -> None:
+def restore(model: keras.Model, path: str) -> int:
   """Restores a model to evaluate or export it, where nothing may be missing.
 
   Args:
     model: its variables are assigned.
     path: the prefix of a checkpoint, our own or one of the Object Detection API.
 
+  Returns:
+    The step that it was written at; 0 where it does not say. Nothing is read of it later: a
+    training may delete it.
+
   Raises:
+    CheckpointDeleted: it is not there any more.
     InputError: a variable of the model does not load.
   """
   report = load_pretrained(model, path)
@@ -172,6 +177,7 @@ def restore(model: keras.Model, path: str) -> None:
     consequence = ', so it would detect by random numbers'
     hint = 'is it of another model?' if report.missing else 'does num_classes fit?'
     raise InputError(f'{report.faults(consequence)}; {hint}')
+  return report.step or 0
 
 
 def _start_from_checkpoint(config, config_path, model, model_dir, load_options):
