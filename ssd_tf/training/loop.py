@@ -14,6 +14,7 @@ from ssd_tf.errors import InputError
 from ssd_tf.evaluation import log_format, metrics_file
 from ssd_tf.training import best_metric, checkpoints
 from ssd_tf.training.early_stopping import EarlyStopping
+from ssd_tf.training.event_files import write_missing_scalars
 from ssd_tf.training.summaries import CheckedSummaries
 from ssd_tf.training.trainer import Trainer
 
@@ -77,7 +78,8 @@ def make_up_evaluation(
 ) -> None:
   """Evaluates the step that a training goes on from, unless it is done with that.
 
-  A process may have died after it saved the checkpoint, or before its figures came to all choices.
+  A process may have died after it saved the checkpoint, or before its figures came to TensorBoard
+  and to all choices.
 
   Args:
     controller: of `build_controller`.
@@ -87,8 +89,9 @@ def make_up_evaluation(
     choices: are called with the figures that are found.
   """
   step = int(controller.global_step.numpy())
+  eval_dir = os.path.join(controller.checkpoint_manager.directory, 'eval')
+  write_missing_scalars(eval_dir)
   try:
-    eval_dir = os.path.join(controller.checkpoint_manager.directory, 'eval')
     figures = metrics_file.read(eval_dir, **details).get(step, {})
   except InputError as error:
     logging.warning('%s. Whether step %d is evaluated is not known.', error, step)

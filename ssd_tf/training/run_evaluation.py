@@ -21,6 +21,7 @@ from ssd_tf.ops.post_processing import keep_best_candidates
 from ssd_tf.pretrained.checkpoint_description import step_of
 from ssd_tf.pretrained.checkpoint_file import CheckpointDeleted, open_checkpoint
 from ssd_tf.training.evaluator import Evaluator
+from ssd_tf.training.event_files import write_missing_scalars
 from ssd_tf.training.failures import explaining_failures, naming
 from ssd_tf.training.regularization import regularization_losses
 from ssd_tf.training.starting import restore
@@ -46,6 +47,10 @@ class Options:
   voc_metrics: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   report: Callable[[int, Mapping[str, float], EvaluatorGroup], None] | None = None
+
+  def folder(self, model_dir: str) -> str:
+    """The eval_dir that is meant."""
+    return self.eval_dir or os.path.join(model_dir, 'eval')
 
 
 def evaluate_checkpoints(
@@ -84,6 +89,8 @@ def evaluate_checkpoints(
   """
   if not wait_for_first:
     find_checkpoint(checkpoint_dir)  # A misspelt folder is told at once.
+  options = options or Options()
+  write_missing_scalars(options.folder(model_dir))
   evaluation = _Evaluation(
     config, config_path, model_dir, strategy, sample_1_of_n_eval_examples, on_train_data, options
   )
@@ -137,8 +144,9 @@ def evaluate_all_checkpoints(
     InputError: config, data or a checkpoint are at fault, or there is no checkpoint.
   """
   options = options or Options()
-  eval_dir = options.eval_dir or os.path.join(model_dir, 'eval')
+  eval_dir = options.folder(model_dir)
   steps = _steps(checkpoint_dir)
+  write_missing_scalars(eval_dir)
   details = evaluation_details(config, sample_1_of_n_eval_examples, on_train_data)
   results = metrics_file.read(eval_dir, settings=options.settings, **details)
   skipped = {step: path for path, step in steps.items() if step in results}
@@ -176,10 +184,10 @@ class _Evaluation:
   """A model and what measures it, for one checkpoint after the other."""
 
   def __init__(
-    self, config, config_path, model_dir, strategy, sample_1_of_n, on_train_data, options=None
+    self, config, config_path, model_dir, strategy, sample_1_of_n, on_train_data, options
   ):
-    self._options = options = options or Options()
-    eval_dir = options.eval_dir or os.path.join(model_dir, 'eval')
+    self._options = options
+    eval_dir = options.folder(model_dir)
     self._explaining = functools.partial(
       explaining_failures,
       config,

@@ -4,6 +4,8 @@ import errno
 import glob
 import os
 import struct
+from collections.abc import Iterator
+from typing import BinaryIO
 
 import orbit
 import tensorflow as tf
@@ -27,7 +29,10 @@ class CheckedSummaries(orbit.utils.SummaryManager):
 
   def __init__(self, directory: str, global_step: tf.Variable):
     super().__init__(directory, tf.summary.scalar, global_step=global_step)
-    self._directory = directory
+    self._own = f'{glob.escape(directory)}/events.out.tfevents.*.{os.getpid()}.*'
+    # A process that was killed may have had the same number, as in a container, and left half a
+    # record.
+    self._before = set(glob.glob(self._own))
     self._checked = {}  # Path -> bytes that are known to be whole records.
 
   def flush(self) -> None:
@@ -37,8 +42,7 @@ class CheckedSummaries(orbit.utils.SummaryManager):
       tf.errors.OpError, OSError: it could not be written.
     """
     super().flush()
-    own = f'{glob.escape(self._directory)}/events.out.tfevents.*.{os.getpid()}.*'
-    for path in glob.glob(own):
+    for path in set(glob.glob(self._own)) - self._before:
       self._checked[path] = end = end_of_records(path, self._checked.get(path, 0))
       if end < os.path.getsize(path):
         _fail_to_write(path)
@@ -54,18 +58,30 @@ def end_of_records(path: str, start: int = 0) -> int:
   Returns:
     The offset: the file's size unless it is cut short.
   """
-  size = os.path.getsize(path)
   with open(path, 'rb') as file:
-    while start < size:
-      file.seek(start)
-      header = file.read(_HEADER)
-      if len(header) < _HEADER:
-        break
-      end = start + _HEADER + struct.unpack('<Q', header[:8])[0] + _FOOTER
-      if end > size:
-        break
-      start = end
+    for _, length in records(file, start):
+      start += _HEADER + length + _FOOTER
   return start
+
+
+def records(file: BinaryIO, start: int = 0) -> Iterator[tuple[int, int]]:
+  """Finds the whole records of a file, without reading them.
+
+  Args:
+    file: of records; between two of them it may be read anywhere.
+    start: where one of them begins.
+
+  Returns:
+    Of each, where its content begins, and the length of that.
+  """
+  size = os.fstat(file.fileno()).st_size
+  while start + _HEADER + _FOOTER <= size:
+    file.seek(start)
+    length = struct.unpack('<Q', file.read(_HEADER)[:8])[0]
+    start += _HEADER + length + _FOOTER
+    if start > size:
+      return
+    yield start - _FOOTER - length, length
 
 
 def _fail_to_write(path):
