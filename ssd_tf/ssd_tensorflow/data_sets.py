@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from absl import logging
 
 from ssd_tf import label_map as label_maps
-from ssd_tf import text_file
+from ssd_tf import plain_text, text_file
 from ssd_tf.data import class_counts
 from ssd_tf.errors import InputError
 
@@ -151,11 +151,19 @@ def _load_label_map(path):
   """Also of lines `id:name`, as TF-Slim's converters write labels.txt."""
   if not path.endswith('.txt'):
     return label_maps.load(path)
-  lines = [line for _, line in text_file.read_lines(path)]
-  pairs = [re.fullmatch(r'(\d+)\s*:\s*(.+)', line) for line in lines]
-  if not lines or not all(pairs):
+  lines = text_file.read_lines(path)
+  pairs = [(number, re.fullmatch(r'(\d{1,9})\s*:\s*(.+)', line)) for number, line in lines]
+  if not lines or not all(pair for _, pair in pairs):
     return label_maps.load_or_list(path)
-  return _label_map({int(pair[1]): pair[2] for pair in pairs if int(pair[1])}, path)
+  names = {}
+  for number, pair in pairs:
+    class_id = int(pair[1])
+    if class_id in names:
+      other = names[class_id]
+      raise InputError(f'{path}:{number}: class id {class_id} is already that of {other!r}')
+    names[class_id] = pair[2]
+  names.pop(0, None)  # The background.
+  return _label_map(names, path)
 
 
 def _named_by_records(counts, paths):
@@ -164,7 +172,7 @@ def _named_by_records(counts, paths):
     names = sorted({text for _, text in counts.texts})
     if not names:
       raise InputError(f'{paths[0]}: no record of {len(paths)} files has a box of any class')
-    return label_maps.numbered(names)
+    return _label_map(dict(enumerate(names, start=1)), paths[0])
   by_id = collections.defaultdict(list)
   for (class_id, text), _ in counts.texts.most_common():
     if class_id is not None:
@@ -186,6 +194,8 @@ def _label_map(names, path):
   if twice or not names:
     fault = f'{twice[0]!r} is the name of several class ids' if twice else 'no class id above 0'
     raise InputError(f'{path}: {fault}; give a label map (--label_map_path)')
+  for class_id, name in names.items():
+    plain_text.check(name, f'{path}: name of class id {class_id}')
   ids = tuple(sorted(names))
   ordered = tuple(names[i] for i in ids)
   return label_maps.LabelMap(ids, ordered, ordered)

@@ -474,6 +474,28 @@ def test_label_maps_are_found_or_made(file, text, expected, tmp_path):
   assert data_set.counts.num_records == 6
 
 
+@pytest.mark.parametrize(
+  ('text', 'fault'),
+  [
+    (b'1:cat\n7:dog\n\n7:person\n', "labels.txt:4: class id 7 is already that of 'dog'"),
+    (b'1:cat\n7:d\x08og\n', 'labels.txt: name of class id 7: expected text on one line'),
+    (b'1:cat\n7:caf\xe9\n', 'labels.txt:2: expected UTF-8 text, found byte 0xe9'),
+  ],
+)
+def test_a_faulty_list_of_ids_and_names(text, fault, tmp_path):
+  write_records(tmp_path / 'd/x_train_000.tfrecord', [7] * 3, ['dog'] * 3, 6)
+  (tmp_path / 'd/labels.txt').write_bytes(text)
+  with pytest.raises(InputError) as raised:
+    data_sets.load(str(tmp_path / 'd'), 'x', 'train')
+  assert fault in str(raised.value)
+
+
+def test_a_name_in_records_that_is_no_text_is_refused(tmp_path):
+  write_records(tmp_path / 'd/x_train_000.tfrecord', [7] * 3, ['do\ng'] * 3, 6)
+  with pytest.raises(InputError, match='name of class id 7: expected text on one line'):
+    data_sets.load(str(tmp_path / 'd'), 'x', 'train')
+
+
 def test_one_name_for_two_ids_is_refused(tmp_path):
   write_records(tmp_path / 'd/x_train_000.tfrecord', [15, 7, 15], ['person'] * 3, 6)
   with pytest.raises(InputError, match="'person' is the name of several class ids"):
