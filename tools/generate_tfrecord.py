@@ -45,7 +45,7 @@ def _fits_csv(values):
 def main() -> None:
   """Converts one or the other."""
   from ssd_tf import label_map
-  from ssd_tf.data.sources import csv_boxes, pascal_voc
+  from ssd_tf.data.sources import csv_boxes, pascal_voc, voc_files
 
   classes = label_map.load_or_list(FLAGS.label_map_path)
   name_to_id = dict(zip(classes.names, classes.ids, strict=True))
@@ -55,7 +55,7 @@ def main() -> None:
     args = (FLAGS.csv_input, FLAGS.image_dir, name_to_id, FLAGS.output_path)
     csv_boxes.write_data_set(*args, **options)
     return
-  files = pascal_voc.list_folder(FLAGS.xml_dir, [FLAGS.image_dir or FLAGS.xml_dir])
+  files = voc_files.list_folder(FLAGS.xml_dir, [FLAGS.image_dir or FLAGS.xml_dir])
   pascal_voc.write_files(files, name_to_id, FLAGS.output_path, **options)
   if FLAGS.csv_path:
     csv_boxes.write_csv(FLAGS.csv_path, pascal_voc.list_rows(files))

@@ -14,7 +14,7 @@ from ssd_tf import config
 from ssd_tf.analysis.diagnosis import overfit_checks
 from ssd_tf.analysis.diagnosis.finding import Severity
 from ssd_tf.analysis.diagnosis.project import Project
-from ssd_tf.data.sources import pascal_voc
+from ssd_tf.data.sources import pascal_voc, voc_files
 from ssd_tf.ssd_tensorflow.model_text import model_text
 
 pytestmark = pytest.mark.slow
@@ -26,7 +26,8 @@ READER = 'label_map_path: "map.pbtxt" tf_record_input_reader { input_path: "four
 @pytest.fixture
 def folder(tmp_path, shared_data):
   data = shared_data('data/raccoon')
-  files = pascal_voc.list_folder(str(data / 'annotations'), [str(data / 'images')], IMAGES)
+  files = voc_files.list_folder(str(data / 'annotations'), [str(data / 'images')])
+  files = [file for file in files if pathlib.Path(file.path).stem in IMAGES]
   pascal_voc.write_files(files, {'raccoon': 1}, str(tmp_path / 'four.record'))
   (tmp_path / 'map.pbtxt').write_text("item { id: 1 name: 'raccoon' }")
   return tmp_path

@@ -10,7 +10,7 @@ import numpy as np
 from google.protobuf import message
 
 from ssd_tf.data import record_files, tf_example
-from ssd_tf.data.sources import coco, merge_plan, pascal_voc
+from ssd_tf.data.sources import coco, merge_plan, pascal_voc, voc_files
 from ssd_tf.data.tf_example import Annotation
 from ssd_tf.errors import InputError
 
@@ -96,7 +96,7 @@ def _open_coco(plan, _):
 
 def _open_pascal_voc(plan, names):
   options = plan.options
-  files = pascal_voc.list_files(
+  files = voc_files.list_files(
     options['data_dir'],
     options['set'],
     year=options['year'],

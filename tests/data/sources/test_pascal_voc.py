@@ -8,7 +8,7 @@ import tensorflow as tf
 from PIL import Image
 
 from ssd_tf.data import tf_example
-from ssd_tf.data.sources import pascal_voc, seven_segment
+from ssd_tf.data.sources import pascal_voc, seven_segment, voc_files
 from ssd_tf.errors import InputError
 
 IDS = {'cat': 1, 'chien': 2, '猫': 3}
@@ -215,6 +215,113 @@ def test_vocdevkit_years_and_lists(tmp_path):
     convert(tmp_path, year='VOC2010')
 
 
+BOX = voc_object('cat', 6, 4, 30, 20)
+STEMS = ('im0', 'my photo', 'my photo 1', 'my photo 2', 'my photo 0')
+
+
+@pytest.mark.parametrize(
+  ('lines', 'found'),
+  [
+    (['my photo 1', 'my photo 2', 'im0'], ['my photo 1', 'my photo 2', 'im0']),
+    (['my photo 2', 'im0 '], ['my photo 2', 'im0']),
+    (['im0 1', 'my photo 2  -1', 'my photo 0\t0'], ['im0', 'my photo 2', 'my photo 0']),
+    (['im0.jpg', 'my photo 1.jpg', 'my photo.JPG'], ['im0', 'my photo 1', 'my photo']),
+    (['im0.xml', 'my photo 1.xml', 'my photo.XML 1'], ['im0', 'my photo 1', 'my photo']),
+    (['JPEGImages/im0.jpg', '/far/away/my photo 1.jpg'], ['im0', 'my photo 1']),
+    # Caffe: an image's path and an XML's, from the folder or from the one above it.
+    (['JPEGImages/im0.jpg Annotations/im0.xml'], ['im0']),
+    (['VOC/JPEGImages/my photo.jpg VOC/Annotations/my photo 1.xml'], ['my photo']),
+    (['\ufeffim0'], ['im0']),
+  ],
+)
+def test_lists_name_annotations_in_many_ways(lines, found, tmp_path):
+  root = tmp_path / 'VOC'
+  for stem in STEMS:
+    add(root, stem, xml(BOX))
+  (root / 'ImageSets/Main').mkdir(parents=True)
+  (root / 'ImageSets/Main/train.txt').write_text('\r\n'.join(lines), encoding='utf-8')
+  report, annotations = convert(root, 'train')
+  assert [a.filename for a in annotations] == [f'{stem}.jpg' for stem in found]
+  assert not report.skipped and not report.remarks
+
+
+def test_a_blank_and_digit_that_may_be_name_or_column_is_refused(tmp_path):
+  for stem in STEMS:
+    add(tmp_path, stem, xml(BOX))
+  path = tmp_path / 'ImageSets/Main/train.txt'
+  path.parent.mkdir(parents=True)
+  path.write_text('im0 1\nmy photo 1\n')
+  with pytest.raises(InputError, match=r"train\.txt:2: 'my photo 1' may mean my photo 1\.xml"):
+    convert(tmp_path, 'train')
+  path.write_text('im0 1\ngone 1\n')  # Told where it is skipped.
+  assert 'gone.xml' in convert(tmp_path, 'train')[0].skipped[0][1]
+
+
+def test_a_list_that_is_not_utf8_is_named_with_its_line(tmp_path):
+  add(tmp_path, 'im0', xml(BOX))
+  path = tmp_path / 'ImageSets/Main/train.txt'
+  path.parent.mkdir(parents=True)
+  path.write_bytes('im0\ncaf\u00e9\n'.encode('latin-1'))
+  with pytest.raises(InputError, match=r'train\.txt:2: .*0xe9'):
+    convert(tmp_path, 'train')
+
+
+def test_xml_files_are_found_in_any_case(tmp_path):
+  add(tmp_path, 'a', xml(BOX))
+  add(tmp_path, 'b', xml(BOX))
+  (tmp_path / 'Annotations/b.xml').rename(tmp_path / 'Annotations/b.XML')
+  (tmp_path / 'ImageSets/Main').mkdir(parents=True)
+  (tmp_path / 'ImageSets/Main/train.txt').write_text('b\na\n')
+  assert [a.filename for a in convert(tmp_path, 'train')[1]] == ['b.jpg', 'a.jpg']
+  assert [a.filename for a in convert(tmp_path)[1]] == ['a.jpg', 'b.jpg']
+  assert len(voc_files.list_folder(str(tmp_path / 'Annotations'), [])) == 2
+
+
+def test_boxes_that_are_fractions_are_refused_by_file(tmp_path):
+  add(tmp_path, 'good', xml(BOX))
+  # A box of one pixel in the corner is none of them, nor is one beyond a fraction.
+  add(tmp_path, 'corner', xml(voc_object('cat', 0, 0, 1, 1)))
+  add(tmp_path, 'half', xml(voc_object('cat', 0.1, 0.2, 0.5, 0.6), voc_object('cat', 0, 0, 1, 1)))
+  report, annotations = convert(tmp_path)
+  assert [a.filename for a in annotations] == ['corner.jpg', 'good.jpg']
+  [(_, reason)] = report.skipped
+  assert 'half.xml' in reason and 'all 2 boxes' in reason and 'expected pixels' in reason
+  for stem in ('good', 'corner'):
+    (tmp_path / f'Annotations/{stem}.xml').unlink()
+  (tmp_path / 'out.record').unlink()
+  with pytest.raises(InputError, match='half.xml.*expected pixels'):
+    convert(tmp_path, strict=True)
+  with pytest.raises(InputError, match='no image to write'):
+    convert(tmp_path)
+  assert not (tmp_path / 'out.record').exists()
+
+
+def test_difficult_objects_that_were_all_there_was_are_no_silent_loss(tmp_path):
+  add(tmp_path, 'a', xml(voc_object('cat', 6, 4, 30, 20, '<difficult>1</difficult>')))
+  assert convert(tmp_path)[0].num_boxes == 1
+  with pytest.raises(InputError, match='no box to write: 1 boxes'):
+    convert(tmp_path, ignore_difficult=True)
+
+
+@pytest.mark.parametrize('orientation', range(1, 9))
+def test_a_photo_is_turned_where_the_xml_states_its_turned_size(orientation, tmp_path, capsys):
+  exif = Image.Exif()
+  exif[0x0112] = orientation
+  add(tmp_path, 'a', xml(BOX))  # 60 x 40
+  save_image(tmp_path / 'JPEGImages/b.jpg', 40, 60, exif=exif)
+  (tmp_path / 'Annotations/b.xml').write_text(xml(BOX))
+  report, [_, turned] = convert(tmp_path)
+  is_turned = orientation >= 5
+  assert (turned.width, turned.height) == ((60, 40) if is_turned else (40, 60))
+  # Else the size differs, and a turned or mirrored image gets the warning.
+  assert len(report.remarks) == (not is_turned)
+  assert report.not_turned == (['b.jpg'] if orientation in (2, 3, 4) else [])
+  width, height = (60, 40) if is_turned else (40, 60)
+  expected = np.float32([[4 / height, 6 / width, 20 / height, 30 / width]])
+  np.testing.assert_allclose(turned.boxes, expected, rtol=1e-6)
+  assert ('EXIF' in capsys.readouterr().out) == (orientation in (2, 3, 4))
+
+
 def test_shards_are_filled_in_turn(tmp_path):
   for i in range(5):
     add(tmp_path, f'{i}', xml())
@@ -273,7 +380,7 @@ def test_blood_cells_as_the_object_detection_api_counts_them(shared_data, tmp_pa
 def test_raccoons_have_no_lists(shared_data, tmp_path):
   root = shared_data('data/raccoon')
   with pytest.raises(InputError, match='all: every XML file'):
-    pascal_voc.list_files(str(root), 'train')
+    voc_files.list_files(str(root), 'train')
   output = tmp_path / 'raccoon.record'
   report = pascal_voc.write_data_set(str(root), 'all', {'raccoon': 1}, str(output))
   assert report.num_images == 200 and not report.skipped
