@@ -85,7 +85,7 @@ def read_data_yaml(path: str, set_name: str, kpt_shape: Sequence[str] | None = N
   if 'path' in content and content['path'].value:
     root = _data_folder(content['path'].value, root, at('path'))
   places = content[set_name].value
-  images, remarks = [], []
+  images, remarks, has_lists = [], [], False
   for place in places if isinstance(places, list) else [places]:
     found = yolo_paths.find(_text(place, at(set_name)), [root])
     if found is None:
@@ -96,8 +96,11 @@ def read_data_yaml(path: str, set_name: str, kpt_shape: Sequence[str] | None = N
     listed, odd = yolo_paths.list_images(found)
     images += listed
     remarks += odd
+    has_lists |= os.path.isfile(found)
   values = _keypoint_values(kpt_shape, where)
-  return _make_set(images, yolo_paths.in_labels, names, values, remarks)
+  data = _make_set(images, yolo_paths.in_labels, names, values, remarks)
+  # Beside the images that a list names, there may be those of other lists.
+  return data if has_lists else _with_unused_labels(data)
 
 
 def read_folders(
@@ -140,7 +143,7 @@ def read_folders(
   else:
     raise InputError(f'{label_dir}: no such folder of label files')
   values = _keypoint_values(kpt_shape, '--kpt_shape')
-  return _make_set(images, label_path, names, values, remarks)
+  return _with_unused_labels(_make_set(images, label_path, names, values, remarks))
 
 
 def read_annotation(
@@ -299,3 +302,12 @@ def _make_set(image_paths, label_path, class_names, keypoint_values, remarks):
     if len(names) > 1
   ]
   return YoloSet(images, labels, class_names, keypoint_values, [*remarks, *shared])
+
+
+def _with_unused_labels(data):
+  """Adds a remark about text files whose images are missing, or of a format that is not read."""
+  unused = yolo_paths.labels_without_image(data.label_paths)
+  if not unused:
+    return data
+  text = f'{len(unused)} text files are of no image of this set, such as this one'
+  return dataclasses.replace(data, remarks=[*data.remarks, (unused[0], text)])

@@ -110,3 +110,23 @@ def in_labels(image_path: str) -> str:
   head, separator, tail = path.rpartition(f'{os.sep}images{os.sep}')
   labels = f'{os.sep}labels{os.sep}' if separator else ''
   return f'{head}{labels}{tail}'[1:]
+
+
+def labels_without_image(label_paths: Sequence[str]) -> list[str]:
+  """Lists text files that lie beside those of a set, but are of none of its images.
+
+  Args:
+    label_paths: of the set; they need not exist.
+
+  Returns:
+    The paths, sorted; without classes.txt, which labelImg writes beside them.
+  """
+  folders = {os.path.dirname(path) or os.curdir for path in label_paths}
+  there = {
+    os.path.normpath(os.path.join(folder, name))
+    for folder in folders
+    if os.path.isdir(folder)
+    for name in os.listdir(folder)
+    if name.endswith('.txt') and name != 'classes.txt'
+  }
+  return sorted(there.difference(map(os.path.normpath, label_paths)))

@@ -268,6 +268,23 @@ def test_images_of_one_name_in_two_folders_have_ids_of_their_own(folder):
   assert [len(annotation.boxes) for annotation in annotations] == [3, 0, 0, 0]
 
 
+def test_labels_without_their_image_are_remarked(folder):
+  for name in ('b', 'gone', 'photo', 'classes'):
+    (folder / f'labels/train/{name}.txt').write_text('')
+  (folder / 'images/train/photo.heic').write_bytes(b'')
+  data = yolo.read_data_yaml(str(folder / 'data.yaml'), 'train')
+  (folder / 'list.txt').write_text('images/train/a.jpg\n')
+  (folder / 'classes.txt').write_text('cat\ndog\n')
+  by_folders = yolo.read_folders(
+    *(str(folder / name) for name in ('images/train', 'labels/train', 'classes.txt'))
+  )
+  for remarks in (data.remarks, by_folders.remarks):
+    ((place, text),) = remarks
+    assert place == str(folder / 'labels/train/gone.txt') and text.startswith('2 text files')
+  (folder / 'data.yaml').write_text('train: list.txt\nnames: [cat, dog]\n')
+  assert yolo.read_data_yaml(str(folder / 'data.yaml'), 'train').remarks == []
+
+
 def test_label_folders_follow_the_folders_of_the_images(folder):
   (folder / 'classes.txt').write_text('cat\ndog\n')
   data = yolo.read_folders(*(str(folder / name) for name in ('images', 'labels', 'classes.txt')))
