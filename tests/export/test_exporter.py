@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ from ssd_tf import builders, config, fields, label_map
 from ssd_tf.errors import InputError
 from ssd_tf.export import detection, exporter
 from ssd_tf.training.starting import restore
+
+LIMIT = 'model.ssd.post_processing.batch_non_max_suppression.max_total_detections'
 
 
 def test_an_export_is_complete_and_detects_as_its_checkpoint(tiny):
@@ -70,3 +74,78 @@ def test_an_export_without_a_checkpoint_leaves_nothing(tiny):
   with pytest.raises(InputError, match='no such file or folder'):
     exporter.export(loaded, 'tiny.config', str(tiny / 'gone'), str(tiny / 'exported'))
   assert not (tiny / 'exported').exists()
+
+
+def test_another_export_takes_its_place_and_leaves_what_is_not_of_an_export(tiny, caplog):
+  tiny_project.write_checkpoint(tiny)
+  output_dir = tiny / 'model/exported'
+  notes = output_dir / 'notes.txt', output_dir / 'saved_model/assets.extra/warmup_requests'
+  arguments = str(tiny / 'tiny.config'), str(tiny / 'model'), str(output_dir)
+  exporter.export(config.load(tiny / 'tiny.config'), *arguments, batch_size=2)
+  for note in notes:
+    note.parent.mkdir(exist_ok=True)
+    note.write_text('of the user')
+  changed = config.load(tiny / 'tiny.config', [f'{LIMIT}=7'])
+  (tiny / 'label_map.pbtxt').unlink()
+  caplog.clear()
+  path = exporter.export(changed, *arguments)
+  assert path == str(output_dir / 'saved_model')
+  detect = tf.saved_model.load(path).signatures['serving_default']
+  assert detect.structured_input_signature[1]['input_tensor'].shape[0] is None
+  assert detect.structured_outputs['detection_scores'].shape[1] == 7
+  assert config.load(output_dir / 'pipeline.config') == changed
+  assert [note.read_text() for note in notes] == ['of the user'] * 2
+  # The old label map may be of the user or of another model: it stays, and is named.
+  assert label_map.load(output_dir / 'label_map.pbtxt').names == tiny_project.NAMES
+  assert f'{output_dir / "label_map.pbtxt"}, which was there, stays' in caplog.text
+  assert set(os.listdir(tiny / 'model')) == {
+    *('checkpoint', 'ckpt-0.index', 'ckpt-0.data-00000-of-00001', 'pipeline.config', 'exported')
+  }
+
+
+def test_an_export_into_the_folder_of_a_training_is_refused(tiny):
+  tiny_project.write_checkpoint(tiny)
+  before = {path: path.read_bytes() for path in (tiny / 'model').iterdir()}
+  with pytest.raises(InputError, match='model: holds checkpoints of a training'):
+    exporter.export(
+      config.load(tiny / 'tiny.config'), 'tiny.config', str(tiny / 'model'), str(tiny / 'model')
+    )
+  assert {path: path.read_bytes() for path in (tiny / 'model').iterdir()} == before
+
+
+# Exports for ever, and says when each is done.
+_EXPORT_FOR_EVER = f"""
+from ssd_tf import config
+from ssd_tf.export import exporter
+while True:
+  exporter.export(config.load('tiny.config', ['{LIMIT}=5']), 'tiny.config', 'model', 'exported')
+  print('done', flush=True)
+"""
+
+
+def assert_complete(exported, limits):
+  """Whether all parts of an export are of one config, that of one of the limits."""
+  saved = config.load(exported / 'pipeline.config').model.ssd.post_processing
+  limit = saved.batch_non_max_suppression.max_total_detections
+  assert limit in limits
+  found = tf.saved_model.load(str(exported / 'saved_model'))(tf.zeros([1, 48, 80, 3], tf.uint8))
+  assert found['detection_scores'].shape == (1, limit)
+  assert sorted(os.listdir(exported / 'checkpoint')) == [
+    *('checkpoint', 'ckpt-0.data-00000-of-00001', 'ckpt-0.index')
+  ]
+
+
+def test_killed_beside_another_one_an_export_is_complete(tiny):
+  tiny_project.write_checkpoint(tiny)
+  with subprocess.Popen(
+    [sys.executable, '-c', _EXPORT_FOR_EVER], cwd=tiny, stdout=subprocess.PIPE,
+    env={**os.environ, 'CUDA_VISIBLE_DEVICES': '', 'PYTHONPATH': str(tiny_project.ROOT)},
+  ) as process:  # fmt: skip
+    try:
+      assert process.stdout.readline() == b'done\n'
+      # Two at once, until the second is done.
+      few = config.load(tiny / 'tiny.config', [f'{LIMIT}=7'])
+      exporter.export(few, str(tiny / 'tiny.config'), str(tiny / 'model'), str(tiny / 'exported'))
+    finally:
+      process.kill()
+  assert_complete(tiny / 'exported', (5, 7))

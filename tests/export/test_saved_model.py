@@ -3,10 +3,14 @@
 import dataclasses
 import os
 import pathlib
+import re
+import shlex
 import subprocess
 import sys
+import textwrap
 
 import numpy as np
+import PIL.Image
 import pytest
 import tensorflow as tf
 import tiny_project
@@ -110,15 +114,46 @@ def test_the_loader_of_tensorflow_serving_finds_the_variables(exported, expected
     assert_detections(dict(found), expected)
 
 
-def test_saved_model_cli_finds_the_variables(exported, expected, tmp_path):
+def readme_block(beginning):
+  """The README's block of code that begins so, without its indentation."""
+  readme = (HERE.parents[1] / 'README.md').read_text(encoding='utf-8')
+  [block] = re.findall(rf'```(?:python)?\n( *{re.escape(beginning)}.*?)```', readme, re.DOTALL)
+  return textwrap.dedent(block)
+
+
+@pytest.fixture
+def as_in_readme(exported, tmp_path, monkeypatch):
+  """A working directory with the files of the README's examples."""
+  (tmp_path / 'runs/mine').mkdir(parents=True)
+  (tmp_path / 'runs/mine/exported').symlink_to(os.path.dirname(exported()))
+  PIL.Image.fromarray(IMAGES[1]).save(tmp_path / 'photo.jpg', format='PNG')  # Without loss.
   np.save(tmp_path / 'images.npy', IMAGES)
-  run(
-    [sys.executable, '-m', 'tensorflow.python.tools.saved_model_cli', 'run',
-     '--dir', exported(), '--tag_set', 'serve', '--signature_def', 'serving_default',
-     '--inputs', f'input_tensor={tmp_path / "images.npy"}', '--outdir', tmp_path / 'found'],
-  )  # fmt: skip
-  found = {path.stem: np.load(path) for path in (tmp_path / 'found').iterdir()}
+  monkeypatch.chdir(tmp_path)
+
+
+def test_saved_model_cli_finds_the_variables(as_in_readme, expected):
+  command, *flags = shlex.split(readme_block('saved_model_cli run').replace('\\\n', ''))
+  assert command == 'saved_model_cli'
+  run([sys.executable, '-m', 'tensorflow.python.tools.saved_model_cli', *flags])
+  found = {path.stem: np.load(path) for path in pathlib.Path('runs/mine/detections').iterdir()}
   assert_detections(found, expected)
+
+
+def test_the_example_of_the_readme_detects(as_in_readme, expected, capsys):
+  example = readme_block('import numpy as np, tensorflow as tf')
+  assert example.count('score >= 0.5') == 1  # The tiny model is never that sure.
+  capsys.readouterr()
+  exec(example.replace('score >= 0.5', 'score >= 0.05'), {})
+  lines = capsys.readouterr().out.splitlines()
+  scores = expected['detection_scores'][1]
+  count = (scores >= 0.05).sum()
+  assert len(lines) == count > 3
+  for i, line in enumerate(lines):
+    class_id, score, *box = map(float, re.findall(r'[\d.]+', line))
+    assert class_id == expected['detection_classes'][1, i]
+    assert score == pytest.approx(scores[i], abs=1e-5)
+    pixels = expected['detection_boxes'][1, i] * [48, 80, 48, 80]
+    np.testing.assert_allclose(box, pixels, atol=0.51)
 
 
 def test_a_wrong_number_of_images_is_told_in_a_line(detector, expected, tmp_path):
