@@ -2,7 +2,7 @@
 
   python docs/make_field_table.py
 
-Made from the protos and `ssd_tf.supported_fields`, the two that decide it.
+Made from the protos, `ssd_tf.supported_fields` and `ssd_tf.field_ranges`, which decide it.
 """
 
 import pathlib
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from google.protobuf.descriptor import Descriptor
 
-from ssd_tf import config, supported_fields
+from ssd_tf import config, field_ranges, supported_fields
 
 PAGE = pathlib.Path(__file__).with_name('object_detection_api.md')
 BEGIN = '<!-- made by docs/make_field_table.py -->'
@@ -33,14 +33,14 @@ def reachable(descriptor: Descriptor) -> Iterator[Descriptor]:
 
 
 def listing() -> str:
-  """Every message: its fields that work; a line for each other one."""
+  """Every message: its fields that work, numbers with their range; a line for each other one."""
   lines = []
   for message in reachable(config.PipelineConfig.DESCRIPTOR):
     lines += [f'**{message.name}**', '']
     statuses = {f: supported_fields.status(message.name, f.name) for f in message.fields}
     working = [f for f, status in statuses.items() if status.kind == supported_fields.WORKS]
     if working:
-      lines.append(f'- works: {", ".join(map(_name, working))}')
+      lines.append(f'- works: {", ".join(_name(field) + _range(field) for field in working)}')
     for field, (kind, note) in statuses.items():
       if field not in working:
         lines.append(f'- {kind}: {_name(field)}: {note}')
@@ -52,6 +52,11 @@ def listing() -> str:
 
 def _name(field):
   return f'`{field.name}`' + ('*' if field.number >= 1000 else '')
+
+
+def _range(field):
+  numbers = field_ranges.ranges_of(field.containing_type.name).get(field.name)
+  return f' ({numbers})' if numbers not in (None, field_ranges.Range()) else ''
 
 
 def page() -> str:

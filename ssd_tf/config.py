@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from absl import logging
 from google.protobuf import text_encoding
 
-from ssd_tf import label_map, reader_classes, text_file, text_proto
+from ssd_tf import field_ranges, label_map, reader_classes, text_file, text_proto
 from ssd_tf.errors import InputError
 from ssd_tf.input_paths import expand_input_paths, find_checkpoint, resolve_path
 from ssd_tf.protos import pipeline_pb2
@@ -82,34 +82,52 @@ def validate(
   """
   if checking not in ('train', 'eval', 'all'):
     raise ValueError(f"checking is {checking!r}: expected 'train', 'eval' or 'all'")
-  faults = list(_model_faults(config))
+  told = field_ranges.out_of_range(used_part(config, checking))
+  config = field_ranges.within_range(config)
+  faults = []
+  if not config.model.HasField('ssd'):
+    faults.append(('model', 'there is no ssd { ... } in it'))
   if checking != 'eval':
     faults += _train_faults(config, path, num_replicas)
   if checking != 'train':
     faults += _eval_faults(config, path)
+  faults = [*told.items(), *((field, fault) for field, fault in faults if field not in told)]
   if faults:
     # Two readers with the same label map find the same fault.
     lines = dict.fromkeys(f'{path}: {field}: {fault}' for field, fault in faults)
     raise InputError('\n'.join(lines))
 
 
-def _model_faults(config) -> Iterator[tuple[str, str]]:
+def used_part(config: PipelineConfig, checking: str, training: bool = True) -> PipelineConfig:
+  """The part of a config that will be used, so that mistakes in the rest need not be mended.
+
+  Args:
+    config: as `load` returns it.
+    checking: as of `validate`.
+    training: whether it will be trained by, not only evaluated.
+
+  Returns:
+    A copy without the rest.
+  """
+  used = PipelineConfig()
+  used.CopyFrom(config)
+  if checking == 'eval' or not training:
+    used.ClearField('train_config')
+  for kind in ('train', 'eval'):
+    if checking not in (kind, 'all'):
+      used.ClearField(f'{kind}_input_reader')
+  return used
+
+
+def _train_faults(config, path, num_replicas) -> Iterator[tuple[str, str]]:
   """Yields (field, fault), as do the functions below."""
-  if not config.model.HasField('ssd'):
-    yield 'model', 'there is no ssd { ... } in it'
-  elif config.model.ssd.num_classes < 1:
-    yield 'model.ssd.num_classes', f'is {config.model.ssd.num_classes}: set it to 1 or more'
-
-
-def _train_faults(config, path, num_replicas):
   train = config.train_config
-  if train.batch_size < 1 or train.batch_size % num_replicas:
+  if train.batch_size % num_replicas:
     yield (
       'train_config.batch_size',
       f'is {train.batch_size}: it is that of all replicas together, so it has to be a multiple of'
       f' their number, {num_replicas}',
     )
-  yield from _update_faults(train)
   yield from _pattern_faults('train_config', train)
   yield from _stage_faults(train)
   yield from _schedule_faults(train)
@@ -138,19 +156,6 @@ def _train_faults(config, path, num_replicas):
       f'is {", ".join(f"{weight:g}" for weight in weights)}: set it in every reader, to more than'
       f' 0{alternative}',
     )
-
-
-def _update_faults(train):
-  """What would make an update of the weights undefined."""
-  decay = train.optimizer.moving_average_decay
-  if train.optimizer.use_moving_average and not 0 <= decay < 1:
-    yield (
-      'train_config.optimizer.moving_average_decay',
-      f'is {decay:g}: expected at least 0 and less than 1, or use_moving_average: false',
-    )
-  for name in ('gradient_clipping_by_norm', 'bias_grad_multiplier'):
-    if getattr(train, name) < 0:
-      yield f'train_config.{name}', f'is {getattr(train, name):g}: expected 0 (none) or more'
 
 
 def _pattern_faults(field, train):
@@ -211,7 +216,7 @@ def _reader_faults(config, reader, field, path):
     except InputError as error:
       yield f'{field}.tf_record_input_reader.input_path', str(error)
   weights = reader.sample_from_datasets_weights
-  if weights and (len(weights) != len(inputs) or not all(weight > 0 for weight in weights)):
+  if weights and len(weights) != len(inputs):
     yield (
       f'{field}.sample_from_datasets_weights',
       f'is [{", ".join(f"{weight:g}" for weight in weights)}]: expected a number above 0 for each'
@@ -231,8 +236,8 @@ def _reader_faults(config, reader, field, path):
 
 def _class_faults(config, reader, field, path):
   num_classes = config.model.ssd.num_classes
-  if num_classes < 1:
-    return  # said already
+  if not num_classes:
+    return  # There is no model.
   try:
     classes = reader_classes.model_classes(config, path)
     reader_classes.reader_classes(config, path, field, reader)

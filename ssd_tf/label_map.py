@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ssd_tf import plain_text, text_file, text_proto
 from ssd_tf.errors import InputError
+from ssd_tf.field_ranges import MAX_CLASSES
 from ssd_tf.protos import string_int_label_map_pb2
 
 
@@ -129,8 +130,8 @@ def parse(text: str, path: str | os.PathLike) -> LabelMap:
 
   Raises:
     InputError: one line per fault, each with path and line: what protobuf cannot parse, an id
-      below 1, a missing id or name, a name that is not one line of text, an id or a name given
-      twice, two classes in one item (a brace is missing), no class at all.
+      below 1 or above MAX_CLASSES, a missing id or name, a name that is not one line of text, an id
+      or a name given twice, two classes in one item (a brace is missing), no class at all.
   """
   proto = string_int_label_map_pb2.StringIntLabelMap()
   try:
@@ -188,6 +189,8 @@ def _faults(item, name, place, rows):
     yield start, f'the item has no id: add one, 1 or above{f" (name {name!r})" if name else ""}'
   elif item.id < 1:
     yield id_line, f'id {item.id}: ids start at 1, since 0 is the background'
+  elif item.id > MAX_CLASSES:
+    yield id_line, f'id {item.id}: expected at most {MAX_CLASSES}; number the classes from 1'
   elif item.id in rows:
     other_name, _, other = rows[item.id]
     yield id_line, f'id {item.id} is already that of {other_name!r} on line {other["item"]}'

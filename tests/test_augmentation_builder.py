@@ -215,13 +215,13 @@ def test_every_field_of_a_crop_reaches_its_operation(step, arguments):
 @pytest.mark.parametrize(
   ('step', 'faults'),
   [
-    ('random_vertical_flip { probability: 2 }', ['probability: is 2.0; expected 0 to 1']),
-    ('random_rotation90 { probability: -1 }', ['probability: is -1.0; expected 0 to 1']),
+    ('random_vertical_flip { probability: 2 }', ['probability: is 2; expected 0 to 1']),
+    ('random_rotation90 { probability: -1 }', ['probability: is -1; expected 0 to 1']),
     (
       'random_crop_image { min_area: 0.5 max_area: 0.25 }',
-      ['max_area: is 0.25; expected min_area or more, at most 1'],
+      ['max_area: is 0.25; expected min_area or more'],
     ),
-    ('random_crop_image { max_area: 2 }', ['max_area: is 2.0; expected min_area or more']),
+    ('random_crop_image { max_area: 2 }', ['max_area: is 2; expected more than 0 and at most 1']),
     (
       'random_crop_image { min_aspect_ratio: 2 }',
       ['max_aspect_ratio: is 1.3300000429153442; expected min_aspect_ratio or more'],
@@ -229,35 +229,39 @@ def test_every_field_of_a_crop_reaches_its_operation(step, arguments):
     (
       'ssd_random_crop { operations { max_area: 1 max_aspect_ratio: 1 } }',
       [
-        'operations[0].min_area: is 0.0; expected more than 0',
-        'operations[0].min_aspect_ratio: is 0.0; expected more than 0',
+        'operations[0].min_aspect_ratio: is 0; expected more than 0',
+        'operations[0].min_area: is 0; expected more than 0',
       ],
     ),
     (
       f'ssd_random_crop_fixed_aspect_ratio {{ aspect_ratio: 0 operations {{ {WINDOW} }} '
       'operations { min_area: 0.5 max_area: 1 overlap_thresh: 3 } }',
       [
-        'aspect_ratio: is 0.0; expected more than 0',
-        'operations[1].overlap_thresh: is 3.0; expected 0 to 1',
+        'operations[1].overlap_thresh: is 3; expected 0 to 1',
+        'aspect_ratio: is 0; expected more than 0',
       ],
     ),
     (
       f'ssd_random_crop_pad {{ operations {{ {WINDOW} {RATIOS} min_padded_size_ratio: 1 '
-      'max_padded_size_ratio: [0.5, 3] pad_color_g: 256 } }',
+      'max_padded_size_ratio: [0.5, 3] } }',
       [
         'operations[0].min_padded_size_ratio: is 1.0; expected nothing, or two',
         'operations[0].max_padded_size_ratio: is 0.5, 3.0; expected nothing, or two',
-        'operations[0].pad_color_g: is 256.0; expected 0 to 255',
       ],
+    ),
+    (
+      f'ssd_random_crop_pad {{ operations {{ {WINDOW} {RATIOS} pad_color_g: 256 }} }}',
+      ['operations[0].pad_color_g: is 256; expected 0 to 255'],
     ),
     (
       'random_crop_pad_image { max_padded_size_ratio: [0.5, 3] pad_color: [1, 2] }',
       [
         'max_padded_size_ratio: is 0.5, 3.0; expected nothing, or two',
-        'pad_color: is 1.0, 2.0; expected nothing, or red, green and blue, of 0 to 255',
+        'pad_color: is 1.0, 2.0; expected nothing, or red, green and blue',
       ],
     ),
-    ('random_crop_to_aspect_ratio { aspect_ratio: -1 }', ['aspect_ratio: is -1.0; expected more']),
+    ('random_pad_image { pad_color: [1, 256, 3] }', ['pad_color[1]: is 256; expected 0 to 255']),
+    ('random_crop_to_aspect_ratio { aspect_ratio: -1 }', ['aspect_ratio: is -1; expected more']),
     (
       'random_pad_image { min_image_height: 5 max_image_height: 4 max_image_width: 4 }',
       [
@@ -269,20 +273,21 @@ def test_every_field_of_a_crop_reaches_its_operation(step, arguments):
     ('random_image_scale { min_scale_ratio: 3 }', ['max_scale_ratio: is 2.0; expected min_scale']),
     (
       'random_resize_method { }',
-      ['target_height: is 0; expected 1 or more', 'target_width: is 0; expected 1 or more'],
+      ['target_height: is 0; expected 1 to', 'target_width: is 0; expected 1 to'],
     ),
-    ('resize_image { new_width: 3 }', ['new_height: is 0; expected 1 or more']),
+    ('resize_image { new_width: 3 }', ['new_height: is 0; expected 1 to']),
     (
       'random_downscale_to_target_pixels { min_target_pixels: 900000 }',
-      ['min_target_pixels: is 900000; expected 1 or more, and less than max_target_pixels'],
+      ['min_target_pixels: is 900000; expected less than max_target_pixels'],
     ),
     (
-      'random_square_crop_by_scale { max_border: 0 scale_min: 2 num_scales: 0 }',
-      ['max_border: is 0', 'scale_max: is 1.2999999523162842', 'num_scales: is 0'],
+      'random_square_crop_by_scale { max_border: 0 num_scales: 0 }',
+      ['max_border: is 0', 'num_scales: is 0'],
     ),
+    ('random_square_crop_by_scale { scale_min: 2 }', ['scale_max: is 1.2999999523162842']),
     ('random_scale_crop_and_pad_to_square { output_size: 0 }', ['output_size: is 0']),
-    ('random_jitter_boxes { ratio: -1 }', ['ratio: is -1; expected 0 or more']),
-    ('random_jitter_boxes { ratio: -1.5 }', ['ratio: is -1.5; expected 0 or more']),
+    ('random_jitter_boxes { ratio: -1 }', ['ratio: is -1; expected 0 to']),
+    ('random_jitter_boxes { ratio: -1.5 }', ['ratio: is -1.5; expected 0 to']),
   ],
 )
 def test_values_that_contradict_each_other_are_refused(step, faults):
@@ -292,7 +297,7 @@ def test_values_that_contradict_each_other_are_refused(step, faults):
   assert len(lines) == len(faults), lines
   for line, fault in zip(lines, faults, strict=True):
     prefix = f'train_config.data_augmentation_options[1].{step.split(" ")[0]}.'
-    assert line.startswith(prefix + fault.replace('is -1;', 'is -1.0;')), line
+    assert line.startswith(prefix + fault), line
 
 
 def test_boxes_stay_normalized_and_the_log_says_so():

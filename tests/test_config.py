@@ -288,7 +288,7 @@ def test_an_empty_config(tmp_path):
 
 def test_num_classes(project, warnings):
   assert faults(project, 'model.ssd.num_classes=0') == [
-    'model.ssd.num_classes: is 0: set it to 1 or more'
+    'model.ssd.num_classes: is 0; expected 1 to 30000'
   ]
   assert faults(project, 'model.ssd.num_classes=4', checking='train') == []
   path = project / 'pipeline.config'

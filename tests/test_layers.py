@@ -9,7 +9,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 _CONFIG = (
   *('config', 'label_map', 'reader_classes', 'text_file', 'text_proto', 'input_paths'),
-  *('supported_fields', 'plain_text'),
+  *('supported_fields', 'field_ranges', 'plain_text'),
 )
 _LIBRARY = ('fields', 'protos', 'data', 'models', 'pretrained', 'evaluation', 'ops')
 _BELOW_BUILDERS = (*_CONFIG, *_LIBRARY)
@@ -22,13 +22,14 @@ LAYERS = {
   'fields': (),
   'protos': (),
   'supported_fields': (),
+  'field_ranges': (),
   'text_file': (),
   'file_lock': (),
   'plain_text': (),
   'text_proto': (),
   'input_paths': (),
   'command_line': (),
-  'label_map': ('text_file', 'plain_text', 'text_proto', 'protos'),
+  'label_map': ('field_ranges', 'text_file', 'plain_text', 'text_proto', 'protos'),
   'reader_classes': ('label_map', 'text_proto', 'input_paths'),
   'config': (*_CONFIG, 'protos'),
   'ops': (),

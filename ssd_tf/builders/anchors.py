@@ -16,6 +16,7 @@ _PATH = 'model.ssd.anchor_generator'
 _SSD = 'ssd_anchor_generator'
 _MULTISCALE = 'multiscale_anchor_generator'
 _FLEXIBLE = 'flexible_grid_anchor_generator'
+_MAX_ANCHORS = 10_000_000  # Of an image; a hundred times those of a large network.
 
 
 def count_anchors_per_location(ssd: ssd_pb2.Ssd) -> list[int]:
@@ -76,9 +77,15 @@ def generate_anchors(ssd: ssd_pb2.Ssd, feature_map_sizes: Sequence[tuple[int, in
     f32[A,4], normalized, not clipped.
 
   Raises:
-    InputError: there is no generator, or it does not fit the feature extractor.
+    InputError: there is no generator, it does not fit the feature extractor, or there would be too
+      many anchors.
   """
   kind, generator = _generator(ssd)
+  if (num_anchors := sum(count_anchors_per_layer(ssd, feature_map_sizes))) > _MAX_ANCHORS:
+    raise InputError(
+      f'{_PATH}.{kind}: gives {num_anchors} anchors; expected {_MAX_ANCHORS} at most; take a '
+      'smaller size in model.ssd.image_resizer, or fewer aspect_ratios'
+    )
   if kind == _MULTISCALE:
     return anchor_ops.generate_multiscale_anchors(
       feature_map_sizes,
@@ -216,10 +223,6 @@ def _check_multiscale(generator, extractor, path):
       f'{num_feature_maps(extractor)}; expected a level for each'
     )
   _check_normalized(generator, path)
-  if generator.scales_per_octave < 1:
-    raise InputError(
-      f'{path}.scales_per_octave: is {generator.scales_per_octave}; expected 1 or more'
-    )
 
 
 def _check_flexible(generator, extractor, path):
@@ -235,8 +238,6 @@ def _check_flexible(generator, extractor, path):
         f'{path}.anchor_grid[{i}]: has {len(grid.base_sizes)} base_sizes and '
         f'{len(grid.aspect_ratios)} aspect_ratios; expected one pair or more'
       )
-    if min(*grid.base_sizes, *grid.aspect_ratios) <= 0:
-      raise InputError(f'{path}.anchor_grid[{i}]: has a value of 0 or less; expected more than 0')
   _check_normalized(generator, path)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from google.protobuf.message import Message
 
 from ssd_tf.builders.augmentation_checks import check_step
-from ssd_tf.builders.support import chosen, require_supported
+from ssd_tf.builders.support import chosen, explained, require_supported
 from ssd_tf.data import augmentation
 from ssd_tf.data.augmentation import (
   autoaugment,
@@ -47,7 +47,8 @@ def build_augmentation(
     require_supported(step, path)
     kind = chosen(step, 'preprocessing_step', path, tuple(STEPS))
     check_step(kind, getattr(step, kind), f'{path}.{kind}', num_classes)
-    operations.append((kind, STEPS[kind](getattr(step, kind))))
+    with explained(f'{path}.{kind}'):
+      operations.append((kind, STEPS[kind](getattr(step, kind))))
   return operations
 
 

@@ -1,4 +1,4 @@
-"""Which values of an augmentation step make no sense: found before a training starts."""
+"""Which values of an augmentation step do not go together: found before a training starts."""
 
 from collections.abc import Callable
 
@@ -11,18 +11,6 @@ from ssd_tf.errors import InputError
 _Expected = tuple[str, str, Callable[[Message], bool]]
 
 
-def _share(field: str) -> _Expected:
-  return field, '0 to 1', lambda values: 0 <= getattr(values, field) <= 1
-
-
-def _at_least(field: str, least: float) -> _Expected:
-  return field, f'{least} or more', lambda values: getattr(values, field) >= least
-
-
-def _positive(field: str) -> _Expected:
-  return field, 'more than 0', lambda values: getattr(values, field) > 0
-
-
 def _not_below(field: str, other: str) -> _Expected:
   return (
     field,
@@ -31,33 +19,17 @@ def _not_below(field: str, other: str) -> _Expected:
   )
 
 
-def _numbers(field: str, count: int, expected: str, least: float, most: float) -> _Expected:
-  def is_so(values):
-    numbers = getattr(values, field)
-    return len(numbers) in (0, count) and all(least <= number <= most for number in numbers)
-
-  return field, f'nothing, or {expected}', is_so
+def _numbers(field: str, count: int, expected: str) -> _Expected:
+  return field, f'nothing, or {expected}', lambda values: len(getattr(values, field)) in (0, count)
 
 
-_COVERED_AREA = (
-  _share('min_object_covered'),
-  _positive('min_area'),
-  (
-    'max_area',
-    'min_area or more, at most 1',
-    lambda values: values.min_area <= values.max_area <= 1,
-  ),
-  _share('overlap_thresh'),
-)
-_ASPECT_RATIO = (
-  _positive('min_aspect_ratio'),
-  _not_below('max_aspect_ratio', 'min_aspect_ratio'),
-)
-_AREA = (*_COVERED_AREA, _share('random_coef'))
+_AREA = (_not_below('max_area', 'min_area'),)
+_ASPECT_RATIO = (_not_below('max_aspect_ratio', 'min_aspect_ratio'),)
 _WINDOW = (*_AREA, *_ASPECT_RATIO)
-_PAD_COLOR = _numbers('pad_color', 3, 'red, green and blue, of 0 to 255', 0, 255)
+_SCALE = (_not_below('scale_max', 'scale_min'),)
+_PAD_COLOR = _numbers('pad_color', 3, 'red, green and blue')
 _PADDED_SIZE = (
-  _numbers('min_padded_size_ratio', 2, 'two, for height and width, 0 or more', 0, float('inf')),
+  _numbers('min_padded_size_ratio', 2, 'two, for height and width'),
   (
     'max_padded_size_ratio',
     'nothing, or two, for height and width, min_padded_size_ratio (1 if empty) or more',
@@ -95,18 +67,9 @@ def _max_padded(side: str) -> _Expected:
 
 # Field of PreprocessingStep -> what is expected of its message.
 _EXPECTED: dict[str, tuple[_Expected, ...]] = {
-  'random_horizontal_flip': (_share('probability'),),
-  'random_vertical_flip': (_share('probability'),),
-  'random_rotation90': (_share('probability'),),
-  'random_self_concat_image': (
-    _share('concat_vertical_probability'),
-    _share('concat_horizontal_probability'),
-  ),
   'random_crop_image': _WINDOW,
   'random_crop_pad_image': (*_WINDOW, *_PADDED_SIZE, _PAD_COLOR),
-  'random_crop_to_aspect_ratio': (_positive('aspect_ratio'), _share('overlap_thresh')),
-  'ssd_random_crop_fixed_aspect_ratio': (_positive('aspect_ratio'),),
-  'ssd_random_crop_pad_fixed_aspect_ratio': (_positive('aspect_ratio'), *_PADDED_SIZE),
+  'ssd_random_crop_pad_fixed_aspect_ratio': _PADDED_SIZE,
   'random_pad_image': (
     _both_or_none('min'),
     _both_or_none('max'),
@@ -114,41 +77,20 @@ _EXPECTED: dict[str, tuple[_Expected, ...]] = {
     _max_padded('width'),
     _PAD_COLOR,
   ),
-  'random_absolute_pad_image': (
-    _at_least('max_height_padding', 0),
-    _at_least('max_width_padding', 0),
-    _PAD_COLOR,
-  ),
-  'random_image_scale': (
-    _positive('min_scale_ratio'),
-    _not_below('max_scale_ratio', 'min_scale_ratio'),
-  ),
-  'random_resize_method': (_at_least('target_height', 1), _at_least('target_width', 1)),
-  'resize_image': (_at_least('new_height', 1), _at_least('new_width', 1)),
+  'random_absolute_pad_image': (_PAD_COLOR,),
+  'random_image_scale': (_not_below('max_scale_ratio', 'min_scale_ratio'),),
   'random_downscale_to_target_pixels': (
-    _share('random_coef'),
     (
       'min_target_pixels',
-      '1 or more, and less than max_target_pixels, which is 800000 if not set',
+      'less than max_target_pixels, which is 800000 if not set',
       lambda values: (
-        1
-        <= values.min_target_pixels
+        values.min_target_pixels
         < (values.max_target_pixels if values.HasField('max_target_pixels') else 800000)
       ),
     ),
   ),
-  'random_square_crop_by_scale': (
-    _at_least('max_border', 1),
-    _positive('scale_min'),
-    _not_below('scale_max', 'scale_min'),
-    _at_least('num_scales', 1),
-  ),
-  'random_scale_crop_and_pad_to_square': (
-    _at_least('output_size', 1),
-    _positive('scale_min'),
-    _not_below('scale_max', 'scale_min'),
-  ),
-  'random_jitter_boxes': (_at_least('ratio', 0),),
+  'random_square_crop_by_scale': _SCALE,
+  'random_scale_crop_and_pad_to_square': _SCALE,
   'normalize_image': (
     (
       'original_maxval',
@@ -159,82 +101,39 @@ _EXPECTED: dict[str, tuple[_Expected, ...]] = {
   'subtract_channel_mean': (
     ('means', 'three, for red, green and blue', lambda v: len(v.means) == 3),
   ),
-  'random_pixel_value_scale': (_at_least('minval', 0), _not_below('maxval', 'minval')),
-  'random_adjust_brightness': (_at_least('max_delta', 0),),
-  'random_adjust_contrast': (_at_least('min_delta', 0), _not_below('max_delta', 'min_delta')),
-  'random_adjust_hue': (_share('max_delta'),),
-  'random_adjust_saturation': (_at_least('min_delta', 0), _not_below('max_delta', 'min_delta')),
-  'random_distort_color': (('color_ordering', '0 or 1', lambda v: v.color_ordering in (0, 1)),),
-  'random_rgb_to_gray': (_share('probability'),),
-  'adjust_gamma': (_at_least('gamma', 0),),
+  'random_pixel_value_scale': (_not_below('maxval', 'minval'),),
+  'random_adjust_contrast': (_not_below('max_delta', 'min_delta'),),
+  'random_adjust_saturation': (_not_below('max_delta', 'min_delta'),),
   'random_jpeg_quality': (
-    _share('random_coef'),
-    _at_least('min_jpeg_quality', 0),
     (
       'max_jpeg_quality',
-      'more than min_jpeg_quality, at most 100',
-      lambda v: v.min_jpeg_quality < v.max_jpeg_quality <= 100,
+      'more than min_jpeg_quality',
+      lambda v: v.min_jpeg_quality < v.max_jpeg_quality,
     ),
   ),
   'random_patch_gaussian': (
-    _share('random_coef'),
-    _at_least('min_patch_size', 1),
     ('max_patch_size', 'more than min_patch_size', lambda v: v.max_patch_size > v.min_patch_size),
-    _at_least('min_gaussian_stddev', 0),
     _not_below('max_gaussian_stddev', 'min_gaussian_stddev'),
   ),
-  'random_black_patches': (
-    _at_least('max_black_patches', 0),
-    _share('probability'),
-    _share('size_to_image_ratio'),
-  ),
-  'drop_label_probabilistically': (_share('drop_probability'),),
   'autoaugment_image': (
     ('policy_name', f'one of {", ".join(POLICIES)}', lambda v: v.policy_name in POLICIES),
   ),
   'ssd_photometric_distortion': (
-    _at_least('brightness_delta', 0),
-    _at_least('min_contrast', 0),
     _not_below('max_contrast', 'min_contrast'),
-    _at_least('min_saturation', 0),
     _not_below('max_saturation', 'min_saturation'),
-    ('hue_delta', '0 to 180', lambda v: 0 <= v.hue_delta <= 180),
-    _share('probability'),
-    _share('channel_swap_probability'),
   ),
   'ssd_expand': (
-    _share('probability'),
-    _at_least('min_scale', 1),
     _not_below('max_scale', 'min_scale'),
-    _numbers('color', 3, 'red, green and blue, of 0 to 255', 0, 255),
+    _numbers('color', 3, 'red, green and blue'),
   ),
-  'ssd_patch_crop': (
-    ('min_iou', 'numbers of 0 to 1', lambda v: all(0 <= bound <= 1 for bound in v.min_iou)),
-    _share('keep_probability'),
-    _positive('min_scale'),
-    ('max_scale', 'min_scale or more, at most 1', lambda v: v.min_scale <= v.max_scale <= 1),
-    *_ASPECT_RATIO,
-    _at_least('max_trials', 1),
-  ),
-  'resize_random_interpolation': (_at_least('height', 1), _at_least('width', 1)),
-  'ssd_tensorflow_crop': (*_COVERED_AREA, *_ASPECT_RATIO, _at_least('max_attempts', 1)),
+  'ssd_patch_crop': (_not_below('max_scale', 'min_scale'), *_ASPECT_RATIO),
+  'ssd_tensorflow_crop': _WINDOW,
 }
 # The same, of each message in its field `operations`.
 _EXPECTED_OF_OPERATIONS: dict[str, tuple[_Expected, ...]] = {
   'ssd_random_crop': _WINDOW,
   'ssd_random_crop_fixed_aspect_ratio': _AREA,
-  'ssd_random_crop_pad': (
-    *_WINDOW,
-    *_PADDED_SIZE,
-    *(
-      (
-        f'pad_color_{c}',
-        '0 to 255',
-        lambda values, c=c: 0 <= getattr(values, f'pad_color_{c}') <= 255,
-      )
-      for c in 'rgb'
-    ),
-  ),
+  'ssd_random_crop_pad': (*_WINDOW, *_PADDED_SIZE),
   'ssd_random_crop_pad_fixed_aspect_ratio': _WINDOW,
 }
 # Field of PreprocessingStep -> fields of its message that hold ids of classes.
@@ -245,7 +144,7 @@ _CLASS_IDS = {
 
 
 def check_step(kind: str, values: Message, path: str, num_classes: int | None = None) -> None:
-  """Refuses values of an augmentation step that make no sense.
+  """Refuses values of an augmentation step that do not go together.
 
   Args:
     kind: the field of PreprocessingStep.

@@ -12,6 +12,8 @@ from ssd_tf.models.weight_shared_box_predictor import weight_shared_box_predicto
 from ssd_tf.protos import box_predictor_pb2, ssd_pb2
 
 _PATH = 'model.ssd.box_predictor'
+# Columns of the kernel that predicts the classes: 6 anchors of 30,000 classes.
+_MAX_LOGITS = 180_000
 
 
 def build_box_predictor(
@@ -46,6 +48,13 @@ def build_box_predictor(
     raise InputError(
       f'{path}.box_code_size: is {predictor.box_code_size}, expected {code_size(ssd)}: as many '
       'numbers as model.ssd.box_coder makes of a box'
+    )
+  num_logits = max(anchors_per_location, default=0) * (ssd.num_classes + 1)
+  if num_logits > _MAX_LOGITS:
+    raise InputError(
+      f'model.ssd.num_classes: is {ssd.num_classes}, with {max(anchors_per_location)} anchors at a '
+      f'location: {num_logits} logits there; expected {_MAX_LOGITS} at most; take fewer classes or '
+      'anchors'
     )
   return functools.partial(
     builders[kind](predictor, path, list(anchors_per_location)),
@@ -119,9 +128,8 @@ def _clip_range(predictor, path):
 def _dropout_rate(predictor, path):
   if not predictor.use_dropout:
     return 0.0
-  if not 0 < predictor.dropout_keep_probability <= 1:
+  if not predictor.dropout_keep_probability:
     raise InputError(
-      f'{path}.dropout_keep_probability: is {predictor.dropout_keep_probability:g}; expected more '
-      'than 0 and at most 1, or use_dropout: false'
+      f'{path}.dropout_keep_probability: is 0; expected more than 0, or use_dropout: false'
     )
   return 1.0 - predictor.dropout_keep_probability

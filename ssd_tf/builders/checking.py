@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable, Iterable, Iterator
 
 from ssd_tf import config as config_lib
+from ssd_tf import field_ranges
 from ssd_tf.builders.anchors import count_anchors_per_location
 from ssd_tf.builders.augmentation import build_augmentation
 from ssd_tf.builders.box_predictor import build_box_predictor
@@ -12,7 +13,7 @@ from ssd_tf.builders.feature_extractor import build_feature_extractor
 from ssd_tf.builders.losses import build_losses
 from ssd_tf.builders.multi_scale import check_multi_scale
 from ssd_tf.builders.resizers import build_preprocess_image
-from ssd_tf.builders.support import require_supported, require_supported_model
+from ssd_tf.builders.support import explained, require_supported, require_supported_model
 from ssd_tf.builders.targets import build_assign_targets, build_box_coder
 from ssd_tf.builders.training import build_optimizer, build_stage_schedules
 from ssd_tf.builders.training_options import check_training_options
@@ -39,25 +40,31 @@ def check_config(
   Raises:
     InputError: all that is wrong, one `path: field: fault` per line.
   """
-  faults = dict.fromkeys(
+  told = field_ranges.out_of_range(config_lib.used_part(config, checking, training))
+  faults = [f'{path}: {field}: {fault}' for field, fault in told.items()]
+  # All the rest looks at a config that can be built, as far as its numbers go.
+  config = field_ranges.within_range(config)
+  checks = [
+    ('config', lambda: config_lib.validate(config, path, num_replicas, checking)),
+    ('config', lambda: (require_supported if training else require_supported_model)(config)),
+    *(_model_checks(config.model.ssd, training) if config.model.HasField('ssd') else ()),
+    *(_training_checks(config, num_replicas) if training else ()),
+  ]
+  faults += [
     line if line.startswith(f'{path}: ') else f'{path}: {line}'
-    for line in _faults(
-      [
-        lambda: config_lib.validate(config, path, num_replicas, checking),
-        lambda: (require_supported if training else require_supported_model)(config),
-        *(_model_checks(config.model.ssd, training) if config.model.HasField('ssd') else ()),
-        *(_training_checks(config, num_replicas) if training else ()),
-      ]
-    )
-  )
+    for line in _faults(checks)
+    if not any(field in line for field in told)
+  ]
   if faults:
-    raise InputError('\n'.join(faults))
+    raise InputError('\n'.join(dict.fromkeys(faults)))
 
 
-def _faults(checks: Iterable[Callable]) -> Iterator[str]:
-  for check in checks:
+def _faults(checks: Iterable[tuple[str, Callable]]) -> Iterator[str]:
+  """The faults that checks find; each is named by the part of the config that it looks at."""
+  for path, check in checks:
     try:
-      check()
+      with explained(path):
+        check()
     except InputError as error:
       yield from str(error).split('\n')
 
@@ -65,24 +72,26 @@ def _faults(checks: Iterable[Callable]) -> Iterator[str]:
 def _model_checks(ssd, training):
   """Each part by itself, so that a fault of one does not hide those of others."""
   predictor = functools.partial(build_box_predictor, ssd, batch_norm_trainable=training)
-  return (
-    lambda: build_preprocess_image(ssd),
-    lambda: build_feature_extractor(ssd.feature_extractor, training),
-    lambda: predictor(anchors_per_location=[1]),
-    lambda: predictor(anchors_per_location=count_anchors_per_location(ssd)),
-    lambda: build_box_coder(ssd),
-    lambda: build_assign_targets(ssd, None),
-    lambda: build_losses(ssd, None),
-    lambda: build_suppress(ssd, None),
-  )
+  checks = {
+    'image_resizer': lambda: build_preprocess_image(ssd),
+    'feature_extractor': lambda: build_feature_extractor(ssd.feature_extractor, training),
+    'box_predictor': lambda: predictor(anchors_per_location=[1]),
+    'anchor_generator': lambda: predictor(anchors_per_location=count_anchors_per_location(ssd)),
+    'box_coder': lambda: build_box_coder(ssd),
+    'matcher': lambda: build_assign_targets(ssd, None),
+    'loss': lambda: build_losses(ssd, None),
+    'post_processing': lambda: build_suppress(ssd, None),
+  }
+  return [(f'model.ssd.{part}', check) for part, check in checks.items()]
 
 
 def _training_checks(config, num_replicas):
   train = config.train_config
-  return (
-    lambda: build_optimizer(train.optimizer),
-    lambda: build_stage_schedules(train.stage),
-    lambda: build_augmentation(train, config.model.ssd.num_classes),
-    lambda: check_multi_scale(config),
-    lambda: check_training_options(config, num_replicas),
-  )
+  checks = {
+    'optimizer': lambda: build_optimizer(train.optimizer),
+    'stage': lambda: build_stage_schedules(train.stage),
+    'data_augmentation_options': lambda: build_augmentation(train, config.model.ssd.num_classes),
+    'multi_scale': lambda: check_multi_scale(config),
+    'precision': lambda: check_training_options(config, num_replicas),
+  }
+  return [(f'train_config.{part}', check) for part, check in checks.items()]

@@ -12,9 +12,8 @@ from ssd_tf.builders.anchors import count_anchors_per_layer
 from ssd_tf.builders.losses import build_losses
 from ssd_tf.builders.model import build_anchors, build_model
 from ssd_tf.builders.resizers import build_preprocess_image, image_size
-from ssd_tf.builders.support import require_supported
+from ssd_tf.builders.support import explained, require_supported
 from ssd_tf.builders.targets import build_assign_targets, build_box_coder
-from ssd_tf.errors import InputError
 from ssd_tf.ops import objective
 from ssd_tf.ops.box_coder import BoxCoder
 from ssd_tf.ops.post_processing import postprocess
@@ -193,8 +192,9 @@ def build_detector(model_config: pipeline_pb2.DetectionModel, is_training: bool)
     'suppress': build_suppress(ssd, box_coder),
   }
   # Last, so that faults in all the rest are told at once.
-  model = build_model(model_config, is_training)
-  anchors = tf.constant(build_anchors(model_config, model))
+  with explained('model.ssd'):
+    model = build_model(model_config, is_training)
+    anchors = tf.constant(build_anchors(model_config, model))
   layer_sizes = count_anchors_per_layer(ssd, model.feature_map_sizes)
   losses = functools.partial(functions.compute, layer_sizes=layer_sizes)
   return Detector(model=model, anchors=anchors, losses=losses, **around_model)
@@ -209,13 +209,9 @@ def build_suppress(ssd, box_coder: BoxCoder) -> Callable[..., dict[str, tf.Tenso
 
   Returns:
     (class_logits, box_encodings, anchors, clip_windows=) -> detections; see `ops.post_processing`.
-
-  Raises:
-    InputError: a value of `model.ssd.post_processing` makes no sense.
   """
   post_processing = ssd.post_processing
   suppression = post_processing.batch_non_max_suppression
-  _check_suppression(post_processing, suppression)
   converters = post_processing_pb2.PostProcessing.ScoreConverter
   return functools.partial(
     postprocess,
@@ -231,21 +227,3 @@ def build_suppress(ssd, box_coder: BoxCoder) -> Callable[..., dict[str, tf.Tenso
     soft_nms_sigma=0.0 if suppression.use_hard_nms else suppression.soft_nms_sigma,
     change_coordinate_frame=suppression.change_coordinate_frame,
   )
-
-
-def _check_suppression(post_processing, suppression):
-  path = 'model.ssd.post_processing.batch_non_max_suppression'
-  for name in ('max_detections_per_class', 'max_total_detections', 'max_classes_per_detection'):
-    if (value := getattr(suppression, name)) < 1:
-      raise InputError(f'{path}.{name}: is {value}; expected at least 1')
-  if not 0 <= suppression.iou_threshold <= 1:
-    raise InputError(f'{path}.iou_threshold: is {suppression.iou_threshold:g}; expected 0 to 1')
-  if suppression.soft_nms_sigma < 0:
-    raise InputError(
-      f'{path}.soft_nms_sigma: is {suppression.soft_nms_sigma:g}; expected 0 or more'
-    )
-  if post_processing.logit_scale <= 0:
-    raise InputError(
-      f'model.ssd.post_processing.logit_scale: is {post_processing.logit_scale:g}; expected more '
-      'than 0'
-    )

@@ -278,8 +278,6 @@ def _kind(extractor):
 
 def _pad_to_multiple(images, multiple):
   """Adds zeros below and to the right until both sides are multiples."""
-  if multiple < 1:
-    raise InputError(f'{PATH}.pad_to_multiple: is {multiple}; expected 1 (no padding) or more')
   excess = [-side % multiple for side in images.shape[1:3]]
   if not any(excess):
     return images

@@ -122,37 +122,24 @@ def _classification_loss(ssd):
   focal = {}
   if kind in _FOCAL:
     focal = {'gamma': values.gamma, 'alpha': values.alpha if values.HasField('alpha') else None}
-    _check_focal(values, f'{path}.{kind}')
   if kind in _SOFTMAX:
     if ssd.encode_background_as_zeros:
       raise InputError(
         f'model.ssd.encode_background_as_zeros: expected false with {path}.{kind}, received true: '
         'background would cost nothing and every anchor would become an object. Set it to false.'
       )
-    if values.logit_scale <= 0:
-      raise InputError(
-        f'{path}.{kind}.logit_scale: is {values.logit_scale:g}; expected more than 0'
-      )
     return masked_loss.SoftmaxLoss(logit_scale=values.logit_scale, **focal)
   background_as_zeros = ssd.encode_background_as_zeros
   if kind == 'bootstrapped_sigmoid':
-    if not (values.HasField('alpha') and 0 <= values.alpha <= 1):
-      found = f'is {values.alpha:g}' if values.HasField('alpha') else 'is not set'
+    if not values.HasField('alpha'):
       raise InputError(
-        f'{path}.{kind}.alpha: {found}; expected the share of the label in the target, 0 to 1, '
+        f'{path}.{kind}.alpha: is not set; expected the share of the label in the target, 0 to 1, '
         'such as 0.95'
       )
     return masked_loss.BootstrappedSigmoidLoss(
       alpha=values.alpha, hard=values.hard_bootstrap, background_as_zeros=background_as_zeros
     )
   return masked_loss.SigmoidLoss(background_as_zeros=background_as_zeros, **focal)
-
-
-def _check_focal(values, path):
-  if values.gamma < 0:
-    raise InputError(f'{path}.gamma: is {values.gamma:g}; expected 0 or more')
-  if not 0 <= values.alpha <= 1:
-    raise InputError(f'{path}.alpha: is {values.alpha:g}; expected 0 to 1')
 
 
 def _localization_loss(loss):
@@ -167,8 +154,6 @@ def _localization_loss(loss):
     return {'localization_loss': of_boxes[kind], 'localize_decoded': True}
   if kind == 'weighted_smooth_l1':
     delta = loss.localization_loss.weighted_smooth_l1.delta
-    if delta <= 0:
-      raise InputError(f'{path}.{kind}.delta: is {delta:g}; expected more than 0')
     return {'localization_loss': functools.partial(losses.smooth_l1, delta=delta)}
   return {'localization_loss': losses.l2 if kind == 'weighted_l2' else losses.l1}
 
@@ -206,10 +191,6 @@ def _batch_hard_example_miner(values, scope):
     raise InputError(
       f'{path}.max_negatives_per_positive: is {values.max_negatives_per_positive}; expected at '
       f'least 1 with scope {scope}, such as 3'
-    )
-  if values.min_negatives_per_image < 0:
-    raise InputError(
-      f'{path}.min_negatives_per_image: is {values.min_negatives_per_image}; expected 0 or more'
     )
   return BatchHardExampleMiner(
     scope=scope,

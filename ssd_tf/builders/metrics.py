@@ -51,10 +51,10 @@ def _weighted_voc(eval_config, categories, common):
 
 def _precision_at_recall(eval_config, categories, common):
   low, high = eval_config.recall_lower_bound, eval_config.recall_upper_bound
-  if not 0 <= low < high <= 1:
+  if low >= high:
     raise InputError(
       f'eval_config: recall_lower_bound is {low:g} and recall_upper_bound {high:g}; expected '
-      '0 <= recall_lower_bound < recall_upper_bound <= 1'
+      'the first below the second'
     )
   bounds = (low, high)
   return VocEvaluator(categories, prefix='PrecisionAtRecallBoxes', recall_bounds=bounds, **common)

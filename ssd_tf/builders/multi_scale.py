@@ -8,7 +8,7 @@ import tensorflow as tf
 from absl import logging
 
 from ssd_tf import config as config_lib
-from ssd_tf import fields
+from ssd_tf import field_ranges, fields
 from ssd_tf.builders.anchors import check_grids
 from ssd_tf.builders.detector import Detector, build_detector
 from ssd_tf.builders.resizers import image_size, with_image_size
@@ -144,7 +144,10 @@ def check_multi_scale(config: config_lib.PipelineConfig) -> None:
   Raises:
     InputError: lists all faults.
   """
-  faults = list(_faults(config)) if config.train_config.HasField('multi_scale') else []
+  if not config.train_config.HasField('multi_scale'):
+    return
+  numbers = field_ranges.out_of_range(config.train_config.multi_scale, _PATH)
+  faults = [*_faults(config), *(f'{field}: {fault}' for field, fault in numbers.items())]
   if faults:
     raise InputError('\n'.join(faults))
 
@@ -152,15 +155,11 @@ def check_multi_scale(config: config_lib.PipelineConfig) -> None:
 def _faults(config):
   if not config.train_config.multi_scale.size:
     yield f'{_PATH}.size: is empty; expected one or more, such as size {{height: 320}}'
-  if config.train_config.multi_scale.steps_per_size < 1:
-    yield f'{_PATH}.steps_per_size: is 0; expected 1 or more'
   ssd = config.model.ssd
   multiple = ssd.feature_extractor.pad_to_multiple
   base = image_size(ssd)
   for i, size in enumerate(_sizes(config)):
-    if not size[0]:
-      yield f'{_PATH}.size[{i}].height: is 0; expected pixels'
-    elif size != base and any(side % multiple for side in size if multiple > 0):
+    if size != base and any(side % multiple for side in size):
       yield (
         f'{_PATH}.size[{i}]: is {size[0]}x{size[1]} (height x width); expected multiples of '
         f'model.ssd.feature_extractor.pad_to_multiple, {multiple}: else anchors would be spread '

@@ -141,19 +141,14 @@ def _resizer(ssd):
   resizer = getattr(ssd.image_resizer, kind)
   if kind == 'keep_aspect_ratio_resizer':
     _check_keep_aspect_ratio(resizer, f'{_PATH}.{kind}')
-  elif min(resizer.height, resizer.width) < 1:
-    raise InputError(
-      f'{_PATH}.{kind}: height and width have to be at least 1 pixel, received {resizer.height} '
-      f'and {resizer.width}'
-    )
   return kind, resizer
 
 
 def _check_keep_aspect_ratio(resizer, path):
-  if not 1 <= resizer.min_dimension <= resizer.max_dimension:
+  if resizer.min_dimension > resizer.max_dimension:
     raise InputError(
-      f'{path}.min_dimension: is {resizer.min_dimension}; expected at least 1, and at most '
-      f'max_dimension, {resizer.max_dimension}'
+      f'{path}.min_dimension: is {resizer.min_dimension}; expected at most max_dimension, '
+      f'{resizer.max_dimension}'
     )
   if len(resizer.per_channel_pad_value) not in (0, 3):
     raise InputError(

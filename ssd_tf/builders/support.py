@@ -1,13 +1,16 @@
-"""What every builder says when a config asks for something that is not there."""
+"""What every builder says when a config asks for something that is not there, or cannot be."""
+
+import contextlib
+from collections.abc import Iterator
 
 from google.protobuf.message import Message
 
-from ssd_tf import supported_fields
+from ssd_tf import field_ranges, supported_fields
 from ssd_tf.errors import InputError
 
 
 def require_supported(message: Message, path: str = '') -> None:
-  """Refuses fields that would have to change the result and do not.
+  """Refuses fields that would have to change the result and do not, and numbers out of range.
 
   Args:
     message: a part of a pipeline.config.
@@ -17,7 +20,11 @@ def require_supported(message: Message, path: str = '') -> None:
     InputError: lists all such fields.
   """
   faults = [
-    f'{field}: {fault}' for field, fault in supported_fields.unsupported_fields(message, path)
+    f'{field}: {fault}'
+    for field, fault in (
+      *field_ranges.out_of_range(message, path).items(),
+      *supported_fields.unsupported_fields(message, path),
+    )
   ]
   if faults:
     raise InputError('\n'.join(faults))
@@ -58,3 +65,25 @@ def chosen(message: Message, oneof: str, path: str, choices: tuple[str, ...]) ->
     found = f'is {name}' if name else 'is not set'
     raise InputError(f'{path}: {found}; expected one of {", ".join(choices)}')
   return name
+
+
+@contextlib.contextmanager
+def explained(path: str) -> Iterator[None]:
+  """Says which part of a config it is that something cannot be made from.
+
+  Put around what makes it: numbers that each are in their range may still not go together, which
+  a layer or an optimizer says as a ValueError without the name of a field.
+
+  Args:
+    path: of the part.
+
+  Raises:
+    InputError: in place of a ValueError, TypeError or OverflowError.
+  """
+  try:
+    yield
+  except InputError:
+    raise
+  except (ValueError, TypeError, OverflowError) as error:
+    cause = ' '.join(str(error).split())
+    raise InputError(f'{path}: its values do not go together: {cause}') from error

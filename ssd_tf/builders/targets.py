@@ -25,15 +25,12 @@ def build_box_coder(ssd) -> box_coders.BoxCoder:
     The coder.
 
   Raises:
-    InputError: it is missing, not supported, or a scale is 0.
+    InputError: it is missing or not supported.
   """
   path = 'model.ssd.box_coder'
   kind = chosen(ssd.box_coder, 'box_coder_oneof', path, tuple(_CODERS))
   message = getattr(ssd.box_coder, kind)
   values = {field.name: getattr(message, field.name) for field in message.DESCRIPTOR.fields}
-  for name, value in values.items():
-    if value <= 0:
-      raise InputError(f'{path}.{kind}.{name}: is {value:g}; expected more than 0')
   return _CODERS[kind](**values)
 
 
@@ -56,10 +53,6 @@ def build_assign_targets(ssd, box_coder: box_coders.BoxCoder) -> Callable:
   Raises:
     InputError: a field is missing, not supported, or does not fit the others.
   """
-  if not 0 <= ssd.negative_class_weight <= 1:
-    raise InputError(
-      f'model.ssd.negative_class_weight: is {ssd.negative_class_weight:g}; expected 0 to 1'
-    )
   return functools.partial(
     target_assigner.assign_targets,
     matcher=_matcher(ssd),

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from ssd_tf.builders.support import chosen, require_supported
+from ssd_tf.builders.support import chosen, explained, require_supported
 from ssd_tf.errors import InputError
 from ssd_tf.ops import schedules
 from ssd_tf.pretrained.layer_groups import BACKBONE, FEATURE_MAPS
@@ -50,6 +50,11 @@ def build_optimizer(
   schedule = build_schedule(values.learning_rate, f'{path}.{kind}.learning_rate')
   if later := build_stage_schedules(stages):
     schedule = schedules.staged_schedule(schedule, later)
+  with explained(f'{path}.{kind}'):
+    return _optimizer(kind, values, schedule)
+
+
+def _optimizer(kind, values, schedule):
   if kind == 'momentum_optimizer':
     return optimizers.Momentum(schedule, momentum=values.momentum_optimizer_value)
   if kind == 'rms_prop_optimizer':
@@ -64,10 +69,7 @@ def build_optimizer(
       schedule, epsilon=values.epsilon, beta_1=values.beta1, beta_2=values.beta2
     )
   names = [field.name for field in values.DESCRIPTOR.fields if field.name != 'learning_rate']
-  try:
-    return _BY_NAMES[kind](schedule, **{name: getattr(values, name) for name in names})
-  except ValueError as error:
-    raise InputError(f'{path}.{kind}: {error}') from error
+  return _BY_NAMES[kind](schedule, **{name: getattr(values, name) for name in names})
 
 
 def build_stage_schedules(
@@ -131,8 +133,7 @@ def build_schedule(learning_rate: optimizer_pb2.LearningRate, path: str) -> sche
     step i64[] -> learning rate f32[].
 
   Raises:
-    InputError: none is set, its steps do not rise, its decay takes no step, or its cycles shrink or
-      rise.
+    InputError: none is set, its steps do not rise, or its cycles shrink or rise.
   """
   kinds = (
     *('constant_learning_rate', 'exponential_decay_learning_rate'),
@@ -143,9 +144,6 @@ def build_schedule(learning_rate: optimizer_pb2.LearningRate, path: str) -> sche
   values = getattr(learning_rate, kind)
   if kind == 'constant_learning_rate':
     return schedules.constant_schedule(values.learning_rate)
-  kinds_by_steps = 'polynomial_decay_learning_rate', 'exponential_decay_learning_rate'
-  if kind in kinds_by_steps and values.decay_steps < 1:
-    raise InputError(f'{path}.{kind}.decay_steps: is {values.decay_steps}; expected 1 or more')
   if kind == 'manual_step_learning_rate':
     try:
       return schedules.manual_step_schedule(

@@ -1,7 +1,5 @@
 """What of `train_config` is about the step and the end of a training, not about its network."""
 
-import math
-
 from ssd_tf import config as config_lib
 from ssd_tf.errors import InputError
 from ssd_tf.protos import train_pb2
@@ -52,11 +50,6 @@ def check_training_options(config: config_lib.PipelineConfig, num_replicas: int 
     precision_of(train_config)
   except InputError as error:
     faults.append(str(error))
-  if train_config.gradient_accumulation_steps < 1:
-    faults.append(
-      'train_config.gradient_accumulation_steps: is 0; expected 1, which is a step of one batch, '
-      'or more'
-    )
   # The replicas cannot meet inside of a loop of each.
   synchronized = 'sync_batch_norm' in str(config.model)
   if train_config.gradient_accumulation_steps > 1 and synchronized and num_replicas > 1:
@@ -65,13 +58,5 @@ def check_training_options(config: config_lib.PipelineConfig, num_replicas: int 
       f'{train_config.gradient_accumulation_steps}, with sync_batch_norm on {num_replicas} '
       'replicas, which is not supported; take batch_norm, or one replica, or a larger batch_size'
     )
-  if train_config.HasField('early_stopping'):
-    stopping = train_config.early_stopping
-    if stopping.patience < 1:
-      faults.append('train_config.early_stopping.patience: is 0; expected 1 or more')
-    if not 0 <= stopping.min_delta < math.inf:
-      faults.append(
-        f'train_config.early_stopping.min_delta: is {stopping.min_delta:g}; expected 0 or more'
-      )
   if faults:
     raise InputError('\n'.join(faults))

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 Schedule = Callable[[tf.Tensor], tf.Tensor]
+_MAX_CYCLES = 10_000  # That are not of one length: the beginning of each is kept.
 
 
 def constant_schedule(learning_rate: float) -> Schedule:
@@ -48,7 +49,7 @@ def cosine_schedule(
     step i64[] -> learning rate f32[].
 
   Raises:
-    ValueError: cycle_growth or cycle_decay is out of its range.
+    ValueError: cycle_growth or cycle_decay is out of its range, or there would be too many cycles.
 
   Source: Loshchilov and Hutter 2017, of which cycle_growth is T_mult; the Object Detection API's
   cosine_decay_learning_rate, which has no restarts.
@@ -88,6 +89,12 @@ def _cycles(first_length, growth, num_steps):
       return index, elapsed / first_length - index
 
     return of_one_length
+  num_cycles = math.log1p(max(num_steps, 0) * (growth - 1) / first_length) / math.log(growth)
+  if num_cycles > _MAX_CYCLES:
+    raise ValueError(
+      f'cycle_growth: is {growth:.9g}, which makes {num_cycles:.0f} cycles of it; expected '
+      f'{_MAX_CYCLES} at most; take 1, longer cycle_steps, or more growth'
+    )
   starts, length = [0.0], float(first_length)
   while starts[-1] < num_steps:
     starts.append(starts[-1] + length)

@@ -47,15 +47,15 @@ def test_a_mistake_in_every_part_is_told_at_once(project):
     'train_config.data_augmentation_options=[{subtract_channel_mean {}}]',
   )
   expected = [
+    'model.ssd.box_coder.faster_rcnn_box_coder.y_scale: is 0; expected more than 0',
+    'model.ssd.post_processing.batch_non_max_suppression.iou_threshold: is 2; expected 0 to 1',
     'train_config.batch_size: is 0',
     'eval_input_reader[0].label_map_path: no such file',
     'model.ssd.mask_head_config: predicts masks',
     "model.ssd.feature_extractor.type: 'ssd_mobilenet_v9' is not supported",
     'model.ssd.box_predictor.convolutional_box_predictor.box_code_size: is 5, expected 4',
-    'model.ssd.box_coder.faster_rcnn_box_coder.y_scale: is 0; expected more than 0',
     'model.ssd.matcher.argmax_matcher.unmatched_threshold: is 0.75; expected at most',
     'model.ssd.loss.classification_loss: is not set',
-    'model.ssd.post_processing.batch_non_max_suppression.iou_threshold: is 2; expected 0 to 1',
     'train_config.optimizer.momentum_optimizer.learning_rate: is not set',
     'train_config.data_augmentation_options[0].subtract_channel_mean.means: is empty',
   ]

@@ -80,6 +80,8 @@ def test_all_mistakes_of_stages_are_told_at_once(project):
     ),
   )
   assert found == [
+    'train_config.stage[3].learning_rate.polynomial_decay_learning_rate.decay_steps: is 0; '
+    'expected 1 or more',
     "train_config.freeze_variables[0]: '(open' is no regular expression: missing ), unterminated "
     'subpattern at position 0',
     'train_config.stage[0].first_step: is 0: expected 1 or more; of the steps before the first '
@@ -93,8 +95,6 @@ def test_all_mistakes_of_stages_are_told_at_once(project):
     'train_config.stage[2].learning_rate: is not set; expected one of constant_learning_rate, '
     'exponential_decay_learning_rate, manual_step_learning_rate, cosine_decay_learning_rate, '
     'polynomial_decay_learning_rate',
-    'train_config.stage[3].learning_rate.polynomial_decay_learning_rate.decay_steps: is 0; '
-    'expected 1 or more',
   ]
 
 
@@ -138,5 +138,5 @@ def test_cycles_are_told_with_the_rest(project):
   assert found == [
     f'{RATE}.cosine_decay_learning_rate.cycle_growth: is 0.5; expected 1 or more',
     'train_config.stage[0].learning_rate.cosine_decay_learning_rate.cycle_decay: is 2; expected '
-    'more than 0, at most 1',
+    'more than 0 and at most 1',
   ]

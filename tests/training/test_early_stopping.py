@@ -194,10 +194,7 @@ def test_the_loop_stops_early(tmp_path, caplog):
     ('early_stopping.patience=0', 'early_stopping.patience: is 0; expected 1 or more'),
     ('early_stopping.min_delta=-1', 'early_stopping.min_delta: is -1; expected 0 or more'),
     ('early_stopping.min_delta=nan', 'early_stopping.min_delta: is nan; expected 0 or more'),
-    (
-      'gradient_accumulation_steps=0',
-      'gradient_accumulation_steps: is 0; expected 1, which is a step of one batch, or more',
-    ),
+    ('gradient_accumulation_steps=0', 'gradient_accumulation_steps: is 0; expected 1 to 1000000'),
     (
       'precision=MIXED_FLOAT16',
       'precision: is MIXED_FLOAT16, but train_config.use_bfloat16 is true, which is '

@@ -256,7 +256,7 @@ def flexible(*grids):
       'train_config.multi_scale.size: is empty; expected one or more, such as size {height: 320}\n'
       'train_config.multi_scale.steps_per_size: is 0; expected 1 or more',
     ),
-    ((), '[{width: 64}]', 1, 'train_config.multi_scale.size[0].height: is 0; expected pixels'),
+    ((), '[{width: 64}]', 1, 'train_config.multi_scale.size[0].height: is 0; expected 1 to 8192'),
     (
       ('model.ssd.feature_extractor.pad_to_multiple=32',),
       '[{height: 64}, {height: 80 width: 96}]',

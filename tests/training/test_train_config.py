@@ -182,13 +182,13 @@ def with_two_paths_of_the_first(folder):
       r'train_input_reader.sample_from_datasets_weights: is \[0.5, 0.5\]: expected a number above 0'
       ' for each of the 1 input_path',
     ),
-    ('train_input_reader.sample_from_datasets_weights=[0]', 'expected a number above 0'),
+    ('train_input_reader.sample_from_datasets_weights=[0]', r'\[0\]: is 0; expected more than 0'),
     (
       'train_config.optimizer={use_moving_average: true moving_average_decay: 1}',
-      'train_config.optimizer.moving_average_decay: is 1: expected at least 0 and less than 1',
+      'train_config.optimizer.moving_average_decay: is 1; expected 0 or more and less than 1',
     ),
-    ('train_config.bias_grad_multiplier=-1', 'bias_grad_multiplier: is -1: expected 0 '),
-    ('train_config.gradient_clipping_by_norm=-1', 'gradient_clipping_by_norm: is -1: expected 0 '),
+    ('train_config.bias_grad_multiplier=-1', 'bias_grad_multiplier: is -1; expected 0 '),
+    ('train_config.gradient_clipping_by_norm=-1', 'gradient_clipping_by_norm: is -1; expected 0 '),
     (
       'train_config.freeze_variables=["fine", "(unclosed"]',
       r"train_config.freeze_variables\[1\]: '\(unclosed' is no regular expression",
