@@ -7,6 +7,7 @@ from ssd_tf.errors import InputError
 # Fractions may exceed 1 by rounding, and by boxes drawn a little beyond the border; pixels do by
 # far, in any image of more than a few pixels.
 _MAX_FRACTION = 2.0
+_ROUNDING = 1e-3  # Of fractions, such as x + width.
 
 
 def normalize(boxes: np.ndarray, height: int, width: int, where: str) -> np.ndarray:
@@ -41,7 +42,7 @@ def require_pixels(boxes: np.ndarray, where: str) -> None:
     InputError: they are fractions.
   """
   boxes = np.asarray(boxes, np.float64)
-  if boxes.size and boxes.min() >= 0 and boxes.max() <= 1:
+  if boxes.size and boxes.min() >= -_ROUNDING and boxes.max() <= 1 + _ROUNDING:
     raise InputError(
       f'{where}: the coordinates of all {len(boxes)} boxes lie within 0..1, so they seem to be '
       "fractions of the image's size; expected pixels: multiply them by its width and height"

@@ -6,13 +6,12 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from ssd_tf import plain_text
-from ssd_tf.data.sources import segmentation_boxes
-from ssd_tf.data.sources.stated_numbers import number, whole_number
+from ssd_tf.data.sources import segmentation_boxes, stated_numbers
+from ssd_tf.data.sources.stated_numbers import whole_number
 from ssd_tf.errors import InputError
 
 _LISTS = ('images', 'annotations', 'categories')
 _MAX_CLASS_ID = 2**31 - 1  # What the decoder of records takes.
-_MAX_PIXELS = 1e9  # Beyond any image, and far below what float32 cannot hold.
 
 Entry = dict[str, Any]
 
@@ -192,7 +191,7 @@ def check_instances(
     unknown[instance['category_id']] += instance['category_id'] not in class_ids
     area = instance.get('area')
     if area is not None:
-      instance['area'] = _area(area)
+      instance['area'] = stated_numbers.area(area)
       if instance['area'] is None:
         areas.append(f'{_named(i, instance)} ({_shown(area)})')
     if not has_area(instance.get('bbox')):
@@ -219,10 +218,8 @@ def box_values(bbox: object) -> list[float] | None:
   """The numbers x, y, width, height of a bbox; None if it is not a list of four such."""
   if not isinstance(bbox, list) or len(bbox) != 4:
     return None
-  values = [number(value) for value in bbox]
-  if None in values or max(map(abs, values)) > _MAX_PIXELS:
-    return None
-  return values
+  values = [stated_numbers.pixels(value) for value in bbox]
+  return None if None in values else values
 
 
 def has_area(bbox: object) -> bool:
@@ -248,11 +245,6 @@ def _check_class(path, i, instance):
   instance['category_id'] = class_id
   if crowd is not None:
     instance['iscrowd'] = is_crowd
-
-
-def _area(stated):
-  area = number(stated)
-  return area if area is not None and 0 <= area <= _MAX_PIXELS**2 else None
 
 
 def _check_labeled(path, entry, class_ids):

@@ -3,20 +3,25 @@
 import collections
 import csv
 import functools
+import io
 import os
+import re
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ssd_tf.data import image_files, record_writer
-from ssd_tf.data.sources import class_names
+from ssd_tf import plain_text, text_file
+from ssd_tf.data import box_units, image_files, record_writer
+from ssd_tf.data.sources import class_names, csv_rows, image_paths, stated_numbers
 from ssd_tf.data.tf_example import Annotation
 from ssd_tf.errors import InputError
 
 COLUMNS = ('filename', 'width', 'height', 'class', 'xmin', 'ymin', 'xmax', 'ymax')
 _SIDES = ('ymin', 'xmin', 'ymax', 'xmax')
 _NEEDED = ('filename', 'class', *_SIDES)
+_DELIMITERS = ',;\t'  # Of spreadsheets: the one that the header has most of.
 
 
 class CsvBox(NamedTuple):
@@ -31,13 +36,15 @@ class CsvImage(NamedTuple):
 
   Attributes:
     path: of the image.
+    name: its path below the folder of the images.
     boxes: its boxes.
     stated_size: (height, width) as the rows say, or None.
   """
 
   path: str
-  boxes: Sequence[CsvBox]
-  stated_size: tuple[int, int] | None
+  name: str
+  boxes: Sequence[CsvBox] = ()
+  stated_size: tuple[int, int] | None = None
 
   def __str__(self):
     return self.path
@@ -49,35 +56,39 @@ def read_csv(csv_path: str, image_dir: str) -> list[CsvImage]:
   A row whose class and coordinates are all empty says that its image has no objects.
 
   Args:
-    csv_path: has a header with at least filename, class, xmin, ymin, xmax, ymax, in any order.
+    csv_path: has a header with at least filename, class, xmin, ymin, xmax, ymax, in any order;
+      between two cells is what the header has there: commas, semicolons or tabs.
     image_dir: what the file names are relative to.
 
   Returns:
     The images, in the order in which they first occur.
 
   Raises:
-    InputError: a column is missing, or the first faulty row with its line number.
+    InputError: the file is not UTF-8; a column is missing, or there twice; the first faulty row
+      with its line number; all coordinates of the file are fractions.
   """
-  boxes = collections.defaultdict(list)
-  sizes = {}
-  with open(csv_path, encoding='utf-8-sig', newline='') as file:
-    reader = csv.DictReader(file, skipinitialspace=True)
-    header = [name.strip() for name in reader.fieldnames or ()]
-    missing = [name for name in _NEEDED if name not in header]
-    if missing:
+  header, rows = _read_table(csv_path)
+  images, size_places = {}, {}
+  for line, row in rows:
+    where = f'{csv_path}: line {line}'
+    if any(cell.strip() for cell in row[len(header) :]):
+      raise InputError(f'{where}: {len(row)} cells; expected {len(header)} as in the header')
+    cells = {name: cell.strip() for name, cell in zip(header, row, strict=False)}
+    filename, boxes = _read_row(cells, where)
+    path = image_paths.locate(image_dir, filename, f'{where}: filename')
+    known = images.setdefault(path, CsvImage(path, os.path.relpath(path, image_dir), []))
+    known.boxes.extend(boxes)
+    size = _stated_size(cells, f'{where}: {filename}')
+    if size and known.stated_size and size != known.stated_size:
       raise InputError(
-        f'{csv_path}: the header has no {", ".join(missing)}; expected {",".join(COLUMNS)}, '
-        f'received {",".join(header) or "an empty file"}'
+        f'{where}: {filename}: its size is {size[1]} x {size[0]}, but {known.stated_size[1]} x '
+        f'{known.stated_size[0]} on line {size_places[path]}; correct one of them'
       )
-    reader.fieldnames = header
-    for row in reader:
-      where = f'{csv_path}: line {reader.line_num}'
-      filename, box = _read_row(row, where)
-      boxes[filename].extend(box)
-      sizes.setdefault(filename, _stated_size(row))
-  return [
-    CsvImage(os.path.join(image_dir, name), entries, sizes[name]) for name, entries in boxes.items()
-  ]
+    if size and not known.stated_size:
+      images[path], size_places[path] = known._replace(stated_size=size), line
+  boxes = [entry.box for image in images.values() for entry in image.boxes]
+  box_units.require_pixels(np.reshape(boxes, [-1, 4]), csv_path)
+  return [*images.values()]
 
 
 def write_csv(csv_path: str, rows: Iterable[Sequence[Any]]) -> None:
@@ -91,12 +102,11 @@ def write_csv(csv_path: str, rows: Iterable[Sequence[Any]]) -> None:
 def unlisted_images(images: Iterable[CsvImage], image_dir: str) -> list[CsvImage]:
   """The images of a folder that no row names, as images without objects, by name."""
   listed = {os.path.normpath(image.path) for image in images}
-  paths = [
-    os.path.join(image_dir, name)
-    for name in sorted(os.listdir(image_dir))
-    if name.lower().endswith(image_files.EXTENSIONS)
+  names = [
+    name for name in sorted(os.listdir(image_dir)) if name.lower().endswith(image_files.EXTENSIONS)
   ]
-  return [CsvImage(path, (), None) for path in paths if os.path.normpath(path) not in listed]
+  found = [CsvImage(os.path.join(image_dir, name), name) for name in names]
+  return [image for image in found if os.path.normpath(image.path) not in listed]
 
 
 def read_annotation(image: CsvImage, name_to_id: Mapping[str, int]) -> Annotation:
@@ -107,10 +117,11 @@ def read_annotation(image: CsvImage, name_to_id: Mapping[str, int]) -> Annotatio
     name_to_id: the label map; it has every name that occurs.
 
   Returns:
-    The annotation; boxes as annotated, not yet clipped, divided by the image's own size.
+    The annotation; boxes as annotated, not yet clipped, divided by the image's own size. source_id
+    is the image's path below the folder.
 
   Raises:
-    InputError: the image is missing or broken.
+    InputError: the image is missing or broken, or its boxes are fractions.
   """
   encoded = image_files.read_image(image.path, image.stated_size)
   size = (encoded.height, encoded.width)
@@ -121,12 +132,11 @@ def read_annotation(image: CsvImage, name_to_id: Mapping[str, int]) -> Annotatio
       f'{size[1]} x {size[0]}: the boxes are taken as pixels of the image'
     )
   boxes = np.array([entry.box for entry in image.boxes], np.float64).reshape(-1, 4)
-  name = os.path.basename(image.path)
   return Annotation(
     **vars(encoded),
-    filename=name,
-    source_id=name,
-    boxes=(boxes / (size * 2)).astype(np.float32),
+    filename=os.path.basename(image.path),
+    source_id=image.name,
+    boxes=box_units.normalize(boxes, *size, image.path),
     class_ids=np.array([name_to_id[entry.name] for entry in image.boxes], np.int64),
     class_names=[entry.name for entry in image.boxes],
     remarks=remarks,
@@ -180,30 +190,54 @@ def write_data_set(
   return record_writer.write_records(images, convert, output_path, remarks=remarks, **options)
 
 
-def _read_row(row, where):
+def _read_table(csv_path):
+  """The header and an iterator over (line, cells) of the other rows."""
+  text = text_file.read(csv_path)
+  header_line = re.split(r'[\r\n]', text.lstrip('\r\n'), maxsplit=1)[0]
+  delimiter = max(_DELIMITERS, key=header_line.count)
+  rows = csv_rows.read_rows(io.StringIO(text, newline=''), csv_path, delimiter)
+  header = [name.strip() for name in next(rows, (1, []))[1]]
+  if missing := [name for name in _NEEDED if name not in header]:
+    raise InputError(
+      f'{csv_path}: the header has no {", ".join(missing)}; expected {",".join(COLUMNS)}, '
+      f'received {",".join(header) or "an empty file"}'
+    )
+  csv_rows.require_unique(csv_path, header)
+  return header, rows
+
+
+def _read_row(cells, where):
   """The row's file name, and its box in a list, which is empty where the row has none."""
-  cells = {name: (row.get(name) or '').strip() for name in _NEEDED}
-  filename = cells.pop('filename')
+  filename, *others = (cells.get(name, '') for name in _NEEDED)
   if not filename:
     raise InputError(f'{where}: filename is empty')
-  if not any(cells.values()):
+  if not any(others):
     return filename, []
-  if not cells['class']:
+  if not cells.get('class'):
     raise InputError(f'{where}: {filename}: class is empty')
   box = []
   for side in _SIDES:
-    try:
-      box.append(float(cells[side]))
-    except ValueError:
+    text = cells.get(side, '')
+    value = stated_numbers.pixels(text)
+    if value is None:
+      hint = ', with a point instead of the comma' if ',' in text else ''
       raise InputError(
-        f'{where}: {filename}: {side} is {cells[side]!r}; expected a number of pixels'
-      ) from None
-  return filename, [CsvBox(cells['class'], tuple(box))]
+        f'{where}: {filename}: {side} is {reprlib.repr(text)}; expected a number of pixels{hint}'
+      )
+    box.append(value)
+  name = plain_text.check(cells['class'], f'{where}: {filename}: class')
+  return filename, [CsvBox(name, tuple(box))]
 
 
-def _stated_size(row):
-  try:
-    size = tuple(round(float(row[name])) for name in ('height', 'width'))
-  except (KeyError, TypeError, ValueError):
-    return None
-  return size if all(size) else None
+def _stated_size(cells, where):
+  """(height, width); None where a cell is empty, missing, or 0, by which some tools say nothing."""
+  size = []
+  for name in ('height', 'width'):
+    text = cells.get(name, '')
+    value = stated_numbers.whole_number(text or 0)
+    if value is None or value < 0:
+      raise InputError(
+        f'{where}: {name} is {reprlib.repr(text)}; expected a whole number of pixels, or nothing'
+      )
+    size.append(value)
+  return tuple(size) if all(size) else None

@@ -1,13 +1,16 @@
 """The CSV files of Open Images, millions of rows: read as a stream, kept as columns by image."""
 
-import csv
 import dataclasses
+import math
 from array import array
 from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 import tqdm
 
+from ssd_tf import text_file
+from ssd_tf.data import box_units
+from ssd_tf.data.sources import csv_rows
 from ssd_tf.errors import InputError
 
 _SIDES = ('YMin', 'XMin', 'YMax', 'XMax')
@@ -76,7 +79,8 @@ def read_boxes(
     and truncated; and the rest.
 
   Raises:
-    InputError: a column is missing, or a row has other columns than the header.
+    InputError: a column is missing, or there twice; a row has other columns than the header; the
+      boxes are in pixels; the file is not UTF-8, or a quote is not closed.
   """
   reading = Reading()
   images, classes, boxes, flags = array('i'), array('i'), array('f'), array('b')
@@ -84,7 +88,7 @@ def read_boxes(
   rows = _read_columns(path, names, optional=_FLAGS)
   for line, image_id, values in _rows_to_keep(rows, numbers, class_ids, reading):
     try:
-      box = [float(text) for text in values[2:6]]
+      box = [_fraction(text) for text in values[2:6]]
       row_flags = [_number_of(text, (0, 1, _UNKNOWN)) for text in values[6:]]
     except ValueError as error:
       found = ', '.join(f'{n} {v!r}' for n, v in zip(names[2:], values[2:], strict=True))
@@ -95,6 +99,7 @@ def read_boxes(
     boxes.extend(box)
     flags.extend(flag == 1 for flag in row_flags)
     reading.num_unknown += row_flags[0] == _UNKNOWN
+  box_units.require_fractions(np.asarray(boxes), path)
   table = ImageRows(
     np.asarray(images),
     len(numbers),
@@ -181,6 +186,13 @@ def _rows_to_keep(rows, numbers, class_ids, reading):
       reading.missing.add(image_id)
 
 
+def _fraction(text: str) -> float:
+  found = float(text)
+  if not math.isfinite(found) or '_' in text:
+    raise ValueError('expected numbers from 0 to 1')
+  return found
+
+
 def _number_of(text: str, expected: Collection[int]) -> float:
   number = float(text)
   if number not in expected:
@@ -196,6 +208,7 @@ def _read_columns(path, names, optional=()) -> Iterator[tuple[int, list[str]]]:
     raise InputError(
       f'{path}:1: no column {", ".join(missing)}; the first line has {", ".join(header) or "none"}'
     )
+  csv_rows.require_unique(path, header)
   places = [header.index(name) if name in header else len(header) for name in names]
   for line, row in tqdm.tqdm(rows, path, unit='row', disable=None):
     if len(row) != len(header):
@@ -210,10 +223,8 @@ def _read_columns(path, names, optional=()) -> Iterator[tuple[int, list[str]]]:
 def _read_rows(path) -> Iterator[tuple[int, list[str]]]:
   """Yields (line, row) of all rows that are not empty."""
   with open(path, newline='', encoding='utf-8-sig') as file:
-    reader = csv.reader(file)
     try:
-      for row in reader:
-        if row:
-          yield reader.line_num, row
-    except (csv.Error, UnicodeDecodeError) as error:
-      raise InputError(f'{path}:{reader.line_num + 1}: broken CSV: {error}') from error
+      yield from csv_rows.read_rows(file, path)
+    except UnicodeDecodeError:
+      text_file.read(path)  # Names the line.
+      raise

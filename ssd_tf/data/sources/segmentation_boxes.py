@@ -28,7 +28,7 @@ def box_of(segmentation: object) -> Box | None:
   for polygon in polygons:
     if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
       return None
-    values = [stated_numbers.number(value) for value in polygon]
+    values = [stated_numbers.pixels(value) for value in polygon]
     if None in values:
       return None
     xs += values[::2]

@@ -2,6 +2,8 @@
 
 import math
 
+_MAX_PIXELS = 1e9  # Beyond any image, and far below what float32 cannot hold.
+
 
 def number(value: object) -> float | None:
   """The finite number that a value of a JSON or CSV file is, or is the text of.
@@ -43,3 +45,15 @@ def whole_number(value: object) -> int | None:
     return int(value)  # Beyond 2^53, not every whole number is a float.
   except ValueError:
     return int(found)  # '7.0'.
+
+
+def pixels(value: object) -> float | None:
+  """A coordinate or a length in pixels; None if `number` is, or if it lies beyond any image."""
+  found = number(value)
+  return found if found is not None and abs(found) <= _MAX_PIXELS else None
+
+
+def area(value: object) -> float | None:
+  """An area in square pixels; None if `number` is, or if it is negative or beyond any image."""
+  found = number(value)
+  return found if found is not None and 0 <= found <= _MAX_PIXELS**2 else None

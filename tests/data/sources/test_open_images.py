@@ -214,7 +214,10 @@ def test_columns_in_another_order_and_without_flags(tmp_path):
     (BOXES.replace('XMin', 'xmin'), LABELS, 'boxes.csv:1: no column XMin; the first line has Imag'),
     (BOXES + 'aa,xclick', LABELS, 'boxes.csv:8: 2 columns; expected 13 as in the first line: is'),
     (BOXES, LABELS.replace('Confidence', ''), 'labels.csv:1: no column Confidence'),
-    (BOXES, LABELS + f'aa,"{CAT}', 'labels.csv:16: 2 columns; expected 4'),
+    (BOXES, LABELS + f'aa,"{CAT}', 'labels.csv:16: broken CSV, in the row that begins here'),
+    (BOXES, LABELS + 'aa,x"y,\n', 'labels.csv:16: 3 columns; expected 4'),
+    (BOXES.replace('Depiction', 'GroupOf'), LABELS, 'boxes.csv:1: .* IsGroupOf more than once'),
+    (BOXES + f'aa,x,{CAT},1,120,200,30,80,0,0,0,0,0', LABELS, 'boxes.csv: a coordinate is 200'),
   ],
 )
 def test_faulty_files_are_refused(tmp_path, boxes, labels, words):
@@ -226,12 +229,35 @@ def test_faulty_files_are_refused(tmp_path, boxes, labels, words):
 def test_other_encodings_and_an_empty_folder_are_refused(tmp_path):
   data_set(tmp_path)
   (tmp_path / 'boxes.csv').write_bytes(BOXES.encode('utf-16'))
-  with pytest.raises(InputError, match='boxes.csv:1: broken CSV: .*utf-8'):
+  with pytest.raises(InputError, match='boxes.csv:1: expected UTF-8 text, found byte 0xff'):
+    load(tmp_path)
+  (tmp_path / 'boxes.csv').write_bytes(BOXES.encode() + b'aa,Tier \xe9')
+  with pytest.raises(InputError, match='boxes.csv:8: expected UTF-8 text, found byte 0xe9'):
     load(tmp_path)
   for path in (tmp_path / 'train').glob('*.jpg'):
     path.unlink()
   with pytest.raises(InputError, match='train: no .jpg file; expected the images'):
     load(tmp_path)
+
+
+@pytest.mark.parametrize('odd', ['nan', '1e999', '-inf', '0_1'])
+def test_a_coordinate_that_is_no_number_breaks_its_image(tmp_path, odd):
+  data_set(tmp_path, BOXES + f'aa,x,{CAT},1,0.1,{odd},0.3,0.5,0,0,0,0,0')
+  report, _ = convert(tmp_path)
+  ((item, reason),) = report.skipped
+  assert item == 'aa' and 'boxes.csv:8: image aa: expected numbers from 0 to 1' in reason
+  assert f"XMax '{odd}'" in reason
+
+
+def test_ids_that_leave_the_folder_are_ids_of_no_image(tmp_path):
+  ids = ('../train/aa', '/aa', f'{tmp_path}/train/aa')
+  rows = ''.join(f'{i},x,{CAT},1,0.1,0.2,0.3,0.5,0,0,0,0,0\n' for i in ids)
+  data_set(tmp_path, BOXES + rows)
+  report, records = convert(tmp_path)
+  assert [tf_example.parse_example(record).source_id for record in records] == [
+    'aa', 'bb', 'cc', 'ee',
+  ]  # fmt: skip
+  assert report.remarks[0][1].startswith('4 images with a box of these classes are not in')
 
 
 NAMES = {'Person': 1, 'Cat': 2, DOG: 3, 'Fish': 4, 'Owl': 5}

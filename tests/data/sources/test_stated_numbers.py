@@ -26,3 +26,20 @@ def test_numbers_count_by_value(value, number, whole):
   found = stated_numbers.number(value), stated_numbers.whole_number(value)
   assert found == (number, whole)
   assert [type(entry) for entry in found] == [type(number), type(whole)]
+
+
+@pytest.mark.parametrize(
+  ('value', 'pixels', 'area'),
+  [
+    ('12.5', 12.5, 12.5),
+    (0, 0, 0),
+    (-3, -3, None),
+    (1e9, 1e9, 1e9),
+    (2e9, None, 2e9),
+    (2e18, None, None),
+    (float('nan'), None, None),
+    (True, None, None),
+  ],
+)
+def test_pixels_and_areas_are_those_of_images(value, pixels, area):
+  assert (stated_numbers.pixels(value), stated_numbers.area(value)) == (pixels, area)

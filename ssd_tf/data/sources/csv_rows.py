@@ -1,0 +1,52 @@
+"""Rows of CSV files, or one line about what is broken in them."""
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+
+from ssd_tf.errors import InputError
+
+
+def read_rows(
+  lines: Iterable[str], path: str, delimiter: str = ','
+) -> Iterator[tuple[int, list[str]]]:
+  """Reads the rows that are not empty.
+
+  Args:
+    lines: of the file, with their line ends.
+    path: of the file, for the errors.
+    delimiter: between two cells; white space after it is left out.
+
+  Yields:
+    (the line the row begins on, from 1, its cells).
+
+  Raises:
+    InputError: a quote is not closed, or closed within a cell.
+  """
+  reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
+  start = 1
+  try:
+    for row in reader:
+      if row:
+        yield start, row
+      start = reader.line_num + 1
+  except csv.Error as error:
+    raise InputError(
+      f'{path}:{start}: broken CSV, in the row that begins here: {error}; is a quote (") missing, '
+      'or one too many?'
+    ) from error
+
+
+def require_unique(path: str, header: Sequence[str]) -> None:
+  """Refuses a header that has a column twice: which of them counts?
+
+  Args:
+    path: of the file, for the error.
+    header: its first row.
+
+  Raises:
+    InputError: it names a column more than once.
+  """
+  if twice := sorted({name for name in header if name and header.count(name) > 1}):
+    raise InputError(
+      f'{path}:1: the header has {", ".join(twice)} more than once: {",".join(header)}'
+    )
