@@ -226,7 +226,7 @@ def write_data_set(
     class_names=data.class_names,
     name_to_id=name_to_id,
     keypoint_values=data.keypoint_values,
-    source_root='' if len(names) == len(data.image_paths) else os.path.commonpath(data.image_paths),
+    source_root='' if len(names) == len(data.image_paths) else _common_folder(data.image_paths),
   )
   items = list(zip(data.image_paths, data.label_paths, strict=True))
   return record_writer.write_records(items, convert, output_path, remarks=remarks, **options)
@@ -291,7 +291,7 @@ def _make_set(image_paths, label_path, class_names, keypoint_values, remarks):
   images = list({os.path.abspath(path): path for path in image_paths}.values())
   if len(images) < len(image_paths):
     text = f'{len(image_paths) - len(images)} images are there again in another place of the set'
-    remarks = [*remarks, (os.path.commonpath(images), f'{text}; each is written once')]
+    remarks = [*remarks, (_common_folder(images), f'{text}; each is written once')]
   labels = [label_path(path) for path in images]
   users = collections.defaultdict(list)
   for image, label in zip(images, labels, strict=True):
@@ -302,6 +302,10 @@ def _make_set(image_paths, label_path, class_names, keypoint_values, remarks):
     if len(names) > 1
   ]
   return YoloSet(images, labels, class_names, keypoint_values, [*remarks, *shared])
+
+
+def _common_folder(paths):
+  return os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in paths])
 
 
 def _with_unused_labels(data):

@@ -268,6 +268,18 @@ def test_images_of_one_name_in_two_folders_have_ids_of_their_own(folder):
   assert [len(annotation.boxes) for annotation in annotations] == [3, 0, 0, 0]
 
 
+def test_absolute_and_relative_paths_in_one_list(folder, monkeypatch):
+  monkeypatch.chdir(folder)
+  Image.new('RGB', (60, 40)).save(folder / 'images/val/a.jpg')
+  (folder / 'list.txt').write_text(f'{folder}/images/train/a.jpg\nimages/val/a.jpg\n')
+  (folder / 'data.yaml').write_text('train: [list.txt, images/val]\nnames: [cat, dog]\n')
+  data = yolo.read_data_yaml('data.yaml', 'train')
+  _, annotations = convert(data, folder)
+  ids = [annotation.source_id for annotation in annotations]
+  assert ids == ['train/a.jpg', 'val/a.jpg', 'val/c.jpg'] and len(annotations[0].boxes) == 3
+  assert data.remarks[0][0] == str(folder / 'images')
+
+
 def test_labels_without_their_image_are_remarked(folder):
   for name in ('b', 'gone', 'photo', 'classes'):
     (folder / f'labels/train/{name}.txt').write_text('')
