@@ -1,9 +1,7 @@
 """Text files of users: UTF-8, or one clear line about the byte that is not."""
 
-import json
 import os
 import re
-from typing import Any
 
 from ssd_tf.errors import InputError
 
@@ -48,37 +46,3 @@ def read_lines(path: str | os.PathLike) -> list[tuple[int, str]]:
   """
   lines = enumerate(map(str.strip, re.split('\r\n?|\n', read(path))), start=1)
   return [(number, line) for number, line in lines if line]
-
-
-def read_json(path: str | os.PathLike) -> Any:
-  """Reads a JSON file.
-
-  Args:
-    path: the file.
-
-  Returns:
-    Its content.
-
-  Raises:
-    InputError: it is not UTF-8, or no JSON; names the line, and the column where known. An object
-      has a name twice.
-    OSError: it cannot be read.
-  """
-  text = read(path)
-
-  def unique(pairs):
-    content = dict(pairs)
-    if len(content) < len(pairs):
-      names = [name for name, _ in pairs]
-      twice = next(name for name in names if names.count(name) > 1)
-      raise InputError(f'{path}: an object has the name {twice!r} twice; remove one')
-    return content
-
-  try:
-    return json.loads(text, object_pairs_hook=unique)
-  except InputError:
-    raise
-  except json.JSONDecodeError as error:
-    raise InputError(f'{path}:{error.lineno}:{error.colno}: no JSON: {error.msg}') from None
-  except (ValueError, RecursionError) as error:  # A number of 5,000 digits; 10,000 brackets.
-    raise InputError(f'{path}: no usable JSON: {error}') from None

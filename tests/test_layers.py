@@ -9,7 +9,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 _CONFIG = (
   *('config', 'label_map', 'reader_classes', 'text_file', 'text_proto', 'input_paths'),
-  *('supported_fields', 'field_ranges', 'plain_text'),
+  *('supported_fields', 'field_ranges', 'plain_text', 'json_file'),
 )
 _LIBRARY = ('fields', 'protos', 'data', 'models', 'pretrained', 'evaluation', 'ops')
 _BELOW_BUILDERS = (*_CONFIG, *_LIBRARY)
@@ -25,6 +25,7 @@ LAYERS = {
   'field_ranges': (),
   'text_file': (),
   'file_lock': (),
+  'json_file': ('text_file',),
   'plain_text': (),
   'text_proto': (),
   'input_paths': (),
@@ -35,7 +36,7 @@ LAYERS = {
   'ops': (),
   'models': (),
   'pretrained': ('models',),
-  'data': ('ops.boxes', 'fields', 'text_file', 'plain_text', 'file_lock'),
+  'data': ('ops.boxes', 'fields', 'text_file', 'json_file', 'plain_text', 'file_lock'),
   'evaluation': ('ops.boxes', 'fields'),
   'training': ('ops', 'evaluation', 'fields', 'file_lock'),
   'builders': (*_BELOW_BUILDERS, 'training.optimizers'),

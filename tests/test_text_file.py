@@ -24,9 +24,3 @@ def test_the_first_byte_that_is_not_utf_8_is_named(content, line, byte, tmp_path
   (tmp_path / 'list.txt').write_bytes(content)
   with pytest.raises(InputError, match=rf'list\.txt:{line}: .* {byte}'):
     text_file.read_lines(tmp_path / 'list.txt')
-
-
-def test_json(tmp_path):
-  path = tmp_path / 'a.json'
-  path.write_bytes(b'\xef\xbb\xbf{"a": [1, {"a": null}], "b": "\\u00e9"}')
-  assert text_file.read_json(path) == {'a': [1, {'a': None}], 'b': 'é'}

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ssd_tf import config as config_lib
-from ssd_tf import text_file
+from ssd_tf import json_file
 from ssd_tf.analysis import plots
 from ssd_tf.analysis.repeated_runs import read_evaluations
 from ssd_tf.data import record_files
@@ -190,7 +190,7 @@ def read_about(model_dir: str) -> dict[str, str]:
   path = os.path.join(model_dir, 'experiment.json')
   about = {}
   if os.path.exists(path):
-    about = text_file.read_json(path)
+    about = json_file.load(path)
     if not isinstance(about, dict) or not all(
       name in ABOUT_FIELDS and isinstance(value, str) for name, value in about.items()
     ):

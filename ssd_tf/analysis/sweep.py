@@ -25,7 +25,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
-from ssd_tf import text_file, text_proto
+from ssd_tf import json_file, text_proto
 from ssd_tf.errors import InputError
 from ssd_tf.input_paths import resolve_path
 
@@ -95,7 +95,7 @@ def load(path: str) -> Sweep:
     InputError: the file is damaged, a name in it is unknown or of the wrong kind, an id is there
       twice, or an experiment builds on one that is not above it.
   """
-  content = text_file.read_json(path)
+  content = json_file.load(path)
   _check(content, _TOP, path)
   for name in ('config', 'experiments'):
     if not content.get(name):

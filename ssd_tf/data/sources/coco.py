@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from ssd_tf import json_file
 from ssd_tf.data import box_units, image_files, record_writer
-from ssd_tf.data.sources import coco_entries, image_paths, json_file
+from ssd_tf.data.sources import coco_entries, image_paths
 from ssd_tf.data.tf_example import Annotation
 from ssd_tf.errors import InputError
 

@@ -6,8 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ssd_tf import plain_text
-from ssd_tf.data.sources import json_file
+from ssd_tf import json_file, plain_text
 from ssd_tf.errors import InputError
 
 # What each type of source needs besides, and what holds where it is left out (None: required).

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ssd_tf import json_file
 from ssd_tf.data import box_validation, partial_labels, record_output, record_writer
-from ssd_tf.data.sources import coco, json_file, label_dropping, merge_plan, merge_sources
+from ssd_tf.data.sources import coco, label_dropping, merge_plan, merge_sources
 from ssd_tf.data.sources.label_dropping import DroppingRules
 from ssd_tf.errors import InputError
 

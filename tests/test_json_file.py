@@ -1,6 +1,6 @@
 import pytest
 
-from ssd_tf.data.sources import json_file
+from ssd_tf import json_file
 from ssd_tf.errors import InputError
 
 
