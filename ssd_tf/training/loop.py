@@ -63,8 +63,11 @@ def build_controller(
     ),
     checkpoint_manager=manager,
     summary_interval=log_every_n,
-    summary_manager=CheckedSummaries(os.path.join(manager.directory, 'train'), step),
-    eval_summary_manager=CheckedSummaries(os.path.join(manager.directory, 'eval'), step),
+    # Orbit takes one manager for both, unless the folders are named here, too, and differ.
+    summary_dir=(train_dir := os.path.join(manager.directory, 'train')),
+    eval_summary_dir=(eval_dir := os.path.join(manager.directory, 'eval')),
+    summary_manager=CheckedSummaries(train_dir, step),
+    eval_summary_manager=CheckedSummaries(eval_dir, step),
     train_actions=actions,
     eval_actions=list(eval_actions),
   )
