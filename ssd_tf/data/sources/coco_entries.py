@@ -182,7 +182,8 @@ def check_instances(
     (those that have a bbox, what was replaced or left out).
 
   Raises:
-    InputError: a category_id is no whole number, or in no category; iscrowd is neither 0 nor 1.
+    InputError: a category_id is no whole number, or in no category; iscrowd is neither 0 nor 1;
+      there are annotations, but none has a bbox or a segmentation.
   """
   kept, unknown = [], collections.Counter()
   areas, boxes, boxless = [], [], []
@@ -206,6 +207,11 @@ def check_instances(
   if unknown := +unknown:
     listed = ', '.join(f'{_shown(key)} ({count} boxes)' for key, count in unknown.most_common())
     raise InputError(f"{path}: annotations of categories that 'categories' lacks: {listed}")
+  if boxless and not kept:
+    raise InputError(
+      f'{path}: none of the {len(boxless)} annotations has a bbox or a segmentation; expected '
+      'instances of objects'
+    )
   remarks = [
     (areas, 'areas are no numbers from 0, and taken from the boxes instead'),
     (boxes, 'annotations have no bbox, or one without area: it is taken from their segmentation'),
