@@ -95,6 +95,8 @@ class _Loader(yaml.BaseLoader):
     for key, _ in node.value:
       if not isinstance(key, yaml.ScalarNode):
         raise _fault(f'expected a text for a key, found a {key.id}', key)
+      if not self.construct_scalar(key):
+        raise _fault('expected a text for a key, found none', key)
       if key.value in keys:
         raise _fault(f'the key {key.value!r} is there twice; remove one', key)
       keys.add(key.value)

@@ -46,6 +46,8 @@ def test_tags_run_nothing(tmp_path):
     ('names:\n  0: cat\n  0: dog\n', 3, "'0' is there twice"),
     ('a: b\n? [c, d]\n: e\n', 2, 'sequence'),
     ('a: {[c]: d}\n', 1, 'sequence'),
+    ('a: b\n~: c\n', 2, 'found none'),
+    ('a: {null: c}\n', 1, 'found none'),
     ('a: [b\n', 2, 'not YAML'),
     ('a: b\n\tc: d\n', 2, 'not YAML'),
     ('a: b\nc: "d\n', 3, 'not YAML'),
