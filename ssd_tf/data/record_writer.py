@@ -26,6 +26,8 @@ class ConversionReport:
     clipped: (file, box) of each box that reached outside its image.
     dropped: (file, box and reason) of each box without area, inverted or wholly outside.
     not_turned: file of each image written whose EXIF orientation was not applied.
+    source_ids: of the images written, each once.
+    repeated: source_id of each image written after another of the same one.
     skipped: (item, reason) of each input that could not be used; the reason names the file.
     remarks: (file, remark) of whatever else a source found odd.
     replaced: files of an earlier conversion, under the same name, that were removed: those of a set
@@ -39,6 +41,8 @@ class ConversionReport:
   clipped: list[tuple[str, str]] = dataclasses.field(default_factory=list)
   dropped: list[tuple[str, str]] = dataclasses.field(default_factory=list)
   not_turned: list[str] = dataclasses.field(default_factory=list)
+  source_ids: set[str] = dataclasses.field(default_factory=set, repr=False)
+  repeated: list[str] = dataclasses.field(default_factory=list)
   skipped: list[tuple[str, str]] = dataclasses.field(default_factory=list)
   remarks: list[tuple[str, str]] = dataclasses.field(default_factory=list)
   replaced: list[str] = dataclasses.field(default_factory=list)
@@ -60,6 +64,12 @@ class ConversionReport:
         f'warning: EXIF orientation not applied: {len(self.not_turned)} images, the first is '
         f'{self.not_turned[0]}; their boxes are taken as pixels of the images as stored. If they '
         'were drawn on the images as viewers turn them, turn the files before converting them'
+      )
+    if self.repeated:
+      lines.append(
+        f'warning: images written under a source_id that another has: {len(self.repeated)}, the '
+        f'first is {self.repeated[0]}; training and evaluation count each. If a list names an '
+        'image twice, remove one'
       )
     if self.replaced:
       lines.append(
@@ -84,6 +94,9 @@ class ConversionReport:
     self.remarks += [(annotation.filename, text) for text in annotation.remarks]
     if annotation.exif_orientation != 1:
       self.not_turned.append(annotation.filename)
+    if annotation.source_id in self.source_ids:
+      self.repeated.append(annotation.source_id)
+    self.source_ids.add(annotation.source_id)
 
 
 def write_records(

@@ -63,6 +63,13 @@ def test_one_warning_counts_the_images_whose_exif_orientation_is_not_applied(tmp
   assert 'EXIF' not in str(write(tmp_path, [ONE]))
 
 
+def test_an_image_written_twice_is_told(tmp_path):
+  report = write(tmp_path, [ONE, TWO, ONE, ONE])
+  assert report.repeated == ['image 1', 'image 1']
+  assert 'image 1' in str(report)
+  assert 'image 1' not in str(write(tmp_path, [ONE, TWO]))
+
+
 def test_the_report_tells_which_files_were_replaced(tmp_path, capsys):
   write(tmp_path, [ONE, TWO], num_shards=2)
   report = write(tmp_path, [ONE])
