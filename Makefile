@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 DEMO := runs/demo
 DEMO_CONFIG := configs/ssd_mobilenet_v1_512x512_digits.config
 
-.PHONY: setup demo test test-slow lint clean
+.PHONY: setup demo test test-slow fuzz lint clean
 
 setup: $(READY)
 
@@ -42,6 +42,10 @@ test: $(READY) lint
 
 test-slow: $(READY)
 	$(PY) -m pytest -m slow
+
+# 10,000 mutated inputs, of all kinds together; their first hundreds are part of the tests.
+fuzz: $(READY)
+	PYTHONPATH=tests $(PY) -m fuzz.run --count=10000
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .
