@@ -93,7 +93,8 @@ def expand_input_paths(
     The files: in the order of `paths`, those of one path sorted.
 
   Raises:
-    InputError: a path stands for no file, or for fewer shards than it says.
+    InputError: a path stands for no file, for fewer shards than it says, or for two data sets of
+      one name.
   """
   return [file for path in paths for file in _expand(path, config_path)]
 
@@ -179,6 +180,7 @@ def _expand(path, config_path):
   for candidate in candidates:
     if files := sorted(file for file in glob.glob(candidate) if os.path.isfile(file)):
       _check_shards(candidate, files)
+      _check_one_set(candidate, files)
       return files
   hint = ': it is a folder, name its files, as in *.record' if os.path.isdir(candidates[0]) else ''
   raise InputError(f'no file matches {" or ".join(candidates)}{hint}')
@@ -196,6 +198,20 @@ def _check_shards(pattern, files):
       f'{len(missing)} of {int(total[1])} shards of {pattern} are missing, the first of them'
       f' {missing[0]:05d}-of-{total[1]}'
     )
+
+
+def _check_one_set(pattern, files):
+  """An earlier data set, of another number of files, must not be read as part of a later one."""
+  first = {}
+  for file in files:
+    shard = re.fullmatch(r'(.+)-\d{5}-of-(\d{5})', file)
+    name, total = shard.groups() if shard else (file, '')
+    other_total, other = first.setdefault(name, (total, file))
+    if total != other_total:
+      raise InputError(
+        f'{pattern} matches two data sets of one name, such as {other} and {file}: remove the older'
+        ' one, or name the files of one, as in train.record@10'
+      )
 
 
 def _candidates(path, config_path):

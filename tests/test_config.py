@@ -379,3 +379,18 @@ def test_expansion_of_input_paths(tmp_path, monkeypatch):
     assert str(caught.value) == (
       '1 of 10 shards of train-?????-of-00010 are missing, the first of them 00003-of-00010'
     )
+
+
+@pytest.mark.parametrize('earlier', ['train-00001-of-00004', 'train'])
+def test_shards_of_two_data_sets_of_one_name_are_refused(earlier, tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  shards = ['train-00000-of-00002', 'train-00001-of-00002']
+  for name in (*shards, earlier, 'train2-00000-of-00001', 'trains'):
+    pathlib.Path(name).touch()
+  with pytest.raises(InputError, match=rf'train\*.* two data sets .*{earlier}'):
+    expand_input_paths(['train*'])
+  assert expand_input_paths(['train@2']) == shards
+  # Those named one by one are meant.
+  assert len(expand_input_paths([*shards, earlier])) == 3
+  pathlib.Path(earlier).unlink()
+  assert expand_input_paths(['train*']) == [*shards, 'train2-00000-of-00001', 'trains']

@@ -122,7 +122,7 @@ def _undecodable(paths, decode_fn):
       cause = ' '.join(re.sub(r'\{\{.*?\}\}|\[Op:.*', '', error.message).split())
       return InputError(
         f'{path}: record {number} (counted from 0, source_id {source_id(features)!r}) does not '
-        f'decode: {cause}; mend or remove it at its source and convert again'
+        f'decode: {cause}; fix or remove it at its source and convert again'
       )
   return None
 

@@ -1,5 +1,6 @@
 """Every kind of image file: a record has the pixels a network detects on, and they are right."""
 
+import io
 import struct
 import zlib
 
@@ -83,6 +84,28 @@ def test_jpegs_are_kept_and_read_in_every_color_space(mode, tmp_path):
   stored, decoded = pixels_both_ways(tmp_path / 'a.jpg')
   assert (stored.format, stored.encoded) == ('jpeg', (tmp_path / 'a.jpg').read_bytes())
   assert np.abs(decoded.astype(int) - np.asarray(source.convert('RGB'))).max() <= 4
+
+
+def test_cmyk_jpegs_of_every_making_have_their_colors(tmp_path):
+  smooth = np.add.outer(np.arange(48) * 2, np.arange(64) * 2)[..., np.newaxis] + [0, 15, 30]
+  cmyk = np.asarray(Image.fromarray(smooth.astype(np.uint8)).convert('CMYK'))
+
+  def encode(values):
+    stream = io.BytesIO()
+    Image.fromarray(values, 'CMYK').save(stream, 'JPEG', quality=95)
+    encoded = stream.getvalue()
+    start = encoded.index(b'\xff\xee')  # Adobe's segment: 16 bytes, the last says YCCK or not.
+    return encoded[:start], encoded[start : start + 15], encoded[start + 16 :]
+
+  before, adobe, after = encode(cmyk)
+  (tmp_path / 'ycck.jpg').write_bytes(before + adobe + b'\2' + after)
+  # Adobe's are inverted, and Pillow writes them so; without the segment they are not.
+  before, _, after = encode(255 - cmyk)
+  (tmp_path / 'plain.jpg').write_bytes(before + after)
+  ycck = np.asarray(Image.open(tmp_path / 'ycck.jpg').convert('RGB'))
+  for name, expected in (('ycck.jpg', ycck), ('plain.jpg', smooth)):
+    decoded = pixels_both_ways(tmp_path / name)[1]
+    assert np.abs(decoded - expected.astype(int)).max() <= 8 and expected.std() > 10
 
 
 @pytest.mark.parametrize(

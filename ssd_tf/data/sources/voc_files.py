@@ -62,6 +62,8 @@ def list_files(
   files = []
   for root in _roots(data_dir, year, annotations_dir):
     xml_dir = _xml_dir(root, annotations_dir)
+    if xml_dir is None:
+      raise InputError(f'{root}: expected the folder {annotations_dir} with XML files in it')
     folders = [*(os.path.join(root, name) for name in _IMAGE_FOLDERS), xml_dir]
     if set_name == 'all':
       files += list_folder(xml_dir, folders)

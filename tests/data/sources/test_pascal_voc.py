@@ -213,6 +213,8 @@ def test_vocdevkit_years_and_lists(tmp_path):
     convert(tmp_path, 'val')
   with pytest.raises(InputError, match='expected the folder VOC2010'):
     convert(tmp_path, year='VOC2010')
+  with pytest.raises(InputError, match='VOC2012: expected the folder Labels'):
+    convert(tmp_path, year='VOC2012', annotations_dir='Labels')
 
 
 BOX = voc_object('cat', 6, 4, 30, 20)
