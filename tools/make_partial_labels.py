@@ -76,12 +76,14 @@ def _rules():
   from ssd_tf.data.sources import label_dropping
 
   groups = FLAGS.groups and [_names(group) for group in FLAGS.groups]
-  fractions = FLAGS.group_fractions
+  fractions, rates = FLAGS.group_fractions, [_rate(text) for text in FLAGS.class_drop]
+  if len(dict(rates)) < len(rates):
+    raise InputError(f'--class_drop={" ".join(FLAGS.class_drop)}: give each class once')
   return label_dropping.DroppingRules(
     groups=groups,
     num_groups=FLAGS.num_groups or 1,
     group_fractions=fractions and [_number('group_fractions', text) for text in fractions],
-    class_drop=dict(map(_rate, FLAGS.class_drop)),
+    class_drop=dict(rates),
     **{name: FLAGS[name].value for name in ('overlap', 'shuffle', 'drop_rate', 'seed')},
   )
 

@@ -24,7 +24,7 @@ _NO_RANGE = {'I': '32-bit integers', 'F': 'floating-point numbers'}
 # What Pillow raises at damaged files, each plugin in its own way.
 _PILLOW_ERRORS = (
   *(OSError, SyntaxError, ValueError, TypeError, EOFError, KeyError, IndexError, OverflowError),
-  *(struct.error, AttributeError, MemoryError, Image.DecompressionBombError),
+  *(struct.error, AttributeError, MemoryError, RuntimeError, Image.DecompressionBombError),
 )
 
 

@@ -60,28 +60,27 @@ class ExportedDetector(tf.Module):
       'encoded_image_string_tensor': self._preprocess_encoded,
       'tf_example': self._preprocess_examples,
     }[input_type]
-    shape = [None, None, 3] if input_type in _PIXELS else []
-    dtype = _PIXELS.get(input_type, tf.string)
-    given, any_number = (
-      tf.TensorSpec([number, *shape], dtype, 'input_tensor') for number in (batch_size, None)
+    spec = (
+      tf.TensorSpec([batch_size, None, None, 3], _PIXELS[input_type], 'input_tensor')
+      if input_type in _PIXELS
+      else tf.TensorSpec([batch_size], tf.string, 'input_tensor')
     )
-    self.serve = tf.function(self.detect, input_signature=[given])
-    # By this attribute, what is loaded can be called; a method would have one signature for all.
-    self.__call__ = (
-      tf.function(self._serve_checked, input_signature=[any_number]) if batch_size else self.serve
+    self.serve = tf.function(self.detect, input_signature=[spec])
+    # By this attribute, what is loaded can be called. Of any shape: where that is wrong, TensorFlow
+    # prints the whole input, but one line if the graph finds it.
+    any_shape = tf.TensorSpec(None, spec.dtype, 'input_tensor')
+    self.__call__ = tf.function(
+      lambda input_tensor: self.serve(tf.ensure_shape(input_tensor, spec.shape)),
+      input_signature=[any_shape],
     )
 
   def detect(self, input_tensor: tf.Tensor) -> dict[str, tf.Tensor]:
     """Detects on a batch; see OUTPUTS. Boxes are normalized to the image given."""
-    images, true_size = self._preprocess(input_tensor)
+    [spec] = self.serve.input_signature
+    images, true_size = self._preprocess(tf.ensure_shape(input_tensor, spec.shape))
     outputs = self._detector.model(images, training=False)
     detections = self._detector.postprocess(outputs, true_size)
     return {key: tf.cast(detections[key], tf.float32) for key in OUTPUTS}
-
-  def _serve_checked(self, input_tensor):
-    """Refuses a wrong number of images in a line; TensorFlow would print all of their pixels."""
-    [given] = self.serve.input_signature
-    return self.serve(tf.ensure_shape(input_tensor, given.shape))
 
   def _preprocess_encoded(self, encoded):
     def decode(one):

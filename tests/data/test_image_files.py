@@ -277,3 +277,15 @@ def test_decoding_is_the_same_inside_a_data_set(tmp_path):
   encoded = (tmp_path / 'a.png').read_bytes()
   [decoded] = tf.data.Dataset.from_tensors(encoded).map(image_files.decode_image)
   np.testing.assert_array_equal(decoded, RGB)
+
+
+def test_whatever_a_decoder_raises_is_one_line_with_the_file(tmp_path, monkeypatch):
+  image('RGB').save(tmp_path / 'a.webp', lossless=True)
+  for error in (RuntimeError('odd'), KeyError('tag'), struct.error('short'), IndexError('code')):
+
+    def fail(*_, error=error):
+      raise error
+
+    monkeypatch.setattr(Image.Image, 'convert', fail)
+    with pytest.raises(InputError, match=r'a\.webp: the image does not decode: '):
+      image_files.read_image(str(tmp_path / 'a.webp'))

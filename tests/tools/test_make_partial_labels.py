@@ -91,6 +91,8 @@ def test_coco_with_drawn_groups_and_a_warning(tmp_path):
     ((*RECORDS, '--drop_rate=1.5'), '--drop_rate=1.5: 1.5 is not a number in the range [0, 1'),
     ((*RECORDS, '--class_drop=a'), '--class_drop=a: expected name=rate'),
     ((*RECORDS, '--class_drop=a=often'), "--class_drop: 'often' is no number"),
+    ((*RECORDS, '--class_drop=a=.2', '--class_drop=a=.3'), 'a=.3: give each class once'),
+    ((*RECORDS, '--group_fractions=nan,.5', '--groups=a', '--groups=b'), 'nan lies outside [0, 1]'),
     ((*RECORDS, '--class_drop=a=2'), 'class_drop: a: 2 lies outside [0, 1]'),
     (
       (*RECORDS, '--groups=a', '--manifest_path=out.record'),

@@ -11,6 +11,8 @@ from ssd_tf.data.sources.stated_numbers import whole_number
 from ssd_tf.errors import InputError
 
 _LISTS = ('images', 'annotations', 'categories')
+# What LVIS says of an image: the categories that are not in it, and those not wholly annotated.
+LVIS_LISTS = ('neg_category_ids', 'not_exhaustive_category_ids')
 _MAX_CLASS_ID = 2**31 - 1  # What the decoder of records takes.
 
 Entry = dict[str, Any]
@@ -82,12 +84,13 @@ def check_images(path: str, entries: Sequence[Entry], class_ids: Collection[int]
 
   Args:
     path: of the file, for the errors.
-    entries: with id, and perhaps file_name, width, height and labeled_category_ids.
+    entries: with id, and perhaps file_name, width, height, labeled_category_ids and LVIS_LISTS.
     class_ids: the categories.
 
   Raises:
     InputError: an id is neither a whole number nor text; a size is no whole number; a file name
-      is no text of one line; labeled_category_ids is no list of categories.
+      is no text of one line; labeled_category_ids is no list of categories, or one of
+      LVIS_LISTS no list of ids.
   """
   for i, entry in enumerate(entries):
     place = f'{path}: images[{i}]'
@@ -105,6 +108,12 @@ def check_images(path: str, entries: Sequence[Entry], class_ids: Collection[int]
             f'{place}: {key} is {_shown(entry[key])}; expected a whole number of pixels'
           )
         entry[key] = size
+    for key in LVIS_LISTS:
+      ids = entry.get(key)
+      if ids is not None and not (isinstance(ids, list) and all(type(i) is int for i in ids)):
+        raise InputError(
+          f'{path}: image {entry["id"]} has {key} {_shown(ids)}; expected a list of category ids'
+        )
     if entry.get('labeled_category_ids') is not None:
       _check_labeled(path, entry, class_ids)
 
@@ -182,7 +191,8 @@ def check_instances(
     (those that have a bbox, what was replaced or left out).
 
   Raises:
-    InputError: a category_id is no whole number, or in no category; iscrowd is neither 0 nor 1.
+    InputError: a category_id is no whole number, or in no category; iscrowd is neither 0 nor 1;
+      there are annotations, but none has a bbox or a segmentation.
   """
   kept, unknown = [], collections.Counter()
   areas, boxes, boxless = [], [], []
@@ -206,6 +216,11 @@ def check_instances(
   if unknown := +unknown:
     listed = ', '.join(f'{_shown(key)} ({count} boxes)' for key, count in unknown.most_common())
     raise InputError(f"{path}: annotations of categories that 'categories' lacks: {listed}")
+  if boxless and not kept:
+    raise InputError(
+      f'{path}: none of the {len(boxless)} annotations has a bbox or a segmentation; expected '
+      'instances of objects'
+    )
   remarks = [
     (areas, 'areas are no numbers from 0, and taken from the boxes instead'),
     (boxes, 'annotations have no bbox, or one without area: it is taken from their segmentation'),

@@ -107,13 +107,12 @@ def draw_groups(
   order = np.random.default_rng(seed).permutation(sorted(class_ids)).tolist()
   num_shared = round(overlap * len(order))
   shared, own = order[:num_shared], order[num_shared:]
-  groups = [{*shared, *own[i::num_groups]} for i in range(num_groups)]
-  if not all(groups):
+  if not shared and len(own) < num_groups:
     raise InputError(
       f'num_groups: {num_groups} groups of {len(order)} classes leave one without a class; '
       f'give at most {len(own)}, or an overlap'
     )
-  return groups
+  return [{*shared, *own[i::num_groups]} for i in range(num_groups)]
 
 
 def deal_images(

@@ -4,7 +4,6 @@ import collections
 import dataclasses
 import os
 import re
-import reprlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,8 +11,6 @@ from ssd_tf.data import record_writer
 from ssd_tf.data.sources import coco, coco_entries, image_paths
 from ssd_tf.data.tf_example import Annotation
 from ssd_tf.errors import InputError
-
-_CATEGORY_LISTS = ('neg_category_ids', 'not_exhaustive_category_ids')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,12 +60,10 @@ def load_annotations(path: str) -> coco.CocoAnnotations:
   """
   annotations = coco.load_annotations(path, image_type=LvisImage, object_hook=_without_mask)
   for image in annotations.images:
-    for key in _CATEGORY_LISTS:
-      ids = image.entry.get(key)
-      if not isinstance(ids, list) or not all(type(class_id) is int for class_id in ids):
-        what = 'no ' + key if ids is None else f'{key} {reprlib.repr(ids)}'
+    for key in coco_entries.LVIS_LISTS:
+      if image.entry.get(key) is None:
         raise InputError(
-          f'{path}: image {image.entry["id"]} has {what}; expected a list of category ids; '
+          f'{path}: image {image.entry["id"]} has no {key}; expected a list of category ids; '
           'a file without them is no LVIS: create_coco_tf_record.py converts it'
         )
   return annotations
@@ -92,7 +87,7 @@ def read_annotation(image: LvisImage, image_dir: str, id_to_name: Mapping[int, s
   annotation = coco.read_annotation(image, image_dir, id_to_name)
   remarks = list(annotation.remarks)
   known = {}
-  for key in _CATEGORY_LISTS:
+  for key in coco_entries.LVIS_LISTS:
     ids = sorted({*image.entry[key]})
     known[key] = [class_id for class_id in ids if class_id in id_to_name]
     if unknown := [class_id for class_id in ids if class_id not in id_to_name]:

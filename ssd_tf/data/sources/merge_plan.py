@@ -161,5 +161,6 @@ def closest(name: str, known: Iterable[str]) -> str:
 
 
 def _shown(value):
-  text = json.dumps(value, ensure_ascii=False)
+  # Half of a surrogate pair, which JSON can have, cannot be printed.
+  text = json.dumps(value, ensure_ascii=False).encode('utf-8', 'backslashreplace').decode()
   return text if len(text) <= 60 else f'{text[:60]}...'

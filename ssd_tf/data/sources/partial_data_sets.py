@@ -11,12 +11,15 @@ import numpy as np
 
 from ssd_tf import json_file
 from ssd_tf.data import box_validation, partial_labels, record_output, record_writer
-from ssd_tf.data.sources import coco, label_dropping, merge_plan, merge_sources
+from ssd_tf.data.sources import (
+  coco,
+  coco_entries,
+  label_dropping,
+  merge_plan,
+  merge_sources,
+)
 from ssd_tf.data.sources.label_dropping import DroppingRules
 from ssd_tf.errors import InputError
-
-# What else says in a COCO file's images (LVIS) for which classes one is labeled.
-_OTHER_LABELED_KEYS = ('neg_category_ids', 'not_exhaustive_category_ids')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +38,11 @@ class _Dropping:
   def __init__(self, rules: DroppingRules, name_to_id: Mapping[str, int], num_images: int):
     self.rules = rules
     self.name_to_id = name_to_id
+    if rules.groups is None and rules.num_groups > num_images:
+      raise InputError(
+        f'num_groups: {rules.num_groups} groups of {num_images} images leave one without an image; '
+        f'give at most {num_images}'
+      )
     self.groups = rules.class_groups(name_to_id)
     fractions = rules.group_fractions or [1 / len(self.groups)] * len(self.groups)
     shuffle_seed = rules.seed if rules.shuffle else None
@@ -152,13 +160,13 @@ def write_partial_coco(
     labeled = partial_labels.labeled_class_ids(
       explicit=image.entry.get('labeled_category_ids'),
       verified=image.entry.get('neg_category_ids'),
-      not_exhaustive=image.entry.get('not_exhaustive_category_ids', ()),
+      not_exhaustive=image.entry.get('not_exhaustive_category_ids') or (),
       group_of=(),
       boxes=class_ids,
       default=annotations.name_to_id.values(),
     )
     keep, labeled = dropping.apply(index, class_ids, labeled)
-    entry = {key: image.entry[key] for key in image.entry if key not in _OTHER_LABELED_KEYS}
+    entry = {key: image.entry[key] for key in image.entry if key not in coco_entries.LVIS_LISTS}
     images.append({**entry, 'labeled_category_ids': sorted(labeled)})
     instances += [image.instances[i] for i in np.flatnonzero(keep)]
   content = json_file.load(annotations_file)
@@ -257,7 +265,8 @@ def write_json(path: str, content: Any) -> None:
   """
   os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
   temporary = f'{path}.tmp'
-  with open(temporary, 'w', encoding='utf-8') as file:
+  # What UTF-8 cannot hold, half of a surrogate pair, is escaped as it was in the JSON read.
+  with open(temporary, 'w', encoding='utf-8', errors='backslashreplace') as file:
     json.dump(content, file, ensure_ascii=False, indent=2)
   os.replace(temporary, path)
 

@@ -190,6 +190,14 @@ def test_what_is_replaced_or_left_out_is_remarked(tmp_path, instance, box, area,
   assert place == str(tmp_path / 'a.json') and text.startswith('1 ') and remark in text
 
 
+def test_a_file_in_which_no_annotation_has_a_box_is_refused(tmp_path):
+  value = content(instance={'bbox': None})
+  for entry in value['annotations']:
+    entry['bbox'] = []
+  with pytest.raises(InputError, match=r'a\.json: none of the \d annotations has a bbox'):
+    convert(tmp_path, value)
+
+
 @pytest.mark.parametrize(
   'bbox',
   [

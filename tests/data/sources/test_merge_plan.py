@@ -12,7 +12,8 @@ RECORD = {'name': 'c', 'type': 'tfrecord', 'input_path': ['c.record'], 'label_ma
 
 def load(tmp_path, content):
   path = tmp_path / 'plan.json'
-  path.write_text(content if isinstance(content, str) else json.dumps(content), encoding='utf-8')
+  text = content if isinstance(content, (str, bytes)) else json.dumps(content)
+  path.write_bytes(text if isinstance(text, bytes) else text.encode())
   return merge_plan.load_plan(str(path))
 
 
@@ -62,10 +63,27 @@ def test_every_key_and_every_default(tmp_path):
     ([{**COCO, 'rename': {'x': 'y'}, 'drop': ['x']}],
      "source 1 ('a'): 'x' is in rename and in drop"),
     ([COCO, VOC, {**RECORD, 'name': 'a'}], "source 3 ('a'): name: "),
+    # Whatever JSON can hold, at whatever place.
+    ([{**COCO, 'image_dir': 'a\0b'}], "source 1 ('a'): image_dir: expected text on one line"),
+    ([{**COCO, 'name': 'a\nb'}], 'source 1: name: expected text on one line'),
+    ([{**COCO, 'rename': {'x': 'y\nitem {'}}], "source 1 ('a'): rename: expected text on one line"),
+    ([{**COCO, 'drop': ['\ud800']}], "source 1 ('a'): drop: expected text on one line"),
+    ([{**COCO, 'drop': '\ud800'}], "source 1 ('a'): drop: expected a list of texts"),
+    *(([{**COCO, key: odd}], f"source 1 ('a'): {key}: expected ")
+      for key in ('annotations_file', 'labeled_class', 'rename', 'drop')
+      for odd in (7, True, 1e999, 10**400, [['x']])),
+    *(([{**COCO, key: odd}], f"source 1 ('a'): {key}: expected ")
+      for key in ('image_dir', 'drop', 'rename') for odd in (None, '')),
+    ('[' * 5000, 'its lists or objects are nested too deeply'),
     ('[{"name": "a", "rename": {"x": "y", "x": "z"}}]', "the key 'x' stands twice in one object"),
+    (b'[{"name":\n"Tier \xe9"}]', ''),
+    ('[]'.encode('utf-16'), ''),
   ],
 )  # fmt: skip
 def test_errors_name_file_source_and_key(tmp_path, content, message):
   with pytest.raises(InputError) as error:
     load(tmp_path, content)
-  assert str(error.value).startswith(f'{tmp_path / "plan.json"}: {message}'), error.value
+  path = tmp_path / 'plan.json'
+  # Of bytes that are no UTF-8, the place is a line.
+  start = f'{path}: {message}' if message else f'{path}:{content.count(10) + 1}: expected UTF-8'
+  assert str(error.value).startswith(start), error.value

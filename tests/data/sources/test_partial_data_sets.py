@@ -217,6 +217,43 @@ def test_coco(tmp_path):
     partial_data_sets.write_partial_coco(str(source), str(source), rules)
 
 
+def test_coco_with_ids_as_text_has_numbers_then(tmp_path):
+  content = json.loads(json.dumps(CONTENT))
+  content['categories'][0]['id'] = '1'
+  content['images'][2]['not_exhaustive_category_ids'] = None
+  for instance in content['annotations']:
+    instance.update(image_id=str(instance['image_id']), category_id=str(instance['category_id']))
+  source, output = tmp_path / 'in.json', tmp_path / 'out.json'
+  source.write_text(json.dumps(content).replace('"info"', r'"half\ud800": 1, "info"'))
+  partial_data_sets.write_partial_coco(str(source), str(output), DroppingRules(groups=[['a', 'b']]))
+  found = json.loads(output.read_text())
+  assert found['categories'] == CONTENT['categories'] and found['half\ud800'] == 1
+  assert [(i['image_id'], i['category_id']) for i in found['annotations']] == [
+    (i['image_id'], i['category_id']) for i in (CONTENT['annotations'][k] for k in (2, 0, 3))
+  ]
+
+
+@pytest.mark.parametrize(
+  ('key', 'odd'),
+  [('neg_category_ids', [{}]), ('not_exhaustive_category_ids', 7), ('neg_category_ids', [True])],
+)
+def test_lists_of_lvis_that_are_none_are_refused(tmp_path, key, odd):
+  content = json.loads(json.dumps(CONTENT))
+  content['images'][2][key] = odd
+  source = tmp_path / 'in.json'
+  source.write_text(json.dumps(content))
+  with pytest.raises(InputError, match=f'in.json: image 20 has {key} '):
+    partial_data_sets.write_partial_coco(str(source), str(tmp_path / 'o'), DroppingRules())
+
+
+def test_more_groups_than_images_are_refused(tmp_path):
+  source = tmp_path / 'in.json'
+  source.write_text(json.dumps(CONTENT))
+  rules = DroppingRules(num_groups=2_000_000_000, overlap=1)
+  with pytest.raises(InputError, match='2000000000 groups of 3 images'):
+    partial_data_sets.write_partial_coco(str(source), str(tmp_path / 'o'), rules)
+
+
 def test_coco_without_images(tmp_path):
   source = tmp_path / 'in.json'
   source.write_text(json.dumps({**CONTENT, 'images': [], 'annotations': []}))
