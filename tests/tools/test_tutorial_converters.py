@@ -1,5 +1,6 @@
-"""generate_tfrecord.py and create_yolo_tf_record.py from outside: the commands that people know."""
+"""The converters of CSV, YOLO and COCO from outside: the commands that people know."""
 
+import json
 import pathlib
 import subprocess
 import sys
@@ -98,3 +99,46 @@ def test_help_is_quick(tool, folder):
   began = time.time()
   done = run(folder, tool, '--help')
   assert 'TFRecords' in done.stdout and time.time() - began < 3
+
+
+HEADER = b'filename,width,height,class,xmin,ymin,xmax,ymax\n'
+
+
+@pytest.mark.parametrize(
+  ('rows', 'words'),
+  [
+    # As saved by a spreadsheet on Windows; fractions; an image of another folder.
+    (b'a.jpg,60,40,Tier \xe9,6,4,30,20\n', 'boxes.csv:2: expected UTF-8 text, found byte 0xe9'),
+    (b'a.jpg,60,40,cat,0.1,0.1,0.5,0.5\n', 'boxes.csv: the coordinates of all 1 boxes lie within'),
+    (b'../a.jpg,60,40,cat,6,4,30,20\n', 'boxes.csv: line 2: filename: '),
+  ],
+)
+def test_a_wrong_csv_ends_in_one_line(folder, rows, words):
+  (folder / 'boxes.csv').write_bytes(HEADER + rows)
+  flags = '--csv_input=boxes.csv --image_dir=images --labelmap=map.txt --output_path=o.record'
+  done = run(folder, 'generate_tfrecord.py', *flags.split())
+  *_, line = done.stderr.splitlines()
+  assert (done.returncode, done.stdout) == (2, '') and 'Traceback' not in done.stderr
+  assert line.startswith(f'generate_tfrecord.py: error: {words}')
+  assert not (folder / 'o.record').exists()
+
+
+@pytest.mark.parametrize(
+  ('image_id', 'name', 'bbox', 'words'),
+  [
+    (1, 'cat', [6, 4, 24, 16], 'boxes.json: the images a.jpg and b.jpg have the same id, 1'),
+    (2, 7, [6, 4, 24, 16], 'boxes.json: categories[0]: name: expected text, found 7'),
+    (2, 'cat', [0.1, 0.1, 0.4, 0.4], 'boxes.json: the coordinates of all 1 boxes lie within'),
+  ],
+)
+def test_a_wrong_coco_json_ends_in_one_line(folder, image_id, name, bbox, words):
+  images = [{'id': 1, 'file_name': 'a.jpg'}, {'id': image_id, 'file_name': 'b.jpg'}]
+  instances = [{'id': 1, 'image_id': 1, 'category_id': 1, 'bbox': bbox}]
+  content = {'images': images, 'annotations': instances, 'categories': [{'id': 1, 'name': name}]}
+  (folder / 'boxes.json').write_text(json.dumps(content))
+  flags = '--annotations_file=boxes.json --image_dir=images --output_path=o.record'
+  done = run(folder, 'create_coco_tf_record.py', *flags.split(), '--label_map_output_path=m.pbtxt')
+  *_, line = done.stderr.splitlines()
+  assert (done.returncode, done.stdout) == (2, '') and 'Traceback' not in done.stderr
+  assert line.startswith(f'create_coco_tf_record.py: error: {words}')
+  assert not (folder / 'o.record').exists()

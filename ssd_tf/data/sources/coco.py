@@ -91,6 +91,8 @@ def load_annotations(
   instances, found = coco_entries.check_instances(path, instances, class_ids)
   groups = coco_entries.group_by_image(path, entries, names, instances)
   images = [image_type(entry, group) for entry, group in zip(entries, groups, strict=True)]
+  if 'annotations' not in content:
+    found.append("it has no 'annotations': its images count as images without objects")
   counts = collections.Counter(map(os.path.normpath, names))
   if twice := [name for name, count in counts.items() if count > 1]:
     listed = ', '.join(twice[:5]) + (', ...' if len(twice) > 5 else '')
@@ -107,15 +109,17 @@ def require_pixels(annotations: CocoAnnotations) -> None:
   Raises:
     InputError: all coordinates of the file lie within 0..1.
   """
-  values = [
-    coco_entries.box_values(instance['bbox'])
-    for image in annotations.images
-    for instance in image.instances
-    if coco_entries.has_area(instance['bbox'])
-  ]
-  boxes = np.array([box for box in values if box]).reshape(-1, 4)
-  boxes[:, 2:] += boxes[:, :2]
-  box_units.require_pixels(boxes, annotations.path)
+  boxes = []
+  for image in annotations.images:
+    for instance in image.instances:
+      box = coco_entries.box_values(instance['bbox'])
+      if box is None or not coco_entries.has_area(instance['bbox']):
+        continue
+      x, y, w, h = box
+      boxes.append([y, x, y + h, x + w])
+      if max(boxes[-1]) > 2:
+        return  # No fraction: of a million boxes, the first usually tells.
+  box_units.require_pixels(np.reshape(boxes, [-1, 4]), annotations.path)
 
 
 def load_sets(

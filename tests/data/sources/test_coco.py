@@ -137,6 +137,16 @@ def test_remarks(tmp_path):
   ]
 
 
+def test_a_file_without_annotations_is_remarked(tmp_path):
+  path, content = data_set(tmp_path)
+  del content['annotations']
+  path.write_text(json.dumps(content))
+  report, records = convert(tmp_path, path)
+  assert report.num_images_without_objects == len(records) == 2
+  ((_, text),) = report.remarks
+  assert "no 'annotations'" in text
+
+
 @pytest.mark.parametrize(
   'changes,words',
   [
