@@ -134,7 +134,7 @@ def test_so_has_a_killed_evaluator(every, tiny, monkeypatch):
   else:  # How it was killed is all the same.
     metrics_file.append('out/eval', 0, METRICS, {'split': 'a'})
     evaluate = run_evaluation.evaluate_checkpoints
-    nothing = type('Nothing', (), {'evaluate': lambda self, path: {}})
+    nothing = type('Nothing', (), {'evaluate': lambda self, path: METRICS})
     monkeypatch.setattr(run_evaluation, '_Evaluation', lambda *arguments: nothing())
   for _ in range(2):
     evaluate(loaded, 'tiny.config', 'out', 'model', strategy=STRATEGY)
