@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import tqdm
-from google.protobuf import message
 
 from ssd_tf.analysis.dataset_text import describe
 from ssd_tf.data import image_files, record_files, tf_example
@@ -239,18 +238,14 @@ def parse_record(record: bytes, place: str, name_to_id: Mapping[str, int]) -> An
   Raises:
     InputError: it is no annotated image.
   """
-  try:
-    annotation = tf_example.parse_example(record)
-  except (message.DecodeError, ValueError) as error:
-    raise InputError(f'{place}: no annotated image: {error}; convert it again') from error
+  annotation = tf_example.parse_example(record, place)
   n = len(annotation.boxes)
   if n and annotation.class_names and not len(annotation.class_ids):
     # Some writers leave the ids out; 0 is reported.
     ids = [name_to_id.get(name, 0) for name in annotation.class_names]
     annotation = dataclasses.replace(annotation, class_ids=np.array(ids, np.int64))
-  for name, values in (('class ids', annotation.class_ids), ('areas', annotation.area)):
-    if values is not None and len(values) != n:
-      raise InputError(f'{place}: {len(values)} {name} for {n} boxes; convert it again')
+  if len(annotation.class_ids) != n:
+    raise InputError(f'{place}: 0 class ids for {n} boxes; convert it again')
   return annotation
 
 

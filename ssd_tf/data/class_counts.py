@@ -4,12 +4,7 @@ import collections
 import dataclasses
 from collections.abc import Sequence
 
-import tensorflow as tf
-from google.protobuf import message
-
-from ssd_tf.data import record_files
-from ssd_tf.data.ssd_tensorflow_keys import per_box_feature
-from ssd_tf.errors import InputError
+from ssd_tf.data import record_files, tf_example
 
 
 @dataclasses.dataclass
@@ -41,25 +36,18 @@ def count_classes(paths: Sequence[str]) -> ClassCounts:
     The counts.
 
   Raises:
-    InputError: a file is damaged, or a record is no tf.train.Example.
+    InputError: a file is damaged, or a record is no annotated image.
   """
   counts = ClassCounts()
   for path, number, record in record_files.read_records(paths):
-    try:
-      features = tf.train.Example.FromString(record).features.feature
-    except message.DecodeError as error:
-      raise InputError(
-        f'{path}, record {number}: is no tf.train.Example: convert it again'
-      ) from error
-    ids = per_box_feature(features, 'image/object/class/label').int64_list.value
-    texts = per_box_feature(features, 'image/object/class/text').bytes_list.value
-    texts = [text.decode('utf-8', 'replace') for text in texts]
+    annotation = tf_example.parse_example(record, f'{path}, record {number}')
+    ids, texts = annotation.class_ids.tolist(), annotation.class_names
     counts.num_records += 1
     counts.boxes.update(ids)
     for class_id in set(ids):
       counts.files[class_id].add(path)
     if not ids:
       counts.texts.update((None, text) for text in texts)
-    elif len(ids) == len(texts):
+    elif texts:
       counts.texts.update(zip(ids, texts, strict=True))
   return counts

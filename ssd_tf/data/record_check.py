@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 import tensorflow as tf
 from google.protobuf import message
 
-from ssd_tf.data import partial_labels, record_files
+from ssd_tf.data import partial_labels, record_features, record_files
 from ssd_tf.data.ssd_tensorflow_keys import per_box_feature
 from ssd_tf.errors import InputError
 
@@ -15,14 +15,7 @@ from ssd_tf.errors import InputError
 _IMAGE_STARTS = (b'\xff\xd8\xff', b'\x89PNG', b'GIF8', b'BM')
 MAX_RECORDS = 20_000
 _MAX_PLACES = 3
-_LABELED_CLASSES = 'image/class/labeled_classes'
-_IMAGE_CLASSES = (
-  _LABELED_CLASSES,
-  'image/class/label',
-  'image/neg_category_ids',
-  'image/not_exhaustive_category_ids',
-)
-_BOX_SIDES = ('ymin', 'xmin', 'ymax', 'xmax')
+_LABELED_CLASSES = record_features.IMAGE_CLASSES['labeled_classes']
 # What rounding to float32 may add to a box that ends at the image's border.
 _TOLERANCE = 1e-6
 
@@ -178,7 +171,8 @@ def survey_records(
   Returns:
     The summary. Problems are class ids, of boxes or labeled, outside 1..K or not in the label map,
     boxes outside the image, inverted or not finite (those without area pass: the original's
-    converters write them), records that do not parse, images of no bytes or of an unknown format.
+    converters write them), records that do not parse, those with `record_features.faults`, images
+    of no bytes or of an unknown format.
 
   Raises:
     InputError: a file is damaged, or there is no record.
@@ -261,14 +255,19 @@ def _problems_of(
 ) -> Iterator[Problem]:
   """Counts one record into the summary and yields a problem for each thing wrong with it."""
   yield from _image_problems(features)
-  sides = [features[f'image/object/bbox/{side}'].float_list.value for side in _BOX_SIDES]
-  lengths = [*map(len, sides), len(classes)]
-  if len(set(lengths)) > 1:
+  is_sound = True
+  for fault in record_features.faults(features):
+    is_sound = False
     yield Problem(
-      'records',
-      f'lists ymin, xmin, ymax, xmax, class have {", ".join(map(str, lengths))} entries',
-      'expected one of each for a box',
+      'records', f'records whose {fault.found}', f'expected {fault.expected}; write them again'
     )
+  sides = [
+    features[f'image/object/bbox/{side}'].float_list.value for side in record_features.BOX_SIDES
+  ]
+  if is_sound and len(classes) != len(sides[0]):
+    yield Problem('records', 'records have boxes without classes', 'give each box its class')
+    is_sound = False
+  if not is_sound:
     return
   summary.num_boxes += len(classes)
   summary.max_boxes = max(summary.max_boxes, len(classes))
@@ -280,7 +279,7 @@ def _problems_of(
       texts = per_box_feature(features, 'image/object/class/text').bytes_list.value
       text = texts[row].decode('utf-8', 'replace') if row < len(texts) else ''
       yield _class_problem(class_id, text or label_names.get(class_id, 'no name'), num_classes)
-  for key in _IMAGE_CLASSES:
+  for key in record_features.IMAGE_CLASSES.values():
     for class_id in features[key].int64_list.value:
       if class_id not in {0, *(label_names or range(1, num_classes + 1))}:
         yield Problem(

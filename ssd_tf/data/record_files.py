@@ -7,7 +7,9 @@ import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import tensorflow as tf
+from google.protobuf import message
 
+from ssd_tf.data import record_features
 from ssd_tf.errors import InputError
 
 # A record: its length u64, a checksum of that u32, the bytes, a checksum of them u32.
@@ -117,14 +119,23 @@ def _undecodable(paths, decode_fn):
     try:
       decode_fn(tf.constant(record))
     except tf.errors.InvalidArgumentError as error:
-      features = tf.train.Example.FromString(record).features.feature
-      # Without the names of TensorFlow's own functions and ops.
-      cause = ' '.join(re.sub(r'\{\{.*?\}\}|\[Op:.*', '', error.message).split())
-      return InputError(
-        f'{path}: record {number} (counted from 0, source_id {source_id(features)!r}) does not '
-        f'decode: {cause}; fix or remove it at its source and convert again'
-      )
+      return InputError(f'{path}: record {number} (counted from 0{_cause(record, error)}')
   return None
+
+
+def _cause(record, error):
+  """What is wrong with a record by its features, else in TensorFlow's words; goes on from '('."""
+  try:
+    features = tf.train.Example.FromString(record).features.feature
+  except message.DecodeError:
+    return ') is no tf.train.Example: convert it again'
+  # Without the names of TensorFlow's own functions and ops.
+  words = ' '.join(re.sub(r'\{\{.*?\}\}|\[Op:.*', '', error.message).split())
+  cause = '; '.join(map(str, record_features.faults(features))) or words
+  return (
+    f', source_id {source_id(features)!r}) does not decode: {cause}; fix or remove it at its '
+    'source and convert again'
+  )
 
 
 def _corruption(paths, error):

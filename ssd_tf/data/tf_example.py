@@ -10,11 +10,14 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf import message
 
 from ssd_tf import fields
-from ssd_tf.data import image_files, partial_labels, ssd_tensorflow_keys
+from ssd_tf.data import image_files, partial_labels, record_features, record_files
+from ssd_tf.data.record_features import or_default
+from ssd_tf.errors import InputError
 
-_BOX_SIDES = ('ymin', 'xmin', 'ymax', 'xmax')
+_BOX_SIDES = record_features.BOX_SIDES
 
 
 @dataclasses.dataclass
@@ -97,17 +100,6 @@ class Annotation:
     )
 
 
-# Lists of class ids of the whole image, by field of Annotation. The first key is ours; the second
-# is the Object Detection API's and Open Images', the next two are LVIS', the last is ours.
-_IMAGE_CLASSES = {
-  'labeled_classes': 'image/class/labeled_classes',
-  'verified_present': 'image/class/label',
-  'verified_absent': 'image/neg_category_ids',
-  'not_exhaustive': 'image/not_exhaustive_category_ids',
-  'human_labeled_classes': 'image/class/human_labeled_classes',
-}
-
-
 def encode_example(annotation: Annotation) -> bytes:
   """Serializes an annotated image as a tf.train.Example.
 
@@ -139,7 +131,7 @@ def encode_example(annotation: Annotation) -> bytes:
   per_box = {f'bbox/{side}': _floats(boxes[:, i]) for i, side in enumerate(_BOX_SIDES)}
   per_box['class/label'] = _ints(annotation.class_ids)
   per_box['class/text'] = _bytes(annotation.class_names)
-  for name in ('difficult', 'truncated', 'is_crowd', 'group_of'):
+  for name in record_features.FLAGS:
     flags = getattr(annotation, name)
     per_box[name] = _ints(np.zeros(n) if flags is None else flags)
   if annotation.area is not None:
@@ -159,7 +151,7 @@ def encode_example(annotation: Annotation) -> bytes:
         f'{annotation.filename}: {name} has {count} entries; expected {n}, one for each box'
       )
     features[f'image/object/{name}'] = feature
-  for name, key in _IMAGE_CLASSES.items():
+  for name, key in record_features.IMAGE_CLASSES.items():
     ids = getattr(annotation, name)
     if ids is not None:
       features[key] = _ints(ids or [0])
@@ -168,25 +160,33 @@ def encode_example(annotation: Annotation) -> bytes:
   )
 
 
-def parse_example(serialized: bytes) -> Annotation:
+def parse_example(serialized: bytes, place: str = 'a record') -> Annotation:
   """Reads a record back as an Annotation, without decoding the image; for listing and checking.
 
   Args:
     serialized: a tf.train.Example.
+    place: its file and number, for the error.
 
   Returns:
-    The annotation; what the record lacks is '', 0, empty or None as in Annotation.
+    The annotation; what the record lacks is '', 0, empty or None as in Annotation. It has as many
+    class ids as boxes, or none.
 
   Raises:
-    google.protobuf.message.DecodeError: the bytes are no tf.train.Example.
-    ValueError: the four bbox lists differ in length.
+    InputError: it is no tf.train.Example, or not an annotated image: all of
+      `record_features.faults`. It names the source_id.
   """
-  features = tf.train.Example.FromString(serialized).features.feature
+  try:
+    features = tf.train.Example.FromString(serialized).features.feature
+  except message.DecodeError as error:
+    raise InputError(f'{place}: is no tf.train.Example; convert it again') from error
+  if faults := '; '.join(map(str, record_features.faults(features))):
+    source_id = record_files.source_id(features)
+    raise InputError(
+      f'{place}{f", source_id {source_id}" if source_id else ""}: {faults}; convert it again'
+    )
 
   def values(key):
-    feature = ssd_tensorflow_keys.per_box_feature(features, key)
-    kind = feature.WhichOneof('kind')
-    return list(getattr(feature, kind).value) if kind else []
+    return record_features.values(features, key)
 
   def texts(key):
     return [value.decode('utf-8') for value in values(key)]
@@ -219,7 +219,7 @@ def parse_example(serialized: bytes) -> Annotation:
     views=texts('image/object/view') or None,
     sources=texts('image/object/source') or None,
     scores=array('image/object/score', np.float32),
-    **{name: ids(key) for name, key in _IMAGE_CLASSES.items()},
+    **{name: ids(key) for name, key in record_features.IMAGE_CLASSES.items()},
   )
 
 
@@ -246,25 +246,26 @@ def decode_example(
 
   Raises:
     tf.errors.InvalidArgumentError: the image does not decode; a per-box list has not n entries; a
-      class id, of a box or labeled, is outside 1..K. The last two name the record's source_id.
+      class id, of a box or labeled, is outside 1..K; a weight or area is negative; a number is not
+      finite. All but the first name the record's source_id.
 
   Source: the Object Detection API's TfExampleDecoder, of which this reads a subset; it there trusts
   class texts over labels, and lets ids outside 1..K vanish in the one-hot encoding. What a record
   lacks under the API's keys is read under those of SSD-Tensorflow.
   """
-  record = _with_either_keys(tf.io.parse_single_example(serialized, _FEATURES))
+  record = record_features.parse(serialized)
   image = image_files.decode_image(record['image/encoded'])
   size = tf.shape(image)[:2]
   source_id = _source_id(record)
   sides = [record[f'image/object/bbox/{side}'] for side in _BOX_SIDES]
   n = tf.size(sides[0])
   per_box = {
-    fields.GROUNDTRUTH_WEIGHTS: _or_default(record['image/object/weight'], tf.ones([n])),
+    fields.GROUNDTRUTH_WEIGHTS: or_default(record['image/object/weight'], tf.ones([n])),
     fields.GROUNDTRUTH_CLASSES: _classes(record, name_to_id),
   }
   for key, name in _FLAGS.items():
     flags = record[f'image/object/{name}'] != 0
-    per_box[key] = _or_default(flags, tf.zeros([n], tf.bool))
+    per_box[key] = or_default(flags, tf.zeros([n], tf.bool))
   with tf.control_dependencies(_checks(record, sides, per_box, num_classes, source_id)):
     boxes = tf.stack(sides, axis=-1)
     labeled_classes = _labeled_classes(record, per_box, num_classes, labeled_by_default)
@@ -274,7 +275,7 @@ def decode_example(
     fields.IMAGE: image,
     fields.GROUNDTRUTH_BOXES: boxes,
     **per_box,
-    fields.GROUNDTRUTH_AREA: _or_default(record['image/object/area'], box_area),
+    fields.GROUNDTRUTH_AREA: or_default(record['image/object/area'], box_area),
     fields.LABELED_CLASSES: labeled_classes,
     fields.SOURCE_ID: source_id,
     fields.ORIGINAL_SIZE: size,
@@ -288,7 +289,15 @@ def _checks(record, sides, per_box, num_classes, source_id):
   sizes.append(tf.where(tf.size(area) > 0, tf.size(area), n))
   classes = per_box[fields.GROUNDTRUTH_CLASSES]
   labeled = record['image/class/labeled_classes']
+  amounts = tf.concat([record['image/object/weight'], area], 0)
+  is_finite = tf.math.is_finite(tf.concat([amounts, *sides], 0))
   return [
+    tf.debugging.Assert(
+      tf.reduce_all(amounts >= 0) & tf.reduce_all(is_finite),
+      ['weights and areas must be 0 or more, and they and boxes finite; received:', amounts, *sides,
+       'record:', source_id],
+      summarize=100,
+    ),
     tf.debugging.Assert(
       tf.reduce_all(tf.stack(sizes) == n),
       ['a per-box list has another length than bbox/ymin; expected:', n,
@@ -317,35 +326,6 @@ _FLAGS = {
 }
 
 
-def _list_of(dtype):
-  return tf.io.FixedLenSequenceFeature([], dtype, allow_missing=True)
-
-
-_FEATURES = {
-  'image/encoded': tf.io.FixedLenFeature([], tf.string),
-  'image/filename': tf.io.FixedLenFeature([], tf.string, ''),
-  'image/source_id': tf.io.FixedLenFeature([], tf.string, ''),
-  'image/object/class/label': _list_of(tf.int64),
-  'image/object/class/text': _list_of(tf.string),
-  'image/object/area': _list_of(tf.float32),
-  'image/object/weight': _list_of(tf.float32),
-  **{key: _list_of(tf.int64) for key in _IMAGE_CLASSES.values()},
-  **{f'image/object/bbox/{side}': _list_of(tf.float32) for side in _BOX_SIDES},
-  **{f'image/object/{name}': _list_of(tf.int64) for name in _FLAGS.values()},
-}
-_OTHER_KEYS = {key: other for key, other in ssd_tensorflow_keys.KEYS.items() if key in _FEATURES}
-_FEATURES |= {other: _FEATURES[key] for key, other in _OTHER_KEYS.items()}
-
-
-def _with_either_keys(record):
-  either = {key: _or_default(record[key], record[other]) for key, other in _OTHER_KEYS.items()}
-  return {**record, **either}
-
-
-def _or_default(values, default):
-  return tf.cond(tf.size(values) > 0, lambda: values, lambda: default)
-
-
 def _source_id(record):
   digest = tf.strings.to_hash_bucket_fast(record['image/encoded'], 2**63 - 1)
   name = tf.strings.as_string(digest)
@@ -355,20 +335,22 @@ def _source_id(record):
 
 
 def _classes(record, name_to_id):
-  labels = tf.cast(record['image/object/class/label'], tf.int32)
+  # The cast alone would make a class of an id beyond 32 bits.
+  labels = tf.clip_by_value(record['image/object/class/label'], -1, tf.int32.max)
+  labels = tf.cast(labels, tf.int32)
   if not name_to_id:
     return labels
   # One comparison with every name: a lookup table would be a resource that has to outlive the
   # graph it is made in. An unknown name becomes 0, which the caller refuses.
   same = record['image/object/class/text'][:, tf.newaxis] == tf.constant(list(name_to_id))
   ids = tf.constant(list(name_to_id.values()), tf.int32)
-  return _or_default(labels, tf.reduce_sum(tf.where(same, ids, 0), axis=1))
+  return or_default(labels, tf.reduce_sum(tf.where(same, ids, 0), axis=1))
 
 
 def _labeled_classes(record, per_box, num_classes, default):
   classes = tf.cast(per_box[fields.GROUNDTRUTH_CLASSES], tf.int64)
   group_of = per_box[fields.GROUNDTRUTH_GROUP_OF]
-  verified = [record[_IMAGE_CLASSES[name]] for name in ('verified_present', 'verified_absent')]
+  verified = [record[key] for key in ('image/class/label', 'image/neg_category_ids')]
   return partial_labels.labeled_classes_mask(
     explicit=record['image/class/labeled_classes'],
     verified=tf.concat(verified, 0),

@@ -11,7 +11,6 @@ import numpy as np
 import PIL.Image
 import tensorflow as tf
 from absl import logging
-from google.protobuf import message
 from tqdm import tqdm
 
 from ssd_tf import fields
@@ -91,14 +90,21 @@ def images_from_records(paths: list[str]) -> Iterator[NamedImage]:
     InputError: a file is damaged; names the record.
   """
   for path, number, record in record_files.read_records(paths):
+    place = f'{path}, record {number}'
     try:
-      annotation = tf_example.parse_example(record)
-      pixels = image_files.decode_image(annotation.encoded).numpy()
-      classes = np.zeros(len(annotation.boxes), np.int32)  # Of a record without ids.
-      classes[: len(annotation.class_ids)] = annotation.class_ids
-    except (message.DecodeError, ValueError, tf.errors.OpError) as error:
-      logging.error('%s, record %d: cannot be read (%s); passed over', path, number, error)
+      annotation = tf_example.parse_example(record, place)
+    except InputError as error:
+      logging.error('%s; passed over', error)
       continue
+    try:
+      pixels = image_files.decode_image(annotation.encoded).numpy()
+    except (ValueError, tf.errors.OpError) as error:
+      logging.error(
+        '%s, source_id %s: cannot be read (%s); passed over', place, annotation.source_id, error
+      )
+      continue
+    classes = np.zeros(len(annotation.boxes), np.int64)  # Of a record without ids.
+    classes[: len(annotation.class_ids)] = annotation.class_ids
     groundtruth = {
       fields.GROUNDTRUTH_BOXES: np.asarray(annotation.boxes, np.float32),
       fields.GROUNDTRUTH_CLASSES: classes,

@@ -10,6 +10,7 @@ import tensorflow as tf
 from ssd_tf import builders, fields
 from ssd_tf.data import input_pipeline, preprocessing, record_files, tf_example
 from ssd_tf.data.tf_example import Annotation
+from ssd_tf.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,14 +39,24 @@ def read_annotations(paths: Sequence[str], names: Mapping[int, str]) -> Iterator
 
   Yields:
     Annotations, in the files' order.
+
+  Raises:
+    InputError: a record is no annotated image, or has a class that is not in the label map.
   """
   ids = {name: class_id for class_id, name in names.items()}
-  for _, _, record in record_files.read_records(paths):
-    annotation = tf_example.parse_example(record)
-    if len(annotation.class_ids) < len(annotation.boxes):
-      annotation.class_ids = np.array([ids[name] for name in annotation.class_names], np.int64)
-    if len(annotation.class_names) < len(annotation.boxes):
-      annotation.class_names = [names[i] for i in annotation.class_ids.tolist()]
+  for path, number, record in record_files.read_records(paths):
+    place = f'{path}, record {number}'
+    annotation = tf_example.parse_example(record, place)
+    try:
+      if len(annotation.class_ids) < len(annotation.boxes):
+        annotation.class_ids = np.array([ids[name] for name in annotation.class_names], np.int64)
+      if len(annotation.class_names) < len(annotation.boxes):
+        annotation.class_names = [names[i] for i in annotation.class_ids.tolist()]
+    except KeyError as error:
+      raise InputError(
+        f'{place}, source_id {annotation.source_id}: class {error} is not in the label map; add it '
+        'there'
+      ) from error
     yield annotation
 
 

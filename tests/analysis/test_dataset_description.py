@@ -202,7 +202,7 @@ def test_files_without_images(tmp_path):
     dataset_description.describe_records([str(path)], NAMES)
   with tf.io.TFRecordWriter(str(path)) as writer:
     writer.write(b'\xff\xff')
-  with pytest.raises(InputError, match=r'a.record, record 0 \(counted from 0\): no annotated'):
+  with pytest.raises(InputError, match=r'a.record, record 0 \(counted from 0\): is no tf'):
     dataset_description.describe_records([str(path)], NAMES)
 
 

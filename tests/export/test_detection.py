@@ -148,7 +148,7 @@ def test_a_broken_record_is_named_and_passed_over(model, tmp_path, caplog):
     results = run(model, detection.images_from_records([path]), tmp_path)
   assert [r['image'] for r in results] == ['image_0.png']
   assert [line.split(': ')[0] for line in caplog.messages] == [
-    f'{path}, record {i}' for i in (1, 2, 3)
+    f'{path}, record {i}' for i in ('1, source_id image 1', '2, source_id image 2', '3')
   ]
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from google.protobuf import message
 
 from ssd_tf.data import record_files, tf_example
 from ssd_tf.data.sources import coco, merge_plan, pascal_voc, voc_files
@@ -127,10 +126,7 @@ def _read_record(place: RecordPlace, names: Mapping[int, str]) -> Annotation:
   with open(place.path, 'rb') as file:
     file.seek(place.offset)
     record = file.read(place.length)
-  try:
-    annotation = tf_example.parse_example(record)
-  except (message.DecodeError, ValueError) as error:
-    raise InputError(f'{place}: no annotated image: {error}; convert it again') from error
+  annotation = tf_example.parse_example(record, str(place))
   if not annotation.encoded:
     raise InputError(f'{place}: its image has 0 bytes; remove the record or convert it again')
   n = len(annotation.boxes)
@@ -142,9 +138,8 @@ def _read_record(place: RecordPlace, names: Mapping[int, str]) -> Annotation:
     class_ids = np.array([ids[text] for text in texts], np.int64)
   # Some writers leave the texts out.
   texts = texts or [names.get(class_id, '') for class_id in class_ids.tolist()]
-  for what, count in (('class labels', len(class_ids)), ('class texts', len(texts))):
-    if count != n:
-      raise InputError(f'{place}: {count} {what} for {n} boxes; convert it again')
+  if len(class_ids) != n:
+    raise InputError(f'{place}: 0 class labels for {n} boxes; convert it again')
   return dataclasses.replace(
     annotation,
     class_ids=class_ids,
