@@ -79,9 +79,10 @@ def read_image(
 ) -> EncodedImage:
   """Reads an image file and decodes all of it, as a check.
 
-  The bytes of a JPEG, PNG, GIF or BMP are kept. What `decode_image` would not read, or not rightly
-  (WebP, TIFF, BMP other than 24 bit), becomes a PNG of the same pixels, and an image that is
-  turned by its EXIF orientation a JPEG of quality 95 without chroma subsampling, or a PNG.
+  The bytes of a JPEG, PNG, GIF or BMP are kept. Other formats, and a BMP that `decode_image` would
+  read otherwise than Pillow, become a PNG of the same pixels, and an image that is turned by its
+  EXIF orientation a JPEG of quality 95 without chroma subsampling, or a PNG. The orientation of a
+  TIFF is part of that format, and always applied.
 
   Args:
     path: an image in any format of Pillow's.
