@@ -43,14 +43,13 @@ def run(main: Callable[[], None]) -> None:
       main()
     except InputError as error:
       _stop(str(error), 2)
-    except OSError as error:
-      if error.filename is None:
-        raise
-      _stop(f'{error.filename}: {error.strerror}', 2)
     except Exception as error:
-      if (failed_write := explain(error)) is None:
+      said = explain(error)
+      if said is None and isinstance(error, OSError) and error.filename is not None:
+        said = f'{error.filename}: {error.strerror}'
+      if said is None:
         raise
-      _stop(failed_write, 2)
+      _stop(said, 2)
     except KeyboardInterrupt as interrupt:
       number = signal_of(interrupt)
       for each in _ENDING:  # Nothing is left to do: a second one ends the process at once.

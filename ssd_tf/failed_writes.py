@@ -36,6 +36,23 @@ def writing(path: str | os.PathLike) -> Iterator[None]:
     raise
 
 
+@contextlib.contextmanager
+def open_for_writing(path: str | os.PathLike, mode: str = 'w', newline: str | None = None):
+  """Opens a file whose errors name it, see `writing`.
+
+  Args:
+    path: the file.
+    mode: of `open`; text is UTF-8.
+    newline: of `open`.
+
+  Yields:
+    The file.
+  """
+  encoding = None if 'b' in mode else 'utf-8'
+  with writing(path), open(path, mode, encoding=encoding, newline=newline) as file:
+    yield file
+
+
 def explain(error: BaseException) -> str | None:
   """Tells a failed write by its error, Python's own or TensorFlow's.
 

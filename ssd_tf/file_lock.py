@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from absl import logging
 
 from ssd_tf.errors import InputError
+from ssd_tf.failed_writes import writing
 
 
 @contextlib.contextmanager
@@ -29,10 +30,10 @@ def hold(path: str, busy: str, instead: str) -> Iterator[None]:
     while file is None or not _is_file_at(path, file):
       file = stack.enter_context(open(path, 'a+', encoding='utf-8'))
       _lock(file, busy, instead)
-    file.truncate(0)
-    file.write(_holder())
-    file.flush()
     try:
+      with writing(path):
+        file.truncate(0)
+        os.write(file.fileno(), _holder().encode())  # Without a buffer to be written on closing.
       yield
     finally:
       # While it is locked: whoever opened it meanwhile finds that it is gone, and makes another.

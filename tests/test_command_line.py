@@ -14,10 +14,13 @@ TOOL = """
 from absl import flags
 from ssd_tf import command_line
 from ssd_tf.errors import InputError
+from ssd_tf.failed_writes import open_for_writing
 PATH = flags.DEFINE_string('pipeline_config_path', None, 'a path')
 def main():
   if PATH.value == 'bad': raise InputError('pipeline.config: expected x, got y')
   if PATH.value == 'bug': raise ValueError('a bug')
+  if PATH.value == '/dev/full':
+    with open_for_writing(PATH.value) as file: file.write('x' * 100000)
   open(PATH.value).read()
 command_line.run(main)
 """
@@ -34,6 +37,7 @@ def run(*args):
   [
     (['--pipeline_config_path=bad'], 'error: pipeline.config: expected x, got y'),
     (['--pipeline_config_path=missing.config'], 'error: missing.config: No such file'),
+    (['--pipeline_config_path=/dev/full'], 'error: /dev/full: No space left on device'),
     (['pipeline.config'], "unexpected argument 'pipeline.config'"),
   ],
 )

@@ -14,6 +14,7 @@ import os
 from absl import flags
 
 from ssd_tf import command_line
+from ssd_tf.failed_writes import open_for_writing
 
 _MODEL_DIRS = flags.DEFINE_string('model_dirs', None, 'Folders or globs, separated by commas.')
 _NAIVE = flags.DEFINE_string('naive', '', 'The variant at the lower end of the gap.')
@@ -37,7 +38,7 @@ def main() -> None:
     print(text, end='')
     return
   os.makedirs(os.path.dirname(_OUTPUT_PATH.value) or '.', exist_ok=True)
-  with open(_OUTPUT_PATH.value, 'w', encoding='utf-8') as file:
+  with open_for_writing(_OUTPUT_PATH.value) as file:
     file.write(text)
   print(f'wrote {_OUTPUT_PATH.value}')
 

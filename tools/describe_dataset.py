@@ -14,6 +14,7 @@ import sys
 from absl import flags
 
 from ssd_tf import command_line
+from ssd_tf.failed_writes import open_for_writing
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list('input_path', None, 'TFRecords: files, globs, name@10; by commas.')
@@ -56,7 +57,7 @@ def _inputs():
 
 def _write_json(found):
   os.makedirs(os.path.dirname(FLAGS.json_path) or '.', exist_ok=True)
-  with open(FLAGS.json_path, 'w', encoding='utf-8') as file:
+  with open_for_writing(FLAGS.json_path) as file:
     json.dump(found.as_dict(), file, ensure_ascii=False, indent=2)
 
 

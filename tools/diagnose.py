@@ -15,6 +15,7 @@ from absl import flags
 
 from ssd_tf import command_line
 from ssd_tf.errors import InputError
+from ssd_tf.failed_writes import open_for_writing
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string('pipeline_config_path', None, 'The pipeline.config.')
@@ -66,7 +67,7 @@ def main() -> None:
 
 def _write_json(found):
   os.makedirs(os.path.dirname(FLAGS.json_path) or '.', exist_ok=True)
-  with open(FLAGS.json_path, 'w', encoding='utf-8') as file:
+  with open_for_writing(FLAGS.json_path) as file:
     json.dump(found, file, ensure_ascii=False, indent=2)
 
 

@@ -28,6 +28,7 @@ from absl import flags
 
 from ssd_tf import command_line
 from ssd_tf.errors import InputError
+from ssd_tf.failed_writes import open_for_writing
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string('plan', None, 'JSON file with the sources, see above.')
@@ -53,7 +54,7 @@ def main() -> None:
     os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
   report = _merge(plans, given)
   if FLAGS.report_path:
-    with open(FLAGS.report_path, 'w', encoding='utf-8') as file:
+    with open_for_writing(FLAGS.report_path) as file:
       json.dump(report.as_dict(), file, indent=2, ensure_ascii=False)
   print(report)
 

@@ -9,6 +9,7 @@ from ssd_tf import config as config_lib
 from ssd_tf.analysis.anchor_layout import Layout
 from ssd_tf.analysis.anchor_tiling import Axis, Tiling
 from ssd_tf.errors import InputError
+from ssd_tf.failed_writes import open_for_writing
 
 
 def with_anchors(
@@ -58,7 +59,7 @@ def write_block(
 ) -> None:
   """Writes `block_text` to a file."""
   os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
-  with open(path, 'w', encoding='utf-8') as file:
+  with open_for_writing(path) as file:
     file.write(block_text(config, remarks))
 
 

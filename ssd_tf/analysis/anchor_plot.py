@@ -8,6 +8,7 @@ from ssd_tf.analysis import plots
 from ssd_tf.analysis.anchor_tiling import best_ious
 from ssd_tf.analysis.dataset_anchors import DatasetAnchors
 from ssd_tf.analysis.dataset_plot import check_output_path as check_output_path
+from ssd_tf.failed_writes import writing
 
 _STOCK_COLOR = '#8c8c8c'
 _FOUND_COLOR = '#b2182b'
@@ -49,7 +50,8 @@ def draw(anchors: DatasetAnchors, output_path: str) -> None:
       frameon=False,
       title='anchors by feature map (columns x rows); boxes: the darker, the more',
     )
-    figure.savefig(output_path, format='svg', metadata={'Date': None})
+    with writing(output_path):
+      figure.savefig(output_path, format='svg', metadata={'Date': None})
 
 
 def _limits(anchors):

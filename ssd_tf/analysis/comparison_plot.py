@@ -9,6 +9,7 @@ from ssd_tf import fields
 from ssd_tf.analysis import plots
 from ssd_tf.analysis.repeated_runs import AP, Run
 from ssd_tf.errors import InputError
+from ssd_tf.failed_writes import writing
 
 _COLORS = ('#2166ac', '#d6604d', '#1b7837', '#762a83', '#e08214', '#4d4d4d')
 _DASHES = ('-', '--', ':')  # The next for each round of the colors.
@@ -82,7 +83,8 @@ def _draw_panels(runs, losses, output_path):
       axes.set_ylim(0, 1.08 * axes.dataLim.y1 if curves else 1)
       if i == 0:
         axes.legend(frameon=False, loc='upper right')
-    figure.savefig(output_path, format='svg', metadata={'Date': None})
+    with writing(output_path):
+      figure.savefig(output_path, format='svg', metadata={'Date': None})
 
 
 def _draw_variants(axes, runs, curves, marker):

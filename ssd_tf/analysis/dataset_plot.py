@@ -7,6 +7,7 @@ import numpy as np
 from ssd_tf.analysis import dataset_text, plots
 from ssd_tf.analysis.dataset_description import DatasetDescription
 from ssd_tf.errors import InputError
+from ssd_tf.failed_writes import writing
 
 _COLOR = '#2166ac'
 _PALE = '#92c5de'
@@ -52,7 +53,8 @@ def draw(found: DatasetDescription, output_path: str) -> None:
     _draw_coco_sizes(axes[1, 1], content['coco_sizes'])
     _draw_aspects(axes[1, 2], content['aspect_ratios'])
     _draw_boxes_per_image(axes[1, 3], content['boxes_per_image'])
-    figure.savefig(output_path, format='svg', metadata={'Date': None})
+    with writing(output_path):
+      figure.savefig(output_path, format='svg', metadata={'Date': None})
 
 
 def _draw_classes(boxes_axes, images_axes, content):

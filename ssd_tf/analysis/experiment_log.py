@@ -13,6 +13,7 @@ from ssd_tf.analysis.experiment_tables import class_table
 from ssd_tf.errors import InputError
 from ssd_tf.evaluation import log_format
 from ssd_tf.evaluation.coco_metrics import METRIC_NAMES
+from ssd_tf.failed_writes import open_for_writing
 from ssd_tf.input_paths import expand_input_paths, resolve_path
 
 _CAPTIONS = {'mAP.svg': 'Mean average precision', 'AR.svg': 'Average recall'}
@@ -45,7 +46,7 @@ def write_log(run: ExperimentRun, output_dir: str) -> list[str]:
   shutil.copyfile(
     os.path.join(run.model_dir, 'pipeline.config'), os.path.join(output_dir, 'pipeline.config')
   )
-  with open(os.path.join(output_dir, 'README.md'), 'w', encoding='utf-8') as file:
+  with open_for_writing(os.path.join(output_dir, 'README.md')) as file:
     file.write(describe_run(run, curves))
   return [os.path.join(output_dir, name) for name in ('README.md', 'pipeline.config', *curves)]
 

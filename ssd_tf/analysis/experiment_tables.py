@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ssd_tf.analysis.experiment_run import ExperimentRun
 from ssd_tf.analysis.markdown import spread, table
+from ssd_tf.failed_writes import open_for_writing
 from ssd_tf.training.run_record import FINISHED
 
 EXPERIMENTS = 'experiments'
@@ -34,7 +35,7 @@ def write_tables(
   """
   os.makedirs(output_dir, exist_ok=True)
   paths = [os.path.join(output_dir, f'{EXPERIMENTS}{ending}') for ending in ('.md', '.csv')]
-  with open(paths[0], 'w', encoding='utf-8') as file:
+  with open_for_writing(paths[0]) as file:
     file.write(describe_experiments(runs, remarks))
   rows = [experiment_row(run) for run in runs]
   _write_csv(paths[1], [_COLUMNS, *([_plain(row[name]) for name in _COLUMNS] for row in rows)])
@@ -215,5 +216,5 @@ def _plain(value):
 
 
 def _write_csv(path, rows):
-  with open(path, 'w', encoding='utf-8', newline='') as file:
+  with open_for_writing(path, newline='') as file:
     csv.writer(file).writerows([_plain(cell) for cell in row] for row in rows)

@@ -8,6 +8,7 @@ import numpy as np
 
 from ssd_tf import fields
 from ssd_tf.errors import InputError
+from ssd_tf.failed_writes import writing
 
 _LOSSES = (
   fields.LOCALIZATION_LOSS,
@@ -224,7 +225,8 @@ def _draw_panels(panels, train, evaluation, output_path):
       axes.set_xlim(0, max(last_step, 1))
       if i + columns >= len(panels):
         axes.set_xlabel('step')
-    figure.savefig(output_path, format='svg', metadata={'Date': None})
+    with writing(output_path):
+      figure.savefig(output_path, format='svg', metadata={'Date': None})
 
 
 def _draw_curve(axes, tag, train, evaluation, with_legend):

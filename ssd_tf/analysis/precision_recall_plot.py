@@ -8,6 +8,7 @@ import numpy as np
 
 from ssd_tf.analysis.plots import STYLE
 from ssd_tf.evaluation.voc_07_12_metrics import ClassResult
+from ssd_tf.failed_writes import writing
 
 _LEGEND_ROWS = 20
 _LINE_STYLES = ('-', '--', ':')
@@ -60,7 +61,8 @@ def plot_precision_recall(
     if without:
       figure.supxlabel(f'{without} of {len(results)} classes have no groundtruth', fontsize=8)
     os.makedirs(os.path.dirname(output_path) or '.', exist_ok=True)
-    figure.savefig(output_path, format='svg', metadata={'Date': None})
+    with writing(output_path):
+      figure.savefig(output_path, format='svg', metadata={'Date': None})
 
 
 def _points(result):

@@ -8,6 +8,7 @@ from ssd_tf.analysis.precision_recall_plot import plot_precision_recall
 from ssd_tf.evaluation import log_format, metrics_file, voc_tables
 from ssd_tf.evaluation.detection_evaluator import EvaluatorGroup
 from ssd_tf.evaluation.voc_07_12_metrics import KINDS, ClassResult, Voc0712Evaluator
+from ssd_tf.failed_writes import open_for_writing
 
 _TABLE = 'average_precision'
 
@@ -71,7 +72,7 @@ class VocReport:
     return '\n\n'.join(lines)
 
   def _write(self, name, text):
-    with open(os.path.join(self._eval_dir, name), 'w', encoding='utf-8') as file:
+    with open_for_writing(os.path.join(self._eval_dir, name)) as file:
       file.write(text)
 
 

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from ssd_tf.data.tf_example import Annotation
+from ssd_tf.failed_writes import open_for_writing
 
 
 def write_pascal_voc(annotations: Iterable[Annotation], root: str, set_name: str) -> None:
@@ -31,7 +32,7 @@ def write_pascal_voc(annotations: Iterable[Annotation], root: str, set_name: str
     tree = ElementTree.ElementTree(_voc_element(annotation))
     ElementTree.indent(tree)
     tree.write(os.path.join(xml_dir, f'{stems[-1]}.xml'), encoding='utf-8', xml_declaration=True)
-  with open(os.path.join(set_dir, f'{set_name}.txt'), 'w', encoding='utf-8') as file:
+  with open_for_writing(os.path.join(set_dir, f'{set_name}.txt')) as file:
     file.writelines(f'{stem}\n' for stem in stems)
 
 
@@ -78,7 +79,7 @@ def write_coco(
     'annotations': instances,
     'categories': [{'id': class_id, 'name': name} for name, class_id in name_to_id.items()],
   }
-  with open(os.path.join(root, f'instances_{set_name}.json'), 'w', encoding='utf-8') as file:
+  with open_for_writing(os.path.join(root, f'instances_{set_name}.json')) as file:
     json.dump(content, file)
 
 
@@ -89,7 +90,7 @@ def _made(*path):
 
 
 def _write_image(annotation, directory):
-  with open(os.path.join(directory, annotation.filename), 'wb') as file:
+  with open_for_writing(os.path.join(directory, annotation.filename), 'wb') as file:
     file.write(annotation.encoded)
 
 

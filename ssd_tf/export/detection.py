@@ -18,6 +18,7 @@ from ssd_tf.data import image_files, record_files, tf_example
 from ssd_tf.errors import InputError
 from ssd_tf.evaluation import drawing
 from ssd_tf.export.loading import load_detect_fn
+from ssd_tf.failed_writes import open_for_writing, writing
 
 
 @dataclasses.dataclass
@@ -153,7 +154,7 @@ def detect_images(
   if not results:
     raise InputError('none of the images can be read')
   path = os.path.join(output_dir, 'detections.json')
-  with open(path, 'w', encoding='utf-8') as file:
+  with open_for_writing(path) as file:
     json.dump(results, file, indent=1, ensure_ascii=False)
   return path
 
@@ -182,7 +183,8 @@ def _draw(image, found, names, score_threshold, path):
       found[fields.DETECTION_SCORES][shown],
       names,
     )
-  PIL.Image.fromarray(drawn).save(path)
+  with writing(path):
+    PIL.Image.fromarray(drawn).save(path)
 
 
 def _as_json(image, found, names, score_threshold):

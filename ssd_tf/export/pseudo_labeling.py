@@ -16,6 +16,7 @@ from ssd_tf import config as config_lib
 from ssd_tf.data import pseudo_labels, record_check, record_output, record_writer
 from ssd_tf.errors import InputError
 from ssd_tf.export import class_thresholds, record_detection
+from ssd_tf.failed_writes import open_for_writing
 from ssd_tf.input_paths import find_checkpoint
 from ssd_tf.training.failures import naming
 from ssd_tf.training.starting import restore
@@ -254,6 +255,6 @@ def _count_unlabeled(paths, names, default):
 
 def _write(report, path):
   os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
-  with open(path, 'w', encoding='utf-8') as file:
+  with open_for_writing(path) as file:
     json.dump(report, file, indent=1, ensure_ascii=False)
     file.write('\n')

@@ -13,7 +13,7 @@ from ssd_tf import fields
 from ssd_tf.evaluation import log_format
 from ssd_tf.evaluation.detection_evaluator import EvaluatorGroup
 from ssd_tf.evaluation.pictures import Pictures
-from ssd_tf.failed_writes import writing
+from ssd_tf.failed_writes import open_for_writing
 
 _PROGRESS_EVERY = 100
 _SUMS = ('localization_loss', 'classification_loss', 'normalizer')
@@ -132,7 +132,7 @@ class Evaluator(orbit.StandardEvaluator):
   def _export(self):
     folder = os.path.dirname(self._export_path)
     os.makedirs(folder or '.', exist_ok=True)
-    with writing(self._export_path), open(self._export_path, 'w', encoding='utf-8') as file:
+    with open_for_writing(self._export_path) as file:
       json.dump(self.metrics.coco_results(), file)
 
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 
 from ssd_tf import file_lock
 from ssd_tf.errors import InputError
-from ssd_tf.failed_writes import writing
 from ssd_tf.training.checkpoints import telling_last_checkpoint
 
 _NAME = '.training_lock'
@@ -50,7 +49,7 @@ def hold(model_dir: str) -> Iterator[None]:
   os.makedirs(model_dir, exist_ok=True)
   path = os.path.join(model_dir, _NAME)
   busy = f'model_dir: another training is at work in {model_dir}'
-  with writing(path), file_lock.hold(path, busy, 'give another --model_dir'):
+  with file_lock.hold(path, busy, 'give another --model_dir'):
     yield
 
 

@@ -98,11 +98,10 @@ def evaluate_checkpoints(
   # Nothing tells of new ones where a checkpoint is given by name, or was copied by hand.
   is_watched = tf.train.latest_checkpoint(checkpoint_dir) is not None
   if not timeout or not (is_watched or wait_for_first):
-    while not metrics:
+    while True:
       path = find_checkpoint(checkpoint_dir)
       with _passing_over_deleted(is_all=not os.path.isdir(checkpoint_dir)):
-        metrics = evaluation.evaluate(path)
-    return metrics
+        return evaluation.evaluate(path)
   for path in _new_checkpoints(checkpoint_dir, timeout):
     with _passing_over_deleted():
       metrics = evaluation.evaluate(path)

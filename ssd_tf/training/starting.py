@@ -11,7 +11,7 @@ from absl import logging
 from ssd_tf import builders, label_map, reader_classes
 from ssd_tf import config as config_lib
 from ssd_tf.errors import InputError
-from ssd_tf.failed_writes import writing
+from ssd_tf.failed_writes import open_for_writing
 from ssd_tf.input_paths import find_checkpoint, resolve_path
 from ssd_tf.pretrained import ssd_tensorflow
 from ssd_tf.pretrained.checkpoint_kind import (
@@ -190,7 +190,7 @@ def _start_from_checkpoint(config, config_path, model, model_dir, load_options):
   report = load_fine_tune_checkpoint(config, config_path, model, load_options)
   logging.info('Starting from %s: %s', report.path, report.table())
   path = os.path.join(model_dir, 'loaded_variables.txt')
-  with writing(path), open(path, 'w', encoding='utf-8') as file:
+  with open_for_writing(path) as file:
     file.writelines(f'{line}\n' for line in report.lines())
 
 

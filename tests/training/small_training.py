@@ -1,7 +1,11 @@
-"""A training of a network of three convolutions by the real command, in a process of its own."""
+"""A training of three convolutions by the real command, in a process of its own.
+
+It runs without compiled functions, since compiling takes most of the time of a short one.
+"""
 
 import dataclasses
 
+import tensorflow as tf
 import tool_processes
 import train_shallow
 
@@ -35,5 +39,6 @@ class _Prepared:
       return dataclasses.replace(build(config, **kwargs), model=model)
 
     builders.build_detector = build_small
+    tf.config.run_functions_eagerly(True)
     if self.prepare:
       self.prepare()

@@ -11,6 +11,7 @@ from PIL import Image
 from ssd_tf import fields
 from ssd_tf.analysis.error_analysis import JudgedImage
 from ssd_tf.evaluation import drawing
+from ssd_tf.failed_writes import writing
 
 _LONGER_SIDE = 480  # Of each of the two pictures, pixels.
 _JPEG_QUALITY = 82
@@ -85,7 +86,8 @@ def draw_gallery(
       if position in chosen:
         path = os.path.join(output_dir, f'worst_{chosen.index(position) + 1:02d}.jpg')
         picture = _draw(example[fields.IMAGE], images[position].result, names, score_threshold)
-        Image.fromarray(picture).save(path, quality=_JPEG_QUALITY, optimize=True)
+        with writing(path):
+          Image.fromarray(picture).save(path, quality=_JPEG_QUALITY, optimize=True)
         drawn[position] = path
       if len(drawn) == len(chosen):
         break

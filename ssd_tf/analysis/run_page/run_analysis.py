@@ -23,6 +23,7 @@ from ssd_tf.analysis.run_page import (
 )
 from ssd_tf.analysis.run_page.class_statistics import ClassStatistics
 from ssd_tf.errors import InputError
+from ssd_tf.failed_writes import open_for_writing
 from ssd_tf.input_paths import find_checkpoint
 from ssd_tf.training import run_record
 
@@ -107,7 +108,7 @@ def analyze_run(
     pictures=_draw_gallery(config, config_path, evaluated, judged, output_dir, options),
   )
   path = os.path.join(output_dir, PAGE)
-  with open(path, 'w', encoding='utf-8') as file:
+  with open_for_writing(path) as file:
     file.write(report.write(found))
   return path
 

@@ -7,6 +7,8 @@ import numpy as np
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from ssd_tf.failed_writes import open_for_writing, writing
+
 # Of `plots.STYLE` and of the curves: on light paper -> on dark.
 _DARK = {
   '#333333': '#d6d6d6',
@@ -40,7 +42,8 @@ def save(figure: Figure, path: str) -> None:
     path: the file, .svg; its folder is made.
   """
   os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
-  figure.savefig(path, format='svg', metadata={'Date': None})
+  with writing(path):
+    figure.savefig(path, format='svg', metadata={'Date': None})
   adapt(path)
 
 
@@ -53,5 +56,5 @@ def adapt(path: str) -> None:
   with open(path, encoding='utf-8') as file:
     text = file.read()
   if _STYLE not in text:
-    with open(path, 'w', encoding='utf-8') as file:
+    with open_for_writing(path) as file:
       file.write(text.replace('</defs>', f'</defs>\n {_STYLE}', 1))

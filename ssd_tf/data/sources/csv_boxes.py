@@ -17,6 +17,7 @@ from ssd_tf.data import box_units, image_files, record_writer
 from ssd_tf.data.sources import class_names, csv_rows, image_paths, stated_numbers
 from ssd_tf.data.tf_example import Annotation
 from ssd_tf.errors import InputError
+from ssd_tf.failed_writes import open_for_writing
 
 COLUMNS = ('filename', 'width', 'height', 'class', 'xmin', 'ymin', 'xmax', 'ymax')
 _SIDES = ('ymin', 'xmin', 'ymax', 'xmax')
@@ -93,7 +94,7 @@ def read_csv(csv_path: str, image_dir: str) -> list[CsvImage]:
 
 def write_csv(csv_path: str, rows: Iterable[Sequence[Any]]) -> None:
   """Writes rows of COLUMNS below their header."""
-  with open(csv_path, 'w', encoding='utf-8', newline='') as file:
+  with open_for_writing(csv_path, newline='') as file:
     writer = csv.writer(file)
     writer.writerow(COLUMNS)
     writer.writerows(rows)

@@ -20,6 +20,7 @@ from ssd_tf.data.sources import (
 )
 from ssd_tf.data.sources.label_dropping import DroppingRules
 from ssd_tf.errors import InputError
+from ssd_tf.failed_writes import writing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -266,7 +267,10 @@ def write_json(path: str, content: Any) -> None:
   os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
   temporary = f'{path}.tmp'
   # What UTF-8 cannot hold, half of a surrogate pair, is escaped as it was in the JSON read.
-  with open(temporary, 'w', encoding='utf-8', errors='backslashreplace') as file:
+  with (
+    writing(path),
+    open(temporary, 'w', encoding='utf-8', errors='backslashreplace') as file,
+  ):
     json.dump(content, file, ensure_ascii=False, indent=2)
   os.replace(temporary, path)
 
