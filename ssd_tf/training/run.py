@@ -117,8 +117,8 @@ def train(
     load_options: of what the training starts from, see `starting.load_fine_tune_checkpoint`.
 
   Raises:
-    InputError: config or data are at fault, the loss was not finite, no space is left on the disk,
-      or model_dir was deleted.
+    InputError: config or data are at fault, a loss is not finite, the disk is full, or model_dir is
+      deleted meanwhile.
   """
   began = time.time()
   num_steps = config.train_config.num_steps or loop.FOREVER
@@ -139,15 +139,7 @@ def train(
   )
   stopping = _build_stopping(config, learner, model_dir, metric, details) if evaluate else None
   choices = [choice for choice in (best, stopping) if choice]
-  record = run_record.RunRecord(
-    model_dir,
-    began=began,
-    step=lambda: int(learner.step.numpy()),
-    num_steps=config.train_config.num_steps,
-    seed=config.train_config.seed,
-    config_path=config_path,
-    check=functools.partial(check_held, model_dir),
-  )
+  record = _build_record(config, config_path, learner, model_dir, began)
   evaluation = {}
   if evaluate:
     evaluator, log = _build_evaluation(
@@ -349,6 +341,18 @@ def _build_evaluation(config, config_path, learner, model_dir, strategy, sample_
   eval_dir = os.path.join(model_dir, 'eval')
   return evaluating, lambda output: log_evaluation(
     learner.step, evaluator, output, eval_dir, details
+  )
+
+
+def _build_record(config, config_path, learner, model_dir, began):
+  return run_record.RunRecord(
+    model_dir,
+    began=began,
+    step=lambda: int(learner.step.numpy()),
+    num_steps=config.train_config.num_steps,
+    seed=config.train_config.seed,
+    config_path=config_path,
+    check=functools.partial(check_held, model_dir),
   )
 
 
