@@ -20,6 +20,7 @@ MAX_SIDE = 8192  # Pixels of the network's input.
 MAX_CLASSES = 30_000
 _MAX_CHANNELS = 4096  # Of a feature map.
 _MAX_BOXES = 100_000  # Of an image.
+MAX_DETECTIONS = 1_000_000  # Of an image, of all classes.
 _MAX_LIST = 10_000  # Numbers in a list.
 NUMBER_TYPES = (
   *(FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE),
@@ -180,7 +181,8 @@ _RANGES: dict[str, dict[Range, str]] = {
   },
   'BatchNonMaxSuppression': {
     _SHARE: 'score_threshold iou_threshold',
-    _BOXES: 'max_detections_per_class max_total_detections max_classes_per_detection',
+    _BOXES: 'max_detections_per_class max_classes_per_detection',
+    Range(1, MAX_DETECTIONS): 'max_total_detections',
     _NOT_NEGATIVE: 'soft_nms_sigma',
   },
   'PostProcessing': {_POSITIVE_FACTOR: 'logit_scale'},

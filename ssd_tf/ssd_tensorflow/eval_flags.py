@@ -10,8 +10,10 @@ from ssd_tf import config as config_lib
 from ssd_tf import label_map as label_maps
 from ssd_tf import text_proto
 from ssd_tf.errors import InputError
+from ssd_tf.field_ranges import MAX_DETECTIONS
 from ssd_tf.input_paths import find_checkpoint
 from ssd_tf.ssd_tensorflow import data_sets
+from ssd_tf.ssd_tensorflow.flag_numbers import check_numbers
 from ssd_tf.ssd_tensorflow.model_text import MODELS, model_text
 from ssd_tf.ssd_tensorflow.train_flags import MISSPELT
 
@@ -74,7 +76,9 @@ def prepare(
   suppression.iou_threshold = flags['nms_threshold']
   # SSD-Tensorflow limits the detections of a class, not those of an image.
   suppression.max_detections_per_class = flags['keep_top_k']
-  suppression.max_total_detections = flags['keep_top_k'] * config.model.ssd.num_classes
+  suppression.max_total_detections = min(
+    flags['keep_top_k'] * config.model.ssd.num_classes, MAX_DETECTIONS
+  )
   config.eval_config.metrics_set[:] = _METRICS
   config.eval_config.batch_size = flags['batch_size']
   return config, path, flags
@@ -82,6 +86,7 @@ def prepare(
 
 def _understood(flags, given):
   """The flags as they are meant, after a line for each that is not what it seems."""
+  check_numbers(flags)
   flags = dict(flags)
   for name, value in flags.items():
     for other in flags if isinstance(value, str) else ():

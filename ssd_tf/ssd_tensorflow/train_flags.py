@@ -13,6 +13,7 @@ from ssd_tf import label_map as label_maps
 from ssd_tf import text_proto
 from ssd_tf.errors import InputError
 from ssd_tf.ssd_tensorflow import data_sets
+from ssd_tf.ssd_tensorflow.flag_numbers import check_numbers
 from ssd_tf.ssd_tensorflow.model_text import MODELS, model_text
 
 # As they stand in notes of trainings; TensorFlow 1 dropped flags that it did not know.
@@ -118,6 +119,7 @@ def prepare(
 
 def _understood(flags, given):
   """The flags as they are meant, after a line for each that is not what it seems."""
+  check_numbers(flags)
   flags = dict(flags)
   for name, meant in MISSPELT.items():
     if name in given:

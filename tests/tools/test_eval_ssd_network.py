@@ -259,6 +259,8 @@ def test_misspelt_split_is_taken(project, monkeypatch, caplog):
       {'eval_dir': 'out--dataset_dir=data', 'dataset_dir': None},
       r'^--eval_dir=out--dataset_dir=data: --dataset_dir is part of the value: put a space',
     ),
+    ({'select_threshold': float('nan')}, '--select_threshold=nan: expected a finite number'),
+    ({'keep_top_k': 2**31}, '--keep_top_k=2147483648: expected 2147483647 at most'),
   ],
 )  # fmt: skip
 def test_faults_are_one_line(project, monkeypatch, flags, message):

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 import tiny_project
 
-from ssd_tf import builders, label_map, reader_classes, supported_fields
+from ssd_tf import builders, field_ranges, label_map, reader_classes, supported_fields
 from ssd_tf import config as config_lib
 from ssd_tf.data import ssd_tensorflow_keys, tf_example
 from ssd_tf.errors import InputError
@@ -372,6 +372,10 @@ def test_a_misspelt_flag_gives_way_to_the_right_one(hda):
     ({'feature_extractor': 'vgg_16'}, r'--feature_extractor: is for .* ssd_300_vgg, ssd_512_vgg'),
     ({'preprocessing_name': 'lenet'}, r'--preprocessing_name=lenet: there is one'),
     ({'negative_ratio': 2.5}, r'--negative_ratio=2\.5: expected a whole number'),
+    ({'negative_ratio': float('nan')}, r'--negative_ratio=nan: expected a finite number'),
+    ({'num_epochs_per_decay': float('inf')}, r'--num_epochs_per_decay=inf: expected a finite'),
+    ({'learning_rate': float('nan')}, r'--learning_rate=nan: expected a finite number'),
+    ({'num_readers': 2**31}, r'--num_readers=2147483648: expected 2147483647 at most'),
     ({'batch_size': 300}, r'--num_epochs_per_decay=2: 100 images in batches of 300 are less than'),
     ({'dataset_dir': 'gone'}, r'--dataset_dir=gone: no such folder'),
     (
@@ -386,6 +390,15 @@ def test_bad_values(flags, message, hda):
   with pytest.raises(InputError, match=message):
     prepare(**flags)
   assert not (hda / 'logs/pipeline.config').exists()
+
+
+def test_what_a_config_may_not_have_is_told_of_the_one_that_flags_become(hda):
+  config, _ = prepare(momentum=1.5, optimizer='momentum', weight_decay=-1.0, learning_rate=-0.5)
+  optimizer = 'train_config.optimizer.momentum_optimizer'
+  faults = field_ranges.out_of_range(config)
+  assert f'{optimizer}.momentum_optimizer_value' in faults
+  assert [field for field in faults if field.startswith(f'{optimizer}.learning_rate.')]
+  assert [field for field in faults if field.endswith('l2_regularizer.weight')]
 
 
 @pytest.fixture
