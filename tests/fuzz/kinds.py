@@ -123,6 +123,12 @@ KINDS = {
     ],
     [*['labels/cat.txt', 'labels/dog.txt'] * 2, 'classes.txt'],
   ),
+  'example': Kind(
+    'fuzz.checks.check_records', [{'images.example': 'images.example'}], ['images.example']
+  ),
+  'detection': Kind(
+    'fuzz.checks.check_detection', [{'images.example': 'images.example'}], ['images.example']
+  ),
   'record_file': Kind(
     'fuzz.checks.check_records', [{'images.record': 'images.example'}], ['images.record']
   ),

@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import Mapping
 
+import tqdm
 from fuzz import inputs
 from fuzz.kinds import KINDS, Kind
 from fuzz.workers import Outcome, Worker
@@ -56,7 +57,10 @@ def try_all(kinds: Mapping[str, Kind], count: int, jobs: int) -> dict[str, list[
   outcomes = {name: [] for name in kinds}
   with concurrent.futures.ThreadPoolExecutor(jobs) as executor:
     chunks = [(name, start) for name in kinds for start in range(0, count, _CHUNK)]
-    for (name, _), tried in zip(chunks, executor.map(lambda x: try_chunk(*x), chunks), strict=True):
+    results = executor.map(lambda chunk: try_chunk(*chunk), chunks)
+    # disable=None: no bar in a log file.
+    bar = tqdm.tqdm(results, 'inputs', len(chunks), unit=f' times {_CHUNK}', disable=None)
+    for (name, _), tried in zip(chunks, bar, strict=True):
       outcomes[name] += tried
   for worker in workers:
     worker.close()
