@@ -357,6 +357,17 @@ def within_range(message: _AnyMessage) -> _AnyMessage:
   return copy
 
 
+def is_about(line: str, field: str) -> bool:
+  """Whether a fault found in the copy of `within_range` comes from a number that is told already.
+
+  Args:
+    line: 'path of a field: fault'.
+    field: the path of the number.
+  """
+  parent, _, name = field.rpartition('.')
+  return field in line or (line.startswith(f'{parent}.') and name in line)
+
+
 def ranges_of(message: str) -> dict[str, Range]:
   """The ranges of a message's numbers.
 

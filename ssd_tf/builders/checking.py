@@ -41,7 +41,7 @@ def check_config(
     InputError: all that is wrong, one `path: field: fault` per line.
   """
   told = field_ranges.out_of_range(config_lib.used_part(config, checking, training))
-  faults = [f'{path}: {field}: {fault}' for field, fault in told.items()]
+  faults = [f'{field}: {fault}' for field, fault in told.items()]
   # All the rest looks at a config that can be built, as far as its numbers go.
   config = field_ranges.within_range(config)
   checks = [
@@ -51,12 +51,12 @@ def check_config(
     *(_training_checks(config, num_replicas) if training else ()),
   ]
   faults += [
-    line if line.startswith(f'{path}: ') else f'{path}: {line}'
-    for line in _faults(checks)
-    if not any(field in line for field in told)
+    line
+    for line in (line.removeprefix(f'{path}: ') for line in _faults(checks))
+    if not any(field_ranges.is_about(line, field) for field in told)
   ]
   if faults:
-    raise InputError('\n'.join(dict.fromkeys(faults)))
+    raise InputError('\n'.join(f'{path}: {line}' for line in dict.fromkeys(faults)))
 
 
 def _faults(checks: Iterable[tuple[str, Callable]]) -> Iterator[str]:

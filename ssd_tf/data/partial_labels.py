@@ -74,7 +74,8 @@ def labeled_classes_mask(
   def mask(ids):
     return tf.reduce_any(ids[:, tf.newaxis] == classes, axis=0)
 
-  by_default = tf.constant([i in set(default) for i in range(1, num_classes + 1)])
+  default = set(default)
+  by_default = tf.constant([i in default for i in range(1, num_classes + 1)])
   base = tf.where(tf.size(verified) > 0, mask(verified) | mask(boxes), by_default)
   partial = base & ~mask(not_exhaustive) & ~mask(group_of)
   return tf.where(tf.size(explicit) > 0, mask(explicit), partial)
@@ -140,5 +141,6 @@ def label_unused(
     The example.
   """
   labeled = example[fields.LABELED_CLASSES]
-  unused = tf.constant([i in set(unused_ids) for i in range(1, labeled.shape[0] + 1)])
+  unused_ids = set(unused_ids)
+  unused = tf.constant([i in unused_ids for i in range(1, labeled.shape[0] + 1)])
   return {**example, fields.LABELED_CLASSES: labeled | unused}

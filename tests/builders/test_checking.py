@@ -92,3 +92,25 @@ def test_a_decay_of_no_steps(project, kind):
 
 def test_no_model_at_all(project):
   assert faults(project, 'model={}') == ['model: there is no ssd { ... } in it']
+
+
+def test_a_number_out_of_its_range_is_told_once_and_alone(project):
+  """Also where other fields are compared with it."""
+  rate = 'train_config.optimizer.momentum_optimizer.learning_rate.cosine_decay_learning_rate'
+  assert faults(project, f'{rate}.learning_rate_base=nan') == [
+    f'{rate}.learning_rate_base: is nan; expected 0 or more'
+  ]
+  assert faults(project, 'model.ssd.num_classes=2147483647') == [
+    'model.ssd.num_classes: is 2147483647; expected 1 to 30000'
+  ]
+
+
+def test_what_a_layer_refuses_is_told_with_its_part(project):
+  """Numbers that each are in their range, but make no filter."""
+  overrides = [
+    'model.ssd.feature_extractor.depth_multiplier=1e-8',
+    'model.ssd.feature_extractor.min_depth=0',
+  ]
+  loaded = config.load(project / 'tiny.config', overrides)
+  with pytest.raises(InputError, match=r'^model\.ssd: its values do not go together'):
+    builders.build_detector(loaded.model, is_training=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import tensorflow as tf
 
-from ssd_tf import builders, reader_classes
+from ssd_tf import builders, field_ranges, reader_classes
 from ssd_tf import config as config_lib
 from ssd_tf.analysis.diagnosis.collected_warnings import CollectedWarnings
 from ssd_tf.analysis.diagnosis.groundtruth_table import GroundtruthTable, read_table
@@ -26,7 +26,7 @@ class Project:
   what could not be checked.
 
   Attributes:
-    config: as it was loaded.
+    config: as it was loaded, but for numbers out of their range, which are the nearest within.
     config_path: where it is from.
     trained_checkpoint: prefix of the checkpoint that is to be diagnosed, by --checkpoint or
       --model_dir; None: there was none given.
@@ -55,7 +55,9 @@ class Project:
     Raises:
       InputError: there is no such checkpoint.
     """
-    self.config = config
+    self._as_given = config
+    # All but the refusals go on with numbers that can be computed with.
+    self.config = field_ranges.within_range(config)
     self.config_path = config_path
     self.trained_checkpoint = find_checkpoint(checkpoint) if checkpoint else None
     self.max_records = max_records
@@ -75,7 +77,7 @@ class Project:
   def _refusals_and_warnings(self):
     with CollectedWarnings() as warnings:
       try:
-        builders.check_config(self.config, self.config_path, checking=self._readers_used)
+        builders.check_config(self._as_given, self.config_path, checking=self._readers_used)
       except InputError as error:
         lines = [line.removeprefix(f'{self.config_path}: ') for line in str(error).split('\n')]
         return lines, warnings.lines

@@ -54,6 +54,7 @@ def test_a_config_that_training_refuses_is_diagnosed_all_the_same(tmp_path):
     'model.ssd.num_classes=2',
     'model.ssd.matcher.argmax_matcher.unmatched_threshold=0.9',
     'train_config.batch_size=0',
+    'train_input_reader.sample_1_of_n_examples=0',
   ]
   groups = {group: run.GROUPS[group] for group in MINE}
   findings = run.diagnose(path, overrides=overrides, groups=groups)
@@ -62,6 +63,7 @@ def test_a_config_that_training_refuses_is_diagnosed_all_the_same(tmp_path):
     'model.ssd.num_classes',
     'model.ssd.matcher.argmax_matcher.unmatched_threshold',
     'train_config.batch_size',
+    'train_input_reader[0].sample_1_of_n_examples',
   }
   assert {f.severity for f in refused.values()} == {Severity.ERROR}
   assert refused['model.ssd.num_classes'].what == (
