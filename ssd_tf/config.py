@@ -103,7 +103,7 @@ def validate(
 
 
 def used_part(config: PipelineConfig, checking: str, training: bool = True) -> PipelineConfig:
-  """The part of a config that will be used, so that mistakes in the rest need not be mended.
+  """The part of a config that will be used, so that mistakes in the rest need not be fixed.
 
   Args:
     config: as `load` returns it.

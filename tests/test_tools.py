@@ -278,7 +278,7 @@ def flip_a_byte(tiny):
     (
       lambda tiny: rewrite(tiny, 'train.record', 4, encoded=truncated_jpeg()),
       [],
-      r"train\.record: record 4 \(counted from 0, source_id 'image 4'\) does not decode: .*; mend "
+      r"train\.record: record 4 \(counted from 0, source_id 'image 4'\) does not decode: .*; fix "
       r'or remove it at its source and convert again',
     ),
   ],

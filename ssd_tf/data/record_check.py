@@ -293,7 +293,7 @@ def _problems_of(
     summary.num_boxes_without_area += ymin == ymax or xmin == xmax
     # NaN fails every comparison.
     if not (ymin <= ymax and xmin <= xmax):
-      yield Problem('boxes', 'boxes with min > max, or not finite', 'drop or mend them')
+      yield Problem('boxes', 'boxes with min > max, or not finite', 'drop or fix them')
     elif not (min(box) >= -_TOLERANCE and max(box) <= 1 + _TOLERANCE):
       yield Problem(
         'boxes',

@@ -112,7 +112,7 @@ def check_classes(data_set: DataSet, num_classes: int) -> None:
 
   Raises:
     InputError: a class id is outside 1 to num_classes - 1: names it, how many boxes it has, and
-      both ways to mend it.
+      both ways to fix it.
   """
   outside = {i: n for i, n in data_set.counts.boxes.items() if not 1 <= i < num_classes}
   if not outside:

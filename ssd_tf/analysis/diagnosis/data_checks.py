@@ -194,7 +194,7 @@ def _broken_images(field, table, broken, num_decoded):
       Severity.ERROR,
       f'{field}: {len(broken)} of {num_decoded} images decoded are unreadable '
       f'({_places(table, broken)}).',
-      'Mend or remove them at their source, and convert again; --max_images=0 decodes all.',
+      'Fix or remove them at their source, and convert again; --max_images=0 decodes all.',
       {'unreadable': len(broken), 'decoded': num_decoded},
     )
 

@@ -118,7 +118,7 @@ def _not_looked_at(check, error, project):
       _name(check), Severity.NOTE, f'Not looked at, because the config is at fault: {lines[0]}.'
     )
   return Finding(
-    _name(check), Severity.ERROR, f'{"; ".join(lines)}.', 'Mend this, and diagnose again.'
+    _name(check), Severity.ERROR, f'{"; ".join(lines)}.', 'Fix this, and diagnose again.'
   )
 
 

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from ssd_tf.errors import InputError
 
 
-def require_known(found: Mapping[str, str], name_to_id: Mapping[str, int], mend: str) -> None:
+def require_known(found: Mapping[str, str], name_to_id: Mapping[str, int], elsewhere: str) -> None:
   """Refuses class names that the label map lacks, all of them at once.
 
   Args:
     found: for each name that occurs, how often and where, such as '3 boxes, first in a.xml'.
     name_to_id: the label map.
-    mend: what else than the label map can be mended, such as 'the XML files'.
+    elsewhere: what else than the label map can be fixed, such as 'the XML files'.
 
   Raises:
     InputError: the unknown names, each with the closest known one.
@@ -26,5 +26,5 @@ def require_known(found: Mapping[str, str], name_to_id: Mapping[str, int], mend:
   if lines:
     raise InputError(
       f'{len(lines)} class names are not in the label map, which has {", ".join(name_to_id)}; '
-      f'add them there or mend {mend}; nothing was written:\n' + '\n'.join(lines)
+      f'add them there or fix {elsewhere}; nothing was written:\n' + '\n'.join(lines)
     )
