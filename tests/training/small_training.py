@@ -40,5 +40,8 @@ class _Prepared:
 
     builders.build_detector = build_small
     tf.config.run_functions_eagerly(True)
+    # On a busy machine, sums of several threads were once seen to differ in the last bit.
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
     if self.prepare:
       self.prepare()
