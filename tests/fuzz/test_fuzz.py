@@ -55,21 +55,27 @@ def test_every_target_of_a_kind_is_a_file_of_it():
     ('fail', 'failed', "KeyError: 'image_id'"),
     ('exit_quietly', 'failed', 'exit code 0'),
     ('crash', 'failed', 'exit code -6'),
-    ('wait', 'failed', 'no answer within 5 seconds'),
+    ('wait', 'failed', 'no answer within 3 seconds'),
     ('compute', 'failed', 'seconds; accepted'),
     ('allocate', 'failed', 'MemoryError'),
   ],
 )
-def test_worker_tells_what_came_of_an_input(check, verdict, told, planted_worker):
+def test_worker_tells_what_came_of_an_input(check, verdict, told):
   kind = kinds.Kind(f'fuzz.planted.{check}', [{'classes.txt': 'classes.txt'}], ['classes.txt'])
-  outcomes = list(planted_worker.try_inputs('planted', kind, [5]))
+  wait_seconds = 3 if check == 'wait' else 120
+  limits = workers.Limits(cpu_seconds=0.2, wait_seconds=wait_seconds, memory_bytes=2**30)
+  worker = workers.Worker(limits)
+  outcomes = list(worker.try_inputs('planted', kind, [5]))
+  worker.close()
   assert [(outcome.number, outcome.verdict) for outcome in outcomes] == [(5, verdict)]
   assert told in outcomes[0].text, outcomes
 
 
-@pytest.fixture(scope='module')
-def planted_worker():
-  limits = workers.Limits(cpu_seconds=0.2, wait_seconds=5, memory_bytes=2**30)
-  worker = workers.Worker(limits)
-  yield worker
+def test_worker_that_died_is_started_again():
+  worker, files = workers.Worker(), [{'classes.txt': 'classes.txt'}]
+  verdicts = []
+  for check in ('crash', 'accept'):
+    kind = kinds.Kind(f'fuzz.planted.{check}', files, ['classes.txt'])
+    verdicts.append([outcome.verdict for outcome in worker.try_inputs('planted', kind, [0, 0])])
   worker.close()
+  assert verdicts == [['failed', 'failed'], ['accepted', 'accepted']]
