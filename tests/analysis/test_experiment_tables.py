@@ -193,7 +193,7 @@ def test_what_experiment_json_may_hold(tiny, monkeypatch):
   with pytest.raises(TypeError):  # What fails half way leaves the file as it was.
     experiment_run.write_about('a_seed3', {'name': 'third', 'notes': object()})
   assert experiment_run.read_about('a_seed3')['name'] == 'second'
-  for text, fault in (('{"name": 3}', 'expected {"name": "..."}'), ('{', 'is no JSON')):
+  for text, fault in (('{"name": 3}', 'expected {"name": "..."}'), ('{', 'broken JSON')):
     (tiny / 'a_seed3/experiment.json').write_text(text)
     with pytest.raises(InputError, match=r'experiment\.json: ' + fault):
       experiment_run.read_run('a_seed3')
