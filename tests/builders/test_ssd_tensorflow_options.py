@@ -159,7 +159,7 @@ def test_bipartite_first_is_given_to_the_matcher():
     ([f'{MINER}={{scope: BATCH}}'], 'max_negatives_per_positive: is 0; expected at least 1'),
     (
       [mined('BATCH', 'min_negatives_per_image: -1')],
-      'min_negatives_per_image: is -1; expected 0 or more',
+      'min_negatives_per_image: is -1; expected 0 to 1000000',
     ),
     (
       [

@@ -166,7 +166,7 @@ MULTISCALE = 'anchor_generator { multiscale_anchor_generator { aspect_ratios: 1'
       f'{MULTISCALE} normalize_coordinates: false }} }}',
       'normalize_coordinates: is false; expected true',
     ),
-    (f'{MULTISCALE} scales_per_octave: 0 }} }}', 'scales_per_octave: is 0; expected 1 or more'),
+    (f'{MULTISCALE} scales_per_octave: 0 }} }}', 'scales_per_octave: is 0; expected 1 to 100'),
     ('anchor_generator { multiscale_anchor_generator {} }', 'aspect_ratios: is empty'),
     (
       'anchor_generator { ssd_anchor_generator { aspect_ratios: 1 } }',

@@ -9,6 +9,7 @@ from google.protobuf import text_format
 
 from ssd_tf import config
 from ssd_tf.builders import anchors as anchor_builder
+from ssd_tf.builders.support import require_supported
 from ssd_tf.errors import InputError
 from ssd_tf.ops import anchors
 from ssd_tf.protos import ssd_pb2
@@ -126,10 +127,6 @@ def test_what_an_unset_stride_or_offset_means(grid, first_center):
     (lambda g: g.anchor_grid[0].Clear(), r'anchor_grid\[0\]: has 0 base_sizes and 0'),
     (lambda g: g.anchor_grid[1].base_sizes.insert(0, 0.0), r'anchor_grid\[1\]: has 5 base_sizes'),
     (
-      lambda g: g.anchor_grid.add(base_sizes=[0], aspect_ratios=[1]) and g.anchor_grid.pop(0),
-      r'anchor_grid\[3\]: has a value of 0 or less',
-    ),
-    (
       lambda g: setattr(g, 'normalize_coordinates', False),
       'normalize_coordinates: is false; expected true',
     ),
@@ -140,3 +137,11 @@ def test_grids_that_do_not_fit_are_refused(spoil, message):
   spoil(ssd.anchor_generator.flexible_grid_anchor_generator)
   with pytest.raises(InputError, match=f'flexible_grid_anchor_generator.{message}'):
     anchor_builder.count_anchors_per_location(ssd)
+
+
+def test_a_base_size_of_0_is_refused_with_all_numbers_out_of_range():
+  ssd = ssd_7()
+  ssd.anchor_generator.flexible_grid_anchor_generator.anchor_grid[3].base_sizes[0] = 0
+  place = r'flexible_grid_anchor_generator\.anchor_grid\[3\]\.base_sizes\[0\]'
+  with pytest.raises(InputError, match=f'{place}: is 0; expected more than 0'):
+    require_supported(ssd, 'model.ssd')
