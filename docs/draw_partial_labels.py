@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from ssd_tf.analysis import plots
+from ssd_tf import plots
 from ssd_tf.data import record_files, tf_example
 
 LABELED = ('RBC',)

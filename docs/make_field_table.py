@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 from google.protobuf.descriptor import Descriptor
 
-from ssd_tf import config, field_ranges, supported_fields
+from ssd_tf.config import field_ranges, supported_fields
+from ssd_tf.config import pipeline as config
 
 PAGE = pathlib.Path(__file__).with_name('object_detection_api.md')
 BEGIN = '<!-- made by docs/make_field_table.py -->'

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from absl import app
 
 from ssd_tf.errors import InputError, Terminated, signal_of
-from ssd_tf.failed_writes import explain
+from ssd_tf.files.failed_writes import explain
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

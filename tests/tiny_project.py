@@ -9,9 +9,10 @@ import sys
 import numpy as np
 import tensorflow as tf
 
-from ssd_tf import builders, config
+from ssd_tf import builders
+from ssd_tf.config import pipeline as config
 from ssd_tf.data import tf_example
-from ssd_tf.training import checkpoints
+from ssd_tf.run import checkpoints
 
 ROOT = pathlib.Path(__file__).parents[1]
 NAMES = ('a', 'b', 'c')

@@ -40,7 +40,7 @@ def main() -> None:
     raise InputError('give --model_dir, or --checkpoint and --pipeline_config_path')
   if not (_CONFIG_PATH.value or _MODEL_DIR.value):
     raise InputError('--checkpoint without --model_dir: give --pipeline_config_path too')
-  from ssd_tf.analysis.run_page import run_analysis
+  from ssd_tf.report import run_analysis
 
   config, path = run_analysis.read_config(_CONFIG_PATH.value, _MODEL_DIR.value, _OVERRIDE.value)
   options = run_analysis.Options(

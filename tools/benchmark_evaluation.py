@@ -28,7 +28,7 @@ CONFIG_OVERRIDE = flags.DEFINE_multi_string(
 
 def main():
   """Prints milliseconds per image."""
-  from ssd_tf.analysis import evaluation_benchmark
+  from ssd_tf.benchmarks import evaluation_benchmark
 
   parts = evaluation_benchmark.measure(
     PIPELINE_CONFIG_PATH.value,

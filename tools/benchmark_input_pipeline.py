@@ -7,7 +7,8 @@ The Object Detection API took 8.6 ms for a batch of 8 on BCCD (640x480 JPEGs, to
 
 from absl import flags
 
-from ssd_tf import command_line, input_paths
+from ssd_tf import command_line
+from ssd_tf.config import input_paths
 
 _INPUT_PATH = flags.DEFINE_string('input_path', None, 'TFRecord file, glob or shards as a@10.')
 _BATCH_SIZE = flags.DEFINE_integer('batch_size', 8, 'Examples of a batch.', lower_bound=1)
@@ -20,7 +21,7 @@ flags.mark_flags_as_required(['input_path'])
 def main() -> None:
   """Prints the milliseconds for a batch."""
   paths = input_paths.expand_input_paths([_INPUT_PATH.value])
-  from ssd_tf.data import input_benchmark  # TensorFlow: not for --help.
+  from ssd_tf.benchmarks import input_benchmark  # TensorFlow: not for --help.
 
   timing = input_benchmark.time_training_input(
     paths,

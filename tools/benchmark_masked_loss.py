@@ -16,7 +16,7 @@ _SHAPES = {(32, 24_564, 81): 5, (8, 1_917, 91): 40}
 
 def main():
   """Prints a table: times, memory, and how many times less the masked loss needs."""
-  from ssd_tf.analysis import loss_benchmark
+  from ssd_tf.benchmarks import loss_benchmark
 
   print('loss     B x A x (K+1)  XLA  masked: ms, MB      plain: ms, MB      faster  memory')
   for shape, num_runs in _SHAPES.items():

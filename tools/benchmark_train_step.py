@@ -25,7 +25,7 @@ NUM_ROUNDS = flags.DEFINE_integer(
 
 def main():
   """Prints the medians and their ratios."""
-  from ssd_tf.analysis import step_benchmark
+  from ssd_tf.benchmarks import step_benchmark
 
   times = step_benchmark.compare(
     PIPELINE_CONFIG_PATH.value,

@@ -52,8 +52,8 @@ flags.register_validator(
 
 def main():
   """Finds the anchors, prints the comparison and writes what is asked for."""
-  from ssd_tf import config
-  from ssd_tf.analysis import anchor_block, anchor_plot, anchor_text, dataset_anchors
+  from ssd_tf.anchors import anchor_block, anchor_plot, anchor_text, dataset_anchors
+  from ssd_tf.config import pipeline as config
 
   path = PIPELINE_CONFIG_PATH.value
   dataset_anchors.check_outputs(path, OUTPUT_CONFIG_PATH.value)

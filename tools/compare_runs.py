@@ -14,7 +14,7 @@ import os
 from absl import flags
 
 from ssd_tf import command_line
-from ssd_tf.failed_writes import open_for_writing
+from ssd_tf.files.failed_writes import open_for_writing
 
 _MODEL_DIRS = flags.DEFINE_string('model_dirs', None, 'Folders or globs, separated by commas.')
 _NAIVE = flags.DEFINE_string('naive', '', 'The variant at the lower end of the gap.')
@@ -26,7 +26,7 @@ flags.mark_flags_as_required(['model_dirs'])
 
 def main() -> None:
   """Writes the tables, and the curves if asked to."""
-  from ssd_tf.analysis import run_comparison
+  from ssd_tf.experiments import run_comparison
 
   text = run_comparison.compare_runs(
     _MODEL_DIRS.value,

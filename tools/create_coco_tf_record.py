@@ -51,7 +51,7 @@ _SETS = (
 
 def main() -> None:
   """Reads every annotation file, then converts set after set."""
-  from ssd_tf import label_map
+  from ssd_tf.config import label_map
   from ssd_tf.data.sources import coco
 
   if FLAGS.include_masks:

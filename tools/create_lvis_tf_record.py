@@ -53,7 +53,7 @@ _SETS = (
 
 def main() -> None:
   """Reads every annotation file, then converts set after set."""
-  from ssd_tf import label_map
+  from ssd_tf.config import label_map
   from ssd_tf.data.sources import coco, lvis
 
   if FLAGS.include_masks:

@@ -48,7 +48,7 @@ flags.mark_flags_as_mutual_exclusive(['output_path', 'output_tf_record_path_pref
 
 def main() -> None:
   """Reads the CSV files, then converts."""
-  from ssd_tf import label_map
+  from ssd_tf.config import label_map
   from ssd_tf.data.sources import open_images
 
   classes = label_map.load(FLAGS.input_label_map)

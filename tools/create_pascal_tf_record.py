@@ -27,7 +27,7 @@ flags.mark_flags_as_required(['data_dir', 'output_path', 'label_map_path'])
 
 def main() -> None:
   """Checks the class names, then converts."""
-  from ssd_tf import label_map
+  from ssd_tf.config import label_map
   from ssd_tf.data.sources import pascal_voc
 
   classes = label_map.load(FLAGS.label_map_path)

@@ -41,7 +41,7 @@ flags.mark_flags_as_required(['output_dir'])
 
 def main() -> None:
   """Writes the records, then the label map."""
-  from ssd_tf import label_map
+  from ssd_tf.config import label_map
   from ssd_tf.data.sources import seven_segment
 
   given = {name: flag.value for name, flag in _STYLE.items() if flag.value is not None}

@@ -43,7 +43,7 @@ def _has_names(values):
 
 def main() -> None:
   """Finds the set, then converts it."""
-  from ssd_tf import label_map
+  from ssd_tf.config import label_map
   from ssd_tf.data.sources import yolo
 
   if FLAGS.data_yaml:

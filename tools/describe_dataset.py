@@ -14,7 +14,7 @@ import sys
 from absl import flags
 
 from ssd_tf import command_line
-from ssd_tf.failed_writes import open_for_writing
+from ssd_tf.files.failed_writes import open_for_writing
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list('input_path', None, 'TFRecords: files, globs, name@10; by commas.')
@@ -31,7 +31,7 @@ def main() -> None:
   """Reads the records, then prints, draws and writes what they hold."""
   paths, classes, default = _inputs()
   # TensorFlow: only once the flags are sound.
-  from ssd_tf.analysis import dataset_description, dataset_plot
+  from ssd_tf.groundtruth import dataset_description, dataset_plot
 
   if FLAGS.output_path:
     dataset_plot.check_output_path(FLAGS.output_path)
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def _inputs():
-  from ssd_tf import input_paths, label_map
+  from ssd_tf.config import input_paths, label_map
 
   classes = label_map.load(FLAGS.label_map_path)
   given = FLAGS.labeled_class

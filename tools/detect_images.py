@@ -28,8 +28,8 @@ def main():
   """Reads images, detects, writes."""
   if bool(IMAGES.value) == bool(TF_RECORD.value):
     raise InputError('give either --images or --tf_record')
-  from ssd_tf import input_paths, label_map
-  from ssd_tf.export import detection
+  from ssd_tf.config import input_paths, label_map
+  from ssd_tf.inference import detection
 
   images = (
     detection.images_from_files(IMAGES.value, OUTPUT_DIR.value)

@@ -15,7 +15,7 @@ from absl import flags
 
 from ssd_tf import command_line
 from ssd_tf.errors import InputError
-from ssd_tf.failed_writes import open_for_writing
+from ssd_tf.files.failed_writes import open_for_writing
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string('pipeline_config_path', None, 'The pipeline.config.')
@@ -49,7 +49,7 @@ def main() -> None:
   if FLAGS.model_dir and FLAGS.checkpoint:
     raise InputError('--model_dir and --checkpoint: give one of them')
   # TensorFlow: only once the flags are sound.
-  from ssd_tf.analysis.diagnosis import report, run
+  from ssd_tf.diagnosis import report, run
 
   findings = run.diagnose(
     FLAGS.pipeline_config_path,

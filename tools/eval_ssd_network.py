@@ -115,8 +115,8 @@ def main():
 
 def evaluate(config, config_path, values, settings):
   """Evaluates what --checkpoint_path says, and writes a report of each."""
-  from ssd_tf.analysis.voc_report import VocReport
-  from ssd_tf.training import run, run_evaluation
+  from ssd_tf.report.voc_report import VocReport
+  from ssd_tf.run import run, run_evaluation
 
   eval_dir, checkpoints = values['eval_dir'], values['checkpoints']
   name = values['model_name'] or config.model.ssd.feature_extractor.type

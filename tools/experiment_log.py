@@ -29,8 +29,8 @@ flags.mark_flags_as_required(['model_dir', 'output_dir'])
 
 def main() -> None:
   """Reads the trainings and writes their log or table."""
-  from ssd_tf.analysis import experiment_log, experiment_run, experiment_tables
-  from ssd_tf.analysis.repeated_runs import find_folders
+  from ssd_tf.experiments import experiment_log, experiment_run, experiment_tables
+  from ssd_tf.experiments.repeated_runs import find_folders
 
   folders = find_folders(_MODEL_DIR.value)
   about = {name: flag.value for name, flag in _ABOUT.items() if flag.value}

@@ -33,7 +33,7 @@ CONFIG_OVERRIDE = flags.DEFINE_multi_string(
 
 def main():
   """Restores the checkpoint and exports it."""
-  from ssd_tf import config as config_lib
+  from ssd_tf.config import pipeline as config_lib
   from ssd_tf.export import exporter
 
   path = exporter.export(

@@ -44,7 +44,7 @@ def _fits_csv(values):
 
 def main() -> None:
   """Converts one or the other."""
-  from ssd_tf import label_map
+  from ssd_tf.config import label_map
   from ssd_tf.data.sources import csv_boxes, pascal_voc, voc_files
 
   classes = label_map.load_or_list(FLAGS.label_map_path)

@@ -25,7 +25,7 @@ VARIABLES = flags.DEFINE_bool('variables', False, 'List all names and shapes too
 
 def main():
   """Prints the lines."""
-  from ssd_tf.analysis import checkpoint_inspection
+  from ssd_tf.run import checkpoint_inspection
 
   lines = checkpoint_inspection.inspect(
     CHECKPOINT.value,

@@ -96,7 +96,7 @@ def _drop_from_coco():
 
 
 def _drop_from_records():
-  from ssd_tf import input_paths, label_map
+  from ssd_tf.config import input_paths, label_map
 
   rules, classes = _rules(), label_map.load(FLAGS.label_map_path)
   rules.check(classes.names)

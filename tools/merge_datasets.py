@@ -28,7 +28,7 @@ from absl import flags
 
 from ssd_tf import command_line
 from ssd_tf.errors import InputError
-from ssd_tf.failed_writes import open_for_writing
+from ssd_tf.files.failed_writes import open_for_writing
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string('plan', None, 'JSON file with the sources, see above.')
@@ -61,7 +61,7 @@ def main() -> None:
 
 def _merge(plans, given):
   # TensorFlow: only once the plan and the paths are sound.
-  from ssd_tf import label_map
+  from ssd_tf.config import label_map
   from ssd_tf.data.sources import merge_sources, merging
 
   sources = []
@@ -81,14 +81,14 @@ def _merge(plans, given):
 
 
 def _label_names(path):
-  from ssd_tf import label_map
+  from ssd_tf.config import label_map
 
   classes = label_map.load(path)
   return dict(zip(classes.ids, classes.names, strict=True))
 
 
 def _with_found_paths(plan):
-  from ssd_tf import input_paths
+  from ssd_tf.config import input_paths
 
   find = functools.partial(input_paths.resolve_path, config_path=FLAGS.plan)
   options = dict(plan.options)

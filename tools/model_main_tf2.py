@@ -145,7 +145,7 @@ NUM_WORKERS = flags.DEFINE_integer('num_workers', 1, 'Only 1 is supported.', low
 
 def main():
   """Reads the config and the flags over it, then trains or evaluates."""
-  from ssd_tf import config as config_lib
+  from ssd_tf.config import pipeline as config_lib
 
   if USE_TPU.value or NUM_WORKERS.value > 1:
     raise InputError('--use_tpu and --num_workers above 1 are not supported: one machine, its GPUs')
@@ -214,7 +214,7 @@ def scale_sizes(values):
 def train(config):
   """Trains, with evaluation in between."""
   from ssd_tf.evaluation import log_format
-  from ssd_tf.training import run
+  from ssd_tf.run import run
 
   log_format.setup_logging()
   run.train(
@@ -233,7 +233,7 @@ def train(config):
 def evaluate(config):
   """Evaluates one checkpoint after the other."""
   from ssd_tf.evaluation import log_format
-  from ssd_tf.training import run, run_evaluation
+  from ssd_tf.run import run, run_evaluation
 
   log_format.setup_logging()
   on_train_data = EVAL_ON_TRAIN_DATA.value

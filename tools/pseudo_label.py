@@ -64,10 +64,10 @@ CONFIG_OVERRIDE = flags.DEFINE_multi_string(
 
 def main():
   """Reads the config, then fills."""
-  from ssd_tf import config as config_lib
-  from ssd_tf import input_paths
-  from ssd_tf.export import class_thresholds, pseudo_labeling
-  from ssd_tf.training import run
+  from ssd_tf.config import input_paths
+  from ssd_tf.config import pipeline as config_lib
+  from ssd_tf.pseudo_labels import class_thresholds, pseudo_labeling
+  from ssd_tf.run import run
 
   pseudo_labeling.pseudo_label(
     config_lib.load(PIPELINE_CONFIG_PATH.value, list(CONFIG_OVERRIDE.value)),

@@ -3,7 +3,7 @@
   python tools/run_experiments.py --sweep=logs/raccoon_freezing/sweep.json --output_dir=runs/raccoon
 
 The file names one config and, for each experiment, its changes to it, its seeds, and perhaps the
-experiment whose best checkpoint it starts from; see ssd_tf/analysis/sweep.py. Each training is
+experiment whose best checkpoint it starts from; see ssd_tf/experiments/sweep.py. Each training is
 `tools/model_main_tf2.py` in a process of its own; its output goes to train.log in its folder. Given
 again, the command passes over what is done and goes on with what was interrupted.
 """
@@ -24,11 +24,11 @@ flags.mark_flags_as_required(['sweep', 'output_dir'])
 
 def main() -> None:
   """Runs what is not done yet; ends with code 1 if a training failed."""
-  from ssd_tf.analysis import sweep
+  from ssd_tf.experiments import sweep
 
   experiments = sweep.load(_SWEEP.value)
   # TensorFlow: only once the file is sound.
-  from ssd_tf.analysis import sweep_run
+  from ssd_tf.experiments import sweep_run
 
   train = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'model_main_tf2.py')
   faults = sweep_run.run_sweep(

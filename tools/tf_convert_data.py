@@ -29,7 +29,7 @@ flags.mark_flag_as_required('dataset_dir')
 
 def main() -> None:
   """Writes the records, then the label map."""
-  from ssd_tf import label_map
+  from ssd_tf.config import label_map
   from ssd_tf.data.sources import ssd_tensorflow
 
   classes = label_map.load(FLAGS.label_map_path) if FLAGS.label_map_path else label_map.PASCAL_VOC

@@ -122,8 +122,8 @@ flags.mark_flag_as_required('dataset_dir')
 def main():
   """Translates the flags, then trains."""
   from ssd_tf.evaluation import log_format
+  from ssd_tf.run import run
   from ssd_tf.ssd_tensorflow import train_flags
-  from ssd_tf.training import run
 
   log_format.setup_logging()
   # Before anything is read, after which the CPU can no longer be split.

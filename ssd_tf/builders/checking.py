@@ -3,8 +3,6 @@
 import functools
 from collections.abc import Callable, Iterable, Iterator
 
-from ssd_tf import config as config_lib
-from ssd_tf import field_ranges
 from ssd_tf.builders.anchors import count_anchors_per_location
 from ssd_tf.builders.augmentation import build_augmentation
 from ssd_tf.builders.box_predictor import build_box_predictor
@@ -17,6 +15,8 @@ from ssd_tf.builders.support import explained, require_supported, require_suppor
 from ssd_tf.builders.targets import build_assign_targets, build_box_coder
 from ssd_tf.builders.training import build_optimizer, build_stage_schedules
 from ssd_tf.builders.training_options import check_training_options
+from ssd_tf.config import field_ranges
+from ssd_tf.config import pipeline as config_lib
 from ssd_tf.errors import InputError
 
 

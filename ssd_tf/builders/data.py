@@ -8,12 +8,12 @@ from collections.abc import Mapping
 import tensorflow as tf
 from absl import logging
 
-from ssd_tf import config as config_lib
-from ssd_tf import reader_classes
 from ssd_tf.builders.augmentation import build_augmentation
 from ssd_tf.builders.detector import Detector
 from ssd_tf.builders.multi_scale import MultiScale
 from ssd_tf.builders.support import require_supported
+from ssd_tf.config import pipeline as config_lib
+from ssd_tf.config import reader_classes
 from ssd_tf.data import (
   input_pipeline,
   partial_labels,

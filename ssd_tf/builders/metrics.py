@@ -7,10 +7,10 @@ from typing import Any
 from google.protobuf import text_format
 from PIL import ImageColor
 
-from ssd_tf import config as config_lib
 from ssd_tf import fields
 from ssd_tf.builders.data import class_names, evaluated_paths
 from ssd_tf.builders.support import require_supported
+from ssd_tf.config import pipeline as config_lib
 from ssd_tf.errors import InputError
 from ssd_tf.evaluation import metrics_file
 from ssd_tf.evaluation.coco_metrics import CocoEvaluator

@@ -7,11 +7,12 @@ import keras
 import tensorflow as tf
 from absl import logging
 
-from ssd_tf import config as config_lib
-from ssd_tf import field_ranges, fields
+from ssd_tf import fields
 from ssd_tf.builders.anchors import check_grids
 from ssd_tf.builders.detector import Detector, build_detector
 from ssd_tf.builders.resizers import image_size, with_image_size
+from ssd_tf.config import field_ranges
+from ssd_tf.config import pipeline as config_lib
 from ssd_tf.data import preprocessing
 from ssd_tf.errors import InputError
 from ssd_tf.ops.size_draws import Size, SizeDraws

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from google.protobuf.message import Message
 
-from ssd_tf import field_ranges, supported_fields
+from ssd_tf.config import field_ranges, supported_fields
 from ssd_tf.errors import InputError
 
 

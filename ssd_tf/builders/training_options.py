@@ -1,6 +1,6 @@
 """What of `train_config` is about the step and the end of a training, not about its network."""
 
-from ssd_tf import config as config_lib
+from ssd_tf.config import pipeline as config_lib
 from ssd_tf.errors import InputError
 from ssd_tf.protos import train_pb2
 

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from ssd_tf.data.tf_example import Annotation
-from ssd_tf.failed_writes import open_for_writing
+from ssd_tf.files.failed_writes import open_for_writing
 
 
 def write_pascal_voc(annotations: Iterable[Annotation], root: str, set_name: str) -> None:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import tensorflow as tf
 
-from ssd_tf import file_lock
 from ssd_tf.errors import InputError
+from ssd_tf.files import file_lock
 
 _TEMPORARY = '.tmp'
 

@@ -16,7 +16,7 @@ from typing import Any
 from absl import logging
 
 from ssd_tf.errors import InputError
-from ssd_tf.failed_writes import writing
+from ssd_tf.files.failed_writes import writing
 
 LOSSES = 'losses'  # Of the conditions of an evaluation, the one that changes losses alone.
 _BEGIN = '{"step": '

@@ -12,7 +12,7 @@ from PIL import Image
 from ssd_tf import fields
 from ssd_tf.errors import InputError
 from ssd_tf.evaluation import drawing
-from ssd_tf.failed_writes import explain, writing
+from ssd_tf.files.failed_writes import explain, writing
 
 
 @dataclasses.dataclass(frozen=True)

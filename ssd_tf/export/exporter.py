@@ -5,15 +5,16 @@ import os
 import tensorflow as tf
 from absl import logging
 
-from ssd_tf import builders, label_map, reader_classes
-from ssd_tf import config as config_lib
+from ssd_tf import builders
+from ssd_tf.config import label_map, reader_classes
+from ssd_tf.config import pipeline as config_lib
+from ssd_tf.config.input_paths import find_checkpoint
 from ssd_tf.errors import InputError
 from ssd_tf.export import folder_exchange
 from ssd_tf.export.saved_model import export_saved_model
-from ssd_tf.input_paths import find_checkpoint
-from ssd_tf.training import checkpoints
-from ssd_tf.training.failures import naming
-from ssd_tf.training.starting import restore
+from ssd_tf.run import checkpoints
+from ssd_tf.run.failures import naming
+from ssd_tf.run.starting import restore
 
 
 def export(

@@ -7,13 +7,7 @@ from collections.abc import Collection, Mapping
 import keras
 
 from ssd_tf.errors import InputError
-from ssd_tf.pretrained import (
-  keras_applications,
-  odapi_tf1,
-  odapi_tf2,
-  ssd_keras_h5,
-  ssd_tensorflow,
-)
+from ssd_tf.pretrained import keras_applications, odapi_tf1, odapi_tf2, ssd_keras_h5, ssd_tensorflow
 from ssd_tf.pretrained.checkpoint_file import OBJECT_GRAPH
 from ssd_tf.pretrained.layer_groups import BACKBONE, group_of
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 from absl import logging
 
-from ssd_tf import label_map as label_maps
-from ssd_tf import plain_text, text_file
+from ssd_tf.config import label_map as label_maps
 from ssd_tf.data import class_counts
 from ssd_tf.errors import InputError
+from ssd_tf.files import plain_text, text_file
 
 # Names whose files begin with another one.
 _FILE_NAMES = {'pascalvoc_2007': 'voc_2007', 'pascalvoc_2012': 'voc_2012'}

@@ -6,12 +6,12 @@ from typing import Any
 
 from absl import logging
 
-from ssd_tf import config as config_lib
-from ssd_tf import label_map as label_maps
-from ssd_tf import text_proto
+from ssd_tf.config import label_map as label_maps
+from ssd_tf.config import pipeline as config_lib
+from ssd_tf.config import text_proto
+from ssd_tf.config.field_ranges import MAX_DETECTIONS
+from ssd_tf.config.input_paths import find_checkpoint
 from ssd_tf.errors import InputError
-from ssd_tf.field_ranges import MAX_DETECTIONS
-from ssd_tf.input_paths import find_checkpoint
 from ssd_tf.ssd_tensorflow import data_sets
 from ssd_tf.ssd_tensorflow.flag_numbers import check_numbers
 from ssd_tf.ssd_tensorflow.model_text import MODELS, model_text

@@ -8,9 +8,9 @@ from typing import Any
 
 from absl import logging
 
-from ssd_tf import config as config_lib
-from ssd_tf import label_map as label_maps
-from ssd_tf import text_proto
+from ssd_tf.config import label_map as label_maps
+from ssd_tf.config import pipeline as config_lib
+from ssd_tf.config import text_proto
 from ssd_tf.errors import InputError
 from ssd_tf.ssd_tensorflow import data_sets
 from ssd_tf.ssd_tensorflow.flag_numbers import check_numbers

@@ -13,7 +13,7 @@ from ssd_tf import fields
 from ssd_tf.evaluation import log_format
 from ssd_tf.evaluation.detection_evaluator import EvaluatorGroup
 from ssd_tf.evaluation.pictures import Pictures
-from ssd_tf.failed_writes import open_for_writing
+from ssd_tf.files.failed_writes import open_for_writing
 
 _PROGRESS_EVERY = 100
 _SUMS = ('localization_loss', 'classification_loss', 'normalizer')

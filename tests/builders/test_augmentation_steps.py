@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from google.protobuf import text_format
 
-from ssd_tf import builders, config, fields, supported_fields
+from ssd_tf import builders, fields
 from ssd_tf.builders.augmentation import build_augmentation
+from ssd_tf.config import pipeline as config
+from ssd_tf.config import supported_fields
 from ssd_tf.errors import InputError
 from ssd_tf.protos import train_pb2
 

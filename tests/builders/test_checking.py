@@ -3,7 +3,8 @@
 import pytest
 import tiny_project
 
-from ssd_tf import builders, config
+from ssd_tf import builders
+from ssd_tf.config import pipeline as config
 from ssd_tf.errors import InputError
 
 

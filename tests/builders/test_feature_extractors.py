@@ -10,11 +10,12 @@ import pytest
 import tensorflow as tf
 import tiny_project
 
-from ssd_tf import builders, config, fields
+from ssd_tf import builders, fields
 from ssd_tf.builders import feature_extractor
+from ssd_tf.config import pipeline as config
 from ssd_tf.errors import InputError
 from ssd_tf.protos import ssd_pb2
-from ssd_tf.training import checkpoints
+from ssd_tf.run import checkpoints
 
 pytestmark = pytest.mark.slow
 

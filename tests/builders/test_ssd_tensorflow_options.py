@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssd_tf import builders, config, fields
+from ssd_tf import builders, fields
+from ssd_tf.config import pipeline as config
 from ssd_tf.errors import InputError
 
 TINY = pathlib.Path(__file__).parents[1] / 'testdata/tiny.config'

@@ -2,7 +2,7 @@ import time
 
 import tensorflow as tf
 
-from ssd_tf.data import input_benchmark
+from ssd_tf.benchmarks import input_benchmark
 
 
 def test_wall_time_counts_waiting_and_cpu_time_does_not():

@@ -7,11 +7,11 @@ import pytest
 import tensorflow as tf
 import tiny_project
 
-from ssd_tf.analysis import dataset_description
 from ssd_tf.data import class_counts, record_check, record_features, record_files, tf_example
 from ssd_tf.data.sources import merge_plan, merge_sources
 from ssd_tf.errors import InputError
-from ssd_tf.export import detection, record_detection
+from ssd_tf.groundtruth import dataset_description
+from ssd_tf.inference import detection, record_detection
 
 NAMES = dict(enumerate(tiny_project.NAMES, start=1))
 OBJECT = 'image/object'

@@ -11,10 +11,13 @@ import tensorflow as tf
 import tiny_project
 from PIL import Image
 
-from ssd_tf import builders, config, fields, label_map
+from ssd_tf import builders, fields
+from ssd_tf.config import label_map
+from ssd_tf.config import pipeline as config
 from ssd_tf.errors import InputError
-from ssd_tf.export import detection, exporter
-from ssd_tf.training.starting import restore
+from ssd_tf.export import exporter
+from ssd_tf.inference import detection
+from ssd_tf.run.starting import restore
 
 LIMIT = 'model.ssd.post_processing.batch_non_max_suppression.max_total_detections'
 

@@ -15,7 +15,8 @@ import pytest
 import tensorflow as tf
 import tiny_project
 
-from ssd_tf import builders, config
+from ssd_tf import builders
+from ssd_tf.config import pipeline as config
 from ssd_tf.data import tf_example
 from ssd_tf.export import saved_model
 

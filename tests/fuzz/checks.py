@@ -12,12 +12,14 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from ssd_tf import builders, config, fields, label_map
+from ssd_tf import builders, fields
+from ssd_tf.config import label_map
+from ssd_tf.config import pipeline as config
 from ssd_tf.data import image_files, record_check, record_files, tf_example
 from ssd_tf.data.sources import coco, csv_boxes, lvis, open_images, pascal_voc, yolo
 from ssd_tf.errors import InputError
-from ssd_tf.export import detection
-from ssd_tf.training import best_metric
+from ssd_tf.inference import detection
+from ssd_tf.run import best_metric
 
 _MIDS = {'cat': '/m/01yrx', 'dog': '/m/0bt9lr', 'traffic light': '/m/015qff'}
 _NAMES = {1: 'cat', 2: 'dog', 3: 'traffic light'}

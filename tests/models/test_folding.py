@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tiny_project
 
-from ssd_tf import builders, config
+from ssd_tf import builders
+from ssd_tf.config import pipeline as config
 from ssd_tf.models.folding import fold_batch_norm
 from ssd_tf.models.normalization import FusedBatchNormalization
 

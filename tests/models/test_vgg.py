@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssd_tf import builders, config, fields
+from ssd_tf import builders, fields
 from ssd_tf.builders import feature_extractor, resizers
+from ssd_tf.config import pipeline as config
 from ssd_tf.errors import InputError
 from ssd_tf.models.l2_normalization import L2Normalization
 from ssd_tf.protos import ssd_pb2

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from google.protobuf import text_format
 
-from ssd_tf import config
 from ssd_tf.builders import anchors as anchor_builder
 from ssd_tf.builders.support import require_supported
+from ssd_tf.config import pipeline as config
 from ssd_tf.errors import InputError
 from ssd_tf.ops import anchors
 from ssd_tf.protos import ssd_pb2

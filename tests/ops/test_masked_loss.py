@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssd_tf.analysis import loss_benchmark
+from ssd_tf.benchmarks import loss_benchmark
 from ssd_tf.ops import masked_loss
 from ssd_tf.ops.masked_loss import (
   BootstrappedSigmoidLoss,

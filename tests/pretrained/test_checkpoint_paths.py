@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from ssd_tf import input_paths
+from ssd_tf.config import input_paths
 from ssd_tf.errors import InputError
 
 

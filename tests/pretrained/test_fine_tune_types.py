@@ -8,17 +8,13 @@ import pytest
 import small_checkpoints
 from absl import logging as absl_logging
 
-from ssd_tf import builders, label_map
+from ssd_tf import builders
+from ssd_tf.config import label_map
 from ssd_tf.errors import InputError
 from ssd_tf.pretrained.checkpoint_kind import SLIM, SSD_TF, TF1, TF2, TF2_CLASSIFICATION
-from ssd_tf.pretrained.layer_groups import (
-  BACKBONE,
-  FEATURE_MAPS,
-  GROUPS,
-  group_of,
-)
-from ssd_tf.training import checkpoints
-from ssd_tf.training.starting import load_fine_tune_checkpoint, restore, start
+from ssd_tf.pretrained.layer_groups import BACKBONE, FEATURE_MAPS, GROUPS, group_of
+from ssd_tf.run import checkpoints
+from ssd_tf.run.starting import load_fine_tune_checkpoint, restore, start
 
 pytestmark = pytest.mark.slow
 

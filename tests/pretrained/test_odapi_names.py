@@ -7,8 +7,9 @@ import odapi_goldens
 import pytest
 from google.protobuf import text_format
 
-from ssd_tf import builders, config
+from ssd_tf import builders
 from ssd_tf.builders.box_predictor import build_box_predictor
+from ssd_tf.config import pipeline as config
 from ssd_tf.pretrained import odapi_tf1, odapi_tf2
 from ssd_tf.protos import ssd_pb2
 

@@ -4,7 +4,8 @@ import pathlib
 
 import pytest
 
-from ssd_tf import builders, config
+from ssd_tf import builders
+from ssd_tf.config import pipeline as config
 from ssd_tf.pretrained import odapi_tf1
 
 CONFIGS = pathlib.Path(__file__).parents[1] / 'testdata/odapi_configs'

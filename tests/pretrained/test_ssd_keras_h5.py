@@ -9,7 +9,6 @@ import vgg_weights
 from vgg_weights import values_of, vgg_model
 
 from ssd_tf import builders, fields
-from ssd_tf.analysis import checkpoint_inspection
 from ssd_tf.errors import InputError
 from ssd_tf.pretrained import checkpoint_kind, ssd_keras_h5, ssd_tensorflow
 from ssd_tf.pretrained.checkpoint_description import describe
@@ -17,8 +16,8 @@ from ssd_tf.pretrained.checkpoint_file import open_checkpoint
 from ssd_tf.pretrained.layer_groups import BACKBONE
 from ssd_tf.pretrained.loading import load_pretrained
 from ssd_tf.protos import pipeline_pb2
-from ssd_tf.training import checkpoints
-from ssd_tf.training.starting import load_fine_tune_checkpoint
+from ssd_tf.run import checkpoint_inspection, checkpoints
+from ssd_tf.run.starting import load_fine_tune_checkpoint
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ from ssd_tf.pretrained.checkpoint_file import open_checkpoint
 from ssd_tf.pretrained.conversion import converted, decimate
 from ssd_tf.pretrained.layer_groups import BACKBONE, FEATURE_MAPS, GROUPS, group_of
 from ssd_tf.pretrained.loading import load_pretrained
-from ssd_tf.training.starting import load_fine_tune_checkpoint
+from ssd_tf.run.starting import load_fine_tune_checkpoint
 
 pytestmark = pytest.mark.slow
 

@@ -6,7 +6,8 @@ import pathlib
 
 import numpy as np
 
-from ssd_tf import builders, config
+from ssd_tf import builders
+from ssd_tf.config import pipeline as config
 
 CONFIGS = pathlib.Path(__file__).parents[2] / 'configs'
 

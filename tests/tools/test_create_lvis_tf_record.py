@@ -46,7 +46,7 @@ def test_help_comes_at_once_and_without_tensorflow(tmp_path):
 
 
 def test_every_set_and_the_label_map(tmp_path):
-  from ssd_tf import label_map
+  from ssd_tf.config import label_map
   from ssd_tf.data import record_files, tf_example
 
   write_annotations(tmp_path)

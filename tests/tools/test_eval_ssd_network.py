@@ -14,13 +14,13 @@ import pytest
 import tensorflow as tf
 import tiny_project
 
-from ssd_tf import config as config_lib
-from ssd_tf import label_map
-from ssd_tf.analysis import plots
+from ssd_tf import plots
+from ssd_tf.config import label_map
+from ssd_tf.config import pipeline as config_lib
 from ssd_tf.errors import InputError
 from ssd_tf.ops.post_processing import keep_best_candidates
+from ssd_tf.run import run_evaluation
 from ssd_tf.ssd_tensorflow import eval_flags
-from ssd_tf.training import run_evaluation
 
 pytestmark = pytest.mark.slow
 

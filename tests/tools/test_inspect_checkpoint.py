@@ -9,10 +9,11 @@ import time
 import pytest
 import tiny_project
 
-from ssd_tf import builders, config
-from ssd_tf.analysis.checkpoint_inspection import inspect
+from ssd_tf import builders
+from ssd_tf.config import pipeline as config
 from ssd_tf.errors import InputError
-from ssd_tf.training.starting import load_fine_tune_checkpoint
+from ssd_tf.run.checkpoint_inspection import inspect
+from ssd_tf.run.starting import load_fine_tune_checkpoint
 
 ROOT = pathlib.Path(__file__).parents[2]
 MODEL = (

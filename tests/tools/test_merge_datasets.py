@@ -61,7 +61,7 @@ def test_help_comes_at_once_and_without_tensorflow(tmp_path):
 
 
 def test_merges_and_writes_label_map_and_report(tmp_path):
-  from ssd_tf import label_map
+  from ssd_tf.config import label_map
   from ssd_tf.data import annotation_files, record_files, record_writer, tf_example
 
   # Paths count from the plan's folder, too.

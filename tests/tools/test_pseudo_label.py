@@ -12,11 +12,12 @@ import pytest
 import tensorflow as tf
 import tiny_project
 
-from ssd_tf import config
+from ssd_tf.config import pipeline as config
 from ssd_tf.data import record_files, tf_example
 from ssd_tf.errors import InputError
-from ssd_tf.export import pseudo_labeling, record_detection
-from ssd_tf.export.class_thresholds import Rules
+from ssd_tf.inference import record_detection
+from ssd_tf.pseudo_labels import pseudo_labeling
+from ssd_tf.pseudo_labels.class_thresholds import Rules
 
 NAMES = dict(enumerate(tiny_project.NAMES, start=1))
 RULES = Rules(min_validation_boxes=2)

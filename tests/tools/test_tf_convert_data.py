@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from ssd_tf import label_map
+from ssd_tf.config import label_map
 from ssd_tf.data import tf_example
 from ssd_tf.data.sources import ssd_tensorflow
 from ssd_tf.errors import InputError

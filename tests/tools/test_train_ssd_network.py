@@ -12,13 +12,14 @@ import pytest
 import tensorflow as tf
 import tiny_project
 
-from ssd_tf import builders, field_ranges, label_map, reader_classes, supported_fields
-from ssd_tf import config as config_lib
+from ssd_tf import builders
+from ssd_tf.config import field_ranges, label_map, reader_classes, supported_fields
+from ssd_tf.config import pipeline as config_lib
 from ssd_tf.data import ssd_tensorflow_keys, tf_example
 from ssd_tf.errors import InputError
 from ssd_tf.pretrained import ssd_tensorflow
+from ssd_tf.run import loop, run
 from ssd_tf.ssd_tensorflow import data_sets, model_text, train_flags
-from ssd_tf.training import loop, run
 from ssd_tf.training.variable_selection import VariableSelector
 
 ROOT = pathlib.Path(__file__).parents[2]

@@ -6,10 +6,12 @@ import orbit
 import pytest
 import tensorflow as tf
 
-from ssd_tf import builders, config
+from ssd_tf import builders
+from ssd_tf.config import pipeline as config
 from ssd_tf.errors import InputError
 from ssd_tf.pretrained import odapi_tf1
-from ssd_tf.training import run, trainer
+from ssd_tf.run import run
+from ssd_tf.training import trainer
 from ssd_tf.training.variable_selection import VariableSelector
 
 

@@ -9,10 +9,11 @@ import pytest
 import tensorflow as tf
 from test_run import FROZEN, SLOW
 
-from ssd_tf import builders, config
+from ssd_tf import builders
+from ssd_tf.config import pipeline as config
 from ssd_tf.errors import InputError
 from ssd_tf.pretrained.loading import load_pretrained
-from ssd_tf.training import checkpoints
+from ssd_tf.run import checkpoints
 from ssd_tf.training.moving_average import AveragedEvaluator, MovingAverage
 
 pytestmark = pytest.mark.slow

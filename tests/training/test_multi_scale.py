@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 import tiny_project
 
-from ssd_tf import builders, config, fields
-from ssd_tf.analysis import plots
+from ssd_tf import builders, fields, plots
+from ssd_tf.config import pipeline as config
 from ssd_tf.errors import InputError
 from ssd_tf.ops import schedules
 from ssd_tf.ops.size_draws import SizeDraws

@@ -10,11 +10,11 @@ import sys
 
 import pytest
 
-from ssd_tf import config
-from ssd_tf.analysis.diagnosis import overfit_checks
-from ssd_tf.analysis.diagnosis.finding import Severity
-from ssd_tf.analysis.diagnosis.project import Project
+from ssd_tf.config import pipeline as config
 from ssd_tf.data.sources import pascal_voc, voc_files
+from ssd_tf.diagnosis import overfit_checks
+from ssd_tf.diagnosis.finding import Severity
+from ssd_tf.diagnosis.project import Project
 from ssd_tf.ssd_tensorflow.model_text import model_text
 
 pytestmark = pytest.mark.slow

@@ -9,8 +9,8 @@ import tensorflow as tf
 import tiny_project
 from test_run import FROZEN, SLOW, largest_difference, variables
 
-from ssd_tf import builders, config, fields
-from ssd_tf.analysis import plots
+from ssd_tf import builders, fields, plots
+from ssd_tf.config import pipeline as config
 from ssd_tf.errors import InputError
 
 

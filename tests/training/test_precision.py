@@ -12,7 +12,8 @@ from ssd_tf.errors import InputError
 from ssd_tf.models.folding import fold_batch_norm
 from ssd_tf.models.normalization import FusedBatchNormalization
 from ssd_tf.ops import schedules
-from ssd_tf.training import checkpoints, loss_scale, optimizers, precision, trainer
+from ssd_tf.run import checkpoints
+from ssd_tf.training import loss_scale, optimizers, precision, trainer
 from ssd_tf.training.loss_scale import LossScale
 
 

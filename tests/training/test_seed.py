@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ssd_tf import builders, config, fields
+from ssd_tf import builders, fields
+from ssd_tf.config import pipeline as config
 
 
 def begun(folder, seed):

@@ -8,12 +8,13 @@ import pytest
 import tensorflow as tf
 from google.protobuf import text_format
 
-from ssd_tf import builders, config, fields
+from ssd_tf import builders, fields
+from ssd_tf.config import pipeline as config
 from ssd_tf.errors import InputError
 from ssd_tf.models.normalization import FusedBatchNormalization
 from ssd_tf.pretrained.layer_groups import group_of
 from ssd_tf.protos import train_pb2
-from ssd_tf.training import checkpoints, loop
+from ssd_tf.run import checkpoints, loop
 from ssd_tf.training.moving_average import MovingAverage
 from ssd_tf.training.regularization import regularization_losses
 from ssd_tf.training.stages import Stage, Stages

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssd_tf.analysis import plots
+from ssd_tf import plots
 from ssd_tf.ops.size_draws import SizeDraws
 
 SLOW_RATE = (

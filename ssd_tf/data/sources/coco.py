@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ssd_tf import json_file
 from ssd_tf.data import box_units, image_files, record_writer
 from ssd_tf.data.sources import coco_entries, image_paths
 from ssd_tf.data.tf_example import Annotation
 from ssd_tf.errors import InputError
+from ssd_tf.files import json_file
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,10 +5,10 @@ import reprlib
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from ssd_tf import plain_text
 from ssd_tf.data.sources import segmentation_boxes, stated_numbers
 from ssd_tf.data.sources.stated_numbers import whole_number
 from ssd_tf.errors import InputError
+from ssd_tf.files import plain_text
 
 _LISTS = ('images', 'annotations', 'categories')
 # What LVIS says of an image: the categories that are not in it, and those not wholly annotated.

@@ -2,8 +2,8 @@
 
 import os
 
-from ssd_tf import plain_text
 from ssd_tf.errors import InputError
+from ssd_tf.files import plain_text
 
 
 def locate(image_dir: str, name: object, place: str) -> str:

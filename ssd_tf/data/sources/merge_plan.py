@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ssd_tf import json_file, plain_text
 from ssd_tf.errors import InputError
+from ssd_tf.files import json_file, plain_text
 
 # What each type of source needs besides, and what holds where it is left out (None: required).
 OPTIONS = {

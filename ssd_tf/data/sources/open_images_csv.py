@@ -8,10 +8,10 @@ from collections.abc import Collection, Iterator, Mapping
 import numpy as np
 import tqdm
 
-from ssd_tf import text_file
 from ssd_tf.data import box_units
 from ssd_tf.data.sources import csv_rows
 from ssd_tf.errors import InputError
+from ssd_tf.files import text_file
 
 _SIDES = ('YMin', 'XMin', 'YMax', 'XMax')
 _FLAGS = ('IsGroupOf', 'IsTruncated')

@@ -9,18 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from ssd_tf import json_file
 from ssd_tf.data import box_validation, partial_labels, record_output, record_writer
-from ssd_tf.data.sources import (
-  coco,
-  coco_entries,
-  label_dropping,
-  merge_plan,
-  merge_sources,
-)
+from ssd_tf.data.sources import coco, coco_entries, label_dropping, merge_plan, merge_sources
 from ssd_tf.data.sources.label_dropping import DroppingRules
 from ssd_tf.errors import InputError
-from ssd_tf.failed_writes import writing
+from ssd_tf.files import json_file
+from ssd_tf.files.failed_writes import writing
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,9 +5,9 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from ssd_tf import text_file
 from ssd_tf.data import image_files
 from ssd_tf.errors import InputError
+from ssd_tf.files import text_file
 
 _IMAGE_FOLDERS = ('JPEGImages', 'images', 'Images', 'JPEGimages', '.')
 # In a list for one class the second column says whether the class is in the image.

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
-from ssd_tf import plain_text
 from ssd_tf.errors import InputError
+from ssd_tf.files import plain_text
 
 # Where one of these lies outside an <object> of <annotation>, there are boxes that are not read.
 _BOX_TAGS = {'object', 'objects', 'bndbox', 'bbox', 'box', 'boxes', 'polygon', 'rectangle'}

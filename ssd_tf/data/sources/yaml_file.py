@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
-from ssd_tf import text_file
 from ssd_tf.errors import InputError
+from ssd_tf.files import text_file
 
 # The names of 21,000 classes take 0.6 million characters and 42,000 values. PyYAML reads 12,000
 # values in a second.

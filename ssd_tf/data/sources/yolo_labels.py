@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ssd_tf import text_file
 from ssd_tf.data import box_units
 from ssd_tf.errors import InputError
+from ssd_tf.files import text_file
 
 # Keypoints, too, are drawn a little beyond their box.
 _MARGIN = 0.1

@@ -3,9 +3,9 @@
 import os
 from collections.abc import Sequence
 
-from ssd_tf import plain_text, text_file
 from ssd_tf.data import image_files
 from ssd_tf.errors import InputError
+from ssd_tf.files import plain_text, text_file
 
 
 def find(written: str, folders: Sequence[str]) -> str | None:

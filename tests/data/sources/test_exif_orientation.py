@@ -8,7 +8,7 @@ from PIL import Image
 
 from ssd_tf.data import image_files, record_files, tf_example
 from ssd_tf.data.sources import coco, csv_boxes, pascal_voc, yolo
-from ssd_tf.export import detection
+from ssd_tf.inference import detection
 
 IDS = {'cat': 1}
 UPRIGHT = np.zeros([40, 60, 3], np.uint8)

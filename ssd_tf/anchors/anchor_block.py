@@ -1,0 +1,80 @@
+"""The anchor_generator block of a layout, and what it changes in a config."""
+
+import os
+from collections.abc import Sequence
+
+from google.protobuf import text_format
+
+from ssd_tf.anchors.anchor_layout import Layout
+from ssd_tf.anchors.anchor_tiling import Axis, Tiling
+from ssd_tf.config import pipeline as config_lib
+from ssd_tf.errors import InputError
+from ssd_tf.files.failed_writes import open_for_writing
+
+
+def with_anchors(
+  config: config_lib.PipelineConfig, layout: Layout, stock: Tiling
+) -> config_lib.PipelineConfig:
+  """Returns the config with other anchors: a flexible_grid_anchor_generator that lists all sizes.
+
+  Args:
+    config: the whole config.
+    layout: the anchors.
+    stock: the config's own, whose positions are kept.
+
+  Returns:
+    A copy with another `model.ssd.anchor_generator`.
+
+  Raises:
+    InputError: the stock anchors lie at fractions of a pixel, which the block cannot say.
+  """
+  changed = type(config)()
+  changed.CopyFrom(config)
+  generator = changed.model.ssd.anchor_generator
+  generator.Clear()
+  for number, axes in enumerate(stock.axes):
+    grid = generator.flexible_grid_anchor_generator.anchor_grid.add()
+    for height, width in layout.sizes[layout.maps == number]:
+      grid.base_sizes.append((height * width) ** 0.5)
+      grid.aspect_ratios.append(width / height)
+    for name, axis in zip(('height', 'width'), axes, strict=True):
+      _set_positions(grid, name, axis, f'feature map {number + 1}')
+  return changed
+
+
+def block_text(config: config_lib.PipelineConfig, remarks: Sequence[str] = ()) -> str:
+  """Returns a config's `anchor_generator { ... }` as text, to be put into model.ssd.
+
+  Args:
+    config: of `with_anchors`.
+    remarks: lines of comment to put before it.
+  """
+  ssd = type(config.model.ssd)(anchor_generator=config.model.ssd.anchor_generator)
+  text = text_format.MessageToString(ssd, use_short_repeated_primitives=True)
+  return ''.join(f'# {line}\n' for line in remarks) + text
+
+
+def write_block(
+  config: config_lib.PipelineConfig, path: str | os.PathLike, remarks: Sequence[str] = ()
+) -> None:
+  """Writes `block_text` to a file."""
+  os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
+  with open_for_writing(path) as file:
+    file.write(block_text(config, remarks))
+
+
+def _set_positions(grid, name, axis: Axis, place):
+  """Sets height_stride and height_offset, or width's, where the grid is not spread evenly."""
+  if axis.is_even:
+    return
+  values = {'offset': axis.first}
+  if axis.count > 1:
+    values['stride'] = axis.stride
+  for key, value in values.items():
+    if abs(value - round(value)) > 1e-3 or value < 0:
+      raise InputError(
+        f'model.ssd.anchor_generator: {place} has a {name} {key} of {value:g} pixels, which '
+        'flexible_grid_anchor_generator, made of whole pixels, cannot keep; set its strides and '
+        'offsets to whole pixels'
+      )
+    setattr(grid, f'{name}_{key}', round(value))

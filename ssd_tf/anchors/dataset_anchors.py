@@ -1,0 +1,227 @@
+"""Anchors for a data set: found, compared with those of the config, written."""
+
+import dataclasses
+import os
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from ssd_tf import builders
+from ssd_tf.anchors import anchor_block, anchor_layout, anchor_tiling
+from ssd_tf.anchors.anchor_layout import Layout
+from ssd_tf.anchors.anchor_tiling import Tiling
+from ssd_tf.anchors.training_boxes import TrainingBoxes, read_training_boxes
+from ssd_tf.config import pipeline as config_lib
+from ssd_tf.errors import InputError
+from ssd_tf.groundtruth.dataset_description import COCO_LIMITS
+
+_THRESHOLD = 0.5  # Where the matcher has none.
+
+
+@dataclasses.dataclass(frozen=True)
+class Overlaps:
+  """How well anchors overlap boxes.
+
+  Attributes:
+    mean_iou: of each box with the anchor that overlaps it best, wherever that lies.
+    recall: share of boxes whose best IoU is the matched_threshold or more.
+    shape_iou: mean IoU with the best anchor's shape, on a common center.
+  """
+
+  mean_iou: float
+  recall: float
+  shape_iou: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+  """A group of boxes.
+
+  Attributes:
+    name: 'all', a class, or a COCO size.
+    num_boxes: more than 0.
+    stock: of the config's anchors.
+    found: of those found.
+  """
+
+  name: str
+  num_boxes: int
+  stock: Overlaps
+  found: Overlaps
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetAnchors:
+  """Anchors found for a data set.
+
+  Attributes:
+    boxes: of the training records.
+    stock: the config's anchors.
+    layout: the sizes found.
+    found: them laid on the feature maps.
+    config: the config with them.
+    threshold: matched_threshold, or what stands for it.
+    notes: what the user should know, a sentence each.
+  """
+
+  boxes: TrainingBoxes
+  stock: Tiling
+  layout: Layout
+  found: Tiling
+  config: config_lib.PipelineConfig
+  threshold: float
+  notes: Sequence[str]
+
+  def rows(self) -> list[Row]:
+    """All boxes, those of each class, those of each COCO size; groups without boxes left out."""
+    measured = [
+      (
+        anchor_tiling.best_ious(self.boxes.boxes, tiling),
+        anchor_tiling.shape_ious(self.boxes.boxes, tiling),
+      )
+      for tiling in (self.stock, self.found)
+    ]
+    return [
+      Row(name, int(mask.sum()), *(self._overlaps(*ious, mask) for ious in measured))
+      for name, mask in self._groups()
+      if mask.any()
+    ]
+
+  def _groups(self) -> Iterator[tuple[str, np.ndarray]]:
+    yield 'all', np.ones(len(self.boxes.boxes), bool)
+    for class_id, name in self.boxes.names.items():
+      yield name, self.boxes.classes == class_id
+    # Rounded, because boxes of whole pixels are float32 fractions here.
+    areas = np.round(self.boxes.areas, 2)
+    sizes = np.searchsorted([*COCO_LIMITS.values()], areas, side='right') - 1
+    for number, name in enumerate(COCO_LIMITS):
+      yield f'{name} (COCO)', sizes == number
+
+  def _overlaps(self, best, shapes, mask):
+    matched = anchor_tiling.reaches(best[mask], self.threshold)
+    # float64, or the mean of a million boxes would be off in the third digit.
+    return Overlaps(
+      *(float(values.mean(dtype=np.float64)) for values in (best[mask], matched, shapes[mask]))
+    )
+
+
+def find_anchors(
+  config: config_lib.PipelineConfig,
+  config_path: str,
+  *,
+  num_anchors: int | None = None,
+  min_size: float = 0.0,
+  fit_positions: bool = True,
+  seed: int = 0,
+) -> DatasetAnchors:
+  """Finds anchors for a config's training records.
+
+  Args:
+    config: the whole config.
+    config_path: where it is from.
+    num_anchors: number of sizes, of all feature maps together; None: see `anchor_layout`.
+    min_size: boxes whose shorter side is less, in pixels of the model's input, are left out.
+    fit_positions: see `anchor_layout.find_layout`.
+    seed: of k-means.
+
+  Returns:
+    The anchors.
+
+  Raises:
+    InputError: the config, the records or num_anchors are at fault.
+  """
+  ssd = config.model.ssd
+  model = builders.build_model(config.model, is_training=False)
+  stock = anchor_tiling.tile(ssd, model.feature_map_sizes)
+  boxes = read_training_boxes(config, config_path, min_size=min_size)
+  head = ssd.box_predictor.WhichOneof('box_predictor_oneof')
+  layout = anchor_layout.find_layout(
+    boxes,
+    stock,
+    is_shared=head == 'weight_shared_convolutional_box_predictor',
+    num_anchors=num_anchors,
+    fit_positions=fit_positions,
+    seed=seed,
+  )
+  changed = anchor_block.with_anchors(config, layout, stock)
+  found = anchor_tiling.tile(changed.model.ssd, model.feature_map_sizes)
+  matcher = ssd.matcher.argmax_matcher
+  has_threshold = ssd.matcher.HasField('argmax_matcher') and not matcher.ignore_thresholds
+  return DatasetAnchors(
+    boxes=boxes,
+    stock=stock,
+    layout=layout,
+    found=found,
+    config=changed,
+    threshold=matcher.matched_threshold if has_threshold else _THRESHOLD,
+    notes=list(_notes(config, stock, found, layout, has_threshold)),
+  )
+
+
+def save_config(anchors: DatasetAnchors, path: str) -> str:
+  """Writes the config with the anchors found; without the comments of the one read.
+
+  Args:
+    anchors: of `find_anchors`.
+    path: the file, or an existing folder.
+
+  Returns:
+    The path of the file.
+  """
+  os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
+  return config_lib.save(anchors.config, path)
+
+
+def check_outputs(config_path: str, output_config_path: str | None) -> None:
+  """Refuses to write a config over the one that is read.
+
+  Raises:
+    InputError: it would be.
+  """
+  written = output_config_path or ''
+  if os.path.exists(written) and os.path.samefile(config_path, written):
+    raise InputError(
+      f'output_config_path: is the config that is read, {config_path}, whose comments would be '
+      'lost; give another file'
+    )
+
+
+def _notes(config, stock, found, layout, has_threshold) -> Iterator[str]:
+  if not has_threshold:
+    yield (f'model.ssd.matcher: has no matched_threshold, recall is at an IoU of {_THRESHOLD}.')
+  if config.model.ssd.similarity_calculator.WhichOneof('region_similarity') != 'iou_similarity':
+    yield 'model.ssd.similarity_calculator: is not iou_similarity; figures here are of IoU.'
+  if len(found.anchors) > len(stock.anchors):
+    yield (
+      f'num_anchors: makes {len(found.anchors)} anchors, more than the {len(stock.anchors)} of the '
+      'config; training and detection take longer.'
+    )
+  if layout.repeated_mask.any():
+    maps = ', '.join(str(number + 1) for number in np.unique(layout.maps[layout.repeated_mask]))
+    yield (
+      f'no size fits feature map {maps}: it repeats another; a lower '
+      'model.ssd.feature_extractor.num_layers leaves out the last of them.'
+    )
+  yield from _checkpoint_notes(config.train_config, stock, found)
+
+
+def _checkpoint_notes(train_config, stock, found):
+  """Heads hold as many filters as there are anchors."""
+  kind = train_config.fine_tune_checkpoint_type
+  loads_all = train_config.load_all_detection_checkpoint_vars and kind == 'detection'
+  if not train_config.fine_tune_checkpoint or (
+    kind in ('classification', 'detection') and not loads_all
+  ):
+    return  # No heads are loaded.
+  pairs = zip(stock.per_location, found.per_location, strict=True)
+  others = [str(i + 1) for i, (old, new) in enumerate(pairs) if old != new]
+  if not others:
+    what = 'its heads load, but were trained for other sizes'
+  else:
+    what = f'box and class heads of another number of anchors (feature map {", ".join(others)}) '
+    what += 'are skipped and start anew'
+    if len(others) < len(found.per_location):
+      what += '; the other heads load, but were trained for other sizes'
+    if kind == 'full':
+      what += '; fine_tune_checkpoint_type "full" refuses that, set it to "fine_tune"'
+  yield f'train_config.fine_tune_checkpoint: {what}.'

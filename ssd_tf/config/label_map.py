@@ -1,0 +1,244 @@
+"""Label maps: pbtxt files of StringIntLabelMap, between class ids and names."""
+
+import dataclasses
+import os
+import re
+from collections.abc import Sequence
+
+from ssd_tf.config import text_proto
+from ssd_tf.config.field_ranges import MAX_CLASSES
+from ssd_tf.errors import InputError
+from ssd_tf.files import plain_text, text_file
+from ssd_tf.protos import string_int_label_map_pb2
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelMap:
+  """The classes of a data set, by ascending id.
+
+  Attributes:
+    ids: the class ids, from 1; there may be gaps.
+    names: the name of each, as the records have it.
+    display_names: the name of each for people; its name where the file has no other.
+  """
+
+  ids: tuple[int, ...]
+  names: tuple[str, ...]
+  display_names: tuple[str, ...]
+
+  @property
+  def num_classes(self) -> int:
+    """The greatest id, which is what model.ssd.num_classes has to cover."""
+    return max(self.ids)
+
+  def name_of(self, class_id: int) -> str:
+    """The name of a class id.
+
+    Raises:
+      InputError: no class has this id.
+    """
+    return self.names[self._row(class_id)]
+
+  def display_name_of(self, class_id: int) -> str:
+    """The name for people of a class id.
+
+    Raises:
+      InputError: no class has this id.
+    """
+    return self.display_names[self._row(class_id)]
+
+  def id_of(self, name: str) -> int:
+    """The class id of a name.
+
+    Raises:
+      InputError: no class has this name; says the closest one.
+    """
+    if name not in self.names:
+      hint = text_proto.closest(name, list(self.names))
+      raise InputError(f'the label map has no class named "{name}": {hint}')
+    return self.ids[self.names.index(name)]
+
+  def _row(self, class_id):
+    if class_id not in self.ids:
+      raise InputError(
+        f'the label map has no class {class_id}: its ids go from {min(self.ids)} to'
+        f' {max(self.ids)}, {len(self.ids)} of them'
+      )
+    return self.ids.index(class_id)
+
+
+def load(path: str | os.PathLike) -> LabelMap:
+  """Reads a label map file.
+
+  Args:
+    path: a pbtxt file of a StringIntLabelMap.
+
+  Returns:
+    Its classes.
+
+  Raises:
+    InputError: as `parse`.
+    OSError: it cannot be read.
+  """
+  return parse(text_file.read(path), path)
+
+
+def load_or_list(path: str | os.PathLike) -> LabelMap:
+  """Reads a label map file, or, if it ends in .txt, a class name on each line, numbered from 1.
+
+  Args:
+    path: the file. Lines that are empty or '???' are passed over; the latter stands for background
+      in the label files of TFLite.
+
+  Returns:
+    Its classes.
+
+  Raises:
+    InputError: as `parse`; a name stands twice, or is no text; there is none.
+    OSError: it cannot be read.
+  """
+  if not os.fspath(path).endswith('.txt'):
+    return load(path)
+  names = [
+    plain_text.check(name, f'{path}:{number}: class name')
+    for number, name in text_file.read_lines(path)
+    if name != '???'
+  ]
+  twice = sorted({name for name in names if names.count(name) > 1})
+  if twice or not names:
+    found = f'found twice: {", ".join(map(repr, twice))}' if twice else 'the file has none'
+    raise InputError(f'{path}: expected a class name on each line, each once; {found}')
+  return numbered(names)
+
+
+def numbered(names: Sequence[str]) -> LabelMap:
+  """A label map of names, numbered from 1."""
+  return LabelMap(tuple(range(1, len(names) + 1)), tuple(names), tuple(names))
+
+
+def parse(text: str, path: str | os.PathLike) -> LabelMap:
+  """Parses and checks a label map.
+
+  An item may have any legal field, in any order. An item `id: 0 name: "background"` is passed
+  over, since 0 means just that. An item without a name has its display_name for one.
+
+  Args:
+    text: a StringIntLabelMap in text format.
+    path: where it is from, for the errors.
+
+  Returns:
+    The classes.
+
+  Raises:
+    InputError: one line per fault, each with path and line: what protobuf cannot parse, an id
+      below 1 or above MAX_CLASSES, a missing id or name, a name that is not one line of text, an id
+      or a name given twice, two classes in one item (a brace is missing), no class at all.
+  """
+  proto = string_int_label_map_pb2.StringIntLabelMap()
+  try:
+    text_proto.parse(text, path, proto)
+  except InputError as error:
+    raise InputError(_with_brace_hint(str(error))) from None
+  places = _item_places(text)
+  rows, problems = {}, []
+  for item, place in zip(proto.item, places, strict=True):
+    name = item.name or item.display_name
+    if item.HasField('id') and item.id == 0 and 'background' in (item.name, item.display_name):
+      continue
+    problems += [f'{path}:{line}: {fault}' for line, fault in _faults(item, name, place, rows)]
+    rows.setdefault(item.id, (name, item.display_name or name, place))
+  if not rows:
+    problems.append(f"{path}:1: no item: expected at least one, as item {{ id: 1 name: 'cat' }}")
+  if problems:
+    raise InputError('\n'.join(problems))
+  ids = tuple(sorted(rows))
+  return LabelMap(ids, tuple(rows[i][0] for i in ids), tuple(rows[i][1] for i in ids))
+
+
+def save(label_map: LabelMap, path: str | os.PathLike) -> None:
+  """Writes a label map file.
+
+  Args:
+    label_map: the classes.
+    path: the file; an old one is replaced.
+  """
+  proto = string_int_label_map_pb2.StringIntLabelMap()
+  for class_id, name, display_name in zip(
+    label_map.ids, label_map.names, label_map.display_names, strict=True
+  ):
+    item = proto.item.add(name=name, id=class_id)
+    if display_name != name:
+      item.display_name = display_name
+  text_proto.write(proto, path)
+
+
+# The ids that SSD-Tensorflow and most others give to Pascal VOC's classes.
+PASCAL_VOC = numbered(
+  (
+    *('aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair', 'cow'),
+    *('diningtable', 'dog', 'horse', 'motorbike', 'person', 'pottedplant', 'sheep', 'sofa'),
+    *('train', 'tvmonitor'),
+  )
+)
+
+
+def _faults(item, name, place, rows):
+  """Yields (line, fault) of one item, given the rows before it."""
+  start = place['item']
+  id_line, name_line = place.get('id', start), place.get('name', start)
+  if not item.HasField('id'):
+    yield start, f'the item has no id: add one, 1 or above{f" (name {name!r})" if name else ""}'
+  elif item.id < 1:
+    yield id_line, f'id {item.id}: ids start at 1, since 0 is the background'
+  elif item.id > MAX_CLASSES:
+    yield id_line, f'id {item.id}: expected at most {MAX_CLASSES}; number the classes from 1'
+  elif item.id in rows:
+    other_name, _, other = rows[item.id]
+    yield id_line, f'id {item.id} is already that of {other_name!r} on line {other["item"]}'
+  if not name:
+    yield start, 'the item has no name: add one, as it is written in the records'
+  for text in filter(None, dict.fromkeys((item.name, item.display_name))):
+    try:
+      plain_text.check(text, 'class name')
+    except InputError as error:
+      yield name_line, str(error)
+  for other_name, _, other in rows.values():
+    if name and name == other_name:
+      yield name_line, f'name {name!r} is already that of the item on line {other["item"]}'
+
+
+def _with_brace_hint(error):
+  """Adds what usually lies behind a class that runs into the next."""
+  if 'should not have multiple' in error:
+    return f'{error} Two classes in one item: is a "}}" missing above?'
+  if 'unknown field "item" in StringIntLabelMapItem' in error:
+    return f'{error.split(": unknown")[0]}: an item within an item: is a "}}" missing above?'
+  return error
+
+
+def _item_places(text):
+  """The line of each item's brace, id and name, which the protobuf parser does not keep.
+
+  Args:
+    text: a label map that parses.
+
+  Returns:
+    Per item, {'item': line, 'id': line, 'name': line}; the latter two where present.
+  """
+  tokens = re.compile(
+    r"""\#[^\n]* | "(?:\\.|[^"\\\n])*" | '(?:\\.|[^'\\\n])*' | [{}<>] | [A-Za-z_]\w*(?=\s*:)""",
+    re.VERBOSE,
+  )
+  places, depth, line, end = [], 0, 1, 0
+  for token in tokens.finditer(text):
+    line += text.count('\n', end, token.start())
+    end = token.start()
+    if token[0] in '{<':
+      if depth == 0:
+        places.append({'item': line})
+      depth += 1
+    elif token[0] in '}>':
+      depth -= 1
+    elif depth == 1 and token[0] in ('id', 'name'):
+      places[-1][token[0]] = line
+  return places

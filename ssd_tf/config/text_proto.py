@@ -1,0 +1,94 @@
+"""Text-format protobuf files: errors that name file, line, column and the closest known name."""
+
+import difflib
+import os
+import re
+import tempfile
+
+from absl import logging
+from google.protobuf import message as protobuf_message
+from google.protobuf import text_format
+
+from ssd_tf.errors import InputError
+from ssd_tf.files.failed_writes import writing
+
+
+def parse(
+  text: str,
+  path: str | os.PathLike,
+  message: protobuf_message.Message,
+  allow_repeats: bool = False,
+) -> None:
+  """Parses text format into `message`.
+
+  Args:
+    text: the text.
+    path: where it is from, for the errors.
+    message: an empty message, filled in place.
+    allow_repeats: where a field that holds one value is given twice, the last one counts, with a
+      warning; False: that is an error.
+
+  Raises:
+    InputError: `path:line:column: what is wrong`; for an unknown name, with the closest known one.
+  """
+  try:
+    text_format.Parse(text, message)
+  except text_format.ParseError as error:
+    if not allow_repeats:
+      raise InputError(_explain(error, path, message)) from None
+    message.Clear()
+    try:
+      text_format.Merge(text, message)
+    except text_format.ParseError as error_but_repeats:
+      raise InputError(_explain(error_but_repeats, path, message)) from None
+    logging.warning('%s The last one counts.', _explain(error, path, message))
+
+
+def write(message: protobuf_message.Message, path: str | os.PathLike) -> None:
+  """Writes a message as text format; a reader sees the old file or the new one, never a part.
+
+  Args:
+    message: what to write.
+    path: the file; its folder exists.
+  """
+  folder = os.path.dirname(os.path.abspath(path))
+  descriptor, temporary = tempfile.mkstemp(dir=folder, prefix='.', suffix='.tmp')
+  try:
+    with writing(path), os.fdopen(descriptor, 'w', encoding='utf-8') as file:
+      file.write(text_format.MessageToString(message, as_utf8=True))
+    os.chmod(temporary, 0o644)
+    os.replace(temporary, path)
+  except OSError:
+    os.unlink(temporary)
+    raise
+
+
+def closest(name: str, known: list[str]) -> str:
+  """A hint for an unknown name.
+
+  Args:
+    name: what came.
+    known: what could have come.
+
+  Returns:
+    'did you mean "..."?', or the known names where none is near.
+  """
+  near = difflib.get_close_matches(name, known, n=1)
+  return f'did you mean "{near[0]}"?' if near else f'known: {", ".join(sorted(known))}'
+
+
+def _explain(error, path, message):
+  """`path:line:column: reason`, from protobuf's own '3:5 : reason'."""
+  reason = re.sub(r'^\d+:\d+ : ', '', str(error))
+  pool = message.DESCRIPTOR.file.pool
+  if unknown := re.search(r'Message type "(.+)" has no field named "(.+)"', reason):
+    owner = pool.FindMessageTypeByName(unknown[1])
+    hint = closest(unknown[2], list(owner.fields_by_name))
+    reason = f'unknown field "{unknown[2]}" in {owner.name}: {hint}'
+  elif unknown := re.search(r'Enum type "(.+)" has no value named (.+)\.$', reason):
+    owner = pool.FindEnumTypeByName(unknown[1])
+    hint = closest(unknown[2], list(owner.values_by_name))
+    reason = f'unknown value "{unknown[2]}" of {owner.name}: {hint}'
+  else:
+    reason = reason.replace(f'{message.DESCRIPTOR.file.package}.', '')
+  return f'{path}:{error.GetLine()}:{error.GetColumn()}: {reason}'

@@ -1,0 +1,20 @@
+"""Checks of the config itself, by what a training would refuse or warn of."""
+
+from collections.abc import Iterator
+
+from ssd_tf.diagnosis.finding import Finding, Severity
+from ssd_tf.diagnosis.project import Project
+
+
+def check_refusals(project: Project) -> Iterator[Finding]:
+  """What a training by the config is refused for; as notes what it would warn of."""
+  for refusal in project.refusals:
+    yield Finding(
+      'config',
+      Severity.ERROR,
+      f'A training is refused: {refusal}.',
+      f'Correct {refusal.split(": ")[0]} in {project.config_path}, or by --config_override.',
+      {'field': refusal.split(': ')[0]},
+    )
+  for warning in project.config_warnings:
+    yield Finding('config', Severity.NOTE, warning)

@@ -1,0 +1,283 @@
+"""The learning rate: against the batch size, and in its course over the training."""
+
+import dataclasses
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from ssd_tf.builders.training import build_schedule, build_stage_schedules
+from ssd_tf.config import pipeline as config_lib
+from ssd_tf.diagnosis.finding import Finding, Severity
+from ssd_tf.errors import InputError
+from ssd_tf.ops.schedules import staged_schedule
+
+_NUM_POINTS = 101
+_LIMIT, _BAD_LIMIT = 10, 30  # Times the rate that the linear rule gives.
+_LOW_LIMIT = 0.01
+_LARGEST_ADAM_RATE = 0.01
+_LARGEST_ADAM_EPSILON = 0.01  # Root mean squares of gradients are about this, or less.
+_ADAM = ('adam_optimizer', 'adamw_optimizer')
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+  """A rate that is known to work: the highest of a config, with its batch size.
+
+  Attributes:
+    name: of the config.
+    family: of its feature extractor, one of 'mobilenet', 'fpn', 'vgg'.
+    optimizer: field of train_config.optimizer.
+    batch_size: of a step.
+    rate: highest learning rate, momentum 0.9.
+  """
+
+  name: str
+  family: str
+  optimizer: str
+  batch_size: int
+  rate: float
+
+
+_MOMENTUM, _RMS_PROP = 'momentum_optimizer', 'rms_prop_optimizer'
+# Of the Object Detection API, but for VGG, whose are from Liu et al.
+REFERENCES = (
+  Reference('ssd_mobilenet_v2_320x320_coco17_tpu-8', 'mobilenet', _MOMENTUM, 512, 0.8),
+  Reference('ssd_mobilenet_v1_300x300_coco14_sync', 'mobilenet', _MOMENTUM, 1024, 0.9),
+  Reference('ssd_mobilenet_v1_0.75_depth_300x300_coco14_sync', 'mobilenet', _MOMENTUM, 2048, 0.9),
+  Reference('ssd_mobilenet_v1_quantized_300x300_coco14_sync', 'mobilenet', _MOMENTUM, 128, 0.2),
+  Reference('ssd_mobilenet_v1_fpn_640x640_coco17_tpu-8', 'fpn', _MOMENTUM, 64, 0.04),
+  Reference('ssd_mobilenet_v2_fpnlite_320x320_coco17_tpu-8', 'fpn', _MOMENTUM, 128, 0.08),
+  Reference('ssd300_vgg_voc0712', 'vgg', _MOMENTUM, 32, 0.001),
+  Reference('ssd_mobilenet_v1_coco', 'mobilenet', _RMS_PROP, 24, 0.004),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class RateCurve:
+  """The learning rate over a training.
+
+  Attributes:
+    kind: field of the learning rate message, such as 'cosine_decay_learning_rate'.
+    steps: i64[m], of the points, from 0 to the last step.
+    rates: f64[m].
+    peaks: f64[m], the highest rate of the schedule that the point is of; stages have their own.
+    num_steps: of the training; 0 for ever, when the points are of the schedule's own length.
+    warmup_steps: until the schedule has its own highest rate.
+    decay_step: step that the decay is done at, or first happens at; 0 where there is none.
+  """
+
+  kind: str
+  steps: np.ndarray
+  rates: np.ndarray
+  peaks: np.ndarray
+  num_steps: int
+  warmup_steps: int
+  decay_step: int
+
+  @property
+  def peak(self) -> float:
+    """The highest rate that the training sees."""
+    return float(self.rates.max())
+
+
+def rate_curve(config: config_lib.PipelineConfig) -> RateCurve:
+  """Draws the learning rate of a config.
+
+  Args:
+    config: the whole config.
+
+  Returns:
+    The curve.
+
+  Raises:
+    InputError: there is no learning rate, or its values make no sense.
+  """
+  settings = config.train_config
+  kind = settings.optimizer.WhichOneof('optimizer')
+  if kind is None:
+    raise InputError('train_config.optimizer: none is set; take one such as momentum_optimizer')
+  message = getattr(settings.optimizer, kind).learning_rate
+  schedule = build_schedule(message, f'train_config.optimizer.{kind}.learning_rate')
+  name = message.WhichOneof('learning_rate')
+  warmup_steps, decay_step = _landmarks(name, getattr(message, name))
+  if later := build_stage_schedules(settings.stage):
+    schedule, decay_step = staged_schedule(schedule, later), 0
+  num_steps = settings.num_steps
+  length = num_steps or max(1, min(max(warmup_steps, decay_step), 10**6))
+  steps = np.unique(np.linspace(0, length - 1, min(_NUM_POINTS, length)).astype(np.int64))
+  # As one graph; step by step would take seconds.
+  rates = tf.function(lambda: tf.map_fn(schedule, steps, fn_output_signature=tf.float32))()
+  rates = rates.numpy().astype(np.float64)
+  parts = np.searchsorted([begin for begin, _ in later], steps, side='right')
+  peaks = np.array([rates[parts == part].max() for part in parts])
+  return RateCurve(name, steps, rates, peaks, num_steps, warmup_steps, decay_step)
+
+
+def check_rate(
+  peak: float,
+  batch_size: int,
+  *,
+  optimizer: str,
+  extractor: str,
+  momentum: float = 0.9,
+  epsilon: float = 0.0,
+  initial_rate: float = 0.0,
+) -> Iterator[Finding]:
+  """Compares the highest rate with that of a config known to work, in proportion to the batch.
+
+  Expected: reference's rate * batch_size / reference's batch size * (1 - momentum) / 0.1, of the
+  reference of the same family whose batch size is the nearest.
+
+  Args:
+    peak: highest learning rate.
+    batch_size: images of a step.
+    optimizer: field of train_config.optimizer.
+    extractor: model.ssd.feature_extractor.type.
+    momentum: of the momentum or RMSProp optimizer.
+    epsilon: of Adam.
+    initial_rate: of step 0.
+
+  Yields:
+    A finding for each fault.
+
+  Source: Goyal et al., Accurate, Large Minibatch SGD, section 2.1 (the linear rule) and 2.2
+  (warm-up).
+  """
+  if not peak > 0:
+    yield Finding(
+      'learning rate',
+      Severity.ERROR,
+      'The learning rate is 0 at every step: nothing is learned.',
+      f'Set train_config.optimizer.{optimizer}.learning_rate.',
+      {'rate': peak},
+    )
+    return
+  if optimizer in _ADAM:
+    yield from _check_adam_rate(peak, optimizer, epsilon)
+  family = family_of(extractor)
+  references = [r for r in REFERENCES if (r.family, r.optimizer) == (family, optimizer)]
+  if not references:
+    return
+  reference = min(references, key=lambda r: abs(math.log(r.batch_size / batch_size)))
+  expected = reference.rate * batch_size / reference.batch_size * (1 - momentum) / 0.1
+  ratio = peak / expected if expected > 0 else math.inf
+  numbers = {
+    **{'rate': peak, 'batch_size': batch_size, 'expected': expected, 'ratio': ratio},
+    'reference': reference.name,
+  }
+  if ratio > _LIMIT or ratio < _LOW_LIMIT:
+    told = f'{ratio:.0f} times' if ratio > 1 else f'{ratio:.1%} of'
+    yield Finding(
+      'learning rate',
+      Severity.ERROR if ratio > _BAD_LIMIT else Severity.WARNING,
+      f'The learning rate goes up to {peak:g} with {batch_size} images a step: {told} the '
+      f'{expected:.3g} that {reference.name} has in proportion ({reference.rate:g} with '
+      f'{reference.batch_size}).',
+      f'Set the rate in train_config.optimizer.{optimizer}.learning_rate to about {expected:.1g}.',
+      numbers,
+    )
+  if ratio > 3 and initial_rate > 0.5 * peak:
+    yield Finding(
+      'warm-up',
+      Severity.WARNING,
+      f'The training starts at the learning rate {initial_rate:g} without a warm-up, and that is '
+      f'{ratio:.1f} times the {expected:.3g} that {reference.name} has in proportion.',
+      'Take cosine_decay_learning_rate with warmup_steps and a warmup_learning_rate of a third, as '
+      f'{reference.name} has, or lower the rate.',
+      numbers,
+    )
+
+
+def check_course(curve: RateCurve) -> Iterator[Finding]:
+  """Whether warm-up and decay fit into the training.
+
+  Args:
+    curve: the learning rate.
+
+  Yields:
+    A finding for each fault.
+  """
+  if not curve.num_steps or not curve.peak > 0:
+    return
+  num_steps, field = curve.num_steps, curve.kind
+  warmup_share = curve.warmup_steps / num_steps
+  if warmup_share > 0.5:
+    yield Finding(
+      'warm-up',
+      Severity.ERROR if warmup_share >= 1 else Severity.WARNING,
+      f'The warm-up of {field} takes {curve.warmup_steps} steps of num_steps {num_steps}: the rate '
+      f'comes to {curve.peak:g}'
+      + (', and never to its highest.' if warmup_share >= 1 else ', and is low most of the time.'),
+      f'Lower the warm-up to about {max(1, num_steps // 20)} steps.',
+      {'warmup_steps': curve.warmup_steps, 'num_steps': num_steps, 'share': warmup_share},
+    )
+  idle = float(np.mean((curve.rates < 1e-3 * curve.peaks) | (curve.rates == 0)))
+  if idle > 0.1:
+    yield Finding(
+      'idle steps',
+      Severity.ERROR if idle > 0.5 else Severity.WARNING,
+      f'The learning rate of {field} is 0, or less than a thousandth of its highest (that of its '
+      f'stage, if there are stages), for {idle:.0%} of the {num_steps} steps.',
+      f'Set its steps (total_steps, decay_steps) to train_config.num_steps, {num_steps}.',
+      {'share': idle, 'decay_step': curve.decay_step, 'num_steps': num_steps},
+    )
+  end_share = float(curve.rates[-1]) / curve.peak
+  if curve.decay_step > num_steps and end_share > 0.1 and warmup_share < 1:
+    # As the API's own TF1 configs have it: 200,000 steps at a rate that decays every 800,720.
+    is_usual = field == 'exponential_decay_learning_rate' and num_steps > 0.1 * curve.decay_step
+    yield Finding(
+      'decay',
+      Severity.NOTE if is_usual else Severity.WARNING,
+      f'{field} decays by step {curve.decay_step}, but train_config.num_steps is {num_steps}: the '
+      f'last step still has {end_share:.0%} of the highest rate.',
+      f'Set its steps (total_steps, decay_steps, schedule.step) to fit {num_steps}.',
+      {'decay_step': curve.decay_step, 'num_steps': num_steps, 'end_share': end_share},
+    )
+
+
+def family_of(extractor: str) -> str:
+  """'fpn', 'vgg' or 'mobilenet' for a feature_extractor.type; '' for others."""
+  return next((name for name in ('fpn', 'vgg', 'mobilenet') if name in extractor), '')
+
+
+def _check_adam_rate(peak, optimizer, epsilon):
+  if epsilon > _LARGEST_ADAM_EPSILON:
+    yield Finding(
+      'epsilon',
+      Severity.WARNING,
+      f'The epsilon of {optimizer} is {epsilon:g}, far above the gradients that it is added to: a '
+      f'step is about {peak / epsilon:.2g} times the gradient, so the weights hardly move.',
+      f'Set train_config.optimizer.{optimizer}.epsilon to 1e-8 (--opt_epsilon=1e-8 of '
+      'train_ssd_network.py, whose default is 1).',
+      {'epsilon': epsilon, 'rate': peak},
+    )
+  elif peak > _LARGEST_ADAM_RATE:
+    yield Finding(
+      'learning rate',
+      Severity.WARNING,
+      f'The learning rate of {optimizer} goes up to {peak:g}: Adam moves every weight by about so '
+      'much in a step, whatever the batch.',
+      'Lower it to 0.001, or take momentum_optimizer for a rate like this.',
+      {'rate': peak, 'expected': 0.001, 'ratio': peak / 0.001},
+    )
+
+
+def _landmarks(kind, values):
+  """(steps of warm-up, step of the decay)."""
+  if kind == 'cosine_decay_learning_rate':
+    return values.warmup_steps, 0 if values.cycle_steps else values.total_steps
+  if kind == 'manual_step_learning_rate':
+    first = values.schedule[0].step if values.schedule else 0
+    return (
+      (first, 0)
+      if values.warmup and len(values.schedule) < 2
+      else (
+        first if values.warmup else 0,
+        values.schedule[1].step if values.warmup else first,
+      )
+    )
+  if kind == 'exponential_decay_learning_rate':
+    return values.burnin_steps, values.burnin_steps + values.decay_steps
+  return 0, getattr(values, 'decay_steps', 0)

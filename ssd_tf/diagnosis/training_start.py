@@ -1,0 +1,212 @@
+"""The network as a training finds it: loaded, frozen, and its first batch gone through."""
+
+import functools
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ssd_tf import builders, fields
+from ssd_tf.config import pipeline as config_lib
+from ssd_tf.diagnosis.project import Project
+from ssd_tf.errors import InputError
+from ssd_tf.models.box_predictor import NO_BACKGROUND
+from ssd_tf.models.normalization import FusedBatchNormalization
+from ssd_tf.ops import masked_loss
+from ssd_tf.pretrained.layer_groups import BACKBONE, CLASS_HEADS, group_of
+from ssd_tf.pretrained.load_report import LoadReport
+from ssd_tf.run.starting import build_stages, load_fine_tune_checkpoint
+from ssd_tf.training.stages import Stages
+
+
+class TrainingStart:
+  """The network of a training before its first step; each part is made when first asked for, once.
+
+  Attributes:
+    detector: with the weights that the training starts from.
+    sizes: path -> number of values, of the variables that would train if nothing were frozen.
+    report: what train_config.fine_tune_checkpoint gave; None where there is none or it was refused.
+    refusal: why it was refused, or why nothing is left to train; '' otherwise.
+    trainable: paths of the variables that train at first.
+    ever_trainable: those that do in any stage.
+  """
+
+  def __init__(self, project: Project):
+    """Builds the network, loads the checkpoint and freezes.
+
+    Args:
+      project: with a config that can be built.
+
+    Raises:
+      InputError: it cannot be.
+    """
+    self._project = project
+    self.detector = builders.build_detector(project.config.model, is_training=True)
+    self.sizes = {v.path: int(np.prod(v.shape)) for v in self.model.trainable_variables}
+    self.report: LoadReport | None = None
+    self.refusal = ''
+    try:
+      if project.config.train_config.fine_tune_checkpoint:
+        self.report = load_fine_tune_checkpoint(project.config, project.config_path, self.model)
+      stages = enter_first_stage(project.config, self.model)
+      self.ever_trainable = frozenset(variable.path for variable in stages.variables)
+    except InputError as error:
+      self.refusal, self.ever_trainable = str(error), frozenset()
+    self.trainable = frozenset(v.path for v in self.model.trainable_variables)
+    # Of the first batch norm, before a batch moves them.
+    self._statistics = [
+      (layer.moving_mean.numpy(), layer.moving_variance.numpy()) for layer in self._batch_norms[:1]
+    ]
+
+  @property
+  def model(self) -> keras.Model:
+    """The detector's network."""
+    return self.detector.model
+
+  @property
+  def has_backbone(self) -> bool:
+    """Whether a checkpoint brought the backbone."""
+    return self._brought(BACKBONE)
+
+  @property
+  def has_class_heads(self) -> bool:
+    """Whether a checkpoint brought the class heads."""
+    return self._brought(CLASS_HEADS)
+
+  @property
+  def moves_loaded_statistics(self) -> bool:
+    """Whether a backbone that a checkpoint brought trains, and its batch norms move."""
+    trains = any(group_of(path) == BACKBONE for path in self.ever_trainable)
+    has_moving = any(
+      group_of(layer.moving_mean.path) == BACKBONE and not layer.frozen
+      for layer in self._batch_norms
+    )
+    return self.has_backbone and trains and has_moving
+
+  @property
+  def batch_norm_decays(self) -> list[float]:
+    """Of the moving statistics of each batch norm that updates them."""
+    return [layer.momentum for layer in self._batch_norms if layer.trainable and not layer.frozen]
+
+  @property
+  def classification_loss(self) -> masked_loss.ClassificationLoss:
+    """That of the config."""
+    return self.detector.losses.keywords['classification_loss']
+
+  @functools.cached_property
+  def targets(self):
+    """Of the first batch."""
+    return self.detector.assign_targets(self._project.training_batch)
+
+  @functools.cached_property
+  def class_logits(self) -> tf.Tensor:
+    """f32[B,A,K+1] of the first batch, by its own batch statistics."""
+    return self._first_step[0]
+
+  @property
+  def losses(self) -> dict[str, float]:
+    """{'localization_loss', 'classification_loss'} of the first batch."""
+    return self._first_step[1]
+
+  @property
+  def gradient_norm(self) -> float:
+    """Of the whole gradient of the first batch, with regularization if the config adds it."""
+    return self._first_step[2]
+
+  @functools.cached_property
+  def regularization(self) -> float:
+    """The regularization loss of the weights that train."""
+    return float(tf.add_n(self.model.losses)) if self.model.losses else 0.0
+
+  @property
+  def class_bias(self) -> float:
+    """What the class heads' bias starts at, if nothing is loaded into it."""
+    predictor = self._project.config.model.ssd.box_predictor
+    return getattr(
+      predictor, predictor.WhichOneof('box_predictor_oneof')
+    ).class_prediction_bias_init
+
+  @functools.cached_property
+  def expected_losses(self) -> dict[str, float]:
+    """The losses of the first batch where all logits are the bias, and all boxes their anchors."""
+    logits = tf.fill(tf.shape(self.class_logits), self.class_bias)
+    if not self._project.config.model.ssd.add_background_class:
+      logits = tf.concat([tf.fill(tf.shape(logits[..., :1]), NO_BACKGROUND), logits[..., 1:]], 2)
+    encodings = tf.zeros([*logits.shape[:2], self.targets.box_targets.shape[-1]])
+    return self._losses_of({fields.CLASS_LOGITS: logits, fields.BOX_ENCODINGS: encodings})
+
+  @functools.cached_property
+  def first_normalized(self) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Of what the first batch norm normalizes, by channel; None where there is no batch norm.
+
+    Returns:
+      Moving mean f32[C], moving variance f32[C], and the mean square of the distance from that mean
+      f32[C] of the first batch.
+    """
+    if not self._batch_norms:
+      return None
+    up_to_there = keras.Model(self.model.input, self._batch_norms[0].input)
+    features = up_to_there(self._project.training_batch[fields.IMAGE], training=False)
+    mean, variance = self._statistics[0]
+    distance = np.square(np.asarray(features, np.float32) - mean).mean(axis=(0, 1, 2))
+    return mean, variance, distance
+
+  @property
+  def _batch_norms(self):
+    return [layer for layer in self.model.layers if isinstance(layer, FusedBatchNormalization)]
+
+  def _brought(self, group):
+    return self.report is not None and any(group_of(p) == group for p in self.report.loaded)
+
+  @functools.cached_property
+  def _first_step(self):
+    """(class logits, losses, norm of the gradient) of the first batch, without an update."""
+    settings = self._project.config.train_config
+    batch = self._project.training_batch
+    variables = [variable.value for variable in self.model.trainable_variables]
+    with tf.GradientTape() as tape:
+      outputs = self.model(batch[fields.IMAGE], training=True)
+      parts = self._tensors_of(outputs)
+      total = tf.add_n(list(parts.values()))
+      if settings.add_regularization_loss and self.model.losses:
+        total += tf.add_n(self.model.losses)
+    norm = 0.0
+    if settings.gradient_clipping_by_norm:
+      norm = float(tf.linalg.global_norm(tape.gradient(total, variables)))
+    return outputs[fields.CLASS_LOGITS], {k: float(v) for k, v in parts.items()}, norm
+
+  def _losses_of(self, outputs):
+    return {name: float(loss) for name, loss in self._tensors_of(outputs).items()}
+
+  def _tensors_of(self, outputs):
+    batch = self._project.training_batch
+    normalizer = tf.maximum(self.detector.num_matches(self.targets, batch), 1.0)
+    return self.detector.compute_losses(outputs, self.targets, batch, normalizer)
+
+
+def enter_first_stage(config: config_lib.PipelineConfig, model: keras.Model) -> Stages:
+  """Freezes what a training does not train at first.
+
+  Args:
+    config: the whole config.
+    model: its variables' `trainable` is set.
+
+  Returns:
+    The stages of the training.
+
+  Raises:
+    InputError: a pattern matches nothing, or nothing is left to train.
+  """
+  stages = build_stages(config, model)
+  stages.enter(0)
+  return stages
+
+
+@functools.lru_cache(maxsize=1)
+def training_start(project: Project) -> TrainingStart:
+  """The start of a project's training, made once.
+
+  Raises:
+    InputError: the config is at fault.
+  """
+  return TrainingStart(project)

@@ -1,0 +1,280 @@
+"""Variants of a training compared over their seeds: mean, deviation, recovered share of a gap."""
+
+import dataclasses
+import statistics
+from collections.abc import Mapping
+
+from ssd_tf.errors import InputError
+from ssd_tf.experiments import comparison_plot
+from ssd_tf.experiments.markdown import spread, table
+from ssd_tf.experiments.repeated_runs import AP, AP50, describe_data_set, read_runs
+
+_BY_CLASS = 'DetectionBoxes_PerformanceByCategory/mAP/'
+_CHECKPOINTS = ('last', 'best')
+_HEADLINES = {AP: 'AP', AP50: 'AP50'}
+
+
+@dataclasses.dataclass(frozen=True)
+class Figures:
+  """What one checkpoint of each finished run of a variant scored, all on one split.
+
+  Attributes:
+    variant: name.
+    checkpoint: 'last' or 'best'.
+    split: 'test' or 'validation'.
+    steps: of the checkpoint, by seed.
+    metrics: {name: value} by seed.
+  """
+
+  variant: str
+  checkpoint: str
+  split: str
+  steps: Mapping[int, int]
+  metrics: Mapping[int, Mapping[str, float]]
+
+  def values(self, name: str) -> dict[int, float]:
+    """A metric by seed; runs without it, or with -1, no groundtruth, are left out."""
+    return {s: m[name] for s, m in self.metrics.items() if m.get(name, -1) > -1}
+
+
+def compare_runs(
+  model_dirs: str, *, naive: str = '', complete: str = '', plot_path: str = ''
+) -> str:
+  """Compares repeated trainings; see `tools/compare_runs.py`.
+
+  Args:
+    model_dirs: folders or globs, separated by commas.
+    naive: the variant at the lower end of the gap; with complete only.
+    complete: the variant at its upper end.
+    plot_path: the .svg of the curves to write; empty: none.
+
+  Returns:
+    Markdown: the tables, and what is missing.
+
+  Raises:
+    InputError: folders, metrics.jsonl, names of variants or the plot_path are wrong.
+  """
+  if plot_path and not plot_path.endswith('.svg'):
+    raise InputError(f'plot_path {plot_path!r}: expected a file name that ends in .svg')
+  runs, notes = read_runs(model_dirs)
+  variants = list(dict.fromkeys(run.variant for run in runs))
+  if bool(naive) != bool(complete):
+    raise InputError('naive and complete: give both or neither')
+  for flag, variant in (('naive', naive), ('complete', complete)):
+    if variant and variant not in variants:
+      raise InputError(f'{flag}: no variant {variant!r}; there are {", ".join(variants)}')
+  notes += _missing(runs, variants)
+  rows = [_preferred_figures(runs, [v], c)[0] for v in variants for c in _CHECKPOINTS]
+  notes += _missing_test(runs, rows)
+  parts = [_heading(runs), _score_table(rows), _class_table(rows)]
+  if naive:
+    share, share_notes = _share_table(runs, variants, naive, complete)
+    parts.append(share)
+    notes += share_notes
+  if plot_path:
+    notes += comparison_plot.draw(runs, plot_path)
+  if notes:
+    parts.append('Missing or to be kept in mind:\n\n' + '\n'.join(f'- {note}' for note in notes))
+  return '\n\n'.join(filter(None, parts)) + '\n'
+
+
+def recovered_share(
+  variant: Mapping[int, float], naive: Mapping[int, float], complete: Mapping[int, float]
+) -> tuple[float | None, dict[int, float]]:
+  """Measures how much of the gap between two variants a third one recovers.
+
+  share = (variant - naive) / (complete - naive)
+
+  Args:
+    variant: a metric by seed.
+    naive: the same at the lower end.
+    complete: the same at the upper end.
+
+  Returns:
+    The share of the means over all seeds of each, and the share by seed, of those that all three
+    have. None, or the seed is left out, where complete is not above naive: there is no gap.
+  """
+
+  def share(value, low, high):
+    return (value - low) / (high - low) if high > low else None
+
+  seeds = sorted(variant.keys() & naive.keys() & complete.keys())
+  by_seed = {s: share(variant[s], naive[s], complete[s]) for s in seeds}
+  of_means = None
+  if variant and naive and complete:
+    of_means = share(*(statistics.mean(v.values()) for v in (variant, naive, complete)))
+  return of_means, {s: value for s, value in by_seed.items() if value is not None}
+
+
+def _figures(runs, variant, checkpoint, split):
+  steps, metrics = {}, {}
+  for run in runs:
+    if run.variant == variant and run.is_finished:
+      step = run.last_step if checkpoint == 'last' else run.best_step
+      lines = run.test if split == 'test' else run.validation
+      if step in lines:
+        steps[run.seed], metrics[run.seed] = step, lines[step]['metrics']
+  return Figures(variant, checkpoint, split, steps, metrics)
+
+
+def _preferred_figures(runs, variants, checkpoint):
+  """Figures of each variant: on the test set if all their runs have them, else on validation.
+
+  Not of those runs alone that have a test line: where only last checkpoints are tested, these
+  would be the runs whose last one happens to be the best.
+  """
+  test, validation = (
+    [_figures(runs, variant, checkpoint, split) for variant in variants]
+    for split in ('test', 'validation')
+  )
+  is_complete = all(t.steps.keys() == v.steps.keys() for t, v in zip(test, validation, strict=True))
+  return test if is_complete and any(t.steps for t in test) else validation
+
+
+def _missing(runs, variants):
+  """What does not take part in the figures, or only with half its meaning."""
+  notes = []
+  seeds = {run.seed for run in runs}
+  for variant in variants:
+    absent = sorted(seeds - {run.seed for run in runs if run.variant == variant})
+    if absent:
+      notes.append(f'{variant}: no run with seed {_join(absent)}')
+  for run in runs:
+    if not run.validation:
+      notes.append(f'{run.name}: left out of the figures, eval/metrics.jsonl is missing or empty')
+    elif not run.is_finished:
+      score = run.validation[run.last_step]['metrics'][AP]
+      notes.append(
+        f'{run.name}: unfinished and left out of the figures, evaluated up to step '
+        f'{run.last_step} of {run.num_steps} (validation AP {score:.3f})'
+      )
+  for split in ('validation', 'test'):
+    lines = [line for run in runs for line in getattr(run, split).values()]
+    data_sets = {describe_data_set(line): line for line in lines}
+    if len(data_sets) > 1:
+      notes.append(
+        f'not all runs have the same {split} set, so that figures of different runs may not '
+        f'compare: {"; ".join(data_sets)}'
+      )
+    for data_set, line in data_sets.items():
+      if 'pairs' in line and line['labeled_pairs'] < line['pairs']:
+        notes.append(
+          f'{data_set}: only {line["labeled_pairs"]} of {line["pairs"]} (image, class) pairs are '
+          'labeled: AP on it is too low'
+        )
+  return notes
+
+
+def _missing_test(runs, rows):
+  if not any(run.test for run in runs):
+    return ['no run has test/eval/metrics.jsonl: all figures are of the validation set']
+  notes = []
+  for row in rows:
+    validation = _figures(runs, row.variant, row.checkpoint, 'validation')
+    test = _figures(runs, row.variant, row.checkpoint, 'test')
+    notes += [
+      f'{row.variant}_seed{seed}: no test line of step {step} ({row.checkpoint}), so that row is '
+      'of the validation set'
+      for seed, step in validation.steps.items()
+      if seed not in test.steps
+    ]
+  return notes
+
+
+def _heading(runs):
+  lines = [
+    'Mean ± sample standard deviation over n seeds, of the last checkpoint and of the best one '
+    '(highest validation AP).'
+  ]
+  for split in ('validation', 'test'):
+    data_sets = {describe_data_set(line) for run in runs for line in getattr(run, split).values()}
+    if data_sets:
+      lines.append(f'{split.capitalize()} set: {"; ".join(sorted(data_sets))}.')
+  return '\n'.join(lines)
+
+
+def _score_table(rows):
+  header = ['variant', 'checkpoint', 'at step', 'split', 'n', *_HEADLINES.values()]
+  return table(
+    header,
+    [
+      [
+        *(row.variant, row.checkpoint, _steps(row), row.split, len(row.steps)),
+        *(spread(row.values(name).values(), len(row.steps)) for name in _HEADLINES),
+      ]
+      for row in rows
+    ],
+  )
+
+
+def _class_table(rows):
+  """AP of each class; nothing if it was not measured."""
+  names = _unique(
+    name for row in rows for m in row.metrics.values() for name in m if name.startswith(_BY_CLASS)
+  )
+  if not names:
+    return ''
+  header = ['AP of class', 'checkpoint', 'split', *(name.removeprefix(_BY_CLASS) for name in names)]
+  lines = [
+    [
+      *(row.variant, row.checkpoint, row.split),
+      *(spread(row.values(name).values(), len(row.steps)) for name in names),
+    ]
+    for row in rows
+  ]
+  return table(header, lines)
+
+
+def _share_table(runs, variants, naive, complete):
+  """The table with its title, nothing if there is no third variant; and what cannot be measured."""
+  lines, notes = [], []
+  for variant in variants:
+    for checkpoint in _CHECKPOINTS if variant not in (naive, complete) else ():
+      trio = _preferred_figures(runs, (variant, naive, complete), checkpoint)
+      cells, reasons = _share_cells(trio)
+      lines.append([variant, checkpoint, trio[0].split, *cells])
+      notes += reasons
+  if not lines:
+    return '', []
+  title = (
+    f'Recovered share of the gap, (variant - {naive}) / ({complete} - {naive}): of the means, and '
+    'mean ± sample standard deviation over the seeds that all three have.'
+  )
+  columns = [f'{s}, {how}' for s in _HEADLINES.values() for how in ('of means', 'by seed')]
+  return f'{title}\n\n{table(["variant", "checkpoint", "split", *columns], lines)}', notes
+
+
+def _share_cells(trio):
+  """The shares of one row; and a line for each that cannot be measured.
+
+  trio: Figures of the variant, of the naive and of the complete one.
+  """
+  variant, naive, complete = trio
+  cells, notes = [], []
+  for name, short in _HEADLINES.items():
+    values = [figures.values(name) for figures in trio]
+    of_means, by_seed = recovered_share(*values)
+    cells.append('-' if of_means is None else f'{of_means:.1%}')
+    cells.append(spread(by_seed.values(), 0, '.1%'))
+    place = f'recovered share of {variant.variant}, {variant.checkpoint}, {short}'
+    no_gap = f'{complete.variant} is not above {naive.variant}'
+    if all(values) and of_means is None:
+      notes.append(f'{place}: none of the means, where {no_gap}')
+    without = sorted(set.intersection(*map(set, values)) - by_seed.keys())
+    if without:
+      notes.append(f'{place}: without seed {_join(without)}, where {no_gap}')
+  return cells, notes
+
+
+def _steps(row):
+  """One step if all seeds have the same, else that of each seed."""
+  steps = [row.steps[seed] for seed in sorted(row.steps)]
+  return _join(steps if len(set(steps)) > 1 else steps[:1])
+
+
+def _unique(items):
+  return list(dict.fromkeys(items))
+
+
+def _join(items):
+  return ', '.join(map(str, items))

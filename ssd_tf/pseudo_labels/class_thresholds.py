@@ -1,0 +1,138 @@
+"""The score thresholds of each class, from a detector's finds on images that people labeled."""
+
+import collections
+import dataclasses
+from collections.abc import Collection, Iterable, Mapping
+
+import numpy as np
+
+from ssd_tf.errors import InputError
+from ssd_tf.evaluation import score_thresholds
+from ssd_tf.inference.record_detection import Detected
+from ssd_tf.pseudo_labels import pseudo_labels
+
+
+@dataclasses.dataclass(frozen=True)
+class Rules:
+  """What a detection has to be to become a box.
+
+  Attributes:
+    beta: of the F-beta that chooses the high threshold. Below 1, precision counts more: a wrong
+      box is trained, found again with a higher score and so confirmed, while a missed one that the
+      low threshold catches is merely ignored.
+    low_beta: of the F-beta that chooses the low threshold; above 1, recall counts more.
+    min_precision: at the high threshold; a class that stays below is not filled.
+    min_validation_boxes: a class with fewer is not filled: its thresholds would be chance.
+    max_overlap: see `pseudo_labels.fill`.
+
+  Source: Sohn et al., A Simple Semi-Supervised Learning Framework for Object Detection (STAC), and
+  Liu et al., Unbiased Teacher, keep pseudo-labels from a high score on, 0.9 and 0.7 for all
+  classes; Chen et al., Dense Learning Based Semi-Supervised Object Detection, ignore what lies
+  between a low and a high one. Chosen per class on labeled images, the thresholds here need not be
+  probabilities.
+  """
+
+  beta: float = 0.5
+  low_beta: float = 2.0
+  min_precision: float = 0.5
+  min_validation_boxes: int = 20
+  max_overlap: float = 0.5
+
+  def __post_init__(self):
+    if not 0 < self.beta <= self.low_beta:
+      raise InputError(
+        f'beta is {self.beta}, low_beta {self.low_beta}: expected 0 < beta <= low_beta, or the low '
+        'threshold could lie above the high one'
+      )
+    if not 0 < self.max_overlap <= 1:
+      raise InputError(f'max_overlap is {self.max_overlap}: expected an IoU, above 0 and up to 1')
+
+
+@dataclasses.dataclass
+class Tally:
+  """What validation saw of one class.
+
+  Attributes:
+    scores: for each image labeled for the class, f32[d].
+    outcomes: for each of them, i8[d], see `score_thresholds.match_detections`.
+    num_boxes: groundtruth boxes that count.
+  """
+
+  scores: list = dataclasses.field(default_factory=list)
+  outcomes: list = dataclasses.field(default_factory=list)
+  num_boxes: int = 0
+
+
+def tally_matches(detected: Iterable[Detected], class_ids: Collection[int]) -> Mapping[int, Tally]:
+  """Compares detections with the boxes of people, class by class, in the images labeled for it.
+
+  Crowds, groups and difficult boxes are left out, as are the boxes of a detector. An image whose
+  record does not say what it is labeled for is labeled for all classes.
+
+  Args:
+    detected: validation images.
+    class_ids: the classes of the label map.
+
+  Returns:
+    By class id; of a class that no image is labeled for, an empty one.
+
+  Raises:
+    InputError: there is no box at all.
+  """
+  tallies = collections.defaultdict(Tally)
+  for image in detected:
+    human = pseudo_labels.human_part(image.annotation)
+    none = np.zeros(len(human.boxes), bool)
+    flags = (none if f is None else f for f in (human.is_crowd, human.group_of, human.difficult))
+    is_crowd, group_of, difficult = flags
+    is_crowd = is_crowd | group_of
+    for class_id in human.labeled_class_ids(class_ids) & set(class_ids):
+      rows, own = image.class_ids == class_id, human.class_ids == class_id
+      tally = tallies[class_id]
+      tally.scores.append(image.scores[rows])
+      tally.outcomes.append(
+        score_thresholds.match_detections(
+          image.boxes[rows], image.scores[rows], human.boxes[own], is_crowd[own], difficult[own]
+        )
+      )
+      tally.num_boxes += int((own & ~is_crowd & ~difficult).sum())
+  if not sum(tally.num_boxes for tally in tallies.values()):
+    raise InputError(
+      'the validation records hold no box of a labeled class, so no threshold can be chosen; give '
+      'labeled records to --validation_path'
+    )
+  return tallies
+
+
+def choose(
+  tally: Tally, rules: Rules
+) -> tuple[score_thresholds.ScoreThresholds | None, dict[str, object]]:
+  """Chooses the thresholds of a class.
+
+  Args:
+    tally: what validation saw of it.
+    rules: how to choose.
+
+  Returns:
+    The thresholds, None where the class cannot be trusted; what a report says of them, with the
+    reason under 'not_filled'.
+  """
+  scores = np.concatenate([np.zeros(0), *tally.scores])
+  outcomes = np.concatenate([np.zeros(0, np.int8), *tally.outcomes])
+  counted = outcomes >= 0
+  right = outcomes[counted] == 1
+  found = {'validation_images': len(tally.scores), 'validation_boxes': tally.num_boxes}
+  if tally.num_boxes < rules.min_validation_boxes:
+    few = f'{tally.num_boxes} validation boxes; at least {rules.min_validation_boxes} are needed'
+    return None, {**found, 'not_filled': few}
+  if not right.any():
+    none = f'none of {right.size} detections on the validation images is right'
+    return None, {**found, 'not_filled': none}
+  curve = score_thresholds.PrecisionRecall.of(scores[counted], right, tally.num_boxes)
+  chosen = score_thresholds.choose_thresholds(curve, rules.beta, rules.low_beta)
+  found['high_threshold'] = {'score': chosen.high, **chosen.at_high}
+  found['low_threshold'] = {'score': chosen.low, **chosen.at_low}
+  if chosen.at_high['precision'] < rules.min_precision:
+    low = f'precision {chosen.at_high["precision"]:.3f}; at least {rules.min_precision} is needed'
+    return None, {**found, 'not_filled': low}
+  return chosen, found

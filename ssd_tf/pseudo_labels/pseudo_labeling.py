@@ -1,0 +1,262 @@
+"""Fills the unlabeled (image, class) cells of partially labeled records with a model's boxes."""
+
+import collections
+import dataclasses
+import json
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+from tqdm import tqdm
+
+from ssd_tf import builders
+from ssd_tf.config import label_map, reader_classes
+from ssd_tf.config import pipeline as config_lib
+from ssd_tf.config.input_paths import find_checkpoint
+from ssd_tf.data import record_check, record_output, record_writer
+from ssd_tf.errors import InputError
+from ssd_tf.files.failed_writes import open_for_writing
+from ssd_tf.inference import record_detection
+from ssd_tf.pseudo_labels import class_thresholds, pseudo_labels
+from ssd_tf.run.failures import naming
+from ssd_tf.run.starting import restore
+
+
+def pseudo_label(
+  config: config_lib.PipelineConfig,
+  config_path: str,
+  checkpoint: str,
+  *,
+  input_paths: Sequence[str],
+  validation_paths: Sequence[str],
+  output_path: str,
+  strategy: tf.distribute.Strategy,
+  rules: class_thresholds.Rules,
+  label_map_path: str | None = None,
+  labeled_by_default: Sequence[str] = (),
+  report_path: str | None = None,
+  num_shards: int = 1,
+  batch_size: int = 8,
+) -> dict:
+  """Fills the (image, class) cells that are not labeled, and writes records and a report.
+
+  Thresholds of a class come from the images of the validation records that are labeled for it.
+
+  Args:
+    config: the model's.
+    config_path: where it is from.
+    checkpoint: a folder with checkpoints, or the prefix of one.
+    input_paths: TFRecord files to fill; read only.
+    validation_paths: TFRecord files with boxes by people; those of a detector do not count.
+    output_path: the record file; several shards add their number to it.
+    strategy: as `run.make_strategy` gives it.
+    rules: what a detection has to be to become a box.
+    label_map_path: of all these records and of the model; None: that of the eval_input_reader.
+    labeled_by_default: names of the classes labeled in those of the input's images whose records do
+      not say; empty: all.
+    report_path: gets the report as JSON; None: output_path and '.report.json'.
+    num_shards: files to write.
+    batch_size: images at a time on each device.
+
+  Returns:
+    The report: what was used, and per class thresholds, precision, recall and F at them, and
+    counts of images and boxes.
+
+  Raises:
+    InputError: config, checkpoint, label map or records are at fault; the model was made for other
+      classes; every cell is labeled; no class can be filled (the report is written nevertheless).
+  """
+  report_path = report_path or f'{output_path}.report.json'
+  path = find_checkpoint(checkpoint)
+  names = _class_names(config, config_path, label_map_path)
+  default = _ids(labeled_by_default, names) or set(names)
+  output = record_output.sharded(output_path, num_shards)
+  output.require_apart_from([*input_paths, *validation_paths])
+  _check_records('input', input_paths, config, names, default)
+  _check_records('validation', validation_paths, config, names, set(names))
+  unlabeled, num_images = _count_unlabeled(input_paths, names, default)
+  with naming(config_path), strategy.scope():
+    builders.require_supported_model(config)
+    detector = builders.build_detector(config.model, is_training=False)
+  restore(detector.model, path)
+  records = record_detection.RecordDetector(detector, names, strategy, batch_size)
+
+  # disable=None: no bar in a log file.
+  detected = tqdm(records.detect(validation_paths), 'validation', unit='image', disable=None)
+  tallies = class_thresholds.tally_matches(detected, set(names))
+  thresholds, classes = _choose(tallies, rules, names, unlabeled)
+  report = {
+    'checkpoint': path,
+    'input': list(input_paths),
+    'validation': list(validation_paths),
+    'output': list(output.paths),
+    'rules': dataclasses.asdict(rules),
+    'images': num_images,
+    'images_filled': 0,
+    'classes': classes,
+  }
+  if thresholds:
+    detected = records.detect(input_paths)
+    filling = _Filling(detected, num_images, thresholds, default, names, rules.max_overlap)
+    record_writer.write_records(
+      filling, lambda annotation: annotation, output_path, num_shards=num_shards, strict=True
+    )
+    report['images_filled'] = filling.num_filled
+    for class_id, counts in filling.counts.items():
+      classes[class_id].update(counts)
+  _write(report, report_path)
+  if not thresholds:
+    reasons = '; '.join(f'{c["name"]}: {c["not_filled"]}' for c in classes.values())
+    raise InputError(f'no class can be filled: {reasons}; the figures are in {report_path}')
+  return report
+
+
+def _choose(tallies, rules, names, unlabeled):
+  """({class id: ScoreThresholds} of the classes to fill, {class id: what the report says})."""
+  thresholds, classes = {}, {}
+  for class_id, name in names.items():
+    chosen, found = class_thresholds.choose(tallies[class_id], rules)
+    if not unlabeled[class_id]:
+      found['not_filled'] = 'every image is labeled for it'
+    elif chosen:
+      thresholds[class_id] = chosen
+    classes[class_id] = {'name': name, 'unlabeled_images': unlabeled[class_id], **found}
+    logging.info('%s: %s', name, found.get('not_filled') or _describe(chosen))
+  return thresholds, classes
+
+
+def _describe(chosen):
+  high, low = (
+    f'{score:.3f} (precision {at["precision"]:.3f}, recall {at["recall"]:.3f})'
+    for score, at in ((chosen.high, chosen.at_high), (chosen.low, chosen.at_low))
+  )
+  return f'boxes from score {high} on, ignored from {low} on'
+
+
+class _Filling:
+  """The annotations to write, as they come from the detector: sized, to be iterated once."""
+
+  def __init__(self, detected, num_images, thresholds, default, names, max_overlap):
+    self._detected, self._num_images = detected, num_images
+    self._thresholds, self._names = thresholds, names
+    self._default, self._max_overlap = default, max_overlap
+    self.num_filled = 0
+    keys = ('images_filled', 'boxes_added', 'boxes_ignored', 'boxes_left_out_by_overlap')
+    self.counts = {class_id: dict.fromkeys(keys, 0) for class_id in thresholds}
+
+  def __len__(self):
+    return self._num_images
+
+  def __iter__(self):
+    for image in self._detected:
+      candidates = _candidates(image, self._thresholds)
+      filled = pseudo_labels.fill(
+        image.annotation,
+        candidates,
+        fillable=self._thresholds,
+        labeled_by_default=self._default,
+        names=self._names,
+        max_overlap=self._max_overlap,
+      )
+      self._count(filled, candidates)
+      yield filled
+
+  def _count(self, filled, candidates):
+    if filled.human_labeled_classes is None:
+      return
+    self.num_filled += 1
+    made = collections.Counter(zip(filled.class_ids.tolist(), filled.sources, strict=True))
+    for class_id in set(filled.labeled_classes) - set(filled.human_labeled_classes):
+      counts = self.counts[class_id]
+      added = made[class_id, pseudo_labels.PSEUDO]
+      ignored = made[class_id, pseudo_labels.IGNORED]
+      counts['images_filled'] += 1
+      counts['boxes_added'] += added
+      counts['boxes_ignored'] += ignored
+      total = int((candidates.class_ids == class_id).sum())
+      counts['boxes_left_out_by_overlap'] += total - added - ignored
+
+
+def _candidates(image, thresholds):
+  """The detections from the low threshold of their class on, weighted."""
+  weights = np.zeros(len(image.scores), np.float32)
+  wanted = np.zeros(len(image.scores), bool)
+  for class_id, chosen in thresholds.items():
+    rows = image.class_ids == class_id
+    weights[rows] = chosen.weights(image.scores[rows])
+    wanted[rows] = image.scores[rows] >= chosen.low
+  detections = (image.boxes, image.class_ids, image.scores, weights)
+  return pseudo_labels.Candidates(*(values[wanted] for values in detections))
+
+
+def _class_names(config, config_path, label_map_path):
+  """Names by class id, of the one label map that records and model share."""
+  classes = reader_classes.model_classes(config, config_path)
+  readers = config.eval_input_reader
+  if not label_map_path and readers and readers[0].label_map_path:
+    label_map_path = config_lib.resolve_path(readers[0].label_map_path, config_path)
+  if not label_map_path:
+    raise InputError(
+      f'{config_path}: eval_input_reader.label_map_path is not set; give --label_map_path'
+    )
+  labels = label_map.load(label_map_path)
+  names = dict(zip(labels.ids, labels.names, strict=True))
+  num_classes = config.model.ssd.num_classes
+  if classes is not None and (other := dict(zip(classes.ids, classes.names, strict=True))) != names:
+    raise InputError(
+      f'{label_map_path}: the records are to hold the ids of the model, which are {other} by '
+      f'{config_path}, but this label map has {names}; convert the records with the label map of '
+      'the model (tools/merge_datasets.py --label_map_path does so), and give that'
+    )
+  message = (
+    f'{label_map_path}: its greatest id is {labels.num_classes}, but {config_path} has '
+    f'model.ssd.num_classes: {num_classes}; is it the label map that the model was trained with?'
+  )
+  if labels.num_classes > num_classes:
+    raise InputError(message)
+  if labels.num_classes < num_classes:
+    logging.warning('%s', message)
+  return names
+
+
+def _ids(class_names, names):
+  ids = {name: class_id for class_id, name in names.items()}
+  unknown = sorted(set(class_names) - set(ids))
+  if unknown:
+    raise InputError(
+      f'--labeled_class: the label map has no class {", ".join(unknown)}; it has {", ".join(ids)}'
+    )
+  return {ids[name] for name in class_names}
+
+
+def _check_records(what, paths, config, names, default):
+  num_classes = config.model.ssd.num_classes
+  summary = record_check.check_records(paths, num_classes, names, labeled_by_default=default)
+  logging.info('%s: %s', what, summary)
+  for warning in summary.warnings:
+    logging.warning('%s: %s', what, warning)
+
+
+def _count_unlabeled(paths, names, default):
+  """({class id: images not labeled for it}, images)."""
+  unlabeled, num_images = collections.Counter(), 0
+  for annotation in record_detection.read_annotations(paths, names):
+    labeled = pseudo_labels.human_part(annotation).labeled_class_ids(default)
+    unlabeled.update(set(names) - labeled)
+    num_images += 1
+  if not unlabeled:
+    raise InputError(
+      f'{", ".join(paths)}: all {num_images} images are labeled for all {len(names)} classes, so '
+      'there is nothing to fill; where records lack image/class/labeled_classes, name the classes '
+      'that they are labeled for by --labeled_class'
+    )
+  return unlabeled, num_images
+
+
+def _write(report, path):
+  os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
+  with open_for_writing(path) as file:
+    json.dump(report, file, indent=1, ensure_ascii=False)
+    file.write('\n')

@@ -1,0 +1,187 @@
+"""Plots of the classes: AP against what their boxes are like, precision over recall, confusion."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+from ssd_tf.evaluation.error_analysis import ScoreHistogram
+from ssd_tf.evaluation.voc_07_12_metrics import ClassResult
+from ssd_tf.plots import STYLE
+from ssd_tf.report import themed_svg
+from ssd_tf.report.correlation import Correlation, correlate
+from ssd_tf.report.labels import literal, place_names
+from ssd_tf.report.precision_recall_plot import plot_precision_recall
+
+_MARK_COLOR = '#2166ac'
+_WRONG_COLOR = '#d6604d'
+_LINE_COLOR = '#999999'
+MANY_CLASSES = 25  # From here on plots are large, and their letters small.
+_SHADES = LinearSegmentedColormap.from_list('shades', ['#eef3f8', '#9dc1e0', '#2166ac', '#0b3c70'])
+
+
+def plot_scatter(
+  x: np.ndarray, y: np.ndarray, names: Sequence[str], x_label: str, output_path: str
+) -> tuple[Correlation | str, int]:
+  """Draws AP over a figure of the classes, with names and the fitted line.
+
+  Args:
+    x: f64[n], of the classes.
+    y: f64[n], their AP.
+    names: of the classes.
+    x_label: what x is.
+    output_path: the file to write, .svg.
+
+  Returns:
+    The correlation, or why there is none; and how many names found no room.
+  """
+  found = correlate(x, y)
+  is_small = len(names) <= MANY_CLASSES
+  with matplotlib.rc_context(STYLE):
+    figure = Figure(figsize=(4.8, 3.6) if is_small else (10.8, 7.2), layout='constrained')
+    axes = figure.add_subplot()
+    axes.plot(x, y, 'o', color=_MARK_COLOR, markersize=4.5, clip_on=False, zorder=3)
+    low, high = _limits(x)
+    axes.set(xlim=(low, high), ylim=_ap_limits(y), xlabel=x_label, ylabel='AP at IoU .50:.95')
+    line = np.zeros((0, 2))
+    if isinstance(found, Correlation):
+      ends = np.linspace(low, high, 100)
+      line = np.stack([ends, found.intercept + found.slope * ends], axis=-1)
+      axes.plot(*line[[0, -1]].T, '--', color=_LINE_COLOR, linewidth=1.2, zorder=1)
+    figure.draw_without_rendering()
+    figure.set_layout_engine('none')  # Names are measured on the axes as they lie now.
+    points = list(zip(x.tolist(), y.tolist(), strict=True))
+    # Among many points a name may rather lie on the line than be left out.
+    obstacles = line if is_small else line[:0]
+    left_out = place_names(axes, points, names, 8 if is_small else 7, obstacles)
+    themed_svg.save(figure, output_path)
+  return found, left_out
+
+
+def plot_curves(
+  curves: Mapping[int, np.ndarray],
+  names: Mapping[int, str],
+  num_groundtruth: Mapping[int, int],
+  title: str,
+  output_path: str,
+) -> None:
+  """Draws the precision of each class over the recalls 0, .01, ..., 1.
+
+  Args:
+    curves: f64[101] by class id, as `CocoEvaluator.class_curves` gives them.
+    names: of the classes.
+    num_groundtruth: boxes of each class; 0: its line is left out.
+    title: of the plot.
+    output_path: the file to write, .svg.
+  """
+  recalls = np.linspace(0, 1, 101)
+  results = []
+  for class_id, precision in curves.items():
+    reached = precision > 0  # Beyond the last recall that is reached, COCO has 0.
+    end = int(np.flatnonzero(reached)[-1]) + 1 if reached.any() else 0
+    results.append(
+      ClassResult(
+        names[class_id],
+        num_groundtruth[class_id],
+        precision[:end],
+        recalls[:end],
+        {'AP': float(np.mean(precision))},
+      )
+    )
+  plot_precision_recall(results, title, output_path, legend_title='AP')
+  themed_svg.adapt(output_path)
+
+
+def plot_confusion(matrix: np.ndarray, names: Mapping[int, str], output_path: str) -> None:
+  """Draws the confusion matrix, shaded by the share of its row.
+
+  Args:
+    matrix: i64[K+1,K+1], as `error_analysis.confusion_matrix` gives it.
+    names: of the classes; a label map need not have all of 1..K. Classes without any object or
+      detection are left out.
+    output_path: the file to write, .svg.
+  """
+  occurs = (matrix.sum(axis=0) + matrix.sum(axis=1)) > 0
+  kept = [*np.flatnonzero(occurs[1:]) + 1, 0]
+  matrix = matrix[np.ix_(kept, kept)]
+  labels = [literal(names.get(i, f'class {i}')) for i in kept[:-1]]
+  shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+  is_small = len(kept) <= MANY_CLASSES
+  side = 0.42 * len(kept) if is_small else 0.14 * len(kept)
+  with matplotlib.rc_context({**STYLE, 'axes.grid': False}):
+    figure = Figure(figsize=(side + 2.2, side + 1.8), layout='constrained')
+    axes = figure.add_subplot(aspect='equal')
+    mesh = axes.pcolormesh(shares, cmap=_SHADES, vmin=0, vmax=1, edgecolors='none')
+    mesh.set_rasterized(not is_small)
+    if is_small:
+      for row, column in np.ndindex(*matrix.shape):
+        if matrix[row, column]:
+          color = '#fefefe' if shares[row, column] > 0.45 else '#222222'
+          axes.text(column + 0.5, row + 0.5, matrix[row, column], ha='center', va='center',
+                    color=color, fontsize=7.5)  # fmt: skip
+    size = 8.5 if is_small else 5.5
+    middles = np.arange(len(kept)) + 0.5
+    axes.set_xticks(middles, [*labels, 'missed'], rotation=90, fontsize=size)
+    axes.set_yticks(middles, [*labels, 'no object'], fontsize=size)
+    axes.set(xlabel='detected as', ylabel='groundtruth')
+    axes.invert_yaxis()
+    axes.tick_params(length=0)
+    themed_svg.save(figure, output_path)
+
+
+def plot_kinds(counts: Mapping[str, int], output_path: str) -> None:
+  """Draws how many false positives there are of each kind.
+
+  Args:
+    counts: by kind.
+    output_path: the file to write, .svg.
+  """
+  with matplotlib.rc_context({**STYLE, 'axes.grid.axis': 'x'}):
+    figure = Figure(figsize=(4.8, 2.2), layout='constrained')
+    axes = figure.add_subplot()
+    bars = axes.barh(list(counts), list(counts.values()), color=_WRONG_COLOR, height=0.6)
+    axes.bar_label(bars, padding=3)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.15 * max(1, *counts.values()))
+    axes.set_xlabel('false positives')
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.tick_params(axis='y', length=0)
+    themed_svg.save(figure, output_path)
+
+
+def plot_scores(histogram: ScoreHistogram, output_path: str) -> None:
+  """Draws how many right and wrong detections have which score, on a logarithmic axis.
+
+  Args:
+    histogram: of the detections.
+    output_path: the file to write, .svg.
+  """
+  with matplotlib.rc_context(STYLE):
+    figure = Figure(figsize=(4.8, 3.0), layout='constrained')
+    axes = figure.add_subplot()
+    for counts, color, label in (
+      (histogram.wrong, _WRONG_COLOR, 'wrong'),
+      (histogram.right, _MARK_COLOR, 'right'),
+    ):
+      axes.stairs(counts, histogram.edges, color=color, linewidth=1.6, label=label)
+    axes.set_yscale('symlog', linthresh=1)
+    axes.set(xlim=(0, 1), xlabel='score', ylabel='detections')
+    axes.set_ylim(0, 2 * max(1, histogram.wrong.max(), histogram.right.max()))
+    axes.legend(frameon=False, loc='upper right')
+    themed_svg.save(figure, output_path)
+
+
+def _limits(x):
+  """Room on both sides of the points, but not below 0."""
+  low, high = (float(np.min(x)), float(np.max(x))) if len(x) else (0.0, 1.0)
+  room = 0.08 * (high - low) or 0.1 * abs(high) or 1.0
+  return max(0.0, low - room), high + room
+
+
+def _ap_limits(y):
+  """The range of the APs with room above and below, a fifth of the scale at least."""
+  low, high = (float(np.min(y)), float(np.max(y))) if len(y) else (0.0, 1.0)
+  room = max(0.12 * (high - low), (0.2 - (high - low)) / 2)
+  return max(0.0, low - room), min(1.0, high + room)

@@ -1,0 +1,396 @@
+"""A whole training, from a pipeline.config."""
+
+import dataclasses
+import functools
+import os
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+from absl import logging
+
+from ssd_tf import builders
+from ssd_tf.config import pipeline as config_lib
+from ssd_tf.config import supported_fields
+from ssd_tf.errors import InputError
+from ssd_tf.run import best_metric, checkpoints, loop, run_record
+from ssd_tf.run.best_checkpoint import BestCheckpoint
+from ssd_tf.run.early_stopping import EarlyStopping
+from ssd_tf.run.failures import explaining_failures, naming
+from ssd_tf.run.model_dir_lock import check_held, one_at_a_time
+from ssd_tf.run.run_evaluation import build_evaluator, evaluation_details, log_evaluation
+from ssd_tf.run.starting import build_stages, start
+from ssd_tf.training import precision, trainer
+from ssd_tf.training.loss_scale import LossScale
+from ssd_tf.training.loss_watch import LossWatch
+from ssd_tf.training.moving_average import AveragedEvaluator, MovingAverage
+from ssd_tf.training.multi_scale import MultiScaleTrainer
+from ssd_tf.training.stages import Stages
+
+
+def make_strategy(num_logical_cpus: int = 0) -> tf.distribute.Strategy:
+  """MirroredStrategy over all GPUs; without one, the CPU as one device or as several.
+
+  Args:
+    num_logical_cpus: split the CPU into that many devices, to try replicas without GPUs; 0 not to.
+
+  Returns:
+    The strategy.
+  """
+  if num_logical_cpus:
+    cpu = tf.config.list_physical_devices('CPU')[0]
+    parts = [tf.config.LogicalDeviceConfiguration()] * num_logical_cpus
+    tf.config.set_logical_device_configuration(cpu, parts)
+    return tf.distribute.MirroredStrategy([f'CPU:{i}' for i in range(num_logical_cpus)])
+  for gpu in (gpus := tf.config.list_physical_devices('GPU')):
+    tf.config.experimental.set_memory_growth(gpu, True)
+  return tf.distribute.MirroredStrategy() if gpus else tf.distribute.get_strategy()
+
+
+def make_clones(num_clones: int, on_cpu: bool = False) -> tf.distribute.Strategy:
+  """As many replicas as are asked for, on a GPU each, or on logical CPUs.
+
+  Args:
+    num_clones: 1 or more.
+    on_cpu: whether GPUs are passed over, if there are any.
+
+  Returns:
+    The strategy.
+
+  Raises:
+    InputError: there are GPUs, but fewer.
+  """
+  gpus = tf.config.list_physical_devices('GPU')
+  if gpus and not on_cpu:
+    if num_clones > len(gpus):
+      raise InputError(
+        f'--num_clones={num_clones}: there are {len(gpus)} GPUs; lower it and raise --batch_size, '
+        'which is that of a clone, or give --clone_on_cpu'
+      )
+    tf.config.set_visible_devices(gpus[:num_clones], 'GPU')
+    return make_strategy()
+  tf.config.set_visible_devices([], 'GPU')
+  if num_clones == 1:
+    return make_strategy()
+  why = '--clone_on_cpu' if on_cpu else 'no GPU was found'
+  logging.info('%d clones as logical CPUs, which share the processors: %s.', num_clones, why)
+  return make_strategy(num_clones)
+
+
+@one_at_a_time
+def train(
+  config: config_lib.PipelineConfig,
+  config_path: str,
+  model_dir: str,
+  *,
+  strategy: tf.distribute.Strategy,
+  checkpoint_every_n: int | None = 1000,
+  checkpoint_every_secs: float | None = None,
+  log_every_n: int = 100,
+  checkpoint_max_to_keep: int = 7,
+  evaluate: bool = True,
+  sample_1_of_n_eval_examples: int = 1,
+  load_options: Mapping[str, Any] | None = None,
+) -> None:
+  """Trains until train_config.num_steps, going on from the newest checkpoint in model_dir.
+
+  Args:
+    config: what to train; written to model_dir.
+    config_path: where it is from.
+    model_dir: gets checkpoints, event files, pipeline.config, evaluation results.
+    strategy: as `make_strategy` gives it.
+    checkpoint_every_n: steps between checkpoints; the last step is always saved. None: none are
+      saved by steps.
+    checkpoint_every_secs: seconds between checkpoints, besides; looked at with each line of the
+      log. None: none are saved by time.
+    log_every_n: steps between lines of the log and points of the curves.
+    checkpoint_max_to_keep: older checkpoints are deleted.
+    evaluate: whether to evaluate at each checkpoint.
+    sample_1_of_n_eval_examples: evaluate on every n-th example only.
+    load_options: of what the training starts from, see `starting.load_fine_tune_checkpoint`.
+
+  Raises:
+    InputError: config or data are at fault, a loss is not finite, the disk is full, or model_dir is
+      deleted meanwhile.
+  """
+  began = time.time()
+  num_steps = config.train_config.num_steps or loop.FOREVER
+  metric = _check(config, config_path, strategy, evaluate)
+  keras.utils.set_random_seed(config.train_config.seed)
+  if config.train_config.op_determinism:
+    tf.config.experimental.enable_op_determinism()
+  with naming(config_path), strategy.scope():
+    learner = _build_model(config)
+  manager = _build_manager(config, learner, model_dir, checkpoint_max_to_keep, checkpoint_every_n)
+  details = evaluation_details(config, sample_1_of_n_eval_examples)
+  # Before `start`, which writes to model_dir: its best checkpoint may be another training's.
+  best = None
+  if evaluate and config.train_config.keep_best_checkpoint:
+    best = BestCheckpoint(manager, learner.step, metric, details)
+  start_step = start(
+    config, config_path, learner.detector.model, manager, learner.moving_average, load_options
+  )
+  stopping = _build_stopping(config, learner, model_dir, metric, details) if evaluate else None
+  choices = [choice for choice in (best, stopping) if choice]
+  record = _build_record(config, config_path, learner, model_dir, began)
+  evaluation = {}
+  if evaluate:
+    evaluator, log = _build_evaluation(
+      config, config_path, learner, model_dir, strategy, sample_1_of_n_eval_examples, details
+    )
+    # The record first, which sees whether the folder is still there.
+    evaluation = {'evaluator': evaluator, 'eval_actions': [record, log, *choices]}
+  model_trainer = _build_trainer(config, config_path, learner, strategy, start_step, log_every_n)
+  controller = loop.build_controller(
+    model_trainer,
+    manager,
+    num_steps,
+    log_every_n=log_every_n,
+    checkpoint_every_secs=checkpoint_every_secs,
+    train_actions=[record],
+    **evaluation,
+  )
+  explaining = explaining_failures(
+    config,
+    config_path,
+    evaluation=evaluate,
+    failed_batch=model_trainer.non_finite_batch,
+    model_dir=model_dir,
+  )
+  with record, explaining:
+    if evaluate and start_step:
+      loop.make_up_evaluation(controller, metric, details, choices)
+    if loop.is_over(start_step, num_steps, stopping):
+      return
+    # Not before the checkpoint is seen to fit: else the config that it fits would be lost.
+    _save_config(config, model_dir)
+    loop.train(controller, num_steps, stopping)
+  model_trainer.loss_watch.flush(int(learner.step.numpy()))
+  _log_end(learner, start_step, began, best, model_dir)
+
+
+def _log_end(learner, start_step, began, best, model_dir):
+  """What was trained, at what cost, and where the checkpoints are."""
+  step = int(learner.step.numpy())
+  logging.info(
+    'Trained %d steps in %.0f s, start-up and evaluation included; peak memory %.0f MB.',
+    step - start_step,
+    time.time() - began,
+    run_record.peak_memory_mb(),
+  )
+  choice = f'best: {best.description()}; ' if best is not None else ''
+  logging.info('%slast: step %d, in %s.', choice, step, model_dir)
+
+
+def _build_stopping(config, learner, model_dir, metric, details):
+  """What stops early; None if it is not asked for."""
+  settings = config.train_config.early_stopping
+  if not config.train_config.HasField('early_stopping'):
+    return None
+  return EarlyStopping(
+    model_dir,
+    learner.step,
+    metric,
+    details,
+    borders=learner.stages.borders,
+    patience=settings.patience,
+    min_delta=settings.min_delta,
+  )
+
+
+def _check(config, config_path, strategy, evaluate):
+  """Refuses what would fail, or train wrongly, later; returns the metric that choices go by."""
+  checking = 'all' if evaluate else 'train'
+  builders.check_config(config, config_path, strategy.num_replicas_in_sync, checking)
+  with naming(config_path):
+    metric = _check_evaluation(config, config_path, evaluate)
+    builders.check_records(config, config_path, is_training=True)
+    if evaluate:
+      builders.check_records(config, config_path, is_training=False)
+  _warn_of_differences(config)
+  return metric
+
+
+def _check_evaluation(config, config_path, evaluate):
+  """Refuses a choice by evaluations that there are not; returns the metric that they go by."""
+  settings = config.train_config
+  if evaluate:
+    return best_metric.resolve(settings.best_metric, builders.metric_names(config, config_path))
+  if settings.HasField('early_stopping'):
+    raise InputError(
+      'train_config.early_stopping: needs evaluations while training, but --noevaluate leaves them '
+      'out; take one of the two out'
+    )
+  if settings.best_metric:
+    logging.warning(
+      '%s: nothing is evaluated while training (--noevaluate), so no best checkpoint is kept.',
+      best_metric.FIELD,
+    )
+  return ''
+
+
+def _warn_of_differences(config):
+  """Says once what a config sets that is not done, or not as it says."""
+  without_effect = supported_fields.ineffective_fields(config)
+  if without_effect:
+    logging.info('Fields that are set and change nothing here: %s', ', '.join(without_effect))
+  kind = config.model.ssd.image_resizer.WhichOneof('image_resizer_oneof')
+  resizer = config.model.ssd.image_resizer.keep_aspect_ratio_resizer
+  if kind == 'keep_aspect_ratio_resizer' and not resizer.pad_to_max_dimension:
+    logging.warning(
+      'model.ssd.image_resizer.keep_aspect_ratio_resizer.pad_to_max_dimension: is false, but the '
+      'network is built for one size: images are padded to %d x %d below and to the right all the '
+      'same; detections are of the image alone.',
+      resizer.max_dimension,
+      resizer.max_dimension,
+    )
+  settings = config.train_config
+  fields = ('freeze', 'freeze_variables', 'update_trainable_variables')
+  freezing = [field for field in fields if getattr(settings, field)]
+  if freezing and not settings.fine_tune_checkpoint:
+    logging.warning(
+      'train_config.%s: keeps weights as they start, and nothing is loaded: without '
+      'train_config.fine_tune_checkpoint they stay random%s.',
+      freezing[0],
+      f' until step {settings.stage[0].first_step}' if settings.stage else '',
+    )
+  if config.graph_rewriter.HasField('quantization'):
+    logging.warning(
+      'graph_rewriter.quantization: this trains in float and simulates no quantization; export to '
+      'a quantized TFLite file to have the trained weights quantized then.'
+    )
+
+
+class _Learner(NamedTuple):
+  """A model and what moves its weights; there need not be a moving average of them."""
+
+  detector: builders.Detector
+  optimizer: keras.optimizers.Optimizer
+  moving_average: MovingAverage | None
+  stages: Stages
+  multi_scale: builders.MultiScale | None
+  loss_scale: LossScale | None
+
+  @property
+  def step(self):
+    """The number of updates made so far, i[]."""
+    return self.optimizer.iterations.value
+
+
+def _build_model(config):
+  settings = config.train_config
+  compute_dtype = builders.precision_of(settings)
+  with precision.compute_dtype(compute_dtype):
+    detector = builders.build_detector(config.model, is_training=True)
+    if compute_dtype != precision.FLOAT32:
+      model = precision.with_float32_outputs(detector.model)
+      detector = dataclasses.replace(detector, model=model)
+    multi_scale = builders.build_multi_scale(config, detector)
+  stages = build_stages(config, detector.model)
+  optimizer = builders.build_optimizer(settings.optimizer, settings.stage)
+  optimizer.build(stages.variables)
+  loss_scale = LossScale() if compute_dtype == precision.MIXED_FLOAT16 else None
+  if not settings.optimizer.use_moving_average:
+    return _Learner(detector, optimizer, None, stages, multi_scale, loss_scale)
+  decay = settings.optimizer.moving_average_decay
+  logging.info(
+    'Evaluation and export take the moving average of the weights, with decay %g: '
+    'train_config.optimizer.use_moving_average is true (the default).',
+    decay,
+  )
+  averages = MovingAverage(stages.variables, decay=decay)
+  return _Learner(detector, optimizer, averages, stages, multi_scale, loss_scale)
+
+
+def _build_manager(config, learner, model_dir, max_to_keep, checkpoint_every_n):
+  averages = learner.moving_average and learner.moving_average.averages
+  loss_scale = learner.loss_scale and learner.loss_scale.state
+  return checkpoints.Manager(
+    checkpoints.training_checkpoint(
+      learner.detector.model, learner.optimizer, averages, loss_scale
+    ),
+    model_dir,
+    max_to_keep=max_to_keep,
+    keep_checkpoint_every_n_hours=config.train_config.keep_checkpoint_every_n_hours,
+    step_counter=learner.step,
+    checkpoint_interval=checkpoint_every_n,
+    check=functools.partial(check_held, model_dir),
+  )
+
+
+def _build_evaluation(config, config_path, learner, model_dir, strategy, sample_1_of_n, details):
+  """The evaluator, and what writes its metrics to log and metrics.jsonl."""
+  detector = learner.detector
+  in_half = builders.precision_of(config.train_config) != precision.FLOAT32
+  if in_half:
+    with strategy.scope():
+      detector = builders.build_detector(config.model, is_training=False)
+  evaluator = build_evaluator(config, config_path, detector, strategy, sample_1_of_n)
+  evaluating = evaluator
+  if in_half:
+    evaluating = precision.Float32Evaluator(evaluator, learner.detector.model, detector.model)
+  if learner.moving_average:
+    evaluating = AveragedEvaluator(evaluating, learner.moving_average)
+  eval_dir = os.path.join(model_dir, 'eval')
+  return evaluating, lambda output: log_evaluation(
+    learner.step, evaluator, output, eval_dir, details
+  )
+
+
+def _build_record(config, config_path, learner, model_dir, began):
+  return run_record.RunRecord(
+    model_dir,
+    began=began,
+    step=lambda: int(learner.step.numpy()),
+    num_steps=config.train_config.num_steps,
+    seed=config.train_config.seed,
+    config_path=config_path,
+    check=functools.partial(check_held, model_dir),
+  )
+
+
+def _build_trainer(config, config_path, learner, strategy, start_step, log_every_n):
+  scales = learner.multi_scale
+  dataset = builders.build_train_dataset(
+    config, config_path, learner.detector, start_step, multi_scale=scales
+  )
+  make_trainer, detector = trainer.Trainer, learner.detector
+  if scales:
+    make_trainer, detector = functools.partial(MultiScaleTrainer, draws=scales.draws), scales
+  return make_trainer(
+    model=learner.detector.model,
+    forward=scales and scales.forward,
+    optimizer=learner.optimizer,
+    dataset=strategy.experimental_distribute_dataset(dataset),
+    assign_targets=detector.assign_targets,
+    compute_losses=detector.compute_losses,
+    num_matches=detector.num_matches,
+    strategy=strategy,
+    gradient_clipping_by_norm=config.train_config.gradient_clipping_by_norm,
+    bias_grad_multiplier=config.train_config.bias_grad_multiplier,
+    add_regularization_loss=config.train_config.add_regularization_loss,
+    label_curves=trainer.LabelCurves(
+      count_labels=detector.count_labels,
+      masked_losses=detector.masked_losses,
+      class_names=builders.class_names(config, config_path),
+      interval=log_every_n,
+    ),
+    moving_average=learner.moving_average,
+    stages=learner.stages,
+    batches_per_step=config.train_config.gradient_accumulation_steps,
+    loss_scale=learner.loss_scale,
+    loss_watch=LossWatch(log_every_n),
+  )
+
+
+def _save_config(config, model_dir):
+  path = os.path.join(model_dir, 'pipeline.config')
+  if os.path.exists(path) and config_lib.load(path) != config:
+    logging.warning(
+      '%s differs from the config given now, which replaces it; a training that goes on with other '
+      'data, batch size or seed is not the one that was begun.',
+      path,
+    )
+  config_lib.save(config, path)

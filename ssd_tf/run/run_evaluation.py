@@ -1,0 +1,368 @@
+"""The evaluation of checkpoints, from a pipeline.config."""
+
+import contextlib
+import dataclasses
+import functools
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import orbit
+import tensorflow as tf
+
+from ssd_tf import builders
+from ssd_tf.config import pipeline as config_lib
+from ssd_tf.config.input_paths import find_checkpoint
+from ssd_tf.errors import InputError
+from ssd_tf.evaluation import log_format, metrics_file
+from ssd_tf.evaluation.detection_evaluator import EvaluatorGroup
+from ssd_tf.models.folding import fold_batch_norm
+from ssd_tf.ops.post_processing import keep_best_candidates
+from ssd_tf.pretrained.checkpoint_description import step_of
+from ssd_tf.pretrained.checkpoint_file import CheckpointDeleted, open_checkpoint
+from ssd_tf.run.event_files import write_missing_scalars
+from ssd_tf.run.failures import explaining_failures, naming
+from ssd_tf.run.starting import restore
+from ssd_tf.run.summaries import CheckedSummaries
+from ssd_tf.training.evaluator import Evaluator
+from ssd_tf.training.regularization import regularization_losses
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """What an evaluation may be asked for besides its config.
+
+  Attributes:
+    eval_dir: gets event files and metrics.jsonl; None: the folder eval of model_dir.
+    max_num_batches: evaluate on so many batches; 0: on all.
+    select_top_k: of a class, detect among so many best candidates only; 0: among all.
+    voc_metrics: iou_threshold and count_difficult of `Voc0712Evaluator`.
+    settings: is written to metrics.jsonl; earlier evaluations with other settings do not count.
+    report: gets step, metrics and the evaluators after each evaluation.
+  """
+
+  eval_dir: str | None = None
+  max_num_batches: int = 0
+  select_top_k: int = 0
+  voc_metrics: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  report: Callable[[int, Mapping[str, float], EvaluatorGroup], None] | None = None
+
+  def folder(self, model_dir: str) -> str:
+    """The eval_dir that is meant."""
+    return self.eval_dir or os.path.join(model_dir, 'eval')
+
+
+def evaluate_checkpoints(
+  config: config_lib.PipelineConfig,
+  config_path: str,
+  model_dir: str,
+  checkpoint_dir: str,
+  *,
+  strategy: tf.distribute.Strategy,
+  timeout: float = 0.0,
+  wait_for_first: bool = False,
+  sample_1_of_n_eval_examples: int = 1,
+  on_train_data: bool = False,
+  options: Options | None = None,
+) -> dict[str, float]:
+  """Evaluates the newest checkpoint, then each new one until none comes within the timeout.
+
+  Args:
+    config: the model and its evaluation.
+    config_path: where it is from.
+    model_dir: gets event files and evaluation results in eval/.
+    checkpoint_dir: a folder that a training writes to, or the prefix of one checkpoint, which may
+      be one of the Object Detection API's.
+    strategy: as `make_strategy` gives it.
+    timeout: seconds to wait for a further checkpoint; 0 to evaluate just the newest one.
+    wait_for_first: whether the folder may still be empty, or not there yet.
+    sample_1_of_n_eval_examples: evaluate on every n-th example only.
+    on_train_data: evaluate on the training records.
+    options: further ones.
+
+  Returns:
+    The metrics of the last checkpoint evaluated.
+
+  Raises:
+    InputError: config, data or checkpoint are at fault, or there is no checkpoint.
+  """
+  if not wait_for_first:
+    find_checkpoint(checkpoint_dir)  # A misspelt folder is told at once.
+  options = options or Options()
+  write_missing_scalars(options.folder(model_dir))
+  evaluation = _Evaluation(
+    config, config_path, model_dir, strategy, sample_1_of_n_eval_examples, on_train_data, options
+  )
+  metrics = {}
+  # Nothing tells of new ones where a checkpoint is given by name, or was copied by hand.
+  is_watched = tf.train.latest_checkpoint(checkpoint_dir) is not None
+  if not timeout or not (is_watched or wait_for_first):
+    while True:
+      path = find_checkpoint(checkpoint_dir)
+      with _passing_over_deleted(is_all=not os.path.isdir(checkpoint_dir)):
+        return evaluation.evaluate(path)
+  for path in _new_checkpoints(checkpoint_dir, timeout):
+    with _passing_over_deleted():
+      metrics = evaluation.evaluate(path)
+      if 0 < config.train_config.num_steps <= evaluation.step:
+        break  # The training is over.
+  return metrics
+
+
+def evaluate_all_checkpoints(
+  config: config_lib.PipelineConfig,
+  config_path: str,
+  model_dir: str,
+  checkpoint_dir: str | Sequence[str],
+  *,
+  strategy: tf.distribute.Strategy,
+  sample_1_of_n_eval_examples: int = 1,
+  on_train_data: bool = False,
+  options: Options | None = None,
+) -> dict[int, dict[str, float]]:
+  """Evaluates every checkpoint of a folder, in the order of steps, and shows a table of all.
+
+  Those whose step eval/metrics.jsonl already has, on the same data and by the same eval_config and
+  post-processing, are not evaluated again.
+
+  Args:
+    config: the model and its evaluation.
+    config_path: where it is from.
+    model_dir: gets event files and evaluation results in eval/.
+    checkpoint_dir: a folder with checkpoints, or the prefixes of some.
+    strategy: as `make_strategy` gives it.
+    sample_1_of_n_eval_examples: evaluate on every n-th example only.
+    on_train_data: evaluate on the training records.
+    options: further ones.
+
+  Returns:
+    The metrics by step, rising, those found included.
+
+  Raises:
+    InputError: config, data or a checkpoint are at fault, or there is no checkpoint.
+  """
+  options = options or Options()
+  eval_dir = options.folder(model_dir)
+  steps = _steps(checkpoint_dir)
+  write_missing_scalars(eval_dir)
+  details = evaluation_details(config, sample_1_of_n_eval_examples, on_train_data)
+  results = metrics_file.read(eval_dir, settings=options.settings, **details)
+  skipped = {step: path for path, step in steps.items() if step in results}
+  if skipped:
+    log_format.emit(
+      [
+        f'Evaluated before, in {metrics_file.path(eval_dir)}: '
+        f'{", ".join(f"{skipped[step]} (step {step})" for step in sorted(skipped))}'
+      ]
+    )
+  pending = {path: step for path, step in steps.items() if step not in results}
+  if pending:
+    evaluation = _Evaluation(
+      config, config_path, model_dir, strategy, sample_1_of_n_eval_examples, on_train_data, options
+    )
+  while pending:
+    path, step = next(iter(pending.items()))
+    with _passing_over_deleted():
+      results[step] = evaluation.evaluate(path)
+    if step not in results:
+      del steps[path]
+      if isinstance(checkpoint_dir, str):  # There are newer ones by now.
+        steps |= _steps(checkpoint_dir)
+    pending = {path: step for path, step in steps.items() if step not in results}
+  if not steps:
+    raise CheckpointDeleted(f'{checkpoint_dir}: every checkpoint was deleted meanwhile')
+  results = {step: results[step] for step in sorted(set(steps.values()))}
+  table = log_format.evaluation_table(results.items())
+  where = f' of {checkpoint_dir}' if isinstance(checkpoint_dir, str) else ''
+  log_format.emit([f'{len(results)} checkpoints{where} on {details["split"]}:\n{table}'])
+  return results
+
+
+class _Evaluation:
+  """A model and what measures it, for one checkpoint after the other."""
+
+  def __init__(
+    self, config, config_path, model_dir, strategy, sample_1_of_n, on_train_data, options
+  ):
+    self._options = options
+    eval_dir = options.folder(model_dir)
+    self._explaining = functools.partial(
+      explaining_failures,
+      config,
+      config_path,
+      training=on_train_data,
+      evaluation=not on_train_data,
+    )
+    checking = 'train' if on_train_data else 'eval'
+    builders.check_config(config, config_path, checking=checking, training=False)
+    with naming(config_path):
+      builders.check_records(config, config_path, is_training=on_train_data)
+      with strategy.scope():
+        self._model = (detector := builders.build_detector(config.model, is_training=False)).model
+        step = tf.Variable(0, dtype=tf.int64, trainable=False)
+    self._evaluator = build_evaluator(
+      config, config_path, detector, strategy, sample_1_of_n, on_train_data, options
+    )
+    self._step = step
+    details = evaluation_details(config, sample_1_of_n, on_train_data)
+    if options.settings:
+      details['settings'] = dict(options.settings)
+    self._controller = orbit.Controller(
+      strategy=strategy,
+      evaluator=self._evaluator,
+      global_step=step,
+      eval_summary_manager=CheckedSummaries(eval_dir, step),
+      eval_actions=[
+        lambda output: log_evaluation(step, self._evaluator, output, eval_dir, details)
+      ],
+    )
+
+  def evaluate(self, path):
+    """The metrics of a checkpoint, which are logged and written."""
+    log_format.emit([f'Found new checkpoint at {path}'])
+    self._step.assign(restore(self._model, path))
+    with self._explaining():
+      metrics = self._controller.evaluate(steps=-1)
+    if self._options.report is not None:
+      self._options.report(self.step, metrics, self._evaluator.metrics)
+    return metrics
+
+  @property
+  def step(self):
+    """Of the checkpoint evaluated last."""
+    return int(self._step.numpy())
+
+
+def evaluation_details(
+  config: config_lib.PipelineConfig, sample_1_of_n: int = 1, on_train_data: bool = False
+) -> dict[str, Any]:
+  """What the figures of an evaluation depend on besides the weights, as metrics.jsonl has it.
+
+  Args:
+    config: the whole config.
+    sample_1_of_n: every n-th example only is evaluated.
+    on_train_data: whether the training records are.
+
+  Returns:
+    {'split', 'conditions'}.
+  """
+  return {
+    'split': ', '.join(builders.evaluated_paths(config, on_train_data)),
+    'conditions': builders.evaluation_conditions(config, sample_1_of_n),
+  }
+
+
+def build_evaluator(
+  config: config_lib.PipelineConfig,
+  config_path: str,
+  detector: builders.Detector,
+  strategy: tf.distribute.Strategy,
+  sample_1_of_n: int = 1,
+  on_train_data: bool = False,
+  options: Options | None = None,
+) -> Evaluator:
+  """Builds what runs a model over the evaluation's data set and measures its detections.
+
+  Args:
+    config: the whole config.
+    config_path: where it is from.
+    detector: what is evaluated.
+    strategy: that the model's variables were made under.
+    sample_1_of_n: evaluate on every n-th example only.
+    on_train_data: evaluate on the training records.
+    options: further ones.
+
+  Returns:
+    The evaluator.
+  """
+  options = options or Options()
+  make_metrics = functools.partial(
+    builders.build_metrics, config, config_path, on_train_data, voc_options=options.voc_metrics
+  )
+  with naming(config_path):
+    make_metrics()  # Its faults are told at once.
+    pictures = builders.build_pictures(config, config_path)
+  dataset = builders.build_eval_dataset(
+    config,
+    config_path,
+    detector,
+    num_replicas=strategy.num_replicas_in_sync,
+    sample_1_of_n_examples=sample_1_of_n,
+    on_train_data=on_train_data,
+  )
+  if options.max_num_batches:
+    dataset = dataset.take(options.max_num_batches)
+  detect = detector.detect
+  if options.select_top_k:
+
+    def detect(outputs, batch):
+      return keep_best_candidates(detector.detect(outputs, batch), options.select_top_k)
+
+  without_losses = config.eval_config.use_dummy_loss_in_eval
+  return Evaluator(
+    model=fold_batch_norm(detector.model),
+    dataset=strategy.experimental_distribute_dataset(dataset),
+    detect=detect,
+    sum_losses=None if without_losses else detector.sum_losses,
+    regularization_losses=lambda: regularization_losses(detector.model),
+    make_metrics=make_metrics,
+    strategy=strategy,
+    pictures=pictures,
+    export_path=config.eval_config.export_path,
+  )
+
+
+def log_evaluation(
+  step: tf.Variable,
+  evaluator: Evaluator,
+  output: dict[str, float],
+  eval_dir: str,
+  details: Mapping[str, Any],
+) -> None:
+  """Writes an evaluation's lines, and appends its numbers to metrics.jsonl.
+
+  Args:
+    step: of the model that was evaluated, i64[].
+    evaluator: that measured it.
+    output: the metrics by name.
+    eval_dir: gets metrics.jsonl.
+    details: what the numbers have to be read with, besides those that the evaluator has.
+  """
+  step = int(step.numpy())
+  log_format.emit(log_format.eval_lines(step, output))
+  metrics_file.append(eval_dir, step, output, evaluator.metrics.details | details)
+
+
+def _steps(checkpoint_dir):
+  """{prefix: step} of every checkpoint of a folder, or of those given, steps rising."""
+  if isinstance(checkpoint_dir, str):
+    find_checkpoint(checkpoint_dir)  # A misspelt or empty folder is told.
+    if not os.path.isdir(checkpoint_dir):
+      raise InputError(f'{checkpoint_dir}: expected a folder with checkpoints, came one checkpoint')
+    files = sorted(name for name in os.listdir(checkpoint_dir) if name.endswith('.index'))
+    prefixes = [os.path.join(checkpoint_dir, name.removesuffix('.index')) for name in files]
+  else:
+    prefixes = [find_checkpoint(path) for path in checkpoint_dir]
+  steps = {}
+  for path in prefixes:
+    with _passing_over_deleted():
+      steps[path] = step_of(open_checkpoint(path)) or 0
+  return dict(sorted(steps.items(), key=lambda item: item[1]))
+
+
+@contextlib.contextmanager
+def _passing_over_deleted(is_all=False):
+  """Says that a checkpoint is gone, which is an error only where it is all there is."""
+  try:
+    yield
+  except CheckpointDeleted as error:
+    if is_all:
+      raise
+    log_format.emit([f'{error}. Going on with the next one.'])
+
+
+def _new_checkpoints(checkpoint_dir, timeout) -> Iterator[str]:
+  log_format.emit([f'Waiting for new checkpoint at {checkpoint_dir}'])
+  yield from tf.train.checkpoints_iterator(checkpoint_dir, timeout=timeout)
+  log_format.emit(['Timed-out waiting for a checkpoint.'])

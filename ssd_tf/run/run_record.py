@@ -1,0 +1,235 @@
+"""run.json of a training's folder: command, code, machine and time of each time that it ran."""
+
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import resource
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from absl import logging
+
+from ssd_tf.errors import InputError, signal_of
+from ssd_tf.files.atomic_file import write_json
+from ssd_tf.files.failed_writes import explain
+from ssd_tf.run.model_dir_lock import deleted
+
+RUNNING, FINISHED, INTERRUPTED = 'running', 'finished', 'interrupted'
+_PACKAGES = ('tensorflow', 'keras', 'tf-models-official', 'numpy')
+
+
+def path(model_dir: str) -> str:
+  """Where the file of a training is."""
+  return os.path.join(model_dir, 'run.json')
+
+
+def read(model_dir: str) -> list[dict[str, Any]]:
+  """Reads what was recorded each time that a training ran, in the order of time.
+
+  Args:
+    model_dir: of the training.
+
+  Returns:
+    Of each: started (ISO 8601, UTC), seconds (start-up and evaluation included), first_step,
+    last_step, num_steps (0: for ever), outcome ('running' also after a kill; 'finished',
+    'interrupted', or 'failed: ...'), signal (that interrupted it: 'SIGINT' for Ctrl-C, 'SIGTERM',
+    'SIGHUP'; not there otherwise), seed, config_path, command, folder (that it was called from),
+    commit (of git; None outside of a repository), is_clean (no tracked file was changed), hardware
+    (cpu, cores, memory_gb, gpus), versions. Empty if there is no such file.
+
+  Raises:
+    InputError: the file is not what `RunRecord` writes.
+  """
+  file_path = path(model_dir)
+  if not os.path.exists(file_path):
+    return []
+  with open(file_path, encoding='utf-8') as file:
+    try:
+      entries = json.load(file)['runs']
+      if all(entry['seconds'] >= 0 and entry['outcome'] for entry in entries):
+        return entries
+    except (ValueError, KeyError, TypeError) as error:
+      fault = error
+    else:
+      fault = 'seconds and outcome have to be there'
+  raise InputError(f'{file_path}: is no record of a training ({fault}); delete it')
+
+
+def is_finished(model_dir: str) -> bool:
+  """Whether the training in a folder came to its end the last time that it ran."""
+  entries = read(model_dir)
+  return bool(entries) and entries[-1]['outcome'] == FINISHED
+
+
+class RunRecord:
+  """Keeps an entry of run.json up to date: when entered, when called, and when left.
+
+  Called now and then, so that a killed training has its time and step too.
+  """
+
+  def __init__(
+    self,
+    model_dir: str,
+    *,
+    began: float,
+    step: Callable[[], int],
+    num_steps: int,
+    seed: int,
+    config_path: str,
+    check: Callable[[], None] = lambda: None,
+  ):
+    """Writes nothing yet.
+
+    Args:
+      model_dir: gets run.json; what is in it stays. A damaged one becomes run.json.broken.
+      began: the time, as `time.time` gives it.
+      step: tells the step that the training is at.
+      num_steps: the last one; 0: there is none.
+      seed: of the training.
+      config_path: where the config is from.
+      check: called before each write; raises where there should be none.
+    """
+    self._model_dir, self._began, self._step, self._check = model_dir, began, step, check
+    self._entry = {
+      'started': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(began)),
+      'seconds': 0.0,
+      'first_step': 0,
+      'last_step': 0,
+      'num_steps': num_steps,
+      'outcome': RUNNING,
+      'seed': seed,
+      'config_path': config_path,
+      'command': shlex.join(['python', _script(sys.argv[0]), *sys.argv[1:]]),
+      'folder': os.getcwd(),
+      **code_version(),
+      'hardware': hardware(),
+      'versions': versions(),
+    }
+
+  def __enter__(self):
+    """Starts the entry."""
+    self._earlier = self._read_earlier()
+    self._entry['first_step'] = self._step()
+    self._write(is_first=True)
+    return self
+
+  def __call__(self, _=None) -> None:
+    """Writes how far the training is; its argument is that of an action of orbit's."""
+    self._write()
+
+  def __exit__(self, kind, error, _):
+    """Writes how it ended."""
+    if kind is None:
+      self._entry['outcome'] = FINISHED
+    elif issubclass(kind, KeyboardInterrupt):
+      self._entry |= {'outcome': INTERRUPTED, 'signal': signal_of(error).name}
+    else:
+      fault = explain(error) or (str(error).splitlines() or [kind.__name__])[0]
+      self._entry['outcome'] = f'failed: {fault}'
+    try:
+      self._write()
+    except KeyboardInterrupt:  # A second signal; what the first one did is told all the same.
+      self._write()
+      raise
+    except (OSError, InputError) as fault:
+      if kind is None:
+        raise
+      logging.warning('%s could not be written: %s', path(self._model_dir), fault)
+
+  def _write(self, is_first=False):
+    # Emptied, a folder still has its lock, which the shell's * passes over.
+    self._check()
+    if not (is_first or os.path.exists(path(self._model_dir))):
+      raise deleted(self._model_dir)
+    self._entry['seconds'] = round(time.time() - self._began, 1)
+    self._entry['last_step'] = self._step()
+    write_json(path(self._model_dir), {'runs': [*self._earlier, self._entry]})
+
+  def _read_earlier(self):
+    try:
+      return read(self._model_dir)
+    except InputError as error:
+      file_path = path(self._model_dir)
+      os.replace(file_path, f'{file_path}.broken')
+      logging.warning('%s. Done: it is %s.broken now, and a new one is begun.', error, file_path)
+      return []
+
+
+def _script(path):
+  """The tool as the README has it, tools/x.py, wherever it was called from; others as given."""
+  script, root = pathlib.Path(path).resolve(), pathlib.Path(__file__).resolve().parents[2]
+  return str(script.relative_to(root)) if script.is_relative_to(root) else path
+
+
+def code_version() -> dict[str, Any]:
+  """The commit that this code is of, and whether no tracked file is changed; None, None unknown."""
+
+  def git(*arguments):
+    folder = os.path.dirname(os.path.abspath(__file__))
+    done = subprocess.run(
+      ['git', '-C', folder, *arguments], capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+  try:
+    # Installed inside of some other repository, it is not of that one's commit.
+    git('ls-files', '--error-unmatch', os.path.basename(__file__))
+    commit = git('rev-parse', 'HEAD')
+    return {'commit': commit, 'is_clean': not git('status', '--porcelain', '-uno')}
+  except (OSError, subprocess.CalledProcessError):
+    return {'commit': None, 'is_clean': None}
+
+
+def hardware() -> dict[str, Any]:
+  """The machine: {'cpu': model, 'cores': usable ones, 'memory_gb': in all, 'gpus': models}."""
+  import tensorflow as tf
+
+  cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+  memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+  gpus = tf.config.list_physical_devices('GPU')
+  return {
+    'cpu': _cpu_model(),
+    'cores': cores,
+    'memory_gb': round(memory / 2**30, 1),
+    'gpus': [
+      tf.config.experimental.get_device_details(gpu).get('device_name', gpu.name) for gpu in gpus
+    ],
+  }
+
+
+def versions() -> dict[str, str]:
+  """Of Python and of the packages that a training's figures hang on."""
+  found = {'python': platform.python_version()}
+  for package in _PACKAGES:
+    try:
+      found[package] = importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+      # TensorFlow may be installed under another name, such as tensorflow-cpu.
+      if package == 'tensorflow':
+        import tensorflow as tf
+
+        found[package] = tf.__version__
+  return found
+
+
+def _cpu_model():
+  try:
+    with open('/proc/cpuinfo', encoding='utf-8') as file:
+      for line in file:
+        if line.startswith('model name'):
+          return line.partition(':')[2].strip()
+  except FileNotFoundError:
+    pass  # Not on Linux.
+  return platform.processor() or platform.machine()
+
+
+def peak_memory_mb() -> float:
+  """The most memory that this process has held so far, in units of 10^6 bytes."""
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  return peak / 1e6 if sys.platform == 'darwin' else peak * 1024 / 1e6

@@ -1,0 +1,275 @@
+"""What a model's variables start from: a training, another checkpoint, or nothing; which train."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+from absl import logging
+
+from ssd_tf import builders
+from ssd_tf.config import label_map, reader_classes
+from ssd_tf.config import pipeline as config_lib
+from ssd_tf.config.input_paths import find_checkpoint, resolve_path
+from ssd_tf.errors import InputError
+from ssd_tf.files.failed_writes import open_for_writing
+from ssd_tf.pretrained import ssd_tensorflow
+from ssd_tf.pretrained.checkpoint_kind import (
+  SLIM,
+  SLIM_VGG,
+  SSD_TENSORFLOW,
+  TF1,
+  TF2,
+  TF2_CLASSIFICATION,
+)
+from ssd_tf.pretrained.layer_groups import BACKBONE, CLASS_HEADS, FEATURE_MAPS, GROUPS, group_of
+from ssd_tf.pretrained.load_report import LoadReport
+from ssd_tf.pretrained.loading import load_pretrained
+from ssd_tf.run import checkpoints
+from ssd_tf.training.moving_average import MovingAverage
+from ssd_tf.training.stages import Stage, Stages
+from ssd_tf.training.variable_selection import VariableSelector
+
+_CLASS_MAP = 'train_config.fine_tune_class_map'
+_GROUPS = {
+  'classification': (BACKBONE,),
+  'detection': (BACKBONE, FEATURE_MAPS),
+  'fine_tune': GROUPS,
+  'full': GROUPS,
+}
+_VERSIONS = {SLIM: 1, SLIM_VGG: 1, SSD_TENSORFLOW: 1, TF1: 1, TF2: 2, TF2_CLASSIFICATION: 2}
+
+
+def start(
+  config: config_lib.PipelineConfig,
+  config_path: str,
+  model: keras.Model,
+  manager: tf.train.CheckpointManager,
+  moving_average: MovingAverage | None = None,
+  load_options: Mapping[str, Any] | None = None,
+) -> int:
+  """Loads what a training starts from.
+
+  Args:
+    config: the whole config.
+    config_path: where it is from.
+    model: its variables are assigned.
+    manager: of the training's checkpoints; one is written at step 0.
+    moving_average: of the weights, which it begins at unless the training goes on; or None.
+    load_options: as in `load_fine_tune_checkpoint`.
+
+  Returns:
+    The step that the training starts at.
+
+  Raises:
+    InputError: the checkpoint does not fit.
+  """
+  fine_tune = config.train_config.fine_tune_checkpoint
+  latest, model_dir = manager.latest_checkpoint, manager.directory
+  if latest:
+    checkpoints.restore_all(manager.checkpoint, latest)
+    step = checkpoints.checkpoint_step(latest)
+    why = ', so fine_tune_checkpoint is not loaded again' if fine_tune else ''
+    logging.info(
+      'Going on from %s (step %d), since %s holds a training%s.', latest, step, model_dir, why
+    )
+    return step
+  _start_from_checkpoint(config, config_path, model, model_dir, load_options)
+  if moving_average is not None:
+    moving_average.reset()
+  # The manager counts its interval from the last checkpoint, so there has to be one at step 0.
+  manager.save(checkpoint_number=0)
+  return 0
+
+
+def build_stages(config: config_lib.PipelineConfig, model: keras.Model) -> Stages:
+  """Builds what says which variables a training trains, from which step on.
+
+  Args:
+    config: the whole config.
+    model: as it was built; nothing of it is set yet.
+
+  Returns:
+    The stages.
+
+  Raises:
+    InputError: a pattern matches nothing, or a stage leaves nothing to train.
+  """
+  names = ssd_tensorflow.variable_names(model)
+  selector = VariableSelector(model, group_of=group_of, api_names=names)
+  return Stages(selector, [Stage(**stage) for stage in builders.stages_of(config.train_config)])
+
+
+def load_fine_tune_checkpoint(
+  config: config_lib.PipelineConfig,
+  config_path: str,
+  model: keras.Model,
+  load_options: Mapping[str, Any] | None = None,
+) -> LoadReport:
+  """Loads train_config.fine_tune_checkpoint, as far as fine_tune_checkpoint_type says.
+
+  - classification: the backbone.
+  - detection: backbone and feature maps (with an FPN, all of it); the heads too with
+    load_all_detection_checkpoint_vars, or with a fine_tune_class_map.
+  - fine_tune, or nothing: all that fits; what does not fit is skipped.
+  - full: everything; what is missing or does not fit is an error.
+  An empty type with from_detection_checkpoint set is detection (true) or classification (false).
+  Which stack wrote the checkpoint is told by its names, whatever fine_tune_checkpoint_version says.
+
+  Args:
+    config: the whole config.
+    config_path: where it is from.
+    model: its variables are assigned.
+    load_options: further keywords of `load_pretrained`: exclude_scopes, model_scope,
+      ignore_missing, decimate_fc.
+
+  Returns:
+    What was loaded, skipped, missing and left.
+
+  Raises:
+    InputError: there is no such checkpoint, it does not fit, or the class map is at fault.
+
+  Source: the Object Detection API's SSD, of which detection is the same with TF1 and TF2; there,
+  fine_tune does not exist for an SSD and an empty type is classification.
+  """
+  settings = config.train_config
+  path = find_checkpoint(settings.fine_tune_checkpoint, config_path)
+  kind = _checkpoint_type(settings)
+  class_ids = _class_ids(config, config_path)
+  groups = _GROUPS[kind]
+  if class_ids is not None and kind == 'classification':
+    raise InputError(
+      f'{_CLASS_MAP}: needs the heads, but train_config.fine_tune_checkpoint_type '
+      '"classification" is the backbone alone; take "fine_tune"'
+    )
+  if kind == 'detection' and (settings.load_all_detection_checkpoint_vars or class_ids):
+    groups = GROUPS
+  report = load_pretrained(model, path, groups=groups, class_ids=class_ids, **(load_options or {}))
+  if kind == 'full' and (report.skipped or report.missing):
+    raise InputError(
+      f'train_config.fine_tune_checkpoint: {report.faults()}; train_config.'
+      'fine_tune_checkpoint_type "full" needs everything, "fine_tune" takes what fits'
+    )
+  _warn_of_version(settings, path, report.kind)
+  if class_ids is None and CLASS_HEADS in groups:
+    _suggest_class_map(config, config_path, report)
+  return report
+
+
+def restore(model: keras.Model, path: str) -> int:
+  """Restores a model to evaluate or export it, where nothing may be missing.
+
+  Args:
+    model: its variables are assigned.
+    path: the prefix of a checkpoint, our own or one of the Object Detection API.
+
+  Returns:
+    The step that it was written at; 0 where it does not say. Nothing is read of it later: a
+    training may delete it.
+
+  Raises:
+    CheckpointDeleted: it is not there any more.
+    InputError: a variable of the model does not load.
+  """
+  report = load_pretrained(model, path)
+  logging.info('%s: %s', path, report.table())
+  if report.skipped or report.missing:
+    consequence = ', so it would detect by random numbers'
+    hint = 'is it of another model?' if report.missing else 'does num_classes fit?'
+    raise InputError(f'{report.faults(consequence)}; {hint}')
+  return report.step or 0
+
+
+def _start_from_checkpoint(config, config_path, model, model_dir, load_options):
+  settings = config.train_config
+  if not settings.fine_tune_checkpoint:
+    if settings.fine_tune_class_map:
+      raise InputError(f'{_CLASS_MAP}: there is no train_config.fine_tune_checkpoint for it')
+    logging.info('Training from scratch: no checkpoint in %s, no fine_tune_checkpoint.', model_dir)
+    return
+  report = load_fine_tune_checkpoint(config, config_path, model, load_options)
+  logging.info('Starting from %s: %s', report.path, report.table())
+  path = os.path.join(model_dir, 'loaded_variables.txt')
+  with open_for_writing(path) as file:
+    file.writelines(f'{line}\n' for line in report.lines())
+
+
+def _checkpoint_type(settings):
+  if settings.fine_tune_checkpoint_type:
+    return settings.fine_tune_checkpoint_type
+  if settings.HasField('from_detection_checkpoint'):
+    return 'detection' if settings.from_detection_checkpoint else 'classification'
+  return 'fine_tune'
+
+
+def _warn_of_version(settings, path, kind):
+  """The field is a hint only: the file is read as what it is."""
+  version = settings.fine_tune_checkpoint_version
+  is_of = _VERSIONS.get(kind, version)
+  if settings.HasField('fine_tune_checkpoint_version') and version not in (0, is_of):
+    logging.warning(
+      'train_config.fine_tune_checkpoint_version: is V%d, but %s is of the %s; read as such.',
+      version, path, kind,
+    )  # fmt: skip
+
+
+def _class_ids(config, config_path):
+  """{id in the model: id in the checkpoint} of train_config.fine_tune_class_map, or None."""
+  mappings = config.train_config.fine_tune_class_map
+  if not mappings:
+    return None
+  theirs, ours = _label_maps(config, config_path)
+  class_ids = {}
+  for mapping in mappings:
+    if mapping.drop or not mapping.name or not mapping.to:
+      raise InputError(
+        f'{_CLASS_MAP}: needs name: "..." to: "...", and has no drop: the rows of a class that is '
+        f'not named stay as they are; received {str(mapping).split()}'
+      )
+    source = _id_of(mapping.name, theirs, 'train_config.fine_tune_label_map_path')
+    target = _id_of(mapping.to, ours, 'train_input_reader.label_map_path')
+    if target > config.model.ssd.num_classes:
+      raise InputError(f'{_CLASS_MAP}: {mapping.to!r} is id {target}, above num_classes')
+    if target in class_ids:
+      raise InputError(f'{_CLASS_MAP}: {mapping.to!r} is there twice')
+    class_ids[target] = source
+  return class_ids
+
+
+def _label_maps(config, config_path):
+  """(of the checkpoint, of the model), each None where it is not known."""
+  path = config.train_config.fine_tune_label_map_path
+  theirs = label_map.load(resolve_path(path, config_path)) if path else None
+  return theirs, reader_classes.model_classes(config, config_path)
+
+
+def _id_of(name, classes, field):
+  if classes is not None and name in classes.names:
+    return classes.id_of(name)
+  if name.isdigit() and int(name) > 0:
+    return int(name)
+  if classes is None:
+    raise InputError(f'{_CLASS_MAP}: {name!r} is a name, but there is no {field} to look it up in')
+  try:
+    return classes.id_of(name)
+  except InputError as error:
+    raise InputError(f'{_CLASS_MAP}: {field}: {error}') from None
+
+
+def _suggest_class_map(config, config_path, report):
+  """Tells of rows that both label maps know, but that are not where they should be."""
+  theirs, ours = _label_maps(config, config_path)
+  if theirs is None or ours is None:
+    return
+  if not any(group_of(path) == CLASS_HEADS for path in report.skipped) and (
+    (theirs.ids, theirs.names) == (ours.ids, ours.names)
+  ):
+    return
+  shared = [name for name in ours.names if name in theirs.names]
+  if shared:
+    logging.warning(
+      'The classes of %s are not those of the model, or not in the same order. To take over the '
+      'rows of those that both know: --class_map=%s',
+      report.path, ','.join(f'{name}={name}' for name in shared),
+    )  # fmt: skip

@@ -1,0 +1,229 @@
+"""What every config has to stand: parse, validate, build, run, save and restore, export."""
+
+import pathlib
+import re
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny_project
+
+from ssd_tf import builders, fields
+from ssd_tf.config import pipeline as config
+from ssd_tf.data import tf_example
+from ssd_tf.errors import InputError
+from ssd_tf.export import saved_model
+from ssd_tf.run import checkpoints
+
+ROOT = pathlib.Path(__file__).parents[2]
+TINY = ROOT / 'tests/testdata/tiny.config'
+CONFIGS = [*sorted(ROOT.glob('configs/*.config')), *sorted(ROOT.glob('logs/*/*.config')), TINY]
+NUM_ANCHORS = {
+  # 64x96, strides 16, 32, 64: 4*6 locations with 3 anchors, 2*3 and 1*2 with 4.
+  'tiny': 72 + 24 + 8,
+  # 300x300: 19*19 locations with 3 anchors; 10*10, 5*5, 3*3, 2*2, 1 with 6.
+  'ssd_mobilenet_v2_320x320_bccd': 1083 + 834,
+  'ssd_mobilenet_v1_0.75_300x300_bccd': 1083 + 834,
+  'ssd_mobilenet_v1_0.75_300x300_coco': 1083 + 834,
+}
+
+
+def noise(height, width, seed=0):
+  return np.random.default_rng(seed).integers(0, 256, [height, width, 3]).astype(np.uint8)
+
+
+def run(detector, image):
+  """Outputs of the network and detections, of one image."""
+  batch, true_size = detector.preprocess_image(tf.constant(image[np.newaxis]))
+  outputs = detector.model(batch, training=False)
+  return outputs, detector.postprocess(outputs, true_size)
+
+
+def load_with_stub_data(path, folder):
+  """The config over files in the folder that are there, but empty; those it names may not be."""
+  original = config.load(path)
+  num_classes = original.model.ssd.num_classes
+  items = [f"item {{ id: {i} name: 'class {i}' }}\n" for i in range(1, num_classes + 1)]
+  (folder / 'label_map.pbtxt').write_text(''.join(items))
+  (folder / 'data.record').touch()
+  (folder / 'model.ckpt.index').touch()
+  overrides = []
+  trained = [f'train_input_reader[{i}]' for i in range(len(original.train_input_reader))]
+  for reader in (*trained, 'eval_input_reader'):
+    overrides += [
+      f'{reader}.label_map_path={folder}/label_map.pbtxt',
+      f'{reader}.tf_record_input_reader.input_path={folder}/data.record',
+    ]
+  if original.train_config.fine_tune_checkpoint:
+    overrides.append(f'train_config.fine_tune_checkpoint={folder}/model.ckpt')
+  return config.load(path, overrides)
+
+
+def build(loaded, seed):
+  detector = builders.build_detector(loaded.model, is_training=True)
+  optimizer = builders.build_optimizer(loaded.train_config.optimizer)
+  optimizer.build(detector.model.trainable_variables)
+  tiny_project.randomize(detector.model, seed)
+  return detector, optimizer
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_conformance(path, tmp_path):
+  loaded = load_with_stub_data(path, tmp_path)
+  config.validate(loaded, path)
+  builders.require_supported(loaded)
+  builders.build_augmentation(loaded.train_config)
+  if path.stem.endswith(('_coco', '_voc0712')):
+    loaded.model.ssd.feature_extractor.depth_multiplier = 0.25  # Large ones; it is quicker so.
+  detector, optimizer = build(loaded, seed=0)
+
+  image = noise(90, 160)
+  outputs, detections = run(detector, image)
+  num_anchors, num_classes = len(detector.anchors), loaded.model.ssd.num_classes
+  assert num_anchors == NUM_ANCHORS.get(path.stem, num_anchors)
+  assert outputs[fields.CLASS_LOGITS].shape == (1, num_anchors, num_classes + 1)
+  assert outputs[fields.BOX_ENCODINGS].shape == (1, num_anchors, 4)
+  assert all(np.isfinite(value).all() for value in outputs.values())
+  boxes = detections[fields.DETECTION_BOXES].numpy()
+  assert boxes.min() >= 0 and boxes.max() <= 1
+  assert set(np.unique(detections[fields.DETECTION_CLASSES])) <= set(range(num_classes + 1))
+
+  optimizer.iterations.assign(7)
+  saved = checkpoints.training_checkpoint(detector.model, optimizer).save(str(tmp_path / 'ckpt'))
+  other, other_optimizer = build(loaded, seed=1)
+  before, _ = run(other, image)
+  assert np.abs(before[fields.CLASS_LOGITS] - outputs[fields.CLASS_LOGITS]).max() > 0.1
+  checkpoints.restore_all(checkpoints.training_checkpoint(other.model, other_optimizer), saved)
+  assert int(other_optimizer.iterations) == checkpoints.checkpoint_step(saved) == 7
+  restored, _ = run(other, image)
+  for key, value in outputs.items():
+    np.testing.assert_array_equal(restored[key], value)
+
+
+@pytest.fixture(scope='module')
+def tiny_detector():
+  few = 'model.ssd.post_processing.batch_non_max_suppression.max_total_detections=20'
+  detector = builders.build_detector(config.load(TINY, [few]).model, is_training=False)
+  tiny_project.randomize(detector.model, seed=2)
+  return detector
+
+
+def as_input(image, input_type):
+  """The image as an exported detector takes it."""
+  if input_type == 'image_tensor':
+    return image
+  if input_type == 'float_image_tensor':
+    return image.astype(np.float32)
+  encoded = tf.io.encode_png(image).numpy()
+  if input_type == 'encoded_image_string_tensor':
+    return encoded
+  annotation = tiny_project.annotation(0, np.random.default_rng(0), num_boxes=1)
+  annotation.encoded = encoded
+  return tf_example.encode_example(annotation)
+
+
+@pytest.mark.parametrize('batch_size', [1, None])
+@pytest.mark.parametrize('input_type', saved_model.INPUT_TYPES)
+def test_an_export_detects_what_the_model_detects(input_type, batch_size, tiny_detector, tmp_path):
+  # Pixels of one batch share their size; encoded images need not.
+  sizes = [(48, 80), (48, 80) if 'image_tensor' in input_type else (100, 60)]
+  images = [noise(*size, seed=i) for i, size in enumerate(sizes[:batch_size])]
+  path = saved_model.export_saved_model(
+    tiny_detector, str(tmp_path), input_type=input_type, batch_size=batch_size
+  )
+  detect = tf.saved_model.load(path).signatures['serving_default']
+  # Not by NumPy, which drops the zeros at the end of a bytestring.
+  batch = tf.stack([tf.constant(as_input(image, input_type)) for image in images])
+  exported = detect(input_tensor=batch)
+  assert set(exported) == set(saved_model.OUTPUTS)
+  for i, image in enumerate(images):
+    _, expected = run(tiny_detector, image)
+    scores = expected[fields.DETECTION_SCORES][0].numpy()
+    assert np.diff(scores).max() < -1e-5  # So that rounding cannot change their order.
+    for key in saved_model.OUTPUTS:
+      np.testing.assert_allclose(exported[key][i], expected[key][0], atol=1e-5, err_msg=key)
+
+
+def field_exists(path):
+  """Whether a config can have a field of this path, such as model.ssd.loss."""
+  message = config.PipelineConfig.DESCRIPTOR
+  for name in re.sub(r'\[\d+\]', '', path).split('.'):
+    field = message and message.fields_by_name.get(name)
+    if not field:
+      return False
+    message = field.message_type
+  return True
+
+
+API_CONFIGS = sorted((ROOT / 'tests/testdata/odapi_configs').glob('*.config'))
+# Extractors that are refused, in words that the message has.
+REFUSED = {
+  'ssdlite_mobilenet_edgetpu_320x320_coco': 'ssd_mobilenet_edgetpu',
+  'ssdlite_mobilenet_edgetpu_320x320_coco_quant': 'ssd_mobilenet_edgetpu',
+  'ssd_mobilenet_v2_mnasfpn_shared_box_predictor_320x320_coco_sync': 'ssd_mobilenet_v2_mnasfpn',
+}
+
+
+def reduced(path):
+  """A config with a small image and few filters; all else as it is."""
+  loaded = config.load(path)
+  ssd = loaded.model.ssd
+  size = 128 if 'multiscale_anchor_generator' in str(ssd.anchor_generator) else 96
+  if ssd.image_resizer.HasField('fixed_shape_resizer'):
+    resizer = ssd.image_resizer.fixed_shape_resizer
+    resizer.height, resizer.width = size, size + 32
+  else:
+    resizer = ssd.image_resizer.keep_aspect_ratio_resizer
+    resizer.min_dimension, resizer.max_dimension = size // 2, size
+  ssd.feature_extractor.depth_multiplier = 0.25
+  if ssd.feature_extractor.HasField('fpn'):
+    ssd.feature_extractor.fpn.additional_layer_depth = 32
+    ssd.box_predictor.weight_shared_convolutional_box_predictor.depth = 32
+  return loaded
+
+
+@pytest.mark.parametrize('path', API_CONFIGS, ids=lambda p: p.stem)
+def test_a_config_of_the_api_trains_a_step_and_detects(path, tmp_path):
+  stub = load_with_stub_data(path, tmp_path)
+  config.validate(stub, path)
+  builders.require_supported(stub)
+  loaded = reduced(path)
+  builders.build_augmentation(loaded.train_config)
+  optimizer = builders.build_optimizer(loaded.train_config.optimizer)
+  if path.stem in REFUSED:
+    with pytest.raises(InputError, match=f'feature_extractor.type: .*{REFUSED[path.stem]}'):
+      builders.build_detector(loaded.model, is_training=True)
+    return
+  detector = builders.build_detector(loaded.model, is_training=True)
+  variables = detector.model.trainable_variables
+  optimizer.build(variables)
+  images = tf.constant(np.stack([noise(90, 160, seed) for seed in range(2)]))
+  batch, true_size = detector.preprocess_image(images)
+  boxes = tf.constant([[[0.2, 0.1, 0.9, 0.6]], [[0.0, 0.0, 0.5, 1.0]]])
+  groundtruth = {
+    fields.GROUNDTRUTH_BOXES: boxes,
+    fields.GROUNDTRUTH_CLASSES: tf.constant([[1], [2]]) % (detector.num_classes + 1),
+    fields.GROUNDTRUTH_WEIGHTS: tf.ones([2, 1]),
+    fields.GROUNDTRUTH_MASK: tf.ones([2, 1], tf.bool),
+    fields.GROUNDTRUTH_IS_CROWD: tf.zeros([2, 1], tf.bool),
+    fields.GROUNDTRUTH_GROUP_OF: tf.zeros([2, 1], tf.bool),
+    fields.EXAMPLE_MASK: tf.ones([2], tf.bool),
+    fields.LABELED_CLASSES: tf.ones([2, detector.num_classes], tf.bool),
+  }
+  before = [variable.numpy() for variable in variables]
+  with tf.GradientTape() as tape:
+    outputs = detector.model(batch, training=True)
+    losses = detector.compute_batch_losses(outputs, groundtruth)
+    total = tf.add_n([*losses.values(), *detector.model.losses])
+  assert len(detector.anchors) == outputs[fields.CLASS_LOGITS].shape[1]
+  assert np.isfinite(total) and total > 0
+  gradients = tape.gradient(total, variables)
+  optimizer.iterations.assign(500)  # A schedule may begin with 0.
+  optimizer.apply(gradients, variables)
+  moved = [np.any(old != new.numpy()) for old, new in zip(before, variables, strict=True)]
+  assert np.mean(moved) > 0.7  # Some maps of so small an image have no match.
+
+  detections = detector.postprocess(detector.model(batch, training=False), true_size)
+  for box in detections[fields.DETECTION_BOXES].numpy().reshape(-1, 4):
+    assert box.min() >= 0 and box.max() <= 1 and (box[:2] <= box[2:]).all()
+  assert (detections[fields.NUM_DETECTIONS].numpy() >= 0).all()

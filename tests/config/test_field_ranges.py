@@ -1,0 +1,160 @@
+"""Every number of a config has a range; one outside of it is told by its path, all at once."""
+
+import pathlib
+
+import pytest
+
+from ssd_tf.config import field_ranges, supported_fields
+from ssd_tf.config import pipeline as config
+
+ROOT = pathlib.Path(__file__).parents[2]
+TINY = ROOT / 'tests/testdata/tiny.config'
+CONFIGS = [
+  *(path for folder in ('configs', 'logs/*') for path in sorted(ROOT.glob(f'{folder}/*.config'))),
+  *sorted(ROOT.glob('tests/testdata/odapi_configs/*.config')),
+  TINY,
+]
+COSINE = (
+  'train_config.optimizer.momentum_optimizer.learning_rate.cosine_decay_learning_rate'
+)
+
+
+def messages(descriptor, seen=None):
+  """The descriptors of a message and of all in it that is acted on."""
+  seen = {} if seen is None else seen
+  if descriptor.full_name not in seen:
+    seen[descriptor.full_name] = descriptor
+    for field in descriptor.fields:
+      works = supported_fields.status(descriptor.name, field.name).kind == supported_fields.WORKS
+      if field.message_type is not None and works:
+        messages(field.message_type, seen)
+  return list(seen.values())
+
+
+MESSAGES = messages(config.PipelineConfig.DESCRIPTOR)
+
+
+def out_of_range(*overrides):
+  return field_ranges.out_of_range(config.load(TINY, overrides))
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_configs_in_use_are_within(path):
+  loaded = config.load(path)
+  assert field_ranges.out_of_range(loaded) == {}
+  assert field_ranges.within_range(loaded) == loaded
+
+
+def test_every_number_that_does_anything_has_a_range():
+  missing = [
+    f'{message.name}.{field.name}'
+    for message in MESSAGES
+    for field in message.fields
+    if field.cpp_type in field_ranges.NUMBER_TYPES
+    and supported_fields.status(message.name, field.name).kind == supported_fields.WORKS
+    and field.name not in field_ranges.ranges_of(message.name)
+  ]
+  assert missing == []
+
+
+def test_a_range_is_of_a_field_that_there_is():
+  """Of a number; those of several messages together are in at least one."""
+  names = {field.name for message in MESSAGES for field in message.fields}
+  for message in MESSAGES:
+    assert field_ranges.ranges_of(message.name).keys() <= names
+  assert field_ranges.ranges_of('Ssd').keys() == {'num_classes', 'negative_class_weight'}
+
+
+def test_defaults_are_within():
+  """So that a message that is not set needs no look."""
+  for message in MESSAGES:
+    ranges = field_ranges.ranges_of(message.name)
+    for field in message.fields:
+      if field.name in ranges and field.has_default_value:
+        assert field.default_value in ranges[field.name], f'{message.name}.{field.name}'
+
+
+@pytest.mark.parametrize(
+  ('override', 'field', 'fault'),
+  [
+    ('model.ssd.num_classes=2147483647', '', 'is 2147483647; expected 1 to 30000'),
+    ('model.ssd.feature_extractor.depth_multiplier=-0.25', '', 'is -0.25; expected more than 0'),
+    ('model.ssd.feature_extractor.depth_multiplier=1e9', '', 'is 1e+09; expected more than 0'),
+    ('model.ssd.feature_extractor.min_depth=-1000', '', 'is -1000; expected 0 to'),
+    ('model.ssd.image_resizer.fixed_shape_resizer.width=1000000', '', 'is 1000000; expected 1 to'),
+    ('train_input_reader.max_number_of_boxes=0', 'train_input_reader[0].', 'is 0; expected 1 to'),
+    ('train_input_reader.sample_1_of_n_examples=0', 'train_input_reader[0].', 'is 0; expected 1 o'),
+    ('train_input_reader.num_readers=0', 'train_input_reader[0].', 'is 0; expected 1 to'),
+    ('train_config.optimizer.momentum_optimizer.momentum_optimizer_value=1', '', 'is 1; expected'),
+    ('train_config.optimizer.moving_average_decay=nan', '', 'is nan; expected 0 or more and less'),
+    (f'{COSINE}.learning_rate_base=inf', '', 'is inf; expected 0 or more'),
+    (f'{COSINE}.learning_rate_base=-0.5', '', 'is -0.5; expected 0 or more'),
+    ('train_config.multi_scale.size=[{height: 0}]', '[0].height', 'is 0; expected 1 to 8192'),
+  ],
+)
+def test_a_number_out_of_its_range_is_told_with_it(override, field, fault):
+  path, _ = override.split('=', 1)
+  if field.startswith('['):
+    path += field
+  elif field:
+    path = field + path.split('.')[-1]
+  ((found, text),) = out_of_range(override).items()
+  assert (found, text[: len(fault)]) == (path, fault)
+
+
+def test_all_are_told_at_once_in_lists_too_and_where_nothing_acts_on_them():
+  faults = out_of_range(
+    'model.ssd.anchor_generator.ssd_anchor_generator.aspect_ratios=[1, nan, -2]',
+    'train_config.startup_delay_steps=inf',  # Without effect.
+    'model.ssd.loss.equalization_loss.weight=nan',  # Refused.
+    'eval_config.parameterized_metric={coco_keypoint_metrics {keypoint_label_to_sigmas '
+    '{key: "nose" value: nan}}}',
+  )
+  assert faults == {
+    'model.ssd.anchor_generator.ssd_anchor_generator.aspect_ratios[1]': (
+      'is nan; expected more than 0 and at most 1000'
+    ),
+    'model.ssd.anchor_generator.ssd_anchor_generator.aspect_ratios[2]': (
+      'is -2; expected more than 0 and at most 1000'
+    ),
+    'model.ssd.loss.equalization_loss.weight': 'is nan; expected a finite number',
+    'train_config.startup_delay_steps': 'is inf; expected a finite number',
+    'eval_config.parameterized_metric[0].coco_keypoint_metrics.keypoint_label_to_sigmas[nose]': (
+      'is nan; expected a finite number'
+    ),
+  }
+
+
+def test_a_long_list_is_told_and_cut():
+  loaded = config.load(TINY)
+  generator = loaded.model.ssd.anchor_generator.ssd_anchor_generator
+  generator.aspect_ratios[:] = [1.0] * 5000
+  path = 'model.ssd.anchor_generator.ssd_anchor_generator.aspect_ratios'
+  assert field_ranges.out_of_range(loaded) == {
+    path: 'has more than 100 numbers; leave some out'
+  }
+  cut = field_ranges.within_range(loaded).model.ssd.anchor_generator.ssd_anchor_generator
+  assert list(cut.aspect_ratios) == [1.0] * 100 and len(generator.aspect_ratios) == 5000
+
+
+def test_a_copy_within_the_ranges_differs_in_nothing_else():
+  loaded = config.load(
+    TINY,
+    [
+      'model.ssd.num_classes=2147483647',
+      'train_config.batch_size=0',
+      'model.ssd.feature_extractor.depth_multiplier=nan',
+      'train_config.data_augmentation_options=[{random_crop_image {min_area: 0 max_area: 7}}]',
+      'train_config.multi_scale.size=[{height: 64}, {height: 0}]',
+    ],
+  )
+  within = field_ranges.within_range(loaded)
+  assert field_ranges.out_of_range(within) == {}
+  assert within.model.ssd.num_classes == field_ranges.MAX_CLASSES
+  assert within.train_config.batch_size == 1
+  assert within.model.ssd.feature_extractor.depth_multiplier == 1  # The default.
+  crop = within.train_config.data_augmentation_options[0].random_crop_image
+  assert (round(crop.min_area, 6), crop.max_area) == (0.1, 1)
+  assert [size.height for size in within.train_config.multi_scale.size] == [64, 1]
+  assert not within.train_config.multi_scale.size[0].HasField('width')
+  assert within.model.ssd.box_predictor == loaded.model.ssd.box_predictor

@@ -1,0 +1,256 @@
+"""When a training stops early, also one that goes on."""
+
+import json
+import math
+
+import pytest
+import tensorflow as tf
+
+from ssd_tf import builders
+from ssd_tf.config import pipeline as config
+from ssd_tf.errors import InputError
+from ssd_tf.run import loop, run
+from ssd_tf.run.early_stopping import EarlyStopping, evaluations_without_better
+
+MAP, LOSS = 'DetectionBoxes_Precision/mAP', 'Loss/total_loss'
+
+
+@pytest.mark.parametrize(
+  ('values', 'metric', 'min_delta', 'expected'),
+  [
+    ([], MAP, 0.0, (0, None)),
+    ([0.1, 0.2, 0.3], MAP, 0.0, (0, (2, 0.3))),
+    ([0.1, 0.3, 0.2, 0.3], MAP, 0.0, (2, (1, 0.3))),
+    # From 0.1 to 0.15 is less than 0.1, to 0.2 it is not; from there 0.25 is less again.
+    ([0.1, 0.15, 0.2, 0.25], MAP, 0.1, (1, (2, 0.2))),
+    # Neither -1 nor nan is a figure.
+    ([-1.0, math.nan, -1.0], MAP, 0.0, (3, None)),
+    ([-1.0, 0.0, math.nan], MAP, 0.0, (1, (1, 0.0))),
+    ([3.0, 2.0, 2.5, 2.0], LOSS, 0.0, (2, (1, 2.0))),
+    ([3.0, 2.5, 1.5], LOSS, 1.0, (0, (2, 1.5))),
+  ],
+)
+def test_evaluations_without_a_better_one_are_counted(values, metric, min_delta, expected):
+  assert evaluations_without_better(list(enumerate(values)), metric, min_delta) == expected
+
+
+DETAILS = {'split': 'a.record', 'conditions': {'sample_1_of_n_examples': 1}}
+
+
+def stopping(folder, step, metric=MAP, details=DETAILS, **settings):
+  step = tf.Variable(step, dtype=tf.int64)
+  return EarlyStopping(str(folder), step, metric, details, **settings)
+
+
+def evaluated(folder, first, values, **settings):
+  """After evaluations at first, first + 2, ..."""
+  step = tf.Variable(first, dtype=tf.int64)
+  stops = EarlyStopping(str(folder), step, MAP, DETAILS, **settings)
+  for i, value in enumerate(values):
+    step.assign(first + 2 * i)
+    stops({MAP: value, LOSS: 1.0})
+  return stops
+
+
+def test_it_stops_after_its_patience_and_says_why(tmp_path):
+  stops = evaluated(tmp_path, 2, [0.25, 0.2], patience=2)
+  assert not stops.is_over
+  stops = evaluated(tmp_path, 6, [0.25], patience=2)
+  assert stops.is_over
+  assert stops.reason() == f'at step 6: 2 evaluations without a {MAP} better than 0.25 at step 2'
+  assert stops.advice() == (
+    'to go on, raise train_config.early_stopping.patience (2), or take train_config.early_stopping '
+    'out'
+  )
+
+
+def test_the_count_goes_on_with_the_training(tmp_path):
+  evaluated(tmp_path, 2, [0.5, math.nan], patience=3)
+  assert not evaluated(tmp_path, 6, [0.4], patience=3).is_over
+  stops = evaluated(tmp_path, 8, [0.4], patience=3)
+  assert stops.is_over
+  assert stopping(tmp_path, 8, patience=3).is_over  # The same command again.
+  assert not stopping(tmp_path, 8, patience=4).is_over
+  # One that goes back to step 4 forgets the later ones.
+  assert not stopping(tmp_path, 4, patience=2).is_over
+  assert stopping(tmp_path, 4, patience=1).is_over
+  # Of another metric nothing is known.
+  assert not stopping(tmp_path, 8, LOSS, patience=1).is_over
+
+
+def test_evaluations_under_other_conditions_do_not_count(tmp_path, caplog):
+  evaluated(tmp_path, 2, [0.62, 0.5], patience=1)
+  caplog.set_level('INFO', logger='absl')
+  other = {**DETAILS, 'split': 'b.record'}
+  assert not stopping(tmp_path, 4, details=other, patience=1).is_over
+  assert caplog.messages == [
+    f'{tmp_path}/early_stopping.json: 2 evaluations do not count, they differ in split.'
+  ]
+  assert stopping(tmp_path, 4, patience=1).is_over
+  path = tmp_path / 'early_stopping.json'
+  path.write_text(json.dumps({'metric': MAP, 'evaluations': [[2, 0.5], [4, 0.5]]}))
+  assert not stopping(tmp_path, 4, patience=1).is_over  # It tells no conditions.
+
+
+def test_an_evaluation_repeated_counts_once(tmp_path):
+  evaluated(tmp_path, 2, [0.5, 0.4], patience=2)
+  again = evaluated(tmp_path, 4, [0.4], patience=2)
+  assert not again.is_over
+  assert json.loads((tmp_path / 'early_stopping.json').read_text())['evaluations'] == [
+    [2, 0.5],
+    [4, 0.4],
+  ]
+
+
+def test_every_stage_is_counted_for_itself_and_only_the_last_one_ends(tmp_path):
+  # Evaluations at 2, 4, ..., 10; what is evaluated at 4 is the stage before.
+  flat = [0.5] * 5
+  for count, is_over in ((3, False), (4, False), (5, True)):
+    folder = tmp_path / str(count)
+    folder.mkdir()
+    # At 6 the figure is the first of its stage: at 8 one is no better, at 10 two.
+    stops = evaluated(folder, 2, flat[:count], patience=2, borders=(4,))
+    assert stops.is_over == is_over
+    # Two borders: the second stage begins at 10, and is ahead.
+    assert not evaluated(folder, 2, flat[:count], patience=1, borders=(4, 10)).is_over
+  stops = evaluated(tmp_path, 2, flat, patience=2, borders=(4,))
+  assert stops.reason() == f'at step 10: 2 evaluations without a {MAP} better than 0.5 at step 6'
+  assert stopping(tmp_path, 10, patience=2, borders=(4,)).is_over
+
+
+def test_no_figure_at_all_is_no_progress(tmp_path):
+  stops = evaluated(tmp_path, 2, [-1.0, -1.0], patience=2)
+  assert stops.reason() == f'at step 4: 2 evaluations without a {MAP} with a figure'
+
+
+def test_the_loop_says_once_why_there_is_nothing_to_do(tmp_path, caplog):
+  caplog.set_level('INFO', logger='absl')
+  stops = evaluated(tmp_path, 2, [0.25, 0.2], patience=1, min_delta=0.5)
+  assert loop.is_over(4, 10, stops)
+  assert caplog.messages == [
+    'Nothing to do: the training was stopped early at step 4: 1 evaluation without a '
+    f'{MAP} better than 0.25 at step 2 by 0.5; to go on, raise '
+    'train_config.early_stopping.patience (1), or take train_config.early_stopping out.'
+  ]
+  assert not loop.is_over(4, 10)
+
+
+def test_a_broken_file_is_told(tmp_path):
+  (tmp_path / 'early_stopping.json').write_text('[]')
+  with pytest.raises(InputError, match=r'early_stopping\.json: expected the metric and its eval'):
+    stopping(tmp_path, 2)
+
+
+class Controller:
+  """Counts what is asked of it, as orbit's would do it."""
+
+  def __init__(self, folder, stops):
+    self.global_step = tf.Variable(1, dtype=tf.int64)
+    self.evaluator, self.calls, self._stops = object(), [], stops
+    self.checkpoint_manager = tf.train.CheckpointManager(
+      tf.train.Checkpoint(step=self.global_step),
+      str(folder),
+      max_to_keep=9,
+      step_counter=self.global_step,
+      checkpoint_interval=4,
+    )
+
+  def train(self, steps, checkpoint_at_completion):
+    assert not checkpoint_at_completion
+    self.global_step.assign(steps)
+    self.calls.append(f'train to {steps}')
+
+  def evaluate(self, steps):
+    at = int(self.global_step)
+    assert self.checkpoint_manager.latest_checkpoint.endswith(f'ckpt-{at}')  # Saved before.
+    self.calls.append(f'evaluate {at}')
+    if self._stops is not None:
+      self._stops({MAP: 0.5})
+
+
+def test_the_loop_evaluates_at_multiples_and_at_the_end(tmp_path):
+  controller = Controller(tmp_path, None)
+  loop.train(controller, 10)
+  expected = ['train to 4', 'evaluate 4', 'train to 8', 'evaluate 8', 'train to 10', 'evaluate 10']
+  assert controller.calls == expected
+
+
+def test_the_loop_stops_early(tmp_path, caplog):
+  caplog.set_level('INFO', logger='absl')
+  step = tf.Variable(0, dtype=tf.int64)
+  stops = EarlyStopping(str(tmp_path), step, MAP, DETAILS, patience=1)
+  controller = Controller(tmp_path, stops)
+  stops._step = controller.global_step
+  loop.train(controller, 100, stops)
+  assert controller.calls == ['train to 4', 'evaluate 4', 'train to 8', 'evaluate 8']
+  assert [m for m in caplog.messages if m.startswith('Stopped')] == [
+    f'Stopped early at step 8: 1 evaluation without a {MAP} better than 0.5 at step 4; to go on, '
+    'raise train_config.early_stopping.patience (1), or take train_config.early_stopping out.'
+  ]
+
+
+@pytest.mark.parametrize(
+  ('override', 'fault'),
+  [
+    ('early_stopping.patience=0', 'early_stopping.patience: is 0; expected 1 or more'),
+    ('early_stopping.min_delta=-1', 'early_stopping.min_delta: is -1; expected 0 or more'),
+    ('early_stopping.min_delta=nan', 'early_stopping.min_delta: is nan; expected 0 or more'),
+    ('gradient_accumulation_steps=0', 'gradient_accumulation_steps: is 0; expected 1 to 1000000'),
+    (
+      'precision=MIXED_FLOAT16',
+      'precision: is MIXED_FLOAT16, but train_config.use_bfloat16 is true, which is '
+      'MIXED_BFLOAT16; take use_bfloat16 out',
+    ),
+  ],
+)
+def test_values_that_make_no_sense_are_refused(override, fault, tiny):
+  path = tiny / 'tiny.config'
+  bfloat16 = ['train_config.use_bfloat16=true'] * override.startswith('precision')
+  loaded = config.load(path, [*bfloat16, f'train_config.{override}'])
+  with pytest.raises(InputError) as error:
+    builders.check_config(loaded, str(path))
+  assert f'{path}: train_config.{fault}' in str(error.value).split('\n')
+
+
+def test_accumulation_with_synchronized_batch_norms_is_refused_on_replicas(tiny):
+  path = str(tiny / 'tiny.config')
+  norm = 'model.ssd.feature_extractor.conv_hyperparams.sync_batch_norm={decay: 0.9}'
+  loaded = config.load(path, [norm, 'train_config.gradient_accumulation_steps=2'])
+  builders.check_config(loaded, path)
+  with pytest.raises(InputError) as error:
+    builders.check_config(loaded, path, num_replicas=2)
+  assert str(error.value) == (
+    f'{path}: train_config.gradient_accumulation_steps: is 2, with sync_batch_norm on 2 replicas, '
+    'which is not supported; take batch_norm, or one replica, or a larger batch_size'
+  )
+
+
+def test_a_choice_without_evaluations_is_refused_before_training(tiny):
+  loaded = config.load(tiny / 'tiny.config', ['train_config.early_stopping={}'])
+  with pytest.raises(InputError) as error:
+    run._check_evaluation(loaded, str(tiny / 'tiny.config'), evaluate=False)
+  assert str(error.value) == (
+    'train_config.early_stopping: needs evaluations while training, but --noevaluate leaves them '
+    'out; take one of the two out'
+  )
+
+
+def test_an_unknown_metric_is_refused_before_training(tiny, capsys):
+  name = 'PascalBoxes_PerformanceByCategory/AP@0.5IOU/b'
+  overrides = ['eval_config.metrics_set="pascal_voc_detection_metrics"']
+  loaded = config.load(tiny / 'tiny.config', [*overrides, f'train_config.best_metric="{name}"'])
+  assert run._check_evaluation(loaded, str(tiny / 'tiny.config'), evaluate=True) == name
+  loaded.train_config.best_metric = ''
+  first = 'PascalBoxes_Precision/mAP@0.5IOU'
+  assert run._check_evaluation(loaded, str(tiny / 'tiny.config'), evaluate=True) == first
+  loaded.train_config.best_metric = 'Loss/totalloss'
+  with pytest.raises(InputError) as error:
+    run._check_evaluation(loaded, str(tiny / 'tiny.config'), evaluate=True)
+  assert str(error.value) == (
+    "train_config.best_metric: 'Loss/totalloss' is none of the metrics that eval_config gives; did "
+    'you mean Loss/total_loss or Loss/localization_loss or Loss/regularization_loss? There are '
+    'PascalBoxes_Precision/mAP@0.5IOU, PascalBoxes_PerformanceByCategory/AP@0.5IOU/a, '
+    'PascalBoxes_PerformanceByCategory/AP@0.5IOU/b, PascalBoxes_PerformanceByCategory/AP@0.5IOU/c, '
+    'Loss/localization_loss, Loss/classification_loss, Loss/regularization_loss, Loss/total_loss'
+  )
+  assert capsys.readouterr().out == ''

@@ -1,0 +1,148 @@
+"""A process that dies in an evaluation: the next one makes up for it, and comes to its end."""
+
+import json
+import types
+
+import keras
+import pytest
+import tensorflow as tf
+
+from ssd_tf import builders
+from ssd_tf.config import pipeline as config
+from ssd_tf.errors import InputError
+from ssd_tf.evaluation import metrics_file
+from ssd_tf.run import loop, run, run_record
+
+MAP = 'DetectionBoxes_Precision/mAP'
+
+
+class Controller:
+  """In place of orbit's: steps take no time, and an evaluation gives .5, or what it is told."""
+
+  evaluations = []  # What happens in each to come: a figure, or an error.
+
+  def __init__(self, trainer, manager, num_steps, *, evaluator=None, eval_actions=(), **kwargs):
+    del num_steps, kwargs
+    self.global_step, self.checkpoint_manager = trainer.global_step, manager
+    self.evaluator, self._actions = evaluator, eval_actions
+
+  def train(self, steps, checkpoint_at_completion):
+    del checkpoint_at_completion
+    self.global_step.assign(steps)
+
+  def evaluate(self, steps):
+    del steps
+    outcome = self.evaluations.pop(0)
+    if isinstance(outcome, BaseException):
+      raise outcome
+    for action in self._actions:
+      action({MAP: outcome})
+
+
+@pytest.fixture
+def train(tiny, monkeypatch):
+  """Returns a function: (what happens in the evaluations, override, ...) trains for 4 steps."""
+  image = keras.Input([1, 1, 1])
+  model = keras.Model(image, keras.layers.Conv2D(1, 1, name='class_head_0')(image))
+  detector = types.SimpleNamespace(model=model)
+  monkeypatch.setattr(builders, 'build_detector', lambda *args, **kwargs: detector)
+  monkeypatch.setattr(run, '_build_trainer', build_trainer)
+  monkeypatch.setattr(run, 'build_evaluator', lambda *args: object())
+  monkeypatch.setattr(loop, 'build_controller', Controller)
+  monkeypatch.setattr(run, 'log_evaluation', log_evaluation)
+  model_dir = str(tiny / 'model')
+
+  def run_it(evaluations, *overrides, **options):
+    path = str(tiny / 'tiny.config')
+    loaded = config.load(path, ['train_config.num_steps=4', *overrides])
+    monkeypatch.setattr(Controller, 'evaluations', list(evaluations))
+    strategy = tf.distribute.get_strategy()
+    options = {'checkpoint_every_n': 2, **options}
+    run.train(loaded, path, model_dir, strategy=strategy, **options)
+    assert not Controller.evaluations
+
+  return run_it
+
+
+def build_trainer(config, config_path, learner, *args):
+  watch = types.SimpleNamespace(flush=lambda step: None)
+  return types.SimpleNamespace(global_step=learner.step, non_finite_batch=None, loss_watch=watch)
+
+
+def log_evaluation(step, evaluator, output, eval_dir, details):
+  del evaluator
+  metrics_file.append(eval_dir, int(step), output, details)
+
+
+def evaluated(tiny):
+  return [
+    (line['step'], line['metrics'][MAP]) for line in metrics_file.read_lines(tiny / 'model/eval')
+  ]
+
+
+def test_an_evaluation_that_died_is_made_up_for_and_the_training_ends(tiny, train, caplog):
+  with pytest.raises(KeyboardInterrupt):
+    train([KeyboardInterrupt()])
+  assert run_record.read(str(tiny / 'model'))[-1]['outcome'] == 'interrupted'
+  with pytest.raises(InputError):
+    train([0.3, InputError('no such image')])  # At step 2, made up for; at step 4.
+  assert evaluated(tiny) == [(2, 0.3)]
+  assert run_record.read(str(tiny / 'model'))[-1]['outcome'] == 'failed: no such image'
+  caplog.set_level('INFO', logger='absl')
+  train([0.4])
+  assert 'Step 4 is not evaluated yet.' in caplog.messages
+  assert caplog.messages[-1] == 'Nothing to do: step 4 of 4 is reached.'
+  assert evaluated(tiny) == [(2, 0.3), (4, 0.4)]
+  assert run_record.is_finished(str(tiny / 'model'))
+  assert json.loads((tiny / 'model/best/best.json').read_text())['step'] == 4
+  train([])  # All is done.
+  train([0.2], sample_1_of_n_eval_examples=2)  # Under other conditions it is not.
+  assert evaluated(tiny)[-1] == (4, 0.2)
+
+
+def test_figures_that_came_to_no_choice_come_there_later(tiny, train):
+  train([0.3, 0.4], 'train_config.keep_best_checkpoint=false')
+  stopping = 'train_config.early_stopping={patience: 9}'
+  train([], stopping)
+  assert json.loads((tiny / 'model/best/best.json').read_text())['value'] == 0.4
+  kept = json.loads((tiny / 'model/early_stopping.json').read_text())
+  assert (kept['metric'], kept['evaluations']) == (MAP, [[4, 0.4]])
+  train([], stopping)
+  assert json.loads((tiny / 'model/early_stopping.json').read_text()) == kept
+
+
+def test_a_damaged_file_of_evaluations_keeps_no_training_from_going_on(tiny, train, caplog):
+  with pytest.raises(KeyboardInterrupt):
+    train([0.3, KeyboardInterrupt()])
+  with (tiny / 'model/eval/metrics.jsonl').open('a') as file:
+    file.write('{"step": 4, "metrics": 1}\n')
+  train([0.4])
+  assert 'Whether step 4 is evaluated is not known.' in caplog.text
+  assert run_record.is_finished(str(tiny / 'model'))
+
+
+def test_half_a_line_of_an_evaluation_is_no_evaluation(tiny, train, caplog):
+  with pytest.raises(KeyboardInterrupt):
+    train([0.3, KeyboardInterrupt()])
+  with (tiny / 'model/eval/metrics.jsonl').open('a') as file:
+    file.write('{"step": 4, "me')
+  train([0.4])
+  assert 'metrics.jsonl:2: half a line' in caplog.text
+  assert evaluated(tiny) == [(2, 0.3), (4, 0.4)]
+
+
+def test_a_config_that_trains_nothing_does_not_replace_that_of_the_training(tiny, train):
+  train([0.3, 0.4])
+  train([], 'train_config.seed=5')
+  assert config.load(tiny / 'model/pipeline.config').train_config.seed != 5
+
+
+def test_the_best_checkpoint_of_another_training_is_refused_before_anything_is_written(tiny, train):
+  train([0.3, 0.4])
+  for path in (tiny / 'model').glob('*ckpt*'):
+    path.unlink()
+  (tiny / 'model/checkpoint').unlink()
+  before = sorted(tiny.rglob('*'))
+  with pytest.raises(InputError, match='holds the best checkpoint of another training'):
+    train([])
+  assert sorted(tiny.rglob('*')) == before
