@@ -1,6 +1,6 @@
 """Times an evaluation, whole and in parts, beside the Object Detection API's figures.
 
-  python tools/benchmark_evaluation.py --pipeline_config_path=CONFIG --checkpoint=DIR/ckpt-1500
+python tools/benchmark_evaluation.py --pipeline_config_path=CONFIG --checkpoint=DIR/ckpt-1500
 """
 
 from absl import flags

@@ -1,6 +1,6 @@
 """Times the masked loss against the plain composition with autodiff, with XLA and without.
 
-  python tools/benchmark_masked_loss.py
+python tools/benchmark_masked_loss.py
 """
 
 from absl import flags

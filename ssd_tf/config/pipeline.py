@@ -230,12 +230,15 @@ def _reader_faults(config, reader, field, path):
   if reader.num_epochs and field.startswith('train'):
     logging.warning(
       '%s: %s.num_epochs: is %d, but the records are repeated until train_config.num_steps.',
-      path, field, reader.num_epochs,
+      path,
+      field,
+      reader.num_epochs,
     )
   elif weights and not field.startswith('train'):
     logging.warning(
       '%s: %s.sample_from_datasets_weights: does not count, evaluation reads each example once.',
-      path, field,
+      path,
+      field,
     )
 
 
@@ -269,7 +272,10 @@ def _class_faults(config, reader, field, path):
   elif len(classes.ids) < num_classes:
     logging.warning(
       '%s: model.ssd.num_classes: is %d, but %s names %d classes.',
-      path, num_classes, named, len(classes.ids),
+      path,
+      num_classes,
+      named,
+      len(classes.ids),
     )
 
 
@@ -311,8 +317,7 @@ def _cosine_faults(cosine, field, num_steps, within, lasts):
   if cosine.warmup_steps >= cosine.total_steps:
     yield (
       f'{field}.warmup_steps',
-      f'is {cosine.warmup_steps}: the schedule ends within it, at total_steps'
-      f' {cosine.total_steps}',
+      f'is {cosine.warmup_steps}: the schedule ends within it, at total_steps {cosine.total_steps}',
     )
   if cosine.warmup_steps and cosine.warmup_learning_rate > cosine.learning_rate_base:
     yield (

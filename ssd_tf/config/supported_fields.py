@@ -147,9 +147,7 @@ _READ = {
     'min_object_covered min_aspect_ratio max_aspect_ratio min_area max_area overlap_thresh '
     'random_coef clip_boxes'
   ),
-  'RandomPadImage': (
-    'min_image_height min_image_width max_image_height max_image_width pad_color'
-  ),
+  'RandomPadImage': ('min_image_height min_image_width max_image_height max_image_width pad_color'),
   'RandomAbsolutePadImage': 'max_height_padding max_width_padding pad_color',
   'RandomImageScale': 'min_scale_ratio max_scale_ratio',
   'RandomResizeMethod': 'target_height target_width',

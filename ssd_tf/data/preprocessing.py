@@ -86,9 +86,7 @@ def resize_keep_aspect_ratio(
   return resize(image, size, method=method, half_pixel_centers=half_pixel_centers)
 
 
-def keep_aspect_ratio_size(
-  size: tf.Tensor, *, min_dimension: int, max_dimension: int
-) -> tf.Tensor:
+def keep_aspect_ratio_size(size: tf.Tensor, *, min_dimension: int, max_dimension: int) -> tf.Tensor:
   """Returns the sizes that `resize_keep_aspect_ratio` gives images.
 
   Args:

@@ -218,9 +218,7 @@ def _class_ids(features, label_names):
   return classes
 
 
-def _label_oddities(
-  features, classes, summary, label_names, labeled_by_default
-) -> Iterator[str]:
+def _label_oddities(features, classes, summary, label_names, labeled_by_default) -> Iterator[str]:
   """Counts an image's labeled classes into the summary and yields what is odd about them."""
 
   def ids(key):

@@ -206,9 +206,7 @@ class CocoEvaluator:
     at = int(np.flatnonzero(np.isclose(params.iouThrs, iou_threshold))[0])
     everything = (params.areaRngLbl.index('all'), params.maxDets.index(100))
     precision = coco_eval.eval['precision'][at]  # [recalls, classes, sizes, limits]
-    return {
-      class_id: precision[:, k, *everything] for k, class_id in enumerate(params.catIds)
-    }
+    return {class_id: precision[:, k, *everything] for k, class_id in enumerate(params.catIds)}
 
   @property
   def details(self) -> dict[str, Any]:

@@ -181,9 +181,7 @@ def _join(captioned):
   font = ImageFont.truetype(_FONT, _font_size(height, width))
   strip = round(font.size * 1.8)
   gap = max(4, round(width / 80))
-  canvas = Image.new(
-    'RGB', (len(captioned) * (width + gap) - gap, strip + height), color=_GAP
-  )
+  canvas = Image.new('RGB', (len(captioned) * (width + gap) - gap, strip + height), color=_GAP)
   draw = ImageDraw.Draw(canvas)
   draw.rectangle([0, 0, canvas.width, strip - 1], fill=_BACKGROUND)
   for i, (image, caption) in enumerate(captioned):

@@ -96,14 +96,23 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatc
 @pytest.mark.parametrize(
   ('text', 'message'),
   [
-    ('model {\n  ssd {\n    num_clases: 3 }}', '3:5: unknown field "num_clases" in Ssd: did you'
-     ' mean "num_classes"?'),
-    ('model {\n  faster_rcnn { num_classes: 3 }}', '2:3: unknown field "faster_rcnn" in'
-     ' DetectionModel: known: ssd'),
-    ('model { ssd { box_predictor { convolutional_box_predictor { conv_hyperparams {\n activation:'
-     ' RELU6 }}}}}', '2:14: unknown value "RELU6" of Activation: did you mean "RELU_6"?'),
-    ('train_config {\n batch_size: eight }', "2:14: ' batch_size: eight }': Couldn't parse integer:"
-     ' eight'),
+    (
+      'model {\n  ssd {\n    num_clases: 3 }}',
+      '3:5: unknown field "num_clases" in Ssd: did you mean "num_classes"?',
+    ),
+    (
+      'model {\n  faster_rcnn { num_classes: 3 }}',
+      '2:3: unknown field "faster_rcnn" in DetectionModel: known: ssd',
+    ),
+    (
+      'model { ssd { box_predictor { convolutional_box_predictor { conv_hyperparams {\n activation:'
+      ' RELU6 }}}}}',
+      '2:14: unknown value "RELU6" of Activation: did you mean "RELU_6"?',
+    ),
+    (
+      'train_config {\n batch_size: eight }',
+      "2:14: ' batch_size: eight }': Couldn't parse integer: eight",
+    ),
     ('train_config {\n  batch_size: 8\n', '2:15: Expected "}".'),
   ],
 )

@@ -14,9 +14,7 @@ CONFIGS = [
   *sorted(ROOT.glob('tests/testdata/odapi_configs/*.config')),
   TINY,
 ]
-COSINE = (
-  'train_config.optimizer.momentum_optimizer.learning_rate.cosine_decay_learning_rate'
-)
+COSINE = 'train_config.optimizer.momentum_optimizer.learning_rate.cosine_decay_learning_rate'
 
 
 def messages(descriptor, seen=None):
@@ -130,9 +128,7 @@ def test_a_long_list_is_told_and_cut():
   generator = loaded.model.ssd.anchor_generator.ssd_anchor_generator
   generator.aspect_ratios[:] = [1.0] * 5000
   path = 'model.ssd.anchor_generator.ssd_anchor_generator.aspect_ratios'
-  assert field_ranges.out_of_range(loaded) == {
-    path: 'has more than 100 numbers; leave some out'
-  }
+  assert field_ranges.out_of_range(loaded) == {path: 'has more than 100 numbers; leave some out'}
   cut = field_ranges.within_range(loaded).model.ssd.anchor_generator.ssd_anchor_generator
   assert list(cut.aspect_ratios) == [1.0] * 100 and len(generator.aspect_ratios) == 5000
 

@@ -53,11 +53,14 @@ def add_yaml_aliases(content: bytes, rng: random.Random) -> bytes:
     return bomb + content
   if kind == 'bomb of names':
     return bomb + content.replace(b'names:', b'names: *k9\nold:')
-  return content + {
-    'cycle': b'\nnames: &a [*a, *a]\n',
-    'unknown': b'\nnames: *nothing\n',
-    'merge': b'\n<<: {names: [a, b]}\n',
-  }[kind]
+  return (
+    content
+    + {
+      'cycle': b'\nnames: &a [*a, *a]\n',
+      'unknown': b'\nnames: *nothing\n',
+      'merge': b'\n<<: {names: [a, b]}\n',
+    }[kind]
+  )
 
 
 def change_xml(content: bytes, rng: random.Random) -> bytes:

@@ -27,9 +27,7 @@ def main():
   if sys.argv[1] == 'evaluate':
     run_evaluation.evaluate_checkpoints(config, 'tiny.config', 'out', 'model', strategy=strategy)
   else:
-    run.train(
-      config, 'tiny.config', 'out', strategy=strategy, checkpoint_every_n=2, log_every_n=9
-    )
+    run.train(config, 'tiny.config', 'out', strategy=strategy, checkpoint_every_n=2, log_every_n=9)
 
 
 if __name__ == '__main__':

@@ -54,7 +54,6 @@ def terminate():
   os.kill(os.getpid(), signal.SIGTERM)
 
 
-
 def fill_the_disk():
   resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, resource.RLIM_INFINITY))
 

@@ -38,9 +38,7 @@ def evaluate(folder, *overrides):
   """All that a real evaluation of random weights gives."""
   loaded, path = load(folder, *overrides), str(folder / 'tiny.config')
   detector = builders.build_detector(loaded.model, is_training=False)
-  evaluator = run_evaluation.build_evaluator(
-    loaded, path, detector, tf.distribute.get_strategy()
-  )
+  evaluator = run_evaluation.build_evaluator(loaded, path, detector, tf.distribute.get_strategy())
   return evaluator.evaluate(-1), evaluator.metrics
 
 
@@ -71,9 +69,7 @@ def test_of_every_set_of_metrics_and_its_losses(partly_labeled):
 def test_without_losses_there_is_the_total_one_alone(partly_labeled):
   dummy = 'eval_config.use_dummy_loss_in_eval=true'
   found, _ = evaluate(partly_labeled, dummy)
-  names = builders.metric_names(
-    load(partly_labeled, dummy), str(partly_labeled / 'tiny.config')
-  )
+  names = builders.metric_names(load(partly_labeled, dummy), str(partly_labeled / 'tiny.config'))
   assert list(found) == names and names[-1] == 'Loss/total_loss' and len(names) == 25
 
 

@@ -257,9 +257,7 @@ def test_a_trainer_gives_its_sums_to_the_watch(batches_per_step, caplog):
   )
   for steps in (1, 3, 2):
     model_trainer.train(tf.constant(steps))
-  for (step, sums, seen), (end, steps) in zip(
-    watch.given, ((1, 1), (4, 3), (6, 2)), strict=True
-  ):
+  for (step, sums, seen), (end, steps) in zip(watch.given, ((1, 1), (4, 3), (6, 2)), strict=True):
     batches = steps * batches_per_step
     assert step == end
     assert seen == {'images': 2 * batches, 'boxes': 3 * batches, 'positives': 5 * batches}

@@ -90,9 +90,7 @@ class DigitStyle:
       raise InputError('seven-segment digits: ' + '; '.join(problems))
 
 
-def draw_string(
-  rng: np.random.Generator, style: DigitStyle
-) -> tuple[np.ndarray, str, np.ndarray]:
+def draw_string(rng: np.random.Generator, style: DigitStyle) -> tuple[np.ndarray, str, np.ndarray]:
   """Draws one random string of digits at a random place of a canvas.
 
   Args:

@@ -12,9 +12,7 @@ from ssd_tf.errors import InputError
 
 
 def read(path):
-  return [
-    tf_example.parse_example(record.numpy()) for record in tf.data.TFRecordDataset(str(path))
-  ]
+  return [tf_example.parse_example(record.numpy()) for record in tf.data.TFRecordDataset(str(path))]
 
 
 def data_set(root, **changes):
@@ -195,9 +193,7 @@ def test_sets_whose_categories_differ_are_refused(tmp_path):
 
 def test_digits_written_as_coco_come_back(tmp_path):
   style = seven_segment.DigitStyle(height=64, width=384)
-  seven_segment.write_data_set(
-    str(tmp_path), num_train=1, num_eval=2, style=style, write_coco=True
-  )
+  seven_segment.write_data_set(str(tmp_path), num_train=1, num_eval=2, style=style, write_coco=True)
   annotations = coco.load_annotations(str(tmp_path / 'coco/instances_eval.json'))
   output = tmp_path / 'again.record'
   coco.write_data_set(annotations, str(tmp_path / 'coco/eval'), str(output))

@@ -15,9 +15,7 @@ IDS = {'cat': 1, 'chien': 2, '猫': 3}
 
 
 def read(path):
-  return [
-    tf_example.parse_example(record.numpy()) for record in tf.data.TFRecordDataset(str(path))
-  ]
+  return [tf_example.parse_example(record.numpy()) for record in tf.data.TFRecordDataset(str(path))]
 
 
 def save_image(path, width=60, height=40, **options):
@@ -346,9 +344,7 @@ def test_other_formats_are_stored_as_png(tmp_path):
 
 def test_digits_written_as_voc_come_back(tmp_path):
   style = seven_segment.DigitStyle(height=64, width=384)
-  seven_segment.write_data_set(
-    str(tmp_path), num_train=2, num_eval=1, style=style, write_voc=True
-  )
+  seven_segment.write_data_set(str(tmp_path), num_train=2, num_eval=1, style=style, write_voc=True)
   ids = {name: i + 1 for i, name in enumerate(seven_segment.CLASS_NAMES)}
   _, annotations = convert(tmp_path / 'voc', 'train', ids)
   expected = read(tmp_path / 'digits_train.record')
