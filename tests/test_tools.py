@@ -12,6 +12,7 @@ import tool_processes
 
 ROOT = pathlib.Path(__file__).parents[1]
 TOOLS = sorted(path.name for path in (ROOT / 'tools').glob('*.py'))
+BENCHMARKS = sorted(f'benchmarks/{path.name}' for path in (ROOT / 'tools/benchmarks').glob('*.py'))
 CONFIG = '--pipeline_config_path=tiny.config'
 TRAIN = ('model_main_tf2.py', CONFIG, '--model_dir=model', '--noevaluate', '--num_train_steps=2')
 EVALUATE = ('model_main_tf2.py', CONFIG, '--model_dir=model')
@@ -62,14 +63,14 @@ def error_of(run):
     code, stderr = run(tool, *flags)
     assert code == 2 and 'Traceback' not in stderr, stderr
     # The log's lines before it do no harm; after it comes nothing.
-    _, *messages = re.split(rf'^{tool}: error: ', stderr, flags=re.MULTILINE)
+    _, *messages = re.split(rf'^{pathlib.Path(tool).name}: error: ', stderr, flags=re.MULTILINE)
     assert len(messages) == 1, stderr
     return messages[0].rstrip('\n')
 
   return error
 
 
-@pytest.mark.parametrize('tool', TOOLS)
+@pytest.mark.parametrize('tool', [*TOOLS, *BENCHMARKS])
 def test_a_misspelt_flag_is_answered_with_the_closest_one(tool, run):
   text = (ROOT / 'tools' / tool).read_text()
   flag = re.search(r"""DEFINE_\w+\(\s*'(\w{4,})'""", text)[1]
@@ -82,12 +83,12 @@ def test_a_misspelt_flag_is_answered_with_the_closest_one(tool, run):
   ('tool', 'flags', 'expected'),
   [
     (
-      'benchmark_input_pipeline.py',
+      'benchmarks/input_pipeline.py',
       ['--input_path=gone*.record'],
       r'no file matches gone\*\.record',
     ),
     (
-      'benchmark_train_step.py',
+      'benchmarks/train_step.py',
       ['--pipeline_config_path=gone.config'],
       r'gone\.config: No such file or directory',
     ),

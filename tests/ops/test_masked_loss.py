@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssd_tf.benchmarks import loss_benchmark
 from ssd_tf.ops import masked_loss
 from ssd_tf.ops.masked_loss import (
   BootstrappedSigmoidLoss,
@@ -12,6 +11,7 @@ from ssd_tf.ops.masked_loss import (
   SoftmaxLoss,
   masked_classification_loss,
 )
+from tools.benchmarks import masked_loss as benchmark
 
 LOSSES = {
   'sigmoid': SigmoidLoss(background_as_zeros=True),
@@ -113,10 +113,10 @@ def test_values_are_those_of_the_definition(loss, mode):
 
 
 def plain_loss(logits, targets, labeled, loss):
-  """As `loss_benchmark.plain_loss`, also of the losses that it does not know."""
+  """As `benchmark.plain_loss`, also of the losses that it does not know."""
   if isinstance(loss, SoftmaxLoss):
     scaled = SoftmaxLoss(logit_scale=loss.logit_scale)
-    entropy = loss_benchmark.plain_loss(logits, targets, labeled, scaled)
+    entropy = benchmark.plain_loss(logits, targets, labeled, scaled)
     # Where nothing is labeled there is no loss, and the gradient 0 * infinity.
     unknown = (targets == 0) & ~tf.reduce_any(labeled, axis=1)[:, None]
     entropy = tf.where(unknown, tf.ones_like(entropy), entropy)
@@ -126,7 +126,7 @@ def plain_loss(logits, targets, labeled, loss):
       return faded
     return tf.where(targets > 0, loss.alpha * faded, (1 - loss.alpha) * faded)
   if isinstance(loss, SigmoidLoss):
-    return loss_benchmark.plain_loss(logits, targets, labeled, loss)
+    return benchmark.plain_loss(logits, targets, labeled, loss)
   num_columns = logits.shape[-1]
   positive = (targets > 0)[..., None]
   is_target = targets[..., None] == tf.range(num_columns)

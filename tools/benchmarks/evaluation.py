@@ -1,4 +1,7 @@
-"""The time of an evaluation, whole and in parts, of each image."""
+"""Times an evaluation, whole and in parts, beside the Object Detection API's figures.
+
+python tools/benchmarks/evaluation.py --pipeline_config_path=CONFIG --checkpoint=DIR/ckpt-1500
+"""
 
 import contextlib
 import dataclasses
@@ -8,14 +11,33 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
+from absl import flags
 
-from ssd_tf import builders, fields
+from ssd_tf import builders, command_line, fields
 from ssd_tf.config import pipeline as config_lib
 from ssd_tf.evaluation.pictures import Pictures
 from ssd_tf.models.folding import fold_batch_norm
 from ssd_tf.pretrained.loading import load_pretrained
 from ssd_tf.training.evaluator import Evaluator
 from ssd_tf.training.regularization import regularization_losses
+
+PIPELINE_CONFIG_PATH = flags.DEFINE_string(
+  'pipeline_config_path',
+  'configs/ssd_mobilenet_v2_320x320_bccd.config',
+  'A pipeline.config; its first eval_input_reader is read.',
+)
+CHECKPOINT = flags.DEFINE_string(
+  'checkpoint', '', 'Prefix of the weights; random ones find many boxes of low scores.'
+)
+BATCH_SIZE = flags.DEFINE_integer(
+  'batch_size', 16, 'Instead of eval_config.batch_size.', lower_bound=1
+)
+NUM_ROUNDS = flags.DEFINE_integer(
+  'num_rounds', 3, 'Of each part; the fastest counts.', lower_bound=1
+)
+CONFIG_OVERRIDE = flags.DEFINE_multi_string(
+  'config_override', [], 'A change to the config: train_config.batch_size=4. May be repeated.'
+)
 
 # Of the Object Detection API: ssd_mobilenet_v2_320x320 (300x300 pixels), batch 1, on the 87 images
 # of BCCD's validation, 2 CPU cores, TensorFlow 2.15; from the first step's line of the log to the
@@ -133,3 +155,18 @@ def _time(name: str, run: Callable, num_rounds: int, num_images: int) -> Part:
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     best = min(best or (wall, cpu), (wall, cpu))
   return Part(name, *(1e3 * seconds / num_images for seconds in best))
+
+
+def main():
+  """Prints milliseconds per image."""
+  parts = measure(
+    PIPELINE_CONFIG_PATH.value,
+    [*CONFIG_OVERRIDE.value, f'eval_config.batch_size={BATCH_SIZE.value}'],
+    checkpoint=CHECKPOINT.value,
+    num_rounds=NUM_ROUNDS.value,
+  )
+  print(report(parts))
+
+
+if __name__ == '__main__':
+  command_line.run(main)
