@@ -32,8 +32,8 @@ LAYERS = {
 }
 _BUILT = (*(name for name in LAYERS if name not in ('protos', 'command_line')),)
 LAYERS |= {
-  'ssd_tensorflow': ('config', 'data'),
   'run': _BUILT,
+  'ssd_tensorflow': ('config', 'data', 'pretrained', 'run'),
   'inference': (*_BUILT, 'run'),
   'export': (*_BUILT, 'run'),
   'pseudo_labels': (*_BUILT, 'run', 'inference'),
@@ -57,7 +57,7 @@ OUTSIDE_ONLY_FOR = {
 }
 # Packages from outside that these packages do without.
 OUTSIDE_NOT_FOR = {
-  'tensorflow': ('config', 'ssd_tensorflow', 'tools', 'command_line', 'files', 'fields'),
+  'tensorflow': ('config', 'tools', 'command_line', 'files', 'fields'),
   'keras': ('ops', 'data', 'config', 'evaluation', 'groundtruth', 'tools'),
 }
 

@@ -123,11 +123,11 @@ def main():
   """Translates the flags, then trains."""
   from ssd_tf.evaluation import log_format
   from ssd_tf.run import run
-  from ssd_tf.ssd_tensorflow import train_flags
+  from ssd_tf.ssd_tensorflow import clones, train_flags
 
   log_format.setup_logging()
   # Before anything is read, after which the CPU can no longer be split.
-  strategy = run.make_clones(FLAGS.num_clones, FLAGS.clone_on_cpu)
+  strategy = clones.make_clones(FLAGS.num_clones, FLAGS.clone_on_cpu)
   given = {name for name in FLAGS if FLAGS[name].present}
   config, load_options = train_flags.prepare(FLAGS.flag_values_dict(), given)
   run.train(

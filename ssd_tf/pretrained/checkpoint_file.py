@@ -1,6 +1,7 @@
 """A checkpoint's file: opened, seen to be whole, read by name."""
 
 import glob
+import math
 import os
 
 import numpy as np
@@ -66,7 +67,7 @@ class CheckpointFile:
     self._check_size()
 
   def read(self, name: str) -> np.ndarray:
-    """The value of a tensor.
+    """The value of a tensor, whose checksum is compared.
 
     Raises:
       CheckpointDeleted: it is not there any more.
@@ -80,19 +81,6 @@ class CheckpointFile:
         f'{self.path}: is damaged or cut short at {name} ({str(error).splitlines()[0]}); download '
         'or copy it again'
       ) from error
-
-  def read_all(self) -> None:
-    """Reads everything, which compares all checksums.
-
-    Raises:
-      InputError: the file is damaged.
-    """
-    for name in self.shapes:
-      self.read(name)
-
-  def num_values(self, name: str) -> int:
-    """How many numbers a tensor holds."""
-    return int(np.prod(self.shapes[name]))
 
   def _check_not_deleted(self):
     """A training deletes the index first: without it, whatever else is wrong is of no account."""
@@ -119,7 +107,7 @@ class CheckpointFile:
     parts = glob.glob(f'{glob.escape(self.path)}.data-?????-of-?????')
     types = self._reader.get_variable_to_dtype_map()
     expected = sum(
-      len(self.read(name)) if kind == tf.string else self.num_values(name) * kind.size
+      len(self.read(name)) if kind == tf.string else math.prod(self.shapes[name]) * kind.size
       for name, kind in types.items()
     )
     self._check_not_deleted()

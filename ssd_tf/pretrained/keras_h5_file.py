@@ -62,19 +62,6 @@ class H5File:
         'or copy it again'
       ) from error
 
-  def read_all(self) -> None:
-    """Reads everything.
-
-    Raises:
-      InputError: the file is damaged.
-    """
-    for name in self.shapes:
-      self.read(name)
-
-  def num_values(self, name: str) -> int:
-    """How many numbers a weight holds."""
-    return int(np.prod(self.shapes[name]))
-
 
 def _places(root):
   """Yields (<layer>/<leaf>, place in the file)."""

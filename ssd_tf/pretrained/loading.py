@@ -1,21 +1,42 @@
 """Loads a checkpoint into a model: what fits goes in, and all of it is accounted for."""
 
-from collections.abc import Collection, Mapping, Sequence
+import dataclasses
+from collections.abc import Collection, Mapping
 
 import keras
 import numpy as np
 
 from ssd_tf.errors import InputError
-from ssd_tf.pretrained import checkpoint_kind, keras_applications, ssd_tensorflow
+from ssd_tf.pretrained import checkpoint_kind, keras_applications
 from ssd_tf.pretrained.checkpoint_description import describe, describe_model, step_of
 from ssd_tf.pretrained.checkpoint_file import open_checkpoint
 from ssd_tf.pretrained.class_rows import remap_class_rows
 from ssd_tf.pretrained.conversion import converted
 from ssd_tf.pretrained.layer_groups import BACKBONE, GROUPS, group_of, holds_class_rows
 from ssd_tf.pretrained.load_report import LoadReport
+from ssd_tf.pretrained.original_names import paths_in_scopes
 
 # A backbone of which less than this share of values loads is a wrong checkpoint, not a start.
 MIN_BACKBONE_SHARE = 0.95
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadOptions:
+  """How a checkpoint is loaded, where a config has no field for it.
+
+  Attributes:
+    exclude_scopes: the variables whose `original_names` begin with one of these stay as they are.
+    model_scope: of a checkpoint with VGG-16, the scope that its names begin with in place of the
+      model's; None: the one that they have.
+    ignore_missing: whether what the checkpoint lacks, or has in another shape, is only reported.
+    decimate_fc: of a classification model with VGG-16, make conv6 and conv7 of its fully connected
+      layers, see `conversion.decimate`; else they stay as they are.
+  """
+
+  exclude_scopes: tuple[str, ...] = ()
+  model_scope: str | None = None
+  ignore_missing: bool = True
+  decimate_fc: bool = False
 
 
 def load_pretrained(
@@ -24,10 +45,7 @@ def load_pretrained(
   *,
   groups: Collection[str] = GROUPS,
   class_ids: Mapping[int, int] | None = None,
-  exclude_scopes: Sequence[str] = (),
-  model_scope: str | None = None,
-  ignore_missing: bool = True,
-  decimate_fc: bool = False,
+  options: LoadOptions | None = None,
 ) -> LoadReport:
   """Restores the variables that a checkpoint has for a model, as far as they fit.
 
@@ -40,12 +58,7 @@ def load_pretrained(
     groups: the parts to load, of `layer_groups.GROUPS`; the others stay as they are.
     class_ids: id of a class in the model -> its id in the checkpoint, from 1: only their rows
       of the class heads are taken, and the background's. None: whole class heads, if they fit.
-    exclude_scopes: leaves variables as they are, see `ssd_tensorflow.excluded_paths`.
-    model_scope: of a checkpoint with VGG-16, the scope that its names begin with in place of the
-      model's; None: the one that they have.
-    ignore_missing: whether what the checkpoint lacks, or has in another shape, is only reported.
-    decimate_fc: of a classification model with VGG-16, make conv6 and conv7 of its fully connected
-      layers, see `conversion.decimate`; else they stay as they are.
+    options: what is left out, and how names and shapes are made to fit.
 
   Returns:
     What was loaded, skipped, missing and unused.
@@ -55,13 +68,18 @@ def load_pretrained(
       the backbone's values would load), lacks a class, or lacks anything where that is not
       ignored; a scope is that of nothing. The model stays as it was.
   """
-  file = _open(model, checkpoint_path, decimate_fc)
+  options = options or LoadOptions()
+  file = _open(model, checkpoint_path, options)
   kind = checkpoint_kind.identify(file.shapes, checkpoint_path)
-  _check_options(model, kind, model_scope, decimate_fc)
+  _check_options(model, kind, options)
   names = checkpoint_kind.checkpoint_names(
-    kind, model, file.shapes, model_scope=model_scope, fully_connected=decimate_fc
+    kind,
+    model,
+    file.shapes,
+    model_scope=options.model_scope,
+    fully_connected=options.decimate_fc,
   )
-  excluded = ssd_tensorflow.excluded_paths(model, exclude_scopes)
+  excluded = paths_in_scopes(model, options.exclude_scopes, 'exclude_scopes')
   asked = [  # Of weights, which are variables without the seeds of dropouts.
     v for v in model.weights if group_of(v.path) in groups and v.path not in excluded
   ]
@@ -71,7 +89,7 @@ def load_pretrained(
     if name not in file.shapes:
       missing[path] = name
       continue
-    value = converted(file.read(name), path, kind, decimate_fc=decimate_fc)
+    value = converted(file.read(name), path, kind, decimate_fc=options.decimate_fc)
     try:
       values[path] = _fitting(value, variable, model, class_ids)
     except InputError:  # Which is a ValueError.
@@ -93,10 +111,10 @@ def load_pretrained(
     step=step_of(file),
   )
   _check_backbone(model, file, report, asked)
-  if not ignore_missing and (skipped or missing):
+  if not options.ignore_missing and (skipped or missing):
     raise InputError(
-      f'{report.faults()}; leave it out (checkpoint_exclude_scopes), or ignore it '
-      '(ignore_missing_vars)'
+      f'{report.faults()}; leave it out (exclude_scopes), or ignore what is missing '
+      '(ignore_missing)'
     )
   for variable in asked:
     if variable.path in values:
@@ -104,27 +122,26 @@ def load_pretrained(
   return report
 
 
-def _open(model, path, decimate_fc):
+def _open(model, path, options):
   if path != keras_applications.IMAGENET:
     return open_checkpoint(path)
   description = describe_model(model)
   return keras_applications.ImageNetWeights(
     description.backbone,
     description.depth_multiplier,
-    include_top=decimate_fc and description.backbone == 'vgg_16',
+    include_top=options.decimate_fc and description.backbone == 'vgg_16',
   )
 
 
-def _check_options(model, kind, model_scope, decimate_fc):
+def _check_options(model, kind, options):
   """A request that a kind of checkpoint cannot follow is a fault of the request."""
   by_scope = (checkpoint_kind.SSD_TENSORFLOW, checkpoint_kind.SLIM_VGG)
-  if model_scope and kind not in by_scope:
+  if options.model_scope and kind not in by_scope:
     raise InputError(
-      f'checkpoint_model_scope: {model_scope!r} means nothing to a checkpoint of {kind}; leave it '
-      'out'
+      f'model_scope: {options.model_scope!r} means nothing to a checkpoint of {kind}; leave it out'
     )
   has_fc = kind in (checkpoint_kind.SLIM_VGG, checkpoint_kind.KERAS_APPLICATIONS)
-  if decimate_fc and not (has_fc and describe_model(model).backbone == 'vgg_16'):
+  if options.decimate_fc and not (has_fc and describe_model(model).backbone == 'vgg_16'):
     raise InputError(
       f'decimate_fc: is for ssd_300_vgg and ssd_512_vgg with a classification model (VGG-16), not '
       f'for {model.name} with a checkpoint of {kind}; leave it out'

@@ -5,40 +5,8 @@ import re
 import keras
 
 _SHARED = 'WeightSharedConvolutionalBoxPredictor'
-# (our layer's name, the scope there). Digits and filters carry over.
-_SCOPES = (
-  (r'mobilenet_v1_conv_0', r'FeatureExtractor/MobilenetV1/Conv2d_0'),
-  (
-    r'mobilenet_v1_block_(\d+)_(depthwise|pointwise)',
-    r'FeatureExtractor/MobilenetV1/Conv2d_\1_\2',
-  ),
-  (r'mobilenet_v2_conv_0', r'FeatureExtractor/MobilenetV2/Conv'),
-  (r'mobilenet_v2_conv_1', r'FeatureExtractor/MobilenetV2/Conv_1'),
-  (r'mobilenet_v2_block_0_(\w+)', r'FeatureExtractor/MobilenetV2/expanded_conv/\1'),
-  (r'mobilenet_v2_block_(\d+)_(\w+)', r'FeatureExtractor/MobilenetV2/expanded_conv_\1/\2'),
-  (r'mobilenet_v3_[a-z]+_conv_0', r'FeatureExtractor/MobilenetV3/Conv'),
-  (r'mobilenet_v3_[a-z]+_conv_1', r'FeatureExtractor/MobilenetV3/Conv_1'),
-  (
-    r'mobilenet_v3_[a-z]+_block_0_squeeze',
-    r'FeatureExtractor/MobilenetV3/expanded_conv/squeeze_excite/Conv',
-  ),
-  (
-    r'mobilenet_v3_[a-z]+_block_0_excite',
-    r'FeatureExtractor/MobilenetV3/expanded_conv/squeeze_excite/Conv_1',
-  ),
-  (r'mobilenet_v3_[a-z]+_block_0_(\w+)', r'FeatureExtractor/MobilenetV3/expanded_conv/\1'),
-  (
-    r'mobilenet_v3_[a-z]+_block_(\d+)_squeeze',
-    r'FeatureExtractor/MobilenetV3/expanded_conv_\1/squeeze_excite/Conv',
-  ),
-  (
-    r'mobilenet_v3_[a-z]+_block_(\d+)_excite',
-    r'FeatureExtractor/MobilenetV3/expanded_conv_\1/squeeze_excite/Conv_1',
-  ),
-  (
-    r'mobilenet_v3_[a-z]+_block_(\d+)_(\w+)',
-    r'FeatureExtractor/MobilenetV3/expanded_conv_\1/\2',
-  ),
+# (our layer of a box predictor, the scope there). Digits carry over.
+_PREDICTOR_SCOPES = (
   (r'box_encoding_head_(\d+)', r'BoxPredictor_\1/BoxEncodingPredictor'),
   (r'class_head_(\d+)', r'BoxPredictor_\1/ClassPredictor'),
   (r'box_encoding_head_(\d+)_depthwise', r'BoxPredictor_\1/BoxEncodingPredictor_depthwise'),
@@ -49,13 +17,15 @@ _SCOPES = (
   (r'box_tower_(\d+)', rf'{_SHARED}/BoxPredictionTower/conv2d_\1'),
   (r'class_tower_(\d+)', rf'{_SHARED}/ClassPredictionTower/conv2d_\1'),
 )
-# Of each backbone: its scope, the last layer that others are named after, its number of layers.
-_BACKBONES = {
-  'mobilenet_v1': ('FeatureExtractor/MobilenetV1', 'Conv2d_13_pointwise', 13),
-  'mobilenet_v2': ('FeatureExtractor/MobilenetV2', 'layer_19', 19),
-  'mobilenet_v3_large': ('FeatureExtractor/MobilenetV3', 'layer_17', 17),
-  'mobilenet_v3_small': ('FeatureExtractor/MobilenetV3', 'layer_13', 13),
+_BACKBONE = 'FeatureExtractor/MobilenetV'
+# Of each backbone: the last layer that others are named after, its number of layers.
+_LAST_LAYERS = {
+  'mobilenet_v1': ('Conv2d_13_pointwise', 13),
+  'mobilenet_v2': ('layer_19', 19),
+  'mobilenet_v3_large': ('layer_17', 17),
+  'mobilenet_v3_small': ('layer_13', 13),
 }
+_BLOCK_PARTS = {'squeeze': 'squeeze_excite/Conv', 'excite': 'squeeze_excite/Conv_1'}
 _PARTS = 'squeeze|depthwise|expand|projection|smoothing|coarse'
 _LEAVES = {
   'kernel': 'weights',
@@ -108,19 +78,32 @@ def _scope(model, name):
     projections = [n for n in _layer_names(model) if re.fullmatch(r'\D+_projection_\d+', n)]
     return f'{_SHARED}/ProjectionLayer/conv2d_{sorted(projections).index(name)}'
   name = re.sub(r'(_tower_\d+)_level_\d+$', r'\1', name)
-  for ours, theirs in _SCOPES:
+  for ours, theirs in _PREDICTOR_SCOPES:
     match = re.fullmatch(ours, name)
     if match:
       return match.expand(theirs)
-  return None
+  return _backbone_scope(name)
+
+
+def _backbone_scope(name):
+  match = re.fullmatch(r'mobilenet_v(\d)(?:_large|_small)?_(conv|block)_(\d+)(?:_(\w+))?', name)
+  if not match:
+    return None
+  version, kind, index, part = match.groups()
+  if version == '1':
+    return f'{_BACKBONE}1/Conv2d_{index}{f"_{part}" if part else ""}'
+  layer = {'conv': 'Conv', 'block': 'expanded_conv'}[kind]
+  layer = layer if index == '0' else f'{layer}_{index}'
+  return f'{_BACKBONE}{version}/{layer}{f"/{_BLOCK_PARTS.get(part, part)}" if part else ""}'
 
 
 def _feature_map_scope(model, name):
-  backbone = re.search(r'ssd_(mobilenet_v\d(_large|_small)?)', model.name)
+  backbone = re.search(r'ssd_(mobilenet_v(\d)(_large|_small)?)', model.name)
   match = re.fullmatch(rf'feature_map_(\d+)_({_PARTS})', name)
-  if not match or not backbone or backbone[1] not in _BACKBONES:
+  if not match or not backbone or backbone[1] not in _LAST_LAYERS:
     return None
-  scope, last, num_layers = _BACKBONES[backbone[1]]
+  scope = f'{_BACKBONE}{backbone[2]}'
+  last, num_layers = _LAST_LAYERS[backbone[1]]
   index, part = match.groups()
   if part in ('projection', 'smoothing', 'coarse'):
     found = re.findall(r'feature_map_(\d+)_projection\b', ' '.join(_layer_names(model)))

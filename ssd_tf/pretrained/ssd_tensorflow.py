@@ -1,12 +1,9 @@
-"""SSD-Tensorflow's names of variables, and the scopes that its flags choose them by."""
+"""Names of a VGG SSD's variables in SSD-Tensorflow's checkpoints, and in those of its VGG-16."""
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 import keras
-
-from ssd_tf.errors import InputError
-from ssd_tf.pretrained import odapi_tf1
 
 _LEAVES = {'kernel': 'weights', 'bias': 'biases', 'scale': 'gamma'}
 _HEAD_BLOCKS = (4, 7, 8, 9, 10, 11, 12)  # Whose end each head looks at.
@@ -75,81 +72,3 @@ def our_path(name: str) -> str | None:
       return f'{layers[layer]}/{leaves[leaf]}'
     layer = layer.partition('/')[2]  # Without the outermost scope.
   return None
-
-
-def variable_names(model: keras.Model) -> dict[str, str]:
-  """The names that the scopes of SSD-Tensorflow's flags are compared with.
-
-  Args:
-    model: an SSD.
-
-  Returns:
-    {'vgg_16_conv6/kernel': 'ssd_300_vgg/conv6/weights', ...}. Of an SSD with MobileNet, which
-    SSD-Tensorflow has not, the names of the Object Detection API under TF1:
-    {'class_head_0/bias': 'BoxPredictor_0/ClassPredictor/biases', ...}.
-  """
-  if any(v.path.startswith('vgg_16_') for v in model.variables):
-    return checkpoint_names(model, model.name)
-  return odapi_tf1.checkpoint_names(model)
-
-
-def excluded_paths(model: keras.Model, scopes: Iterable[str]) -> set[str]:
-  """The variables that checkpoint_exclude_scopes leaves out.
-
-  Args:
-    model: an SSD.
-    scopes: beginnings of `variable_names`: ssd_300_vgg/block8 is one of ssd_300_vgg/block8_box too.
-
-  Returns:
-    Their paths in the model.
-
-  Raises:
-    InputError: a scope is that of no variable.
-
-  Source: SSD-Tensorflow's get_init_fn, where a scope of nothing goes unnoticed.
-  """
-  return _paths(model, scopes, 'checkpoint_exclude_scopes', str.startswith)
-
-
-def trainable_variables(model: keras.Model, scopes: Iterable[str]) -> list[keras.Variable]:
-  """The variables that trainable_scopes lets train.
-
-  Args:
-    model: an SSD.
-    scopes: regular expressions for the beginnings of `variable_names`, as plain scopes are; none:
-      all of the model's.
-
-  Returns:
-    Each variable once, in the model's order.
-
-  Raises:
-    InputError: a scope is that of no trainable variable, or no regular expression.
-
-  Source: SSD-Tensorflow's get_variables_to_train. There, a variable that two scopes have in common
-  (ssd_300_vgg/block8 and ssd_300_vgg/block8_box) is updated twice in each step.
-  """
-  scopes = list(scopes)
-  if not scopes:
-    return list(model.trainable_variables)
-  paths = _paths(model, scopes, 'trainable_scopes', lambda name, scope: re.match(scope, name))
-  return [v for v in model.trainable_variables if v.path in paths]
-
-
-def _paths(model, scopes, flag, matches):
-  trainable = {v.path for v in model.trainable_variables}
-  names = {
-    path: name
-    for path, name in variable_names(model).items()
-    if flag != 'trainable_scopes' or path in trainable
-  }
-  found = set()
-  for scope in scopes:
-    try:
-      paths = {path for path, name in names.items() if matches(name, scope)}
-    except re.error as error:
-      raise InputError(f'{flag}: {scope!r} is no regular expression ({error})') from None
-    if not paths or not scope:
-      there = dict.fromkeys('/'.join(name.split('/')[:2]) for name in names.values())
-      raise InputError(f'{flag}: {scope!r} is the scope of nothing; there are {", ".join(there)}')
-    found |= paths
-  return found

@@ -1,5 +1,6 @@
 """What a checkpoint is, in lines of text; with a config, what of it would load."""
 
+import math
 import os
 from collections.abc import Iterator
 
@@ -38,7 +39,8 @@ def inspect(
     InputError: it is no checkpoint, is damaged, or is one of another model than the config's.
   """
   file = open_checkpoint(find_checkpoint(checkpoint))
-  file.read_all()
+  for name in file.shapes:
+    file.read(name)
   kind = checkpoint_kind.identify(file.shapes, file.path)
   slots = slots_of(file.shapes)
   yield f'checkpoint  {file.path}'
@@ -48,7 +50,7 @@ def inspect(
   counts = ', '.join(f'{name} of {count} variables' for name, count in sorted(slots.items()))
   yield f'optimizer   {counts or "not in it"}'
   own = [name for name in file.shapes if not checkpoint_kind.is_bookkeeping(name)]
-  values = sum(file.num_values(name) for name in own)
+  values = sum(math.prod(file.shapes[name]) for name in own)
   others = len(file.shapes) - len(own)
   yield f'variables   {len(own)} with {values:,} values, besides {others} others'
   if show_variables:

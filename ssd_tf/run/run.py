@@ -4,8 +4,7 @@ import dataclasses
 import functools
 import os
 import time
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
@@ -15,6 +14,7 @@ from ssd_tf import builders
 from ssd_tf.config import pipeline as config_lib
 from ssd_tf.config import supported_fields
 from ssd_tf.errors import InputError
+from ssd_tf.pretrained.loading import LoadOptions
 from ssd_tf.run import best_metric, checkpoints, loop, run_record
 from ssd_tf.run.best_checkpoint import BestCheckpoint
 from ssd_tf.run.early_stopping import EarlyStopping
@@ -49,36 +49,6 @@ def make_strategy(num_logical_cpus: int = 0) -> tf.distribute.Strategy:
   return tf.distribute.MirroredStrategy() if gpus else tf.distribute.get_strategy()
 
 
-def make_clones(num_clones: int, on_cpu: bool = False) -> tf.distribute.Strategy:
-  """As many replicas as are asked for, on a GPU each, or on logical CPUs.
-
-  Args:
-    num_clones: 1 or more.
-    on_cpu: whether GPUs are passed over, if there are any.
-
-  Returns:
-    The strategy.
-
-  Raises:
-    InputError: there are GPUs, but fewer.
-  """
-  gpus = tf.config.list_physical_devices('GPU')
-  if gpus and not on_cpu:
-    if num_clones > len(gpus):
-      raise InputError(
-        f'--num_clones={num_clones}: there are {len(gpus)} GPUs; lower it and raise --batch_size, '
-        'which is that of a clone, or give --clone_on_cpu'
-      )
-    tf.config.set_visible_devices(gpus[:num_clones], 'GPU')
-    return make_strategy()
-  tf.config.set_visible_devices([], 'GPU')
-  if num_clones == 1:
-    return make_strategy()
-  why = '--clone_on_cpu' if on_cpu else 'no GPU was found'
-  logging.info('%d clones as logical CPUs, which share the processors: %s.', num_clones, why)
-  return make_strategy(num_clones)
-
-
 @one_at_a_time
 def train(
   config: config_lib.PipelineConfig,
@@ -92,7 +62,7 @@ def train(
   checkpoint_max_to_keep: int = 7,
   evaluate: bool = True,
   sample_1_of_n_eval_examples: int = 1,
-  load_options: Mapping[str, Any] | None = None,
+  load_options: LoadOptions | None = None,
 ) -> None:
   """Trains until train_config.num_steps, going on from the newest checkpoint in model_dir.
 
@@ -109,7 +79,7 @@ def train(
     checkpoint_max_to_keep: older checkpoints are deleted.
     evaluate: whether to evaluate at each checkpoint.
     sample_1_of_n_eval_examples: evaluate on every n-th example only.
-    load_options: of what the training starts from, see `starting.load_fine_tune_checkpoint`.
+    load_options: of fine_tune_checkpoint.
 
   Raises:
     InputError: config or data are at fault, a loss is not finite, the disk is full, or model_dir is

@@ -1,8 +1,6 @@
 """What a model's variables start from: a training, another checkpoint, or nothing; which train."""
 
 import os
-from collections.abc import Mapping
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -14,7 +12,6 @@ from ssd_tf.config import pipeline as config_lib
 from ssd_tf.config.input_paths import find_checkpoint, resolve_path
 from ssd_tf.errors import InputError
 from ssd_tf.files.failed_writes import open_for_writing
-from ssd_tf.pretrained import ssd_tensorflow
 from ssd_tf.pretrained.checkpoint_kind import (
   SLIM,
   SLIM_VGG,
@@ -25,7 +22,8 @@ from ssd_tf.pretrained.checkpoint_kind import (
 )
 from ssd_tf.pretrained.layer_groups import BACKBONE, CLASS_HEADS, FEATURE_MAPS, GROUPS, group_of
 from ssd_tf.pretrained.load_report import LoadReport
-from ssd_tf.pretrained.loading import load_pretrained
+from ssd_tf.pretrained.loading import LoadOptions, load_pretrained
+from ssd_tf.pretrained.original_names import original_names
 from ssd_tf.run import checkpoints
 from ssd_tf.training.moving_average import MovingAverage
 from ssd_tf.training.stages import Stage, Stages
@@ -47,7 +45,7 @@ def start(
   model: keras.Model,
   manager: tf.train.CheckpointManager,
   moving_average: MovingAverage | None = None,
-  load_options: Mapping[str, Any] | None = None,
+  load_options: LoadOptions | None = None,
 ) -> int:
   """Loads what a training starts from.
 
@@ -57,7 +55,7 @@ def start(
     model: its variables are assigned.
     manager: of the training's checkpoints; one is written at step 0.
     moving_average: of the weights, which it begins at unless the training goes on; or None.
-    load_options: as in `load_fine_tune_checkpoint`.
+    load_options: of fine_tune_checkpoint.
 
   Returns:
     The step that the training starts at.
@@ -96,8 +94,7 @@ def build_stages(config: config_lib.PipelineConfig, model: keras.Model) -> Stage
   Raises:
     InputError: a pattern matches nothing, or a stage leaves nothing to train.
   """
-  names = ssd_tensorflow.variable_names(model)
-  selector = VariableSelector(model, group_of=group_of, api_names=names)
+  selector = VariableSelector(model, group_of=group_of, api_names=original_names(model))
   return Stages(selector, [Stage(**stage) for stage in builders.stages_of(config.train_config)])
 
 
@@ -105,7 +102,7 @@ def load_fine_tune_checkpoint(
   config: config_lib.PipelineConfig,
   config_path: str,
   model: keras.Model,
-  load_options: Mapping[str, Any] | None = None,
+  load_options: LoadOptions | None = None,
 ) -> LoadReport:
   """Loads train_config.fine_tune_checkpoint, as far as fine_tune_checkpoint_type says.
 
@@ -121,8 +118,7 @@ def load_fine_tune_checkpoint(
     config: the whole config.
     config_path: where it is from.
     model: its variables are assigned.
-    load_options: further keywords of `load_pretrained`: exclude_scopes, model_scope,
-      ignore_missing, decimate_fc.
+    load_options: what no field of the config says.
 
   Returns:
     What was loaded, skipped, missing and left.
@@ -145,7 +141,7 @@ def load_fine_tune_checkpoint(
     )
   if kind == 'detection' and (settings.load_all_detection_checkpoint_vars or class_ids):
     groups = GROUPS
-  report = load_pretrained(model, path, groups=groups, class_ids=class_ids, **(load_options or {}))
+  report = load_pretrained(model, path, groups=groups, class_ids=class_ids, options=load_options)
   if kind == 'full' and (report.skipped or report.missing):
     raise InputError(
       f'train_config.fine_tune_checkpoint: {report.faults()}; train_config.'

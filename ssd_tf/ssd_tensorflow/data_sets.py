@@ -103,17 +103,33 @@ def find_records(dataset_dir: str, dataset_name: str, split: str) -> list[str]:
   return [os.path.join(dataset_dir, name) for name in found]
 
 
-def check_classes(data_set: DataSet, num_classes: int) -> None:
-  """Refuses boxes of classes that the model would not have.
+def classes_below(data_set: DataSet, num_classes: int) -> label_maps.LabelMap:
+  """The classes of a data set that the model has; boxes of others are refused.
 
   Args:
     data_set: as `load` returns it.
     num_classes: the flag, which counts the background.
 
+  Returns:
+    Those of ids below num_classes.
+
   Raises:
-    InputError: a class id is outside 1 to num_classes - 1: names it, how many boxes it has, and
-      both ways to fix it.
+    InputError: a box has a class id outside 1 to num_classes - 1: names it, how many boxes it has,
+      and both ways to fix it; or no class has such an id.
   """
+  _check_boxes(data_set, num_classes)
+  known = data_set.classes
+  rows = [row for row in zip(known.ids, known.names, strict=True) if row[0] < num_classes]
+  if not rows:
+    raise InputError(
+      f'--num_classes={num_classes}: counts the background; the classes of {data_set.source} have '
+      f'the ids {", ".join(map(str, known.ids))}'
+    )
+  ids, names = zip(*rows, strict=True)
+  return label_maps.LabelMap(ids, names, names)
+
+
+def _check_boxes(data_set, num_classes):
   outside = {i: n for i, n in data_set.counts.boxes.items() if not 1 <= i < num_classes}
   if not outside:
     return

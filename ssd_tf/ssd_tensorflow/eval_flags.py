@@ -4,18 +4,14 @@ import os
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from absl import logging
-
-from ssd_tf.config import label_map as label_maps
+from ssd_tf.config import label_map, text_proto
 from ssd_tf.config import pipeline as config_lib
-from ssd_tf.config import text_proto
 from ssd_tf.config.field_ranges import MAX_DETECTIONS
 from ssd_tf.config.input_paths import find_checkpoint
 from ssd_tf.errors import InputError
 from ssd_tf.ssd_tensorflow import data_sets
-from ssd_tf.ssd_tensorflow.flag_numbers import check_numbers
 from ssd_tf.ssd_tensorflow.model_text import MODELS, model_text
-from ssd_tf.ssd_tensorflow.train_flags import MISSPELT
+from ssd_tf.ssd_tensorflow.script_flags import understand
 
 # Flag -> why it changes nothing.
 WITHOUT_EFFECT = {
@@ -85,9 +81,7 @@ def prepare(
 
 
 def _understood(flags, given):
-  """The flags as they are meant, after a line for each that is not what it seems."""
-  check_numbers(flags)
-  flags = dict(flags)
+  """The flags as they are meant, besides what they say together: checkpoints, checkpoint_dir."""
   for name, value in flags.items():
     for other in flags if isinstance(value, str) else ():
       if f'--{other}=' in value:
@@ -98,30 +92,12 @@ def _understood(flags, given):
   for name in ('dataset_dir', 'dataset_name'):
     if not flags[name]:
       raise InputError(f'--{name}: is required; see --help')
-  for name, meant in MISSPELT.items():
-    if name in given:
-      logging.warning('--%s: taken for --%s, which is how it is spelt.', name, meant)
-      if meant not in given:
-        flags[meant], given = flags[name], {*given, meant}
-  for name, why in WITHOUT_EFFECT.items():
-    if name in given:
-      logging.info('--%s: accepted, without effect: %s.', name, why)
+  flags = understand(flags, given, WITHOUT_EFFECT)
   if flags['eval_resize'] != _WARP:
     names = ', '.join(f'{number} {name}' for number, name in _RESIZE.items())
     raise InputError(
       f'--eval_resize={flags["eval_resize"]}: of {names} there is 4 only, the whole image at the '
       'size of the model, as in training'
-    )
-  for name in ('feature_extractor', 'model', 'anchor_offset'):
-    if name in given:
-      raise InputError(
-        f'--{name}: is for the modular networks of a fork of SSD-Tensorflow, which are not here; '
-        f'give --model_name, one of {", ".join(MODELS)}, instead'
-      )
-  if flags['preprocessing_name'] not in (None, *MODELS):
-    raise InputError(
-      f'--preprocessing_name={flags["preprocessing_name"]}: there is one preprocessing, that of '
-      f'{" or ".join(MODELS[:2])}; leave it out'
     )
   flags['num_classes'] = flags['num_classes'] if 'num_classes' in given else None
   checkpoints = [path for path in flags['checkpoint_path'].split(',') if path]
@@ -207,18 +183,10 @@ def _config_of_flags(flags):
     flags['dataset_split_name'],
     flags['label_map_path'] or '',
   )
-  data_sets.check_classes(data_set, flags['num_classes'])
-  known = zip(data_set.classes.ids, data_set.classes.names, strict=True)
-  rows = [row for row in known if row[0] < flags['num_classes']]
-  if not rows:
-    raise InputError(
-      f'--num_classes={flags["num_classes"]}: counts the background; the classes of '
-      f'{data_set.source} have the ids {", ".join(map(str, data_set.classes.ids))}'
-    )
-  ids, names = zip(*rows, strict=True)
+  classes = data_sets.classes_below(data_set, flags['num_classes'])
   os.makedirs(flags['eval_dir'], exist_ok=True)
   label_map_path = os.path.abspath(os.path.join(flags['eval_dir'], 'eval_label_map.pbtxt'))
-  label_maps.save(label_maps.LabelMap(ids, names, names), label_map_path)
+  label_map.save(classes, label_map_path)
   config = _model(flags['model_name'], flags['num_classes'] - 1)
   config.eval_input_reader.add().label_map_path = label_map_path
   # Not named pipeline.config: eval_dir may be the checkpoint's folder, which has no training's.

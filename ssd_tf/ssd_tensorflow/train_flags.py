@@ -12,15 +12,11 @@ from ssd_tf.config import label_map as label_maps
 from ssd_tf.config import pipeline as config_lib
 from ssd_tf.config import text_proto
 from ssd_tf.errors import InputError
+from ssd_tf.pretrained.loading import LoadOptions
 from ssd_tf.ssd_tensorflow import data_sets
-from ssd_tf.ssd_tensorflow.flag_numbers import check_numbers
-from ssd_tf.ssd_tensorflow.model_text import MODELS, model_text
+from ssd_tf.ssd_tensorflow.model_text import model_text
+from ssd_tf.ssd_tensorflow.script_flags import understand
 
-# As they stand in notes of trainings; TensorFlow 1 dropped flags that it did not know.
-MISSPELT = {
-  'dataset_splict_name': 'dataset_split_name',
-  'gpu_momory_fraction': 'gpu_memory_fraction',
-}
 # Flag -> why it changes nothing.
 WITHOUT_EFFECT = {
   'label_smoothing': "SSD-Tensorflow's loss ignores it, too",
@@ -79,7 +75,7 @@ eval_config { metrics_set: "pascal_voc_detection_metrics" batch_size: 1 }
 
 def prepare(
   flags: Mapping[str, Any], given: Collection[str]
-) -> tuple[config_lib.PipelineConfig, dict[str, Any]]:
+) -> tuple[config_lib.PipelineConfig, LoadOptions]:
   """Makes the config of a training, and the label map beside it.
 
   Says what flags without effect, misspelt ones and an unusual epsilon mean; refuses boxes of
@@ -90,12 +86,13 @@ def prepare(
     given: the flags on the command line.
 
   Returns:
-    The config, and how its checkpoint is loaded: the keywords of `pretrained.loading`.
+    The config, and how its checkpoint is loaded.
 
   Raises:
     InputError: a flag, the data set or the folder of the training is at fault.
   """
-  flags = _understood(flags, given)
+  flags = understand(flags, given, WITHOUT_EFFECT)
+  _warn_of_epsilon(flags)
   data_set = data_sets.load(
     flags['dataset_dir'],
     flags['dataset_name'],
@@ -109,38 +106,15 @@ def prepare(
   text = ''.join(_config_text(flags, data_set, _write_label_maps(flags, data_set)))
   config = config_lib.PipelineConfig()
   text_proto.parse(text, 'the config of these flags', config)
-  return config, {
-    'exclude_scopes': _scopes(flags['checkpoint_exclude_scopes']),
-    'model_scope': flags['checkpoint_model_scope'],
-    'ignore_missing': flags['ignore_missing_vars'],
-    'decimate_fc': flags['decimate_fc'],
-  }
+  return config, LoadOptions(
+    exclude_scopes=tuple(_scopes(flags['checkpoint_exclude_scopes'])),
+    model_scope=flags['checkpoint_model_scope'],
+    ignore_missing=flags['ignore_missing_vars'],
+    decimate_fc=flags['decimate_fc'],
+  )
 
 
-def _understood(flags, given):
-  """The flags as they are meant, after a line for each that is not what it seems."""
-  check_numbers(flags)
-  flags = dict(flags)
-  for name, meant in MISSPELT.items():
-    if name in given:
-      logging.warning('--%s: taken for --%s, which is how it is spelt.', name, meant)
-      if meant not in given:
-        flags[meant] = flags[name]
-        given = {*given, meant}
-  for name, why in WITHOUT_EFFECT.items():
-    if name in given:
-      logging.info('--%s: accepted, without effect: %s.', name, why)
-  for name in ('feature_extractor', 'model'):
-    if name in given:
-      raise InputError(
-        f'--{name}: is for the modular networks of a fork of SSD-Tensorflow, which are not here; '
-        f'give --model_name, one of {", ".join(MODELS)}, instead'
-      )
-  if flags['preprocessing_name'] not in (None, *MODELS):
-    raise InputError(
-      f'--preprocessing_name={flags["preprocessing_name"]}: there is one preprocessing, that of '
-      f'{" or ".join(MODELS[:2])}; leave it out'
-    )
+def _warn_of_epsilon(flags):
   if flags['optimizer'] == 'adam' and flags['opt_epsilon'] >= 0.1:
     logging.warning(
       '--opt_epsilon=%g goes to Adam as well (1 is the default, as in SSD-Tensorflow): its steps '
@@ -148,7 +122,6 @@ def _understood(flags, given):
       'about --learning_rate that Adam is for; for those set --opt_epsilon=1e-8.',
       flags['opt_epsilon'],
     )
-  return flags
 
 
 def _write_label_maps(flags, data_set):
@@ -159,17 +132,8 @@ def _write_label_maps(flags, data_set):
   """
   num_classes, folder = flags['num_classes'] - 1, flags['train_dir']
   if not flags['classes']:
-    data_sets.check_classes(data_set, flags['num_classes'])
-    known = data_set.classes
-    rows = [row for row in zip(known.ids, known.names, strict=True) if row[0] <= num_classes]
-    if not rows:
-      raise InputError(
-        f'--num_classes={flags["num_classes"]}: counts the background; the classes of '
-        f'{data_set.source} have the ids {", ".join(map(str, known.ids))}'
-      )
-    ids, names = zip(*rows, strict=True)
-    path = _save(label_maps.LabelMap(ids, names, names), folder, 'label_map.pbtxt')
-    return path, '', None
+    classes = data_sets.classes_below(data_set, flags['num_classes'])
+    return _save(classes, folder, 'label_map.pbtxt'), '', None
   chosen = _scopes(flags['classes'])
   if len(chosen) != num_classes:
     raise InputError(

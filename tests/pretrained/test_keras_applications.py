@@ -14,7 +14,7 @@ from ssd_tf.errors import InputError
 from ssd_tf.pretrained import checkpoint_kind, keras_applications
 from ssd_tf.pretrained.checkpoint_description import describe
 from ssd_tf.pretrained.layer_groups import BACKBONE
-from ssd_tf.pretrained.loading import load_pretrained
+from ssd_tf.pretrained.loading import LoadOptions, load_pretrained
 
 pytestmark = pytest.mark.slow
 
@@ -176,7 +176,9 @@ def test_dense_layers_of_vgg_16_are_decimated(tmp_path):
   assert model.get_layer('vgg_16_conv6').filters == 64
   weights = vgg_16_weights(model, with_top=True)
   write_h5(tmp_path / 'vgg16.h5', weights)
-  report = load_pretrained(model, str(tmp_path / 'vgg16.h5'), groups=(BACKBONE,), decimate_fc=True)
+  report = load_pretrained(
+    model, str(tmp_path / 'vgg16.h5'), groups=(BACKBONE,), options=LoadOptions(decimate_fc=True)
+  )
   assert len(report.loaded) == 30 and report.unused == ['predictions/kernel']
   fc1 = weights['fc1/kernel'].reshape(7, 7, -1, 256)
   np.testing.assert_array_equal(model.get_layer('vgg_16_conv6').kernel[2, 1], fc1[6, 3][:, ::4])
@@ -228,5 +230,5 @@ def test_imagenet_with_the_classifier_is_for_vgg_16_alone(monkeypatch):
     keras_applications._MAKERS, 'mobilenet_v1', lambda **options: calls.append(options) or theirs
   )
   with pytest.raises(InputError, match='decimate_fc: is for .*, not for ssd_mobilenet_v1 with'):
-    load_pretrained(ours_of('v1', 0.25), 'imagenet', decimate_fc=True)
+    load_pretrained(ours_of('v1', 0.25), 'imagenet', options=LoadOptions(decimate_fc=True))
   assert calls == [{'weights': 'imagenet', 'include_top': False, 'alpha': 0.25}]

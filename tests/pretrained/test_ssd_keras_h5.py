@@ -10,11 +10,12 @@ from vgg_weights import values_of, vgg_model
 
 from ssd_tf import builders, fields
 from ssd_tf.errors import InputError
-from ssd_tf.pretrained import checkpoint_kind, ssd_keras_h5, ssd_tensorflow
+from ssd_tf.pretrained import checkpoint_kind, ssd_keras_h5
 from ssd_tf.pretrained.checkpoint_description import describe
 from ssd_tf.pretrained.checkpoint_file import open_checkpoint
 from ssd_tf.pretrained.layer_groups import BACKBONE
-from ssd_tf.pretrained.loading import load_pretrained
+from ssd_tf.pretrained.loading import LoadOptions, load_pretrained
+from ssd_tf.pretrained.original_names import original_names
 from ssd_tf.protos import pipeline_pb2
 from ssd_tf.run import checkpoint_inspection, checkpoints
 from ssd_tf.run.starting import load_fine_tune_checkpoint
@@ -112,7 +113,7 @@ def test_both_originals_mean_the_same_layers(side, folder):
   pairs = {name.replace('conv4_3_norm_gamma', 'gamma'): tf1 for name, tf1 in pairs.items()}
   model = vgg_model(side, 20, small=True)
   theirs = ssd_keras_h5.checkpoint_names(model)
-  assert {theirs[path]: n for path, n in ssd_tensorflow.variable_names(model).items()} == pairs
+  assert {theirs[path]: n for path, n in original_names(model).items()} == pairs
 
 
 @pytest.mark.parametrize(
@@ -130,7 +131,9 @@ def test_values_in_every_layout(group, suffixes, tmp_path):
   model = vgg_model(512, 80, small=True)
   weights = random_weights(model)
   write_h5(tmp_path / 'weights.hdf5', weights, group, suffixes)
-  report = load_pretrained(model, str(tmp_path / 'weights.hdf5'), ignore_missing=False)
+  report = load_pretrained(
+    model, str(tmp_path / 'weights.hdf5'), options=LoadOptions(ignore_missing=False)
+  )
   assert len(report.loaded) == 79 and not report.unused
   kernel = model.get_layer('vgg_16_conv1_1').kernel.numpy()
   np.testing.assert_array_equal(kernel, weights['conv1_1/kernel'][:, :, [2, 1, 0]])
@@ -228,7 +231,9 @@ def test_ssd_7(folder, tmp_path):
   weights = {name: rng.normal(0, 1, shape).astype(np.float32) for name, shape in shapes.items()}
   write_h5(tmp_path / 'ssd7_weights.h5', weights)
   model = ssd_7_model()
-  report = load_pretrained(model, str(tmp_path / 'ssd7_weights.h5'), ignore_missing=False)
+  report = load_pretrained(
+    model, str(tmp_path / 'ssd7_weights.h5'), options=LoadOptions(ignore_missing=False)
+  )
   assert len(report.loaded) == len(shapes) and not report.unused
   np.testing.assert_array_equal(model.get_layer('ssd_7_conv1').kernel, weights['conv1/kernel'])
   norm = model.get_layer('ssd_7_conv7_batch_norm')

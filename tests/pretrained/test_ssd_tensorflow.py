@@ -14,20 +14,21 @@ from ssd_tf.pretrained.checkpoint_description import describe, slots_of
 from ssd_tf.pretrained.checkpoint_file import open_checkpoint
 from ssd_tf.pretrained.conversion import converted, decimate
 from ssd_tf.pretrained.layer_groups import BACKBONE, FEATURE_MAPS, GROUPS, group_of
-from ssd_tf.pretrained.loading import load_pretrained
+from ssd_tf.pretrained.loading import LoadOptions, load_pretrained
+from ssd_tf.pretrained.original_names import original_names, paths_in_scopes
 from ssd_tf.run.starting import load_fine_tune_checkpoint
 
 pytestmark = pytest.mark.slow
 
 # Scopes of the README's first command, with those of seven feature maps.
-NEW_SCOPES = [
+NEW_SCOPES = tuple(
   f'ssd_512_vgg/{name}'
   for name in (
     *('conv6', 'conv7', 'block8', 'block9', 'block10', 'block11', 'block12'),
     *('block4_box', 'block7_box', 'block8_box', 'block9_box', 'block10_box', 'block11_box'),
     'block12_box',
   )
-]
+)
 SWAPPED = [1, 0, 3, 2]  # x, y, width, height -> y, x, height, width.
 
 
@@ -85,7 +86,9 @@ def test_a_trained_ssd_300_gives_its_outputs(goldens, tmp_path):
   rebuild.write(folder / 'variables_ssd_300_vgg.json', str(tmp_path / 'model.ckpt'), 'v2', 7)
   outputs = np.load(folder / 'forward_ssd_300_vgg.npz')
   detector = builders.build_detector(vgg_weights.vgg_config().model, is_training=False)
-  report = load_pretrained(detector.model, str(tmp_path / 'model.ckpt'), ignore_missing=False)
+  report = load_pretrained(
+    detector.model, str(tmp_path / 'model.ckpt'), options=LoadOptions(ignore_missing=False)
+  )
   assert report.kind == checkpoint_kind.SSD_TENSORFLOW
   assert len(report.loaded) == 71 and report.backbone_share == 1.0
   assert not (report.skipped or report.missing or report.unused or report.left), report.table()
@@ -103,7 +106,7 @@ def test_names_and_shapes_are_the_originals(side, goldens):
   variables = vgg_weights.read_json(goldens[0] / f'variables_ssd_{side}_vgg.json')
   theirs = {v['name']: tuple(v['shape']) for v in variables}
   model = vgg_model(side)
-  names = ssd_tensorflow.variable_names(model)
+  names = original_names(model)
   assert {names[v.path]: tuple(v.shape) for v in model.weights} == theirs
   assert {ssd_tensorflow.our_path(name): name for name in theirs} == names
   kind = checkpoint_kind.identify(theirs, 'model.ckpt')
@@ -132,7 +135,7 @@ def test_vgg_16_in_both_formats_of_tf1(version, goldens, tmp_path):
   mapping = vgg_weights.read_json(folder / 'init_fn_mapping.json')['ssd_300_vgg'][
     'phase1_vgg16_restore_map(checkpoint_name->model_name)'
   ]
-  names = ssd_tensorflow.variable_names(model)
+  names = original_names(model)
   assert {theirs: names[ours] for ours, theirs in report.loaded.items()} == mapping
   assert len(mapping) == 26
   # 14,714,688 of conv1_1 to conv5_3; conv6 and conv7 have 4,719,616 and 1,049,600.
@@ -152,9 +155,7 @@ def test_the_readmes_first_command(small_512, tmp_path):
   report = load_pretrained(
     small_512,
     str(tmp_path / 'vgg_16.ckpt'),
-    exclude_scopes=NEW_SCOPES,
-    model_scope='vgg_16',
-    ignore_missing=False,
+    options=LoadOptions(NEW_SCOPES, model_scope='vgg_16', ignore_missing=False),
   )
   assert len(report.loaded) == 26 and not (report.missing or report.skipped)
   assert len(report.left) == 79 - 26
@@ -167,22 +168,28 @@ def test_what_is_missing_is_a_fault_unless_it_is_ignored(options, small_512, tmp
   write_vgg_16(tmp_path / 'vgg_16.ckpt', small_512)
   before = values_of(small_512)
   with pytest.raises(InputError, match='53 variables of the model did not load.*ignore_missing'):
-    load_pretrained(small_512, str(tmp_path / 'vgg_16.ckpt'), ignore_missing=False, **options)
+    load_pretrained(
+      small_512, str(tmp_path / 'vgg_16.ckpt'), options=LoadOptions(ignore_missing=False, **options)
+    )
   for path, value in values_of(small_512).items():
     np.testing.assert_array_equal(value, before[path])
-  report = load_pretrained(small_512, str(tmp_path / 'vgg_16.ckpt'), **options)
+  report = load_pretrained(small_512, str(tmp_path / 'vgg_16.ckpt'), options=LoadOptions(**options))
   assert (len(report.loaded), len(report.missing)) == (26, 53)
 
 
 def test_a_scope_that_the_checkpoint_has_not(small_512, tmp_path):
   write_small(tmp_path / 'model.ckpt', small_512)
   with pytest.raises(InputError, match='only 0.0% of the backbone loads'):
-    load_pretrained(small_512, str(tmp_path / 'model.ckpt'), model_scope='vgg_16')
+    load_pretrained(
+      small_512, str(tmp_path / 'model.ckpt'), options=LoadOptions(model_scope='vgg_16')
+    )
 
 
 def test_a_network_under_another_scope(small_512, tmp_path):
   tensors = write_small(tmp_path / 'model.ckpt', vgg_model(300, 1, small=True))
-  report = load_pretrained(small_512, str(tmp_path / 'model.ckpt'), model_scope='ssd_300_vgg')
+  report = load_pretrained(
+    small_512, str(tmp_path / 'model.ckpt'), options=LoadOptions(model_scope='ssd_300_vgg')
+  )
   assert {path.split('/')[0] for path in report.missing} == {
     *('block12_conv1x1', 'block12_conv4x4', 'box_encoding_head_6', 'class_head_6')
   }
@@ -193,7 +200,7 @@ def test_a_network_under_another_scope(small_512, tmp_path):
 
 
 def test_all_of_a_training_is_told_and_used(small_512, tmp_path):
-  names = ssd_tensorflow.variable_names(small_512)
+  names = original_names(small_512)
   slots = {f'{names[v.path]}/{s}': v.value for v in small_512.weights for s in ('Adam', 'Adam_1')}
   extra = {'beta1_power': 0.5, 'beta2_power': 0.5, 'global_step': np.int64(9)} | slots
   tensors = write_small(tmp_path / 'model.ckpt-9', small_512, extra=extra)
@@ -268,7 +275,10 @@ def test_fully_connected_layers_are_decimated_by_hand():
 def test_decimated_layers_become_conv6_and_conv7(small_512, tmp_path):
   tensors = write_vgg_16(tmp_path / 'vgg_16.ckpt', small_512)
   report = load_pretrained(
-    small_512, str(tmp_path / 'vgg_16.ckpt'), groups=(BACKBONE,), decimate_fc=True
+    small_512,
+    str(tmp_path / 'vgg_16.ckpt'),
+    groups=(BACKBONE,),
+    options=LoadOptions(decimate_fc=True),
   )
   assert len(report.loaded) == 30 and report.backbone_share == 1.0
   assert sorted(report.unused) == ['vgg_16/fc8/biases', 'vgg_16/fc8/weights', 'vgg_16/mean_rgb']
@@ -283,48 +293,32 @@ def test_decimated_layers_become_conv6_and_conv7(small_512, tmp_path):
 def test_only_classification_models_are_decimated(small_512, tmp_path):
   write_small(tmp_path / 'model.ckpt', small_512)
   with pytest.raises(InputError, match='decimate_fc: is for .*, not for ssd_512_vgg with a check'):
-    load_pretrained(small_512, str(tmp_path / 'model.ckpt'), decimate_fc=True)
+    load_pretrained(small_512, str(tmp_path / 'model.ckpt'), options=LoadOptions(decimate_fc=True))
 
 
 def test_a_scope_means_nothing_to_other_checkpoints(tmp_path):
   model = small_checkpoints.tiny_model()
   small_checkpoints.write_model(tmp_path / 'c', model, checkpoint_kind.TF1)
-  with pytest.raises(InputError, match="checkpoint_model_scope: 'vgg_16' means nothing"):
-    load_pretrained(model, str(tmp_path / 'c'), model_scope='vgg_16')
+  with pytest.raises(InputError, match="model_scope: 'vgg_16' means nothing"):
+    load_pretrained(model, str(tmp_path / 'c'), options=LoadOptions(model_scope='vgg_16'))
   # But scopes to exclude are of the model, under the API's names.
-  report = load_pretrained(model, str(tmp_path / 'c'), exclude_scopes=['BoxPredictor_0'])
+  report = load_pretrained(
+    model, str(tmp_path / 'c'), options=LoadOptions(exclude_scopes=('BoxPredictor_0',))
+  )
   assert {path.split('/')[0] for path in report.left} == {'box_encoding_head_0', 'class_head_0'}
 
 
 def test_a_scope_of_nothing(small_512):
   with pytest.raises(InputError) as error:
-    ssd_tensorflow.excluded_paths(small_512, ['ssd_512_vgg/conv6', 'ssd_300_vgg/block8'])
+    paths_in_scopes(small_512, ['ssd_512_vgg/conv6', 'ssd_300_vgg/block8'], 'exclude_scopes')
   assert str(error.value).startswith(
-    "checkpoint_exclude_scopes: 'ssd_300_vgg/block8' is the scope of nothing; there are "
+    "exclude_scopes: 'ssd_300_vgg/block8' is the scope of nothing; there are "
     'ssd_512_vgg/conv1, ssd_512_vgg/conv2, '
   )
   for scope in ('ssd_512_vgg/block12_box', 'ssd_512_vgg/conv7', 'ssd_512_vgg/block4_box'):
     assert f', {scope}' in str(error.value)
-  with pytest.raises(InputError, match="trainable_scopes: '' is the scope of nothing"):
-    ssd_tensorflow.trainable_variables(small_512, [''])
-  with pytest.raises(InputError, match=r"trainable_scopes: '\(' is no regular expression"):
-    ssd_tensorflow.trainable_variables(small_512, ['('])
-
-
-@pytest.mark.parametrize('side', [300, 512])
-def test_trainable_scopes_are_the_originals_each_variable_once(side, goldens):
-  golden = vgg_weights.read_json(goldens[0] / 'init_fn_mapping.json')[f'ssd_{side}_vgg']
-  model = vgg_model(side, 1, small=True)
-  scopes = [s.replace('512', str(side)) for s in NEW_SCOPES if side == 512 or 'block12' not in s]
-  names = ssd_tensorflow.variable_names(model)
-  found = [names[v.path] for v in ssd_tensorflow.trainable_variables(model, scopes)]
-  assert len(found) == len(set(found)) == golden['phase1_n_train_unique']
-  assert sorted(set(names.values()) - set(found)) == golden['phase1_not_trained']
-  assert set(golden['phase1_train_duplicates']) <= set(found)
-  everything = ssd_tensorflow.trainable_variables(model, [])
-  assert len(everything) == golden['no_scopes_n_train']
-  only = ssd_tensorflow.trainable_variables(model, [rf'ssd_{side}_vgg/block\d+_box/conv_cls'])
-  assert {v.path.rpartition('_')[0] for v in only} == {'class_head'}
+  with pytest.raises(InputError, match="exclude_scopes: '' is the scope of nothing"):
+    paths_in_scopes(small_512, [''], 'exclude_scopes')
 
 
 def test_other_values_stay_what_they_are():
@@ -350,7 +344,9 @@ def test_our_own_checkpoint_of_a_vgg_ssd(tmp_path):
   source = vgg_model(512, 3, small=True, seed=1)
   small_checkpoints.write_model(tmp_path / 'ckpt-0', source, checkpoint_kind.SSD_TF)
   model = vgg_model(512, 3, small=True)
-  report = load_pretrained(model, str(tmp_path / 'ckpt-0'), ignore_missing=False)
+  report = load_pretrained(
+    model, str(tmp_path / 'ckpt-0'), options=LoadOptions(ignore_missing=False)
+  )
   assert report.kind == checkpoint_kind.SSD_TF and not report.unused
   expected = values_of(source)
   for path, value in values_of(model).items():

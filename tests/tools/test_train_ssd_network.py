@@ -17,9 +17,10 @@ from ssd_tf.config import field_ranges, label_map, reader_classes, supported_fie
 from ssd_tf.config import pipeline as config_lib
 from ssd_tf.data import ssd_tensorflow_keys, tf_example
 from ssd_tf.errors import InputError
-from ssd_tf.pretrained import ssd_tensorflow
+from ssd_tf.pretrained.loading import LoadOptions
+from ssd_tf.pretrained.original_names import original_names
 from ssd_tf.run import loop, run
-from ssd_tf.ssd_tensorflow import data_sets, model_text, train_flags
+from ssd_tf.ssd_tensorflow import data_sets, model_text, script_flags, train_flags
 from ssd_tf.training.variable_selection import VariableSelector
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -118,7 +119,7 @@ def test_every_flag_of_the_original_is_there_with_its_default():
   assert given == {'dataset_dir'}
   fork = MEASURED['fork: train_ssd_network.py']
   assert fork == {'max_to_keep': 5, 'feature_extractor': 'vgg_16', 'model': 'ssd300'}
-  misspelt = {name: DEFAULTS[meant] for name, meant in train_flags.MISSPELT.items()}
+  misspelt = {name: DEFAULTS[meant] for name, meant in script_flags.MISSPELT.items()}
   refused = {'feature_extractor': None, 'model': None}
   assert values == {**DEFAULTS, **misspelt, **refused, 'dataset_dir': 'd'}
 
@@ -142,12 +143,12 @@ def test_a_command_from_an_experiment(rate, batch_size, num_steps, hda, caplog):
     assert hyperparams.regularizer.l2_regularizer.weight == np.float32(0.0005)
   assert train.fine_tune_checkpoint == 'checkpoints/vgg_16.ckpt'
   assert list(train.update_trainable_variables) == [f'^{s}' for s in NEW_512.split(',')]
-  assert load_options == {
-    'exclude_scopes': NEW_512.split(','),
-    'model_scope': 'vgg_16',
-    'ignore_missing': False,
-    'decimate_fc': False,
-  }
+  assert load_options == LoadOptions(
+    exclude_scopes=tuple(NEW_512.split(',')),
+    model_scope='vgg_16',
+    ignore_missing=False,
+    decimate_fc=False,
+  )
   (reader,) = config.train_input_reader
   assert reader.tf_record_input_reader.input_path == [
     f'hda_tfrecords/hda_train_00{i}.tfrecord' for i in (0, 1)
@@ -331,7 +332,7 @@ def test_the_scopes_train_what_they_train_in_the_original(model_name, last, hda,
   measured = measured[model_name]
   config = translated(model_name=model_name, trainable_scopes=scopes_of(model_name, last))
   model = builders.build_detector(config.model, is_training=True).model
-  names = ssd_tensorflow.variable_names(model)
+  names = original_names(model)
   selector = VariableSelector(model, api_names=names)
   update = config.train_config.update_trainable_variables
   selector.apply(selector.select(update_trainable_variables=update))
@@ -343,7 +344,7 @@ def test_the_scopes_train_what_they_train_in_the_original(model_name, last, hda,
 def test_a_scope_of_nothing_is_refused(hda):
   config = translated(trainable_scopes='ssd_300_vgg/conv6,ssd_300_vgg/blok8')
   model = builders.build_detector(config.model, is_training=True).model
-  selector = VariableSelector(model, api_names=ssd_tensorflow.variable_names(model))
+  selector = VariableSelector(model, api_names=original_names(model))
   update = config.train_config.update_trainable_variables
   with pytest.raises(InputError, match=r'ssd_300_vgg/blok8.*begin with.* ssd_300_vgg/block8, '):
     selector.select(update_trainable_variables=update)
@@ -534,8 +535,8 @@ def test_checkpoints_are_saved_by_time(monkeypatch):
 
 def test_clones_on_the_cpu():
   code = (
-    'from ssd_tf.training import run; from absl import logging; logging.set_verbosity(0); '
-    'print(run.make_clones(3, on_cpu=True).num_replicas_in_sync)'
+    'from ssd_tf.ssd_tensorflow import clones; from absl import logging; logging.set_verbosity(0); '
+    'print(clones.make_clones(3, on_cpu=True).num_replicas_in_sync)'
   )
   done = subprocess.run(
     [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True
