@@ -7,14 +7,12 @@ Records are read once, images are not decoded. Warnings: classes that no image i
 that are not in the label map, boxes of classes that their image is not labeled for.
 """
 
-import json
-import os
 import sys
 
 from absl import flags
 
 from ssd_tf import command_line
-from ssd_tf.files.failed_writes import open_for_writing
+from ssd_tf.files import json_file
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list('input_path', None, 'TFRecords: files, globs, name@10; by commas.')
@@ -43,7 +41,7 @@ def main() -> None:
   if FLAGS.output_path:
     dataset_plot.draw(found, FLAGS.output_path)
   if FLAGS.json_path:
-    _write_json(found)
+    json_file.write(FLAGS.json_path, found.as_dict())
 
 
 def _inputs():
@@ -53,12 +51,6 @@ def _inputs():
   given = FLAGS.labeled_class
   default = None if given is None else [classes.id_of(name) for name in given]
   return input_paths.expand_input_paths(FLAGS.input_path), classes, default
-
-
-def _write_json(found):
-  os.makedirs(os.path.dirname(FLAGS.json_path) or '.', exist_ok=True)
-  with open_for_writing(FLAGS.json_path) as file:
-    json.dump(found.as_dict(), file, ensure_ascii=False, indent=2)
 
 
 if __name__ == '__main__':

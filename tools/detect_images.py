@@ -29,15 +29,15 @@ def main():
   if bool(IMAGES.value) == bool(TF_RECORD.value):
     raise InputError('give either --images or --tf_record')
   from ssd_tf.config import input_paths, label_map
-  from ssd_tf.inference import detection
+  from ssd_tf.inference import input_images, picture_folder
 
   images = (
-    detection.images_from_files(IMAGES.value, OUTPUT_DIR.value)
+    input_images.from_files(IMAGES.value, OUTPUT_DIR.value)
     if IMAGES.value
-    else detection.images_from_records(input_paths.expand_input_paths(TF_RECORD.value))
+    else input_images.from_records(input_paths.expand_input_paths(TF_RECORD.value))
   )
   labels = label_map.load(LABEL_MAP_PATH.value) if LABEL_MAP_PATH.value else None
-  path = detection.detect_images(
+  path = picture_folder.detect_images(
     SAVED_MODEL_DIR.value,
     images,
     OUTPUT_DIR.value,

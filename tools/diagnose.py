@@ -7,15 +7,13 @@ warnings make them worse, notes are good to know. With a trained model, also wha
 what it does not. The exit code is 1 if there is an error.
 """
 
-import json
-import os
 import sys
 
 from absl import flags
 
 from ssd_tf import command_line
 from ssd_tf.errors import InputError
-from ssd_tf.files.failed_writes import open_for_writing
+from ssd_tf.files import json_file
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string('pipeline_config_path', None, 'The pipeline.config.')
@@ -61,14 +59,8 @@ def main() -> None:
   )
   print(report.as_text(findings))
   if FLAGS.json_path:
-    _write_json(report.as_dict(findings, FLAGS.pipeline_config_path))
+    json_file.write(FLAGS.json_path, report.as_dict(findings, FLAGS.pipeline_config_path))
   sys.exit(1 if report.has_errors(findings) else 0)
-
-
-def _write_json(found):
-  os.makedirs(os.path.dirname(FLAGS.json_path) or '.', exist_ok=True)
-  with open_for_writing(FLAGS.json_path) as file:
-    json.dump(found, file, ensure_ascii=False, indent=2)
 
 
 if __name__ == '__main__':

@@ -21,14 +21,13 @@ what it is labeled for is believed). An image that occurs several times is writt
 
 import dataclasses
 import functools
-import json
 import os
 
 from absl import flags
 
 from ssd_tf import command_line
 from ssd_tf.errors import InputError
-from ssd_tf.files.failed_writes import open_for_writing
+from ssd_tf.files import json_file
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string('plan', None, 'JSON file with the sources, see above.')
@@ -54,8 +53,7 @@ def main() -> None:
     os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
   report = _merge(plans, given)
   if FLAGS.report_path:
-    with open_for_writing(FLAGS.report_path) as file:
-      json.dump(report.as_dict(), file, indent=2, ensure_ascii=False)
+    json_file.write(FLAGS.report_path, report.as_dict())
   print(report)
 
 

@@ -66,10 +66,10 @@ def main():
   """Reads the config, then fills."""
   from ssd_tf.config import input_paths
   from ssd_tf.config import pipeline as config_lib
-  from ssd_tf.pseudo_labels import class_thresholds, pseudo_labeling
+  from ssd_tf.pseudo_labels import class_thresholds, labeling
   from ssd_tf.run import run
 
-  pseudo_labeling.pseudo_label(
+  labeling.pseudo_label(
     config_lib.load(PIPELINE_CONFIG_PATH.value, list(CONFIG_OVERRIDE.value)),
     PIPELINE_CONFIG_PATH.value,
     CHECKPOINT.value,

@@ -47,7 +47,7 @@ class Annotation:
     verified_absent: ids of classes known not to be in the image; None means not recorded.
     not_exhaustive: ids of classes of which some instances may lack a box; None means not recorded.
     human_labeled_classes: ids of the classes labeled before a detector's boxes filled others, see
-      `pseudo_labels`; None means not recorded.
+      `pseudo_labels.filling`; None means not recorded.
     sources: who made each box, such as 'human' or 'pseudo'; None means not recorded.
     scores: f32[n], of the detector that made the box, 1 for people's; None means not recorded.
     remarks: what a converter has to tell about this image; reported, not written.

@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from pycocotools import mask
 
 from ssd_tf.evaluation.image_results import ImageResult
+from ssd_tf.evaluation.overlaps import assign, overlaps
 
 RIGHT = 'right'
 LOCALIZATION = 'localization'
@@ -116,7 +116,7 @@ def judge(
   same = result.classes[:, np.newaxis] == result.groundtruth_classes[np.newaxis]
   judged = _is_labeled(result)
   near = same & counted & (iou >= iou_threshold) & judged[:, np.newaxis]
-  taken_by = _assign(np.where(near, iou, -1.0), result.scores)
+  taken_by = assign(np.where(near, iou, -1.0), result.scores)
 
   others = counted & ~same & (iou >= iou_threshold)
   kinds = np.select(
@@ -167,7 +167,7 @@ def confusion_matrix(
     same = result.classes[:, np.newaxis] == result.groundtruth_classes[np.newaxis]
     near, judged = iou >= iou_threshold, _is_labeled(result)
     free = np.where(near & counted & judged[:, np.newaxis], iou, -1.0)
-    taken = _assign(free, result.scores, preferred=same)
+    taken = assign(free, result.scores, preferred=same)
     # Row 0 stands for whatever is no object.
     rows = np.append(result.groundtruth_classes, 0)[taken]
     left_out = ~judged | ((rows == 0) & (near & same & ~counted).any(axis=1))
@@ -225,24 +225,6 @@ def score_histogram(images: Sequence[JudgedImage], num_bins: int = 10) -> ScoreH
   return ScoreHistogram(edges, right, count([image.wrong for image in images]))
 
 
-def overlaps(boxes: np.ndarray, groundtruth_boxes: np.ndarray, is_group: np.ndarray) -> np.ndarray:
-  """IoU of each detection with each groundtruth box.
-
-  Args:
-    boxes: f32[d,4].
-    groundtruth_boxes: f32[n,4].
-    is_group: bool[n]; for these, the share of the detection's area that lies inside.
-
-  Returns:
-    f64[d,n].
-  """
-  if not len(boxes) or not len(groundtruth_boxes):
-    return np.zeros((len(boxes), len(groundtruth_boxes)))
-  corners = (np.asarray(b, np.float64) for b in (boxes, groundtruth_boxes))
-  sides = (np.hstack([b[:, :2], b[:, 2:] - b[:, :2]]) for b in corners)
-  return mask.iou(*sides, np.asarray(is_group, np.uint8))
-
-
 def _above(result, score_threshold):
   kept = result.scores >= score_threshold
   return dataclasses.replace(result, **{name: getattr(result, name)[kept] for name in _ARRAYS})
@@ -251,21 +233,3 @@ def _above(result, score_threshold):
 def _is_labeled(result):
   """bool[d]: whether the image is labeled for the detection's class, so that it can be wrong."""
   return result.labeled[result.classes - 1]
-
-
-def _assign(free, scores, preferred=None):
-  """i64[d]: the box that each detection takes, n where it takes none; free f64[d,n], -1: none."""
-  free, num_boxes = free.copy(), free.shape[1]
-  taken = np.full(len(free), num_boxes)
-  if not num_boxes:
-    return taken
-  for row in np.argsort(-scores, kind='stable'):
-    best = free[row].max()
-    if best < 0:
-      continue
-    ties = np.flatnonzero(free[row] == best)
-    if preferred is not None and preferred[row, ties].any():
-      ties = ties[preferred[row, ties]]
-    taken[row] = ties[-1]
-    free[:, ties[-1]] = -1.0
-  return taken

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 from absl import logging
-from pycocotools import mask
 
 from ssd_tf import fields
 from ssd_tf.evaluation.image_results import ImageResult, image_results
+from ssd_tf.evaluation.overlaps import overlaps
 
 
 def precision_recall(
@@ -109,7 +109,7 @@ def match_detections(
   order = np.argsort(-np.asarray(scores), kind='stable')
   scores = np.asarray(scores, np.float64)[order]
   is_group_of, is_difficult = np.asarray(is_group_of, bool), np.asarray(is_difficult, bool)
-  overlap = _overlap(np.asarray(boxes)[order], groundtruth_boxes, is_group_of)
+  overlap = overlaps(np.asarray(boxes)[order], groundtruth_boxes, is_group_of)
   right, left_out = np.zeros(len(order), bool), np.zeros(len(order), bool)
   single = np.flatnonzero(~is_group_of)
   if len(single):
@@ -283,12 +283,3 @@ class VocEvaluator:
     low, high = self._recall_bounds
     taken = (recall >= low) & (recall <= high)
     return average_precision(precision[taken], recall[taken])
-
-
-def _overlap(boxes, groundtruth_boxes, is_group_of):
-  """f64[d,n]: IoU, or of groups the part of the detection that lies inside."""
-  if not len(boxes) or not len(groundtruth_boxes):
-    return np.zeros((len(boxes), len(groundtruth_boxes)))
-  corners = (np.asarray(b, np.float64) for b in (boxes, groundtruth_boxes))
-  sides = (np.hstack([b[:, :2], b[:, 2:] - b[:, :2]]) for b in corners)
-  return mask.iou(*sides, np.asarray(is_group_of, np.uint8))

@@ -1,12 +1,14 @@
-"""JSON files of users: read, or one line about what is broken."""
+"""JSON files: read, or one line about what is broken; written so that any reader takes them."""
 
 import json
+import math
 import os
 from collections.abc import Callable
 from typing import Any
 
 from ssd_tf.errors import InputError
 from ssd_tf.files import text_file
+from ssd_tf.files.failed_writes import open_for_writing
 
 
 def load(
@@ -46,3 +48,36 @@ def load(
     ) from None
   except ValueError as error:
     raise InputError(f'{path}: broken JSON: {error}') from error
+
+
+def write(path: str | os.PathLike, content: Any) -> None:
+  """Writes a JSON file, in its folder, which is made if it does not exist.
+
+  Args:
+    path: the file.
+    content: what `as_text` takes.
+  """
+  os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
+  with open_for_writing(path) as file:
+    file.write(as_text(content))
+
+
+def as_text(content: Any) -> str:
+  """What a JSON file of this content holds, its objects and lists indented.
+
+  Args:
+    content: what JSON knows; nan and infinity become null, since JSON has neither.
+
+  Returns:
+    The text, which ends with a line break.
+  """
+  text = json.dumps(_without_nan(content), indent=2, ensure_ascii=False, allow_nan=False)
+  return f'{text}\n'
+
+
+def _without_nan(content):
+  if isinstance(content, dict):
+    return {key: _without_nan(value) for key, value in content.items()}
+  if isinstance(content, list | tuple):
+    return [_without_nan(value) for value in content]
+  return None if isinstance(content, float) and not math.isfinite(content) else content

@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterable, Mapping
 import numpy as np
 
 from ssd_tf.errors import InputError
-from ssd_tf.evaluation import score_thresholds
-from ssd_tf.inference.record_detection import Detected
-from ssd_tf.pseudo_labels import pseudo_labels
+from ssd_tf.inference.records import Detected
+from ssd_tf.pseudo_labels import score_thresholds
+from ssd_tf.pseudo_labels.filling import human_part
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Rules:
     low_beta: of the F-beta that chooses the low threshold; above 1, recall counts more.
     min_precision: at the high threshold; a class that stays below is not filled.
     min_validation_boxes: a class with fewer is not filled: its thresholds would be chance.
-    max_overlap: see `pseudo_labels.fill`.
+    max_overlap: see `filling.fill`.
 
   Source: Sohn et al., A Simple Semi-Supervised Learning Framework for Object Detection (STAC), and
   Liu et al., Unbiased Teacher, keep pseudo-labels from a high score on, 0.9 and 0.7 for all
@@ -81,7 +81,7 @@ def tally_matches(detected: Iterable[Detected], class_ids: Collection[int]) -> M
   """
   tallies = collections.defaultdict(Tally)
   for image in detected:
-    human = pseudo_labels.human_part(image.annotation)
+    human = human_part(image.annotation)
     none = np.zeros(len(human.boxes), bool)
     flags = (none if f is None else f for f in (human.is_crowd, human.group_of, human.difficult))
     is_crowd, group_of, difficult = flags

@@ -11,7 +11,7 @@ from ssd_tf.data import class_counts, record_check, record_features, record_file
 from ssd_tf.data.sources import merge_plan, merge_sources
 from ssd_tf.errors import InputError
 from ssd_tf.groundtruth import dataset_description
-from ssd_tf.inference import detection, record_detection
+from ssd_tf.inference import input_images, records
 
 NAMES = dict(enumerate(tiny_project.NAMES, start=1))
 OBJECT = 'image/object'
@@ -183,7 +183,7 @@ def merge(path):
 
 
 def annotate(path):
-  list(record_detection.read_annotations([path], NAMES))
+  list(records.read_annotations([path], NAMES))
 
 
 def count(path):
@@ -210,7 +210,7 @@ def test_every_tool_names_file_record_and_source_id(tool, changes, text, tmp_pat
 
 def test_detecting_passes_over_what_it_names(tmp_path, caplog):
   path = write(tmp_path / 'a.record', features_with(**{'image/filename': ('int64', [3])}))
-  (image,) = detection.images_from_records([path])
+  (image,) = input_images.from_records([path])
   assert image.name == 'image_7.png'
   assert f'{path}, record 1' in caplog.text and 'image/filename holds integers' in caplog.text
 

@@ -16,7 +16,7 @@ from ssd_tf.config import label_map
 from ssd_tf.config import pipeline as config
 from ssd_tf.errors import InputError
 from ssd_tf.export import exporter
-from ssd_tf.inference import detection
+from ssd_tf.inference import input_images, picture_folder
 from ssd_tf.run.starting import restore
 
 LIMIT = 'model.ssd.post_processing.batch_non_max_suppression.max_total_detections'
@@ -40,9 +40,9 @@ def test_an_export_is_complete_and_detects_as_its_checkpoint(tiny):
 
   image = np.random.default_rng(0).integers(0, 256, [48, 80, 3]).astype(np.uint8)
   Image.fromarray(image).save(tiny / 'a.png')
-  path = detection.detect_images(
+  path = picture_folder.detect_images(
     saved_model_dir,
-    detection.images_from_files([str(tiny / 'a.png')], str(tiny / 'out')),
+    input_images.from_files([str(tiny / 'a.png')], str(tiny / 'out')),
     str(tiny / 'out'),
     names={1: 'a', 2: 'b', 3: 'c'},
     score_threshold=0.05,

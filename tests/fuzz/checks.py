@@ -18,7 +18,7 @@ from ssd_tf.config import pipeline as config
 from ssd_tf.data import image_files, record_check, record_files, tf_example
 from ssd_tf.data.sources import coco, csv_boxes, lvis, open_images, pascal_voc, yolo
 from ssd_tf.errors import InputError
-from ssd_tf.inference import detection
+from ssd_tf.inference import input_images
 from ssd_tf.run import best_metric
 
 _MIDS = {'cat': '/m/01yrx', 'dog': '/m/0bt9lr', 'traffic light': '/m/015qff'}
@@ -106,7 +106,7 @@ def check_records(folder: str) -> None:
 
 def check_detection(folder: str) -> None:
   """Records as `detect_images` reads them: a broken one is passed over."""
-  images = list(detection.images_from_records([_only_file(folder)]))
+  images = list(input_images.from_records([_only_file(folder)]))
   for image in images:
     assert image.pixels.ndim == 3 and image.pixels.dtype == np.uint8, image.pixels.shape
   if not images:
@@ -116,7 +116,7 @@ def check_detection(folder: str) -> None:
 def check_image(folder: str) -> None:
   """An image: what the converters accept, the input pipeline and `detect_images` read, too."""
   path = _only_file(folder)
-  found = list(detection.images_from_files([path], _in(folder, 'pictures')))
+  found = list(input_images.from_files([path], _in(folder, 'pictures')))
   image = image_files.read_image(path)
   pixels = tf.io.decode_image(image.encoded, channels=3, expand_animations=False)
   assert pixels.dtype == tf.uint8, pixels.dtype

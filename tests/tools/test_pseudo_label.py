@@ -15,8 +15,8 @@ import tiny_project
 from ssd_tf.config import pipeline as config
 from ssd_tf.data import record_files, tf_example
 from ssd_tf.errors import InputError
-from ssd_tf.inference import record_detection
-from ssd_tf.pseudo_labels import pseudo_labeling
+from ssd_tf.inference import records as inference_records
+from ssd_tf.pseudo_labels import labeling
 from ssd_tf.pseudo_labels.class_thresholds import Rules
 
 NAMES = dict(enumerate(tiny_project.NAMES, start=1))
@@ -41,7 +41,7 @@ def partial(images):
 
 
 def detect(folder, detector, record):
-  records = record_detection.RecordDetector(detector, NAMES, tf.distribute.get_strategy(), 4)
+  records = inference_records.RecordDetector(detector, NAMES, tf.distribute.get_strategy(), 4)
   return list(records.detect([str(folder / record)]))
 
 
@@ -74,7 +74,7 @@ def project(tmp_path_factory):
 
 def label(folder, output, input_record='partial.record', **options):
   options = {'validation': 'validation.record', 'rules': RULES, 'batch_size': 4, **options}
-  return pseudo_labeling.pseudo_label(
+  return labeling.pseudo_label(
     config.load(folder / 'tiny.config'),
     str(folder / 'tiny.config'),
     str(folder / 'model'),
@@ -314,6 +314,6 @@ def test_ids_and_names_are_filled_in_from_each_other(tmp_path):
   with tf.io.TFRecordWriter(path) as writer:
     for record in records:
       writer.write(record.SerializeToString())
-  for annotation in record_detection.read_annotations([path], NAMES):
+  for annotation in inference_records.read_annotations([path], NAMES):
     assert annotation.class_ids.tolist() == image.class_ids.tolist()
     assert annotation.class_names == image.class_names

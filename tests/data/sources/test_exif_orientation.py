@@ -8,7 +8,7 @@ from PIL import Image
 
 from ssd_tf.data import image_files, record_files, tf_example
 from ssd_tf.data.sources import coco, csv_boxes, pascal_voc, yolo
-from ssd_tf.inference import detection
+from ssd_tf.inference import input_images
 
 IDS = {'cat': 1}
 UPRIGHT = np.zeros([40, 60, 3], np.uint8)
@@ -71,5 +71,5 @@ def test_boxes_lie_on_the_pixels_they_were_drawn_on(write, orientation, tmp_path
   # [4 / 40, 6 / 60, 20 / 40, 30 / 60]
   np.testing.assert_allclose(annotation.boxes, [[0.1, 0.1, 0.5, 0.5]], rtol=1e-6)
   # A network always sees it upright.
-  [image] = detection.images_from_files([str(path)], str(tmp_path / 'out'))
+  [image] = input_images.from_files([str(path)], str(tmp_path / 'out'))
   np.testing.assert_array_equal(image.pixels, UPRIGHT)

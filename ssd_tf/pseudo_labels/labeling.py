@@ -2,11 +2,8 @@
 
 import collections
 import dataclasses
-import json
-import os
 from collections.abc import Sequence
 
-import numpy as np
 import tensorflow as tf
 from absl import logging
 from tqdm import tqdm
@@ -17,9 +14,11 @@ from ssd_tf.config import pipeline as config_lib
 from ssd_tf.config.input_paths import find_checkpoint
 from ssd_tf.data import record_check, record_output, record_writer
 from ssd_tf.errors import InputError
-from ssd_tf.files.failed_writes import open_for_writing
-from ssd_tf.inference import record_detection
-from ssd_tf.pseudo_labels import class_thresholds, pseudo_labels
+from ssd_tf.files import json_file
+from ssd_tf.inference.records import RecordDetector, read_annotations
+from ssd_tf.pseudo_labels import class_thresholds
+from ssd_tf.pseudo_labels.filled_images import FilledImages
+from ssd_tf.pseudo_labels.filling import human_part
 from ssd_tf.run.failures import naming
 from ssd_tf.run.starting import restore
 
@@ -81,7 +80,7 @@ def pseudo_label(
     builders.require_supported_model(config)
     detector = builders.build_detector(config.model, is_training=False)
   restore(detector.model, path)
-  records = record_detection.RecordDetector(detector, names, strategy, batch_size)
+  records = RecordDetector(detector, names, strategy, batch_size)
 
   # disable=None: no bar in a log file.
   detected = tqdm(records.detect(validation_paths), 'validation', unit='image', disable=None)
@@ -98,15 +97,16 @@ def pseudo_label(
     'classes': classes,
   }
   if thresholds:
-    detected = records.detect(input_paths)
-    filling = _Filling(detected, num_images, thresholds, default, names, rules.max_overlap)
-    record_writer.write_records(
-      filling, lambda annotation: annotation, output_path, num_shards=num_shards, strict=True
+    filled = FilledImages(
+      records.detect(input_paths), num_images, thresholds, default, names, rules.max_overlap
     )
-    report['images_filled'] = filling.num_filled
-    for class_id, counts in filling.counts.items():
+    record_writer.write_records(
+      filled, lambda annotation: annotation, output_path, num_shards=num_shards, strict=True
+    )
+    report['images_filled'] = filled.num_filled
+    for class_id, counts in filled.counts.items():
       classes[class_id].update(counts)
-  _write(report, report_path)
+  json_file.write(report_path, report)
   if not thresholds:
     reasons = '; '.join(f'{c["name"]}: {c["not_filled"]}' for c in classes.values())
     raise InputError(f'no class can be filled: {reasons}; the figures are in {report_path}')
@@ -133,62 +133,6 @@ def _describe(chosen):
     for score, at in ((chosen.high, chosen.at_high), (chosen.low, chosen.at_low))
   )
   return f'boxes from score {high} on, ignored from {low} on'
-
-
-class _Filling:
-  """The annotations to write, as they come from the detector: sized, to be iterated once."""
-
-  def __init__(self, detected, num_images, thresholds, default, names, max_overlap):
-    self._detected, self._num_images = detected, num_images
-    self._thresholds, self._names = thresholds, names
-    self._default, self._max_overlap = default, max_overlap
-    self.num_filled = 0
-    keys = ('images_filled', 'boxes_added', 'boxes_ignored', 'boxes_left_out_by_overlap')
-    self.counts = {class_id: dict.fromkeys(keys, 0) for class_id in thresholds}
-
-  def __len__(self):
-    return self._num_images
-
-  def __iter__(self):
-    for image in self._detected:
-      candidates = _candidates(image, self._thresholds)
-      filled = pseudo_labels.fill(
-        image.annotation,
-        candidates,
-        fillable=self._thresholds,
-        labeled_by_default=self._default,
-        names=self._names,
-        max_overlap=self._max_overlap,
-      )
-      self._count(filled, candidates)
-      yield filled
-
-  def _count(self, filled, candidates):
-    if filled.human_labeled_classes is None:
-      return
-    self.num_filled += 1
-    made = collections.Counter(zip(filled.class_ids.tolist(), filled.sources, strict=True))
-    for class_id in set(filled.labeled_classes) - set(filled.human_labeled_classes):
-      counts = self.counts[class_id]
-      added = made[class_id, pseudo_labels.PSEUDO]
-      ignored = made[class_id, pseudo_labels.IGNORED]
-      counts['images_filled'] += 1
-      counts['boxes_added'] += added
-      counts['boxes_ignored'] += ignored
-      total = int((candidates.class_ids == class_id).sum())
-      counts['boxes_left_out_by_overlap'] += total - added - ignored
-
-
-def _candidates(image, thresholds):
-  """The detections from the low threshold of their class on, weighted."""
-  weights = np.zeros(len(image.scores), np.float32)
-  wanted = np.zeros(len(image.scores), bool)
-  for class_id, chosen in thresholds.items():
-    rows = image.class_ids == class_id
-    weights[rows] = chosen.weights(image.scores[rows])
-    wanted[rows] = image.scores[rows] >= chosen.low
-  detections = (image.boxes, image.class_ids, image.scores, weights)
-  return pseudo_labels.Candidates(*(values[wanted] for values in detections))
 
 
 def _class_names(config, config_path, label_map_path):
@@ -242,8 +186,8 @@ def _check_records(what, paths, config, names, default):
 def _count_unlabeled(paths, names, default):
   """({class id: images not labeled for it}, images)."""
   unlabeled, num_images = collections.Counter(), 0
-  for annotation in record_detection.read_annotations(paths, names):
-    labeled = pseudo_labels.human_part(annotation).labeled_class_ids(default)
+  for annotation in read_annotations(paths, names):
+    labeled = human_part(annotation).labeled_class_ids(default)
     unlabeled.update(set(names) - labeled)
     num_images += 1
   if not unlabeled:
@@ -253,10 +197,3 @@ def _count_unlabeled(paths, names, default):
       'that they are labeled for by --labeled_class'
     )
   return unlabeled, num_images
-
-
-def _write(report, path):
-  os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
-  with open_for_writing(path) as file:
-    json.dump(report, file, indent=1, ensure_ascii=False)
-    file.write('\n')

@@ -3,7 +3,8 @@
 import dataclasses
 
 import numpy as np
-from pycocotools import mask
+
+from ssd_tf.evaluation.overlaps import assign, overlaps
 
 
 def match_detections(
@@ -34,22 +35,12 @@ def match_detections(
   Source: COCOeval.evaluateImg of pycocotools 2.0, at one IoU threshold. Unlike there, a box left
   out takes any number of detections, not only if it is a crowd.
   """
-  d, n = len(boxes), len(groundtruth_boxes)
-  outcome = np.zeros(d, np.int8)
-  if not d or not n:
-    return outcome
   is_left_out = np.asarray(is_left_out, bool) | np.asarray(is_crowd, bool)
-  corners = (np.asarray(b, np.float64) for b in (boxes, groundtruth_boxes))
-  sides = (np.hstack([b[:, :2], b[:, 2:] - b[:, :2]]) for b in corners)
-  iou = mask.iou(*sides, np.asarray(is_crowd, np.uint8))
-  outcome[(iou[:, is_left_out] >= iou_threshold).any(axis=1)] = -1
-  free = np.where(is_left_out, -1.0, iou)
-  # Of equal scores the first one, of equal overlaps the last one, as COCOeval has it.
-  for row in np.argsort(-np.asarray(scores), kind='stable'):
-    best = n - 1 - int(np.argmax(free[row, ::-1]))
-    if free[row, best] >= iou_threshold:
-      outcome[row] = 1
-      free[:, best] = -1.0
+  iou = overlaps(boxes, groundtruth_boxes, is_crowd)
+  near = iou >= iou_threshold
+  taken = assign(np.where(near & ~is_left_out, iou, -1.0), scores)
+  outcome = np.where((near & is_left_out).any(axis=1), -1, 0).astype(np.int8)
+  outcome[taken < len(groundtruth_boxes)] = 1
   return outcome
 
 

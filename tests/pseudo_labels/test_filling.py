@@ -10,7 +10,7 @@ import tiny_project
 from ssd_tf import builders, fields
 from ssd_tf.config import pipeline as config
 from ssd_tf.data import tf_example
-from ssd_tf.pseudo_labels.pseudo_labels import Candidates, fill, human_part
+from ssd_tf.pseudo_labels.filling import Candidates, fill, human_part
 
 NAMES = {1: 'a', 2: 'b', 3: 'c'}
 TOP_LEFT = [0.0, 0.0, 0.5, 0.25]

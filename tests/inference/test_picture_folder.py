@@ -12,7 +12,7 @@ from PIL import Image
 from ssd_tf.data import image_files, tf_example
 from ssd_tf.errors import InputError
 from ssd_tf.evaluation import drawing
-from ssd_tf.inference import detection
+from ssd_tf.inference import input_images, picture_folder
 
 NAMES = {1: 'cat', 2: 'dog'}
 # ymin, xmin, ymax, xmax of the image; the last row is padding.
@@ -51,7 +51,7 @@ def black(path, height, width):
 
 
 def run(model, images, tmp_path, **options):
-  path = detection.detect_images(model, images, str(tmp_path / 'out'), names=NAMES, **options)
+  path = picture_folder.detect_images(model, images, str(tmp_path / 'out'), names=NAMES, **options)
   assert path == str(tmp_path / 'out/detections.json')
   with open(path, encoding='utf-8') as file:
     return json.load(file)
@@ -59,7 +59,7 @@ def run(model, images, tmp_path, **options):
 
 def test_boxes_are_in_pixels_and_the_threshold_counts(model, tmp_path):
   image = black(tmp_path / 'in/a.png', 40, 80)
-  [result] = run(model, detection.images_from_files([image], str(tmp_path / 'out')), tmp_path)
+  [result] = run(model, input_images.from_files([image], str(tmp_path / 'out')), tmp_path)
   assert result == {
     'image': 'a.png',
     'picture': 'a.png',
@@ -81,7 +81,7 @@ def test_boxes_are_in_pixels_and_the_threshold_counts(model, tmp_path):
 
 def test_a_class_without_a_name_shows_its_id_and_padding_is_no_detection(model, tmp_path):
   image = black(tmp_path / 'in/a.png', 40, 80)
-  images = detection.images_from_files([image], str(tmp_path / 'out'))
+  images = input_images.from_files([image], str(tmp_path / 'out'))
   [result] = run(model, images, tmp_path, score_threshold=0.0)
   assert [found['class_name'] for found in result['detections']] == ['dog', 'cat', '3']
 
@@ -91,7 +91,7 @@ def test_files_of_one_name_get_pictures_of_their_own(model, tmp_path):
     black(tmp_path / name, 20 + i, 30)
   (tmp_path / 'y/notes.txt').write_text('no image')
   folders = [str(tmp_path / folder) for folder in 'xyz']
-  results = run(model, detection.images_from_files(folders, str(tmp_path / 'out')), tmp_path)
+  results = run(model, input_images.from_files(folders, str(tmp_path / 'out')), tmp_path)
   assert [(r['image'], r['picture'], r['height']) for r in results] == [
     ('a.png', 'a.png', 20),
     ('a.jpg', 'a_2.png', 21),
@@ -108,7 +108,7 @@ def test_records_are_drawn_beside_their_groundtruth(model, tmp_path):
   images = tiny_project.annotations(3, seed=0)
   images[2].source_id, images[2].filename = 'only an id', ''
   tiny_project.write_records(tmp_path / 'a.record', images)
-  images = detection.images_from_records([str(tmp_path / 'a.record')])
+  images = input_images.from_records([str(tmp_path / 'a.record')])
   results = run(model, images, tmp_path, max_images=3)
   assert [r['image'] for r in results] == ['image_0.png', 'image_1.png', 'only an id']
   assert all((r['height'], r['width']) == (48, 80) for r in results)
@@ -123,7 +123,7 @@ def test_a_broken_image_is_named_and_passed_over(model, tmp_path, caplog):
   whole = (tmp_path / 'in/a.png').read_bytes()
   (tmp_path / 'in/b.png').write_bytes(whole[: len(whole) // 2])
   (tmp_path / 'in/d.jpg').write_bytes(b'')
-  images = detection.images_from_files([str(tmp_path / 'in')], str(tmp_path / 'out'))
+  images = input_images.from_files([str(tmp_path / 'in')], str(tmp_path / 'out'))
   with caplog.at_level(logging.ERROR, logger='absl'):
     results = run(model, images, tmp_path)
   assert [r['image'] for r in results] == ['a.png', 'c.png']
@@ -145,7 +145,7 @@ def test_a_broken_record_is_named_and_passed_over(model, tmp_path, caplog):
     writer.write(longer.SerializeToString())
     writer.write(b'no protocol buffer')
   with caplog.at_level(logging.ERROR, logger='absl'):
-    results = run(model, detection.images_from_records([path]), tmp_path)
+    results = run(model, input_images.from_records([path]), tmp_path)
   assert [r['image'] for r in results] == ['image_0.png']
   assert [line.split(': ')[0] for line in caplog.messages] == [
     f'{path}, record {i}' for i in ('1, source_id image 1', '2, source_id image 2', '3')
@@ -160,14 +160,14 @@ def test_a_record_without_class_ids_is_drawn(model, tmp_path):
   path = str(tmp_path / 'a.record')
   with tf.io.TFRecordWriter(path) as writer:
     writer.write(example.SerializeToString())
-  assert len(run(model, detection.images_from_records([path]), tmp_path)) == 1
+  assert len(run(model, input_images.from_records([path]), tmp_path)) == 1
 
 
 def test_pictures_never_go_over_the_images(model, tmp_path):
   image = black(tmp_path / 'out/a.png', 20, 30)
   before = (tmp_path / 'out/a.png').read_bytes()
   with pytest.raises(InputError, match=r'a\.png: lies in .*out.* write them to another folder'):
-    run(model, detection.images_from_files([image], str(tmp_path / 'out')), tmp_path)
+    run(model, input_images.from_files([image], str(tmp_path / 'out')), tmp_path)
   assert (tmp_path / 'out/a.png').read_bytes() == before
 
 
@@ -186,7 +186,7 @@ def test_images_that_are_not_there(paths, expected, model, tmp_path):
   (tmp_path / 'broken/a.png').write_bytes(b'\x89PNG')
   with pytest.raises(InputError, match=expected):
     paths = [str(tmp_path / path) for path in paths]
-    run(model, detection.images_from_files(paths, str(tmp_path / 'out')), tmp_path)
+    run(model, input_images.from_files(paths, str(tmp_path / 'out')), tmp_path)
   assert not (tmp_path / 'out').exists()
 
 
@@ -197,7 +197,7 @@ def test_a_model_that_takes_something_else_is_refused(shape, dtype, tmp_path):
   model = write_model(tmp_path, shape, dtype)
   image = black(tmp_path / 'in/a.png', 20, 30)
   with pytest.raises(InputError, match='saved_model: takes .*: export with --input_type=image_te'):
-    run(model, detection.images_from_files([image], str(tmp_path / 'out')), tmp_path)
+    run(model, input_images.from_files([image], str(tmp_path / 'out')), tmp_path)
 
 
 def test_every_extension_of_the_converters_is_found_and_read_as_they_read_it(model, tmp_path):
@@ -211,7 +211,7 @@ def test_every_extension_of_the_converters_is_found_and_read_as_they_read_it(mod
   Image.fromarray(gray).save(tmp_path / 'in/gray16.png')
   Image.fromarray(gray).save(tmp_path / 'in/gray16.tif')
   Image.fromarray((gray // 256).astype(np.uint8)).save(tmp_path / 'in/turned.png', exif=exif)
-  images = [*detection.images_from_files([str(tmp_path / 'in')], str(tmp_path / 'out'))]
+  images = [*input_images.from_files([str(tmp_path / 'in')], str(tmp_path / 'out'))]
   assert len(images) == len(image_files.EXTENSIONS) + 3
   by_name = {image.name: image.pixels for image in images}
   for image in by_name:

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from ssd_tf.errors import InputError
-from ssd_tf.inference.loading import load_detect_fn
+from ssd_tf.inference.exported import ExportedDetector
 
 OUTPUTS = ('detection_boxes', 'detection_scores', 'detection_classes')
 
@@ -26,7 +26,9 @@ def write(
     @tf.function(input_signature=[tf.TensorSpec(shape, dtype, 'input_tensor')])
     def detect(self, input_tensor):
       del input_tensor
-      return dict.fromkeys(outputs, self.sevens[:2])
+      two = self.sevens[tf.newaxis, :2]
+      boxes = tf.tile(two[..., tf.newaxis], [1, 1, 4])
+      return {name: boxes if name == 'detection_boxes' else two for name in outputs}
 
   module = Sevens()
   path = str(folder / 'saved_model')
@@ -41,7 +43,7 @@ def whole(tmp_path_factory):
 
 def error_of(path):
   with pytest.raises(InputError) as caught:
-    load_detect_fn(path)
+    ExportedDetector(path)
   message = str(caught.value)
   assert message.startswith(f'{path}: ') and '\n' not in message
   return message
@@ -49,9 +51,12 @@ def error_of(path):
 
 @pytest.mark.parametrize('number', [None, 1])
 def test_a_whole_one_detects(number, tmp_path):
-  detect = load_detect_fn(write(tmp_path, (number, None, None, 3)))
-  image = tf.zeros([1, 4, 5, 3], tf.uint8)
-  np.testing.assert_array_equal(detect(input_tensor=image)['detection_scores'], [7, 7])
+  detect = ExportedDetector(write(tmp_path, (number, None, None, 3)))
+  found = detect(np.zeros([4, 5, 3], np.uint8))
+  # Of 4 by 5 pixels, seven times as far.
+  assert found.boxes.tolist() == [[28, 35, 28, 35]] * 2
+  assert (found.scores.tolist(), found.class_ids.tolist()) == ([7, 7], [7, 7])
+  assert found.size == (4, 5)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,11 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from ssd_tf.evaluation.score_thresholds import PrecisionRecall, choose_thresholds, match_detections
+from ssd_tf.pseudo_labels.score_thresholds import (
+  PrecisionRecall,
+  choose_thresholds,
+  match_detections,
+)
 
 A = [0.0, 0.0, 0.2, 0.4]
 B = [0.0, 0.2, 0.2, 0.6]  # IoU with A: 1/3.

@@ -8,9 +8,9 @@ import dataclasses
 from collections.abc import Collection, Mapping
 
 import numpy as np
-from pycocotools import mask
 
 from ssd_tf.data.tf_example import Annotation
+from ssd_tf.evaluation.overlaps import overlaps
 
 HUMAN = 'human'
 PSEUDO = 'pseudo'
@@ -124,9 +124,9 @@ def fill(
 
 def _not_overlapping(human_boxes, candidates, max_overlap):
   """The row numbers of the candidates to add, which come best first."""
-  rivals = _iou(candidates.boxes, candidates.boxes) >= max_overlap
+  rivals = overlaps(candidates.boxes, candidates.boxes) >= max_overlap
   rivals &= candidates.class_ids[:, np.newaxis] != candidates.class_ids
-  taken = (_iou(candidates.boxes, human_boxes) >= max_overlap).any(axis=1)
+  taken = (overlaps(candidates.boxes, human_boxes) >= max_overlap).any(axis=1)
   kept = []
   for row in np.flatnonzero(~taken):
     if not rivals[row, kept].any():
@@ -163,12 +163,3 @@ def _append(human, added, names):
     ],
     **fields,
   )
-
-
-def _iou(boxes1, boxes2):
-  """f64[n,m], between f32[n,4] and f32[m,4]."""
-  if not len(boxes1) or not len(boxes2):
-    return np.zeros([len(boxes1), len(boxes2)])
-  corners = (np.asarray(boxes, np.float64) for boxes in (boxes1, boxes2))
-  sides = (np.hstack([b[:, :2], b[:, 2:] - b[:, :2]]) for b in corners)
-  return mask.iou(*sides, np.zeros(len(boxes2), np.uint8))

@@ -1,0 +1,59 @@
+"""Overlaps of detections with groundtruth boxes, and who of them finds which, in NumPy."""
+
+import numpy as np
+from pycocotools import mask
+
+
+def overlaps(
+  boxes: np.ndarray, groundtruth_boxes: np.ndarray, is_group: np.ndarray | None = None
+) -> np.ndarray:
+  """IoU of each detection with each groundtruth box.
+
+  Args:
+    boxes: f32[d,4].
+    groundtruth_boxes: f32[n,4].
+    is_group: bool[n]; for these, the share of the detection's area that lies inside. None: for
+      none.
+
+  Returns:
+    f64[d,n].
+  """
+  if not len(boxes) or not len(groundtruth_boxes):
+    return np.zeros((len(boxes), len(groundtruth_boxes)))
+  if is_group is None:
+    is_group = np.zeros(len(groundtruth_boxes), bool)
+  corners = (np.asarray(b, np.float64) for b in (boxes, groundtruth_boxes))
+  sides = (np.hstack([b[:, :2], b[:, 2:] - b[:, :2]]) for b in corners)
+  return mask.iou(*sides, np.asarray(is_group, np.uint8))
+
+
+def assign(
+  overlap: np.ndarray, scores: np.ndarray, preferred: np.ndarray | None = None
+) -> np.ndarray:
+  """Lets each detection take a box: by falling score, the free one that it overlaps most.
+
+  Of equal scores the first detection comes first, of equal overlaps the last box is taken, as in
+  COCO.
+
+  Args:
+    overlap: f64[d,n]; below 0 where the detection cannot take the box.
+    scores: [d].
+    preferred: bool[d,n]; of equal overlaps, such a box before the others. None: none is.
+
+  Returns:
+    i64[d]: the box that each detection takes, n where it takes none.
+  """
+  free, num_boxes = overlap.copy(), overlap.shape[1]
+  taken = np.full(len(free), num_boxes)
+  if not num_boxes:
+    return taken
+  for row in np.argsort(-np.asarray(scores), kind='stable'):
+    best = free[row].max()
+    if best < 0:
+      continue
+    ties = np.flatnonzero(free[row] == best)
+    if preferred is not None and preferred[row, ties].any():
+      ties = ties[preferred[row, ties]]
+    taken[row] = ties[-1]
+    free[:, ties[-1]] = -1.0
+  return taken
