@@ -12,7 +12,7 @@ from ssd_tf.files import file_lock
 
 HOLD = """
 import sys, time
-from ssd_tf import file_lock
+from ssd_tf.files import file_lock
 with file_lock.hold(sys.argv[1], 'busy', 'go away'):
   print('held', flush=True)
   time.sleep(60)
