@@ -20,7 +20,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 # and a checkpoint. Without TensorFlow, so that it takes no time.
 STUB = """
 import json, os, sys, time
-from ssd_tf import config
+from ssd_tf.config import pipeline as config
 flags = [argument.split('=', 1) for argument in sys.argv[1:]]
 one = dict(flags)
 overrides = [value for name, value in flags if name == '--config_override']

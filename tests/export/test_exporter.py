@@ -118,7 +118,7 @@ def test_an_export_into_the_folder_of_a_training_is_refused(tiny):
 
 # Exports for ever, and says when each is done.
 _EXPORT_FOR_EVER = f"""
-from ssd_tf import config
+from ssd_tf.config import pipeline as config
 from ssd_tf.export import exporter
 while True:
   exporter.export(config.load('tiny.config', ['{LIMIT}=5']), 'tiny.config', 'model', 'exported')

@@ -158,7 +158,7 @@ CLASS_MAP = """
 import sys
 sys.path.insert(0, 'tools')
 import model_main_tf2
-from ssd_tf import config
+from ssd_tf.config import pipeline as config
 text = model_main_tf2.class_mappings(['a=b, c = it\\'s "d"', '7=1'])
 override = f'train_config.fine_tune_class_map={text}'
 loaded = config.load('tests/testdata/tiny.config', [override])
