@@ -23,11 +23,12 @@ LAYERS = {
   'pretrained': ('models',),
   'data': ('ops.boxes',),
   'evaluation': ('ops.boxes',),
-  'training': ('ops', 'evaluation'),
+  'detector': ('ops',),
+  'training': ('ops', 'models', 'evaluation', 'detector'),
   'groundtruth': ('config', 'data', 'plots'),
   'builders': (
-    *('protos', 'config', 'ops', 'models', 'pretrained', 'data', 'evaluation', 'training'),
-    'groundtruth',
+    *('protos', 'config', 'ops', 'models', 'pretrained', 'data', 'evaluation', 'detector'),
+    *('training', 'groundtruth'),
   ),
 }
 _BUILT = (*(name for name in LAYERS if name not in ('protos', 'command_line')),)

@@ -16,7 +16,7 @@ from ssd_tf.builders.data import (
   explained_record_errors,
   survey_records,
 )
-from ssd_tf.builders.detector import Detector, build_detector
+from ssd_tf.builders.detector import build_detector
 from ssd_tf.builders.metrics import (
   build_metrics,
   build_pictures,
@@ -30,7 +30,6 @@ from ssd_tf.builders.training import build_optimizer, build_schedule, stages_of
 from ssd_tf.builders.training_options import precision_of
 
 __all__ = [
-  'Detector',
   'MultiScale',
   'build_anchors',
   'build_augmentation',

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from ssd_tf.builders.hyperparams import build_hyperparams
 from ssd_tf.builders.support import chosen
-from ssd_tf.builders.targets import code_size
+from ssd_tf.builders.target_assigner import code_size
 from ssd_tf.errors import InputError
 from ssd_tf.models.box_predictor import convolutional_box_predictor
 from ssd_tf.models.weight_shared_box_predictor import weight_shared_box_predictor

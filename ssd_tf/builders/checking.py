@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 from ssd_tf.builders.anchors import count_anchors_per_location
 from ssd_tf.builders.augmentation import build_augmentation
 from ssd_tf.builders.box_predictor import build_box_predictor
-from ssd_tf.builders.detector import build_suppress
+from ssd_tf.builders.detector import build_post_processor
 from ssd_tf.builders.feature_extractor import build_feature_extractor
-from ssd_tf.builders.losses import build_losses
 from ssd_tf.builders.multi_scale import check_multi_scale
+from ssd_tf.builders.objective import build_objective
 from ssd_tf.builders.resizers import build_preprocess_image
 from ssd_tf.builders.support import explained, require_supported, require_supported_model
-from ssd_tf.builders.targets import build_assign_targets, build_box_coder
+from ssd_tf.builders.target_assigner import build_box_coder, build_target_assigner
 from ssd_tf.builders.training import build_optimizer, build_stage_schedules
 from ssd_tf.builders.training_options import check_training_options
 from ssd_tf.config import field_ranges
@@ -78,9 +78,9 @@ def _model_checks(ssd, training):
     'box_predictor': lambda: predictor(anchors_per_location=[1]),
     'anchor_generator': lambda: predictor(anchors_per_location=count_anchors_per_location(ssd)),
     'box_coder': lambda: build_box_coder(ssd),
-    'matcher': lambda: build_assign_targets(ssd, None),
-    'loss': lambda: build_losses(ssd, None),
-    'post_processing': lambda: build_suppress(ssd, None),
+    'matcher': lambda: build_target_assigner(ssd, None),
+    'loss': lambda: build_objective(ssd, None),
+    'post_processing': lambda: build_post_processor(ssd, None),
   }
   return [(f'model.ssd.{part}', check) for part, check in checks.items()]
 

@@ -9,7 +9,6 @@ import tensorflow as tf
 from absl import logging
 
 from ssd_tf.builders.augmentation import build_augmentation
-from ssd_tf.builders.detector import Detector
 from ssd_tf.builders.multi_scale import MultiScale
 from ssd_tf.builders.support import require_supported
 from ssd_tf.config import pipeline as config_lib
@@ -22,6 +21,7 @@ from ssd_tf.data import (
   record_files,
   tf_example,
 )
+from ssd_tf.detector import Detector
 from ssd_tf.errors import InputError
 
 

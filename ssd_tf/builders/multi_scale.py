@@ -7,16 +7,15 @@ import keras
 import tensorflow as tf
 from absl import logging
 
-from ssd_tf import fields
 from ssd_tf.builders.anchors import check_grids
-from ssd_tf.builders.detector import Detector, build_detector
+from ssd_tf.builders.detector import build_detector
 from ssd_tf.builders.resizers import image_size, with_image_size
 from ssd_tf.config import field_ranges
 from ssd_tf.config import pipeline as config_lib
 from ssd_tf.data import preprocessing
+from ssd_tf.detector import Detector
 from ssd_tf.errors import InputError
 from ssd_tf.ops.size_draws import Size, SizeDraws
-from ssd_tf.ops.target_assigner import Targets
 
 _PATH = 'train_config.multi_scale'
 _LEAST_CELLS = 2  # A side of the finest feature map; at less there is no grid.
@@ -25,9 +24,6 @@ _LEAST_CELLS = 2  # A side of the finest feature map; at less there is no grid.
 @dataclasses.dataclass(frozen=True)
 class MultiScale:
   """A detector for each size that a training draws; all of them have the same weights.
-
-  What takes a batch looks at the static size of its images, so that the graph that is traced for a
-  size holds that size's anchors alone.
 
   Attributes:
     detectors: by (height, width).
@@ -60,42 +56,6 @@ class MultiScale:
     if len(branches) == 1:
       return branches[0]()
     return tf.switch_case(self.draws.index(batch_number // self.batches_per_step), branches)
-
-  def forward(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-    """The network's outputs in training, of images f32[B,H,W,C] with a static size."""
-    outputs = self._of(images).model(images, training=True)
-    return {key: tf.cast(value, tf.float32) for key, value in outputs.items()}
-
-  def assign_targets(self, batch: dict[str, tf.Tensor]) -> Targets:
-    """As the detector's own; so are the following."""
-    return self._of(batch[fields.IMAGE]).assign_targets(batch)
-
-  def num_matches(self, targets: Targets, batch: dict[str, tf.Tensor]) -> tf.Tensor:
-    """See `Detector.num_matches`."""
-    return self._of(batch[fields.IMAGE]).num_matches(targets, batch)
-
-  def compute_losses(
-    self,
-    outputs: dict[str, tf.Tensor],
-    targets: Targets,
-    batch: dict[str, tf.Tensor],
-    normalizer: tf.Tensor,
-  ) -> dict[str, tf.Tensor]:
-    """See `Detector.compute_losses`."""
-    return self._of(batch[fields.IMAGE]).compute_losses(outputs, targets, batch, normalizer)
-
-  def count_labels(self, targets: Targets, batch: dict[str, tf.Tensor]) -> tf.Tensor:
-    """See `Detector.count_labels`."""
-    return self._of(batch[fields.IMAGE]).count_labels(targets, batch)
-
-  def masked_losses(
-    self, outputs: dict[str, tf.Tensor], targets: Targets, batch: dict[str, tf.Tensor]
-  ) -> tf.Tensor:
-    """See `Detector.masked_losses`."""
-    return self._of(batch[fields.IMAGE]).masked_losses(outputs, targets, batch)
-
-  def _of(self, images):
-    return self.detectors[tuple(images.shape[1:3])]
 
 
 def build_multi_scale(config: config_lib.PipelineConfig, detector: Detector) -> MultiScale | None:

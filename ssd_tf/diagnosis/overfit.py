@@ -189,12 +189,9 @@ def _trainer(config, detector, batch, num_steps, learning_rate):
     warmup_steps=max(1, num_steps // 20),
   )
   return Trainer(
-    model=detector.model,
+    detectors={detector.image_size: detector},
     optimizer=optimizers.adam(schedule, epsilon=1e-8),
     dataset=tf.data.Dataset.from_tensors(batch).repeat(),
-    assign_targets=detector.assign_targets,
-    compute_losses=detector.compute_losses,
-    num_matches=detector.num_matches,
     strategy=tf.distribute.get_strategy(),
     gradient_clipping_by_norm=10.0,
     add_regularization_loss=config.train_config.add_regularization_loss,
@@ -204,7 +201,10 @@ def _trainer(config, detector, batch, num_steps, learning_rate):
 def _train(trainer, detector, batch, num_steps, names):
   """(the curve, whether loss and gradient were finite)."""
   detect = tf.function(
-    lambda images: detector.detect(detector.model(images, training=False), batch), autograph=False
+    lambda images: detector.postprocess(
+      detector.model(images, training=False), batch[fields.TRUE_SIZE]
+    ),
+    autograph=False,
   )
   curve, every = [], max(1, num_steps // _NUM_POINTS)
   # The first point is of the first step: what the losses fall from.

@@ -11,6 +11,7 @@ from ssd_tf.config import pipeline as config_lib
 from ssd_tf.config.input_paths import expand_input_paths, find_checkpoint, resolve_path
 from ssd_tf.config.label_map import LabelMap, load
 from ssd_tf.data.record_check import MAX_RECORDS, RecordSummary
+from ssd_tf.detector import Detector
 from ssd_tf.diagnosis.collected_warnings import CollectedWarnings
 from ssd_tf.errors import InputError
 from ssd_tf.groundtruth.groundtruth_table import GroundtruthTable, read_table
@@ -163,7 +164,7 @@ class Project:
     )
 
   @functools.cached_property
-  def training_detector(self) -> builders.Detector:
+  def training_detector(self) -> Detector:
     """The detector at its random start, batch norms trained.
 
     Raises:

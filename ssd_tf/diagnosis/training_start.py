@@ -91,7 +91,7 @@ class TrainingStart:
   @property
   def classification_loss(self) -> masked_loss.ClassificationLoss:
     """That of the config."""
-    return self.detector.losses.keywords['classification_loss']
+    return self.detector.objective.classification_loss
 
   @functools.cached_property
   def targets(self):
@@ -180,8 +180,7 @@ class TrainingStart:
 
   def _tensors_of(self, outputs):
     batch = self._project.training_batch
-    normalizer = tf.maximum(self.detector.num_matches(self.targets, batch), 1.0)
-    return self.detector.compute_losses(outputs, self.targets, batch, normalizer)
+    return self.detector.compute_losses(outputs, self.targets, batch)
 
 
 def enter_first_stage(config: config_lib.PipelineConfig, model: keras.Model) -> Stages:

@@ -4,8 +4,9 @@ import os
 
 import tensorflow as tf
 
-from ssd_tf import builders, fields
+from ssd_tf import fields
 from ssd_tf.data import image_files
+from ssd_tf.detector import Detector
 
 # Pixels, whole images of one size; the others are one string for each image.
 _PIXELS = {'image_tensor': tf.uint8, 'float_image_tensor': tf.float32}
@@ -44,7 +45,7 @@ class ExportedDetector(tf.Module):
 
   def __init__(
     self,
-    detector: 'builders.Detector',
+    detector: Detector,
     input_type: str = 'image_tensor',
     batch_size: int | None = None,
   ):
@@ -101,7 +102,7 @@ class ExportedDetector(tf.Module):
 
 
 def export_saved_model(
-  detector: 'builders.Detector',
+  detector: Detector,
   output_dir: str,
   *,
   input_type: str = 'image_tensor',

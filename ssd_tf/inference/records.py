@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from ssd_tf import builders, fields
+from ssd_tf import fields
 from ssd_tf.data import input_pipeline, preprocessing, record_files, tf_example
 from ssd_tf.data.tf_example import Annotation
+from ssd_tf.detector import Detector
 from ssd_tf.errors import InputError
 
 
@@ -72,7 +73,7 @@ class RecordDetector:
 
   def __init__(
     self,
-    detector: builders.Detector,
+    detector: Detector,
     names: Mapping[int, str],
     strategy: tf.distribute.Strategy,
     batch_size: int,
@@ -90,7 +91,8 @@ class RecordDetector:
     )
 
     def replica_step(batch):
-      found = detector.detect(detector.model(batch[fields.IMAGE], training=False), batch)
+      outputs = detector.model(batch[fields.IMAGE], training=False)
+      found = detector.postprocess(outputs, batch[fields.TRUE_SIZE])
       keys = (fields.DETECTION_BOXES, fields.DETECTION_CLASSES, fields.DETECTION_SCORES)
       return [batch[fields.EXAMPLE_MASK], found[fields.NUM_DETECTIONS], *(found[k] for k in keys)]
 

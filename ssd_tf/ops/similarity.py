@@ -1,4 +1,4 @@
-"""How alike groundtruth boxes and anchors are.
+"""The similarity of groundtruth boxes and anchors.
 
 Source: the original's core/region_similarity_calculator.py.
 """
@@ -12,7 +12,7 @@ from ssd_tf.ops import boxes as box_ops
 
 
 class Similarity(NamedTuple):
-  """A measure of likeness.
+  """A measure of similarity.
 
   Attributes:
     compare: (groundtruth boxes f32[B, N, 4], anchors f32[A, 4]) -> f32[B, N, A].

@@ -1,9 +1,13 @@
 """What each anchor is trained to predict."""
 
+import dataclasses
+import functools
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import tensorflow as tf
 
+from ssd_tf import fields
 from ssd_tf.ops import box_coder as box_coders
 from ssd_tf.ops import boxes as box_ops
 from ssd_tf.ops import matching, similarity
@@ -27,23 +31,20 @@ class Targets(NamedTuple):
   positive_mask: tf.Tensor
 
 
+_GROUNDTRUTH = (
+  fields.GROUNDTRUTH_BOXES,
+  fields.GROUNDTRUTH_CLASSES,
+  fields.GROUNDTRUTH_WEIGHTS,
+  fields.GROUNDTRUTH_MASK,
+)
+_CROWDS = (fields.GROUNDTRUTH_IS_CROWD, fields.GROUNDTRUTH_GROUP_OF)
+
 # Anchors that lie inside a crowd with this share of their area are ignored.
 CROWD_OVERLAP = 0.5
 
 
-def assign_targets(
-  anchors: tf.Tensor,
-  groundtruth_boxes: tf.Tensor,
-  groundtruth_classes: tf.Tensor,
-  groundtruth_weights: tf.Tensor,
-  groundtruth_mask: tf.Tensor,
-  groundtruth_crowd_mask: tf.Tensor | None = None,
-  *,
-  matcher: matching.Matcher,
-  box_coder: box_coders.BoxCoder,
-  box_similarity: similarity.Similarity = similarity.IOU,
-  negative_class_weight: float = 1.0,
-) -> Targets:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TargetAssigner:
   """Matches anchors to groundtruth and writes down what each has to predict.
 
   A box of weight 0 forces no anchor, but anchors that overlap it enough match it and weigh 0:
@@ -54,60 +55,74 @@ def assign_targets(
   the rule by which COCO forgives detections on a crowd, and Open Images those on a group, at an
   IoU threshold of 0.5: not counted is the same that is not trained.
 
-  Args:
-    anchors: f32[A, 4], normalized.
-    groundtruth_boxes: f32[B, N, 4], normalized; rows of padding change nothing, whatever they hold.
-    groundtruth_classes: i32[B, N], 1..K; padding 0.
-    groundtruth_weights: f32[B, N].
-    groundtruth_mask: bool[B, N], False where the row is padding. Real rows first: what follows
-      the last real row of the batch costs no time.
-    groundtruth_crowd_mask: bool[B, N], the rows that are crowds; None: none of them.
+  Attributes:
     matcher: decides from the similarities.
     box_coder: codes the matched boxes.
     box_similarity: measures how alike boxes and anchors are.
     negative_class_weight: class weight of background.
-
-  Returns:
-    The targets; no gradient flows through them.
-
-  Raises:
-    ValueError: shapes do not agree.
+    train_on_crowds: whether boxes around many objects are groundtruth like others.
 
   Source: the original's core/target_assigner.py, which knows no crowds. It assigns image by image;
   this is one computation for the batch, and [B, N, A] is its largest tensor. Crowds: Lin et al.,
   Microsoft COCO, section 5; the rules of the Open Images Challenge.
   """
-  if groundtruth_crowd_mask is None:
-    groundtruth_crowd_mask = tf.zeros_like(groundtruth_mask)
-  groundtruth = (
-    *(groundtruth_boxes, groundtruth_classes, groundtruth_weights, groundtruth_mask),
-    groundtruth_crowd_mask,
-  )
-  _check_groundtruth(*groundtruth)
-  boxes, classes, weights, mask, crowd_mask = _drop_trailing_padding(*groundtruth)
-  crowd_mask &= mask
-  mask &= ~crowd_mask
 
-  real_boxes = tf.where(mask[..., None], boxes, 0.0)
-  likeness = box_similarity.compare(real_boxes, anchors)
-  if box_similarity.least != 0.0:  # Else the rows of padding have it already.
-    likeness = tf.where(mask[..., None], likeness, box_similarity.least)
-  match = matcher.match(
-    likeness, row_mask=mask, forcing_mask=mask & (weights > 0), least=box_similarity.least
-  )
-  ignored_mask = match.ignored_mask | _in_crowd(boxes, crowd_mask, anchors)
+  matcher: matching.Matcher
+  box_coder: box_coders.BoxCoder
+  box_similarity: similarity.Similarity = similarity.IOU
+  negative_class_weight: float = 1.0
+  train_on_crowds: bool = False
 
-  matched_weights = tf.gather(weights, match.rows, batch_dims=1)
-  box_targets = box_coder.encode(tf.gather(boxes, match.rows, batch_dims=1), anchors)
-  background_weights = tf.where(ignored_mask, 0.0, negative_class_weight)
-  targets = Targets(
-    class_targets=tf.where(match.matched_mask, tf.gather(classes, match.rows, batch_dims=1), 0),
-    box_targets=tf.where(match.matched_mask[..., None], box_targets, 0.0),
-    class_weights=tf.where(match.matched_mask, matched_weights, background_weights),
-    box_weights=tf.where(match.matched_mask, matched_weights, 0.0),
-    positive_mask=match.matched_mask,
-  )
-  return Targets(*(tf.stop_gradient(target) for target in targets))
+  def __call__(self, batch: Mapping[str, tf.Tensor], anchors: tf.Tensor) -> Targets:
+    """Assigns the targets of a batch.
+
+    Args:
+      batch: the groundtruth, by the keys of `fields`: boxes f32[B, N, 4], normalized; classes
+        i32[B, N], 1..K; weights f32[B, N]; mask bool[B, N], False where the row is padding; and if
+        there are any, is_crowd and group_of bool[B, N]. Rows of padding change nothing, whatever
+        they hold. Real rows first: what follows the last real row of the batch costs no time.
+      anchors: f32[A, 4], normalized.
+
+    Returns:
+      The targets; no gradient flows through them.
+
+    Raises:
+      ValueError: shapes do not agree.
+    """
+    boxes, classes, weights, mask, crowd_mask = _drop_trailing_padding(*self._groundtruth(batch))
+    crowd_mask &= mask
+    mask &= ~crowd_mask
+
+    real_boxes = tf.where(mask[..., None], boxes, 0.0)
+    similarities = self.box_similarity.compare(real_boxes, anchors)
+    least = self.box_similarity.least
+    if least != 0.0:  # Else the rows of padding have it already.
+      similarities = tf.where(mask[..., None], similarities, least)
+    match = self.matcher.match(
+      similarities, row_mask=mask, forcing_mask=mask & (weights > 0), least=least
+    )
+    ignored_mask = match.ignored_mask | _in_crowd(boxes, crowd_mask, anchors)
+
+    matched_weights = tf.gather(weights, match.rows, batch_dims=1)
+    box_targets = self.box_coder.encode(tf.gather(boxes, match.rows, batch_dims=1), anchors)
+    background_weights = tf.where(ignored_mask, 0.0, self.negative_class_weight)
+    targets = Targets(
+      class_targets=tf.where(match.matched_mask, tf.gather(classes, match.rows, batch_dims=1), 0),
+      box_targets=tf.where(match.matched_mask[..., None], box_targets, 0.0),
+      class_weights=tf.where(match.matched_mask, matched_weights, background_weights),
+      box_weights=tf.where(match.matched_mask, matched_weights, 0.0),
+      positive_mask=match.matched_mask,
+    )
+    return Targets(*(tf.stop_gradient(target) for target in targets))
+
+  def _groundtruth(self, batch):
+    """Boxes, classes, weights, mask and mask of crowds."""
+    rows = [batch[key] for key in _GROUNDTRUTH]
+    crowd_masks = [] if self.train_on_crowds else [batch[key] for key in _CROWDS if key in batch]
+    no_crowds = tf.zeros_like(rows[-1])
+    rows.append(functools.reduce(tf.logical_or, crowd_masks) if crowd_masks else no_crowds)
+    _check_groundtruth(*rows)
+    return rows
 
 
 def _in_crowd(boxes, crowd_mask, anchors):

@@ -15,11 +15,9 @@ from ssd_tf.evaluation.coco_metrics import CocoEvaluator
 from ssd_tf.evaluation.detection_evaluator import EvaluatorGroup
 from ssd_tf.evaluation.image_results import ImageResult, image_results
 from ssd_tf.evaluation.pictures import Pictures
-from ssd_tf.models.folding import fold_batch_norm
 from ssd_tf.run.failures import explaining_failures, naming
 from ssd_tf.run.starting import restore
 from ssd_tf.training.evaluator import Evaluator
-from ssd_tf.training.regularization import regularization_losses
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,13 +123,10 @@ class _Recorder:
 
 
 def _evaluator(config, detector, dataset, recorder):
-  without_losses = config.eval_config.use_dummy_loss_in_eval
   return Evaluator(
-    model=fold_batch_norm(detector.model),
+    detector=detector,
     dataset=dataset,
-    detect=detector.detect,
-    sum_losses=None if without_losses else detector.sum_losses,
-    regularization_losses=lambda: regularization_losses(detector.model),
+    with_losses=not config.eval_config.use_dummy_loss_in_eval,
     make_metrics=lambda: recorder,
     strategy=tf.distribute.get_strategy(),
     pictures=Pictures(names={}, max_images=0),

@@ -1,6 +1,5 @@
 """A whole training, from a pipeline.config."""
 
-import dataclasses
 import functools
 import os
 import time
@@ -13,6 +12,7 @@ from absl import logging
 from ssd_tf import builders
 from ssd_tf.config import pipeline as config_lib
 from ssd_tf.config import supported_fields
+from ssd_tf.detector import Detector
 from ssd_tf.errors import InputError
 from ssd_tf.pretrained.loading import LoadOptions
 from ssd_tf.run import best_metric, checkpoints, loop, run_record
@@ -236,7 +236,7 @@ def _warn_of_differences(config):
 class _Learner(NamedTuple):
   """A model and what moves its weights; there need not be a moving average of them."""
 
-  detector: builders.Detector
+  detector: Detector
   optimizer: keras.optimizers.Optimizer
   moving_average: MovingAverage | None
   stages: Stages
@@ -254,9 +254,6 @@ def _build_model(config):
   compute_dtype = builders.precision_of(settings)
   with precision.compute_dtype(compute_dtype):
     detector = builders.build_detector(config.model, is_training=True)
-    if compute_dtype != precision.FLOAT32:
-      model = precision.with_float32_outputs(detector.model)
-      detector = dataclasses.replace(detector, model=model)
     multi_scale = builders.build_multi_scale(config, detector)
   stages = build_stages(config, detector.model)
   optimizer = builders.build_optimizer(settings.optimizer, settings.stage)
@@ -326,24 +323,19 @@ def _build_trainer(config, config_path, learner, strategy, start_step, log_every
   dataset = builders.build_train_dataset(
     config, config_path, learner.detector, start_step, multi_scale=scales
   )
-  make_trainer, detector = trainer.Trainer, learner.detector
+  make_trainer, detectors = trainer.Trainer, {learner.detector.image_size: learner.detector}
   if scales:
-    make_trainer, detector = functools.partial(MultiScaleTrainer, draws=scales.draws), scales
+    make_trainer = functools.partial(MultiScaleTrainer, draws=scales.draws)
+    detectors = scales.detectors
   return make_trainer(
-    model=learner.detector.model,
-    forward=scales and scales.forward,
+    detectors=detectors,
     optimizer=learner.optimizer,
     dataset=strategy.experimental_distribute_dataset(dataset),
-    assign_targets=detector.assign_targets,
-    compute_losses=detector.compute_losses,
-    num_matches=detector.num_matches,
     strategy=strategy,
     gradient_clipping_by_norm=config.train_config.gradient_clipping_by_norm,
     bias_grad_multiplier=config.train_config.bias_grad_multiplier,
     add_regularization_loss=config.train_config.add_regularization_loss,
     label_curves=trainer.LabelCurves(
-      count_labels=detector.count_labels,
-      masked_losses=detector.masked_losses,
       class_names=builders.class_names(config, config_path),
       interval=log_every_n,
     ),

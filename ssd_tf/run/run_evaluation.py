@@ -13,11 +13,10 @@ import tensorflow as tf
 from ssd_tf import builders
 from ssd_tf.config import pipeline as config_lib
 from ssd_tf.config.input_paths import find_checkpoint
+from ssd_tf.detector import Detector
 from ssd_tf.errors import InputError
 from ssd_tf.evaluation import log_format, metrics_file
 from ssd_tf.evaluation.detection_evaluator import EvaluatorGroup
-from ssd_tf.models.folding import fold_batch_norm
-from ssd_tf.ops.post_processing import keep_best_candidates
 from ssd_tf.pretrained.checkpoint_description import step_of
 from ssd_tf.pretrained.checkpoint_file import CheckpointDeleted, open_checkpoint
 from ssd_tf.run.event_files import write_missing_scalars
@@ -25,7 +24,6 @@ from ssd_tf.run.failures import explaining_failures, naming
 from ssd_tf.run.starting import restore
 from ssd_tf.run.summaries import CheckedSummaries
 from ssd_tf.training.evaluator import Evaluator
-from ssd_tf.training.regularization import regularization_losses
 
 
 @dataclasses.dataclass(frozen=True)
@@ -256,7 +254,7 @@ def evaluation_details(
 def build_evaluator(
   config: config_lib.PipelineConfig,
   config_path: str,
-  detector: builders.Detector,
+  detector: Detector,
   strategy: tf.distribute.Strategy,
   sample_1_of_n: int = 1,
   on_train_data: bool = False,
@@ -293,19 +291,15 @@ def build_evaluator(
   )
   if options.max_num_batches:
     dataset = dataset.take(options.max_num_batches)
-  detect = detector.detect
   if options.select_top_k:
-
-    def detect(outputs, batch):
-      return keep_best_candidates(detector.detect(outputs, batch), options.select_top_k)
-
-  without_losses = config.eval_config.use_dummy_loss_in_eval
+    post_processor = dataclasses.replace(
+      detector.post_processor, max_candidates_per_class=options.select_top_k
+    )
+    detector = dataclasses.replace(detector, post_processor=post_processor)
   return Evaluator(
-    model=fold_batch_norm(detector.model),
+    detector=detector,
     dataset=strategy.experimental_distribute_dataset(dataset),
-    detect=detect,
-    sum_losses=None if without_losses else detector.sum_losses,
-    regularization_losses=lambda: regularization_losses(detector.model),
+    with_losses=not config.eval_config.use_dummy_loss_in_eval,
     make_metrics=make_metrics,
     strategy=strategy,
     pictures=pictures,

@@ -4,16 +4,18 @@ import json
 import os
 from collections.abc import Callable
 
-import keras
 import numpy as np
 import orbit
 import tensorflow as tf
 
 from ssd_tf import fields
+from ssd_tf.detector import Detector
 from ssd_tf.evaluation import log_format
 from ssd_tf.evaluation.detection_evaluator import EvaluatorGroup
 from ssd_tf.evaluation.pictures import Pictures
 from ssd_tf.files.failed_writes import open_for_writing
+from ssd_tf.models.folding import fold_batch_norm
+from ssd_tf.training.regularization import regularization_losses
 
 _PROGRESS_EVERY = 100
 _SUMS = ('localization_loss', 'classification_loss', 'normalizer')
@@ -29,17 +31,12 @@ class Evaluator(orbit.StandardEvaluator):
   """Measures a model on a data set, once through.
 
   Args:
-    model: image f32[B,H,W,3] -> class_logits, box_encodings.
+    detector: what is measured, with the weights that it has at that time.
     dataset: distributed batches, finite; keys of `fields`.
-    detect: outputs of the model, batch -> detections, keys of `fields`, normalized to the image
-      without padding.
-    sum_losses: (outputs, batch) -> {'localization_loss': f32[], 'classification_loss': f32[],
-      'normalizer': f32[]}, sums over the batch's images; None leaves the losses out, and the total
-      loss is 1.
-    regularization_losses: the model's, f32[] each, of its weights as they are.
     make_metrics: makes new evaluators of detections.
-    strategy: that the model was made under.
+    strategy: that the detector was made under.
     pictures: of the first images.
+    with_losses: whether the losses are computed; else the total loss is 1.
     export_path: gets all detections, in COCO's results format; '' for no such file.
 
   `evaluate(-1)` returns {metric or loss: value}. Losses and normalizers are summed over the whole
@@ -49,23 +46,20 @@ class Evaluator(orbit.StandardEvaluator):
   def __init__(
     self,
     *,
-    model: keras.Model,
+    detector: Detector,
     dataset: tf.data.Dataset,
-    detect: Callable,
-    sum_losses: Callable | None,
-    regularization_losses: Callable[[], list[tf.Tensor]],
     make_metrics: Callable[[], EvaluatorGroup],
     strategy: tf.distribute.Strategy,
     pictures: Pictures,
+    with_losses: bool = True,
     export_path: str = '',
   ):
     super().__init__(dataset)
-    self.model = model
     self.strategy = strategy
     self.metrics = None
-    self._detect = detect
-    self._sum_losses = sum_losses
-    self._regularization_losses = regularization_losses
+    self._detector = detector
+    self._model = fold_batch_norm(detector.model)
+    self._with_losses = with_losses
     self._make_metrics = make_metrics
     self._pictures = pictures
     self._export_path = export_path
@@ -83,11 +77,11 @@ class Evaluator(orbit.StandardEvaluator):
     )
 
   def _replica_step(self, batch):
-    outputs = self.model(batch[fields.IMAGE], training=False)
-    detections = self._detect(outputs, batch)
+    outputs = self._model(batch[fields.IMAGE], training=False)
+    detections = self._detector.postprocess(outputs, batch[fields.TRUE_SIZE])
     sums = tf.zeros(len(_SUMS))
-    if self._sum_losses is not None:
-      parts = self._sum_losses(outputs, batch)
+    if self._with_losses:
+      parts = self._detector.sum_losses(outputs, batch)
       sums = tf.stack([parts[name] for name in _SUMS])
     shown = {key: detections[key] for key in _DETECTIONS}
     return {'batch': _without_padding(batch), 'detections': shown, 'sums': sums}
@@ -122,11 +116,11 @@ class Evaluator(orbit.StandardEvaluator):
     metrics = self.metrics.result()
     if self._export_path:
       self._export()
-    if self._sum_losses is None:
+    if not self._with_losses:
       return {**metrics, fields.TOTAL_LOSS: 1.0}
     *sums, normalizer = state['sums'].tolist()
     losses = [loss / max(normalizer, 1.0) for loss in sums]
-    losses.append(float(sum(self._regularization_losses(), start=tf.constant(0.0))))
+    losses.append(float(sum(regularization_losses(self._detector.model), start=tf.constant(0.0))))
     return {**metrics, **dict(zip(fields.LOSSES, [*losses, sum(losses)], strict=True))}
 
   def _export(self):

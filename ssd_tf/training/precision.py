@@ -35,22 +35,6 @@ def compute_dtype(precision: str) -> Iterator[None]:
     keras.config.set_dtype_policy(before)
 
 
-def with_float32_outputs(model: keras.Model) -> keras.Model:
-  """The same network, its outputs cast to float32, for losses that need the digits.
-
-  Args:
-    model: image -> a dict of outputs.
-
-  Returns:
-    A model of the same layers, variables and name.
-  """
-  outputs = {
-    key: keras.layers.Activation('linear', dtype='float32', name=f'{key}_float32')(value)
-    for key, value in model.output.items()
-  }
-  return keras.Model(model.input, outputs, name=model.name)
-
-
 class Float32Evaluator(orbit.AbstractEvaluator):
   """Evaluates a float32 network with the weights that another one has at that time.
 

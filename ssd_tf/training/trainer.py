@@ -1,15 +1,16 @@
 """The training step, and the loop that orbit's Controller drives."""
 
 import dataclasses
-import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import keras
 import orbit
 import tensorflow as tf
 
 from ssd_tf import fields
+from ssd_tf.detector import Detector
+from ssd_tf.ops import objective
 from ssd_tf.training.accumulation import MicroBatches
 from ssd_tf.training.loss_scale import LossScale
 from ssd_tf.training.loss_watch import COUNTS, IMAGES, LossWatch
@@ -27,17 +28,13 @@ NUM_INPUT_IMAGES = 3
 
 @dataclasses.dataclass(frozen=True)
 class LabelCurves:
-  """What the curves of partial labels are made of, see `ops.objective`.
+  """Which curves of partial labels are drawn; see `ops.objective`.
 
   Attributes:
-    count_labels: (targets, batch) -> f32[2, K].
-    masked_losses: (outputs, targets, batch) -> f32[2, K].
     class_names: class id -> name.
     interval: steps between the points.
   """
 
-  count_labels: Callable
-  masked_losses: Callable
   class_names: Mapping[int, str]
   interval: int
 
@@ -49,22 +46,18 @@ class Trainer(orbit.StandardTrainer):
   makes the same step on any number of replicas.
 
   Args:
-    model: image f32[B,H,W,3] -> class_logits, box_encodings; made under `strategy`.
+    detectors: by the (height, width) of the images in a batch, which its shape tells when the step
+      is traced; all of them have the same weights, made under `strategy`.
     optimizer: a Keras optimizer, made under `strategy`. Its `iterations` are the global step.
     dataset: distributed global batches, endless; keys of `fields`.
-    assign_targets: batch -> Targets.
-    compute_losses: (outputs, targets, batch, normalizer) -> {'localization_loss': f32[],
-      'classification_loss': f32[]}, this replica's sums over the normalizer.
-    num_matches: (targets, batch) -> f32[], this replica's part of the normalizer.
-    strategy: that the model was made under.
+    strategy: that the detectors were made under.
     gradient_clipping_by_norm: largest norm of the whole gradient; 0 for no clipping.
     bias_grad_multiplier: the gradients of biases (not of batch norms) are multiplied by it, before
       the clipping; 0 to leave them.
     add_regularization_loss: whether the regularization is part of the total.
-    label_curves: what the curves of partial labels are made of; None: they are not drawn.
+    label_curves: those of partial labels; None: they are not drawn.
     moving_average: of the trainable weights, updated after each step; None: there is none.
     stages: what trains from which step on; None: what does so now.
-    forward: images -> the outputs in training, where `model` itself is not what makes them.
     batches_per_step: batches that make one step together, the step of one batch of all of them:
       the losses are normalized by the matches of all, and the regularization counts once. They go
       through the network one after the other, in the memory of one. Only batch norms tell the
@@ -80,12 +73,9 @@ class Trainer(orbit.StandardTrainer):
   def __init__(
     self,
     *,
-    model: keras.Model,
+    detectors: Mapping[tuple[int, int], Detector],
     optimizer: keras.optimizers.Optimizer,
     dataset: tf.data.Dataset,
-    assign_targets: Callable,
-    compute_losses: Callable,
-    num_matches: Callable,
     strategy: tf.distribute.Strategy,
     gradient_clipping_by_norm: float = 0.0,
     bias_grad_multiplier: float = 0.0,
@@ -93,7 +83,6 @@ class Trainer(orbit.StandardTrainer):
     label_curves: LabelCurves | None = None,
     moving_average: MovingAverage | None = None,
     stages: Stages | None = None,
-    forward: Callable | None = None,
     batches_per_step: int = 1,
     loss_scale: LossScale | None = None,
     loss_watch: LossWatch | None = None,
@@ -101,12 +90,10 @@ class Trainer(orbit.StandardTrainer):
     # A Python loop around a compiled step: Ctrl-C is answered at once, and on a GPU the steps are
     # enqueued just as fast.
     super().__init__(dataset, orbit.StandardTrainerOptions(use_tf_while_loop=False))
-    self.model = model
+    self.detectors = detectors
+    self.model = next(iter(detectors.values())).model
     self.optimizer = optimizer
     self.strategy = strategy
-    self._assign_targets = assign_targets
-    self._compute_losses = compute_losses
-    self._num_matches = num_matches
     self.measured: dict[str, float] = {}
     self._clip = gradient_clipping_by_norm
     self._bias_grad_multiplier = bias_grad_multiplier
@@ -114,14 +101,13 @@ class Trainer(orbit.StandardTrainer):
     self._label_curves = label_curves
     self._moving_average = moving_average
     self.stages = stages
-    self._forward = forward or functools.partial(model, training=True)
     self._batches_per_step = batches_per_step
     self._loss_scale = loss_scale
     self.loss_watch = loss_watch
     self.non_finite_batch = NonFiniteBatch()
-    num_classes = model.output[fields.CLASS_LOGITS].shape[-1] - 1
+    num_classes = self.model.output[fields.CLASS_LOGITS].shape[-1] - 1
     with strategy.scope():
-      optimizer.build(stages.variables if stages else model.trainable_variables)
+      optimizer.build(stages.variables if stages else self.model.trainable_variables)
       self._last_losses = tf.Variable(tf.zeros([len(fields.LOSSES)]), trainable=False)
       # Since the loop began.
       self._loss_sums = tf.Variable(tf.zeros([len(fields.LOSSES)]), trainable=False)
@@ -194,15 +180,16 @@ class Trainer(orbit.StandardTrainer):
     replica = tf.distribute.get_replica_context()
     micro_batches = MicroBatches(batches)
     # Of several batches the targets are made anew when their turn comes, not kept.
-    known = self._assign_targets(batches[0]) if micro_batches.count == 1 else None
+    detector = self._detector_of(batches[0])
+    known = detector.assign_targets(batches[0]) if micro_batches.count == 1 else None
 
     def targets_of(batch):
-      return self._assign_targets(batch) if known is None else known
+      return detector.assign_targets(batch) if known is None else known
 
-    matches = micro_batches.sum(
-      lambda batch: self._num_matches(targets_of(batch), batch), tf.constant(0.0)
+    part = micro_batches.sum(
+      lambda batch: detector.objective.normalizer_part(targets_of(batch), batch), tf.constant(0.0)
     )
-    normalizer = tf.maximum(replica.all_reduce('SUM', matches), 1.0)
+    normalizer = tf.maximum(replica.all_reduce('SUM', part), 1.0)
     variables = self.model.trainable_variables
     zeros = {
       'losses': tf.zeros_like(self._last_losses),
@@ -212,7 +199,7 @@ class Trainer(orbit.StandardTrainer):
       'gradients': [tf.zeros_like(variable.value) for variable in variables],
     }
     sums = micro_batches.sum(
-      lambda batch: self._sums_of(batch, targets_of(batch), normalizer), zeros
+      lambda batch: self._sums_of(detector, batch, targets_of(batch), normalizer), zeros
     )
     gradients, fits = self._clipped(self._with_scaled_biases(sums.pop('gradients')), replica)
     with tf.control_dependencies([self._check_finite(sums['losses'], fits, batches, replica)]):
@@ -222,13 +209,19 @@ class Trainer(orbit.StandardTrainer):
       return sums, [], tf.constant(0)
     return sums, gradients, tf.cast(tf.logical_not(fits), tf.int32)
 
-  def _sums_of(self, batch, targets, normalizer):
+  def _detector_of(self, batch):
+    """The detector for the size of the batch's images."""
+    return self.detectors[tuple(batch[fields.IMAGE].shape[1:3])]
+
+  def _sums_of(self, detector, batch, targets, normalizer):
     """This replica's losses, gradients and counts of a batch."""
     num_parts = self._batches_per_step * self.strategy.num_replicas_in_sync
     scale = tf.constant(1.0) if self._loss_scale is None else self._loss_scale.scale
     with tf.GradientTape() as tape:
-      outputs = self._forward(batch[fields.IMAGE])
-      parts = self._compute_losses(outputs, targets, batch, normalizer)
+      outputs = detector.model(batch[fields.IMAGE], training=True)
+      # Those of half precision too: the losses need the digits.
+      outputs = {key: tf.cast(value, tf.float32) for key, value in outputs.items()}
+      parts = detector.compute_losses(outputs, targets, batch, normalizer)
       regularization = tf.constant(0.0)
       if self._regularize:
         # Every part adds the same, and the gradients are summed.
@@ -242,13 +235,13 @@ class Trainer(orbit.StandardTrainer):
     labels = masked = tf.zeros_like(self._labels_seen)
     curves = self._label_curves
     if curves is not None:
-      labels = curves.count_labels(targets, batch)
+      labels = objective.count_labels(targets, batch)
       num_boxes = tf.reduce_sum(tf.cast(batch[fields.GROUNDTRUTH_MASK], tf.float32))
       num_positives = tf.reduce_sum(labels[1])
       # A sample is enough: the last step before each point.
       masked = tf.cond(
         (self.global_step + 1) % curves.interval == 0,
-        lambda: curves.masked_losses(outputs, targets, batch),
+        lambda: detector.objective.masked_losses(outputs, targets, batch),
         lambda: tf.zeros_like(labels),
       )
     return {

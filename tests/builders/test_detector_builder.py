@@ -6,14 +6,15 @@ The network itself stays out of most of these: the builders of its surroundings 
 import json
 import pathlib
 
+import batches
 import numpy as np
 import pytest
 import tensorflow as tf
 import tiny_project
 
 from ssd_tf import builders, fields
-from ssd_tf.builders import losses as loss_builder
-from ssd_tf.builders import resizers, targets
+from ssd_tf.builders import resizers, target_assigner
+from ssd_tf.builders.objective import build_objective
 from ssd_tf.config import pipeline as config
 from ssd_tf.errors import InputError
 from ssd_tf.export import saved_model
@@ -56,7 +57,7 @@ def measured(shared_data):
 
 
 def groundtruth():
-  """The nine images of the goldens: boxes, classes 1..K, weights, mask."""
+  """The nine images of the goldens."""
   arrays = np.load(TARGETS)
   counts = [len(arrays[f'gt_boxes_{i}']) for i in range(9)]
   boxes, weights = np.zeros([9, 40, 4], np.float32), np.zeros([9, 40], np.float32)
@@ -64,11 +65,12 @@ def groundtruth():
   for i, count in enumerate(counts):
     boxes[i, :count], weights[i, :count] = arrays[f'gt_boxes_{i}'], arrays[f'gt_weights_{i}']
     classes[i, :count], mask[i, :count] = arrays[f'gt_classes_{i}'] + 1, True
-  return [tf.constant(value) for value in (boxes, classes, weights, mask)]
+  return batches.groundtruth(boxes, classes, weights, mask)
 
 
 def assign(ssd, anchors):
-  return targets.build_assign_targets(ssd, targets.build_box_coder(ssd))(anchors, *groundtruth())
+  box_coder = target_assigner.build_box_coder(ssd)
+  return target_assigner.build_target_assigner(ssd, box_coder)(groundtruth(), anchors)
 
 
 # From a config and the changes to it to a complete loss of the original.
@@ -97,16 +99,14 @@ def assign(ssd, anchors):
 def test_a_config_makes_the_originals_loss(name, path, overrides, measured):
   ssd = ssd_of(path, *overrides)
   assigned = assign(ssd, measured['anchors'])
-  losses, *_ = loss_builder.build_losses(ssd, targets.build_box_coder(ssd))
+  ours = build_objective(ssd, target_assigner.build_box_coder(ssd))
   annotated = np.arange(9) % 2 == 0 if 'annotated' in name else np.ones(9, bool)
-  result = losses(
-    measured['logits'],
-    measured['box_encodings'],
+  result = ours(
+    batches.outputs(measured['logits'], measured['box_encodings']),
     assigned,
-    anchors=measured['anchors'],
-    normalizer=tf.reduce_sum(assigned.box_weights),
-    example_mask=tf.constant(annotated),
-    labeled_classes=None,
+    batches.masks(9, 3, tf.constant(annotated)),
+    tf.maximum(ours.normalizer_part(assigned, batches.masks(9, 3)), 1.0),
+    measured['anchors'],
   )
   for term in ('localization_loss', 'classification_loss'):
     golden = measured['model_loss'][name][f'Loss/{term}']
@@ -173,15 +173,7 @@ def test_each_choice_changes_the_loss_and_stays_finite(override):
     overrides.append('model.ssd.box_predictor.convolutional_box_predictor.box_code_size=3')
   rng = np.random.default_rng(0)
   logits, encodings = rng.normal(-2, 2, [9, 104, 4]), rng.normal(0, 1, [9, 104, 4])
-  names = (
-    fields.GROUNDTRUTH_BOXES,
-    fields.GROUNDTRUTH_CLASSES,
-    fields.GROUNDTRUTH_WEIGHTS,
-    fields.GROUNDTRUTH_MASK,
-  )
-  batch = dict(zip(names, groundtruth(), strict=True))
-  batch[fields.EXAMPLE_MASK] = tf.ones([9], tf.bool)
-  batch[fields.LABELED_CLASSES] = tf.constant(rng.random([9, 3]) < 0.7)
+  batch = groundtruth() | batches.masks(9, 3, labeled_classes=rng.random([9, 3]) < 0.7)
   found = {}
   for name, changes in (('ours', overrides), ('stock', [])):
     loaded = config.load(TINY, changes)
@@ -196,7 +188,7 @@ def test_each_choice_changes_the_loss_and_stays_finite(override):
     assert detections[fields.DETECTION_BOXES].shape == (9, 100, 4)
     with tf.GradientTape() as tape:
       tape.watch(outputs)
-      losses = detector.compute_batch_losses(outputs, batch)
+      losses = detector.compute_losses(outputs, detector.assign_targets(batch), batch)
       total = sum(losses.values())
     gradient = tape.gradient(total, outputs)
     assert all(np.isfinite(value).all() and np.any(value) for value in gradient.values()), name
@@ -323,7 +315,8 @@ def test_what_is_learned_on_a_padded_image_is_found_on_the_original(tiny):
       fields.CLASS_LOGITS: tf.one_hot(assigned.class_targets, 4) * 20.0 - 10.0,
       fields.BOX_ENCODINGS: assigned.box_targets,
     }
-    found = {key: value.numpy() for key, value in detector.detect(outputs, batch).items()}
+    found = detector.postprocess(outputs, batch[fields.TRUE_SIZE])
+    found = {key: value.numpy() for key, value in found.items()}
     for i in np.flatnonzero(batch[fields.EXAMPLE_MASK]):
       sure = found[fields.DETECTION_SCORES][i] > 0.5
       images.append(
@@ -380,11 +373,11 @@ def test_all_of_the_suppressions_fields_are_read():
   overrides += ['model.ssd.post_processing.logit_scale=4']
   overrides += ['model.ssd.post_processing.score_converter=SOFTMAX']
   detector = tiny_detector(*overrides)
-  given = detector.suppress.keywords
-  assert {name: given[name] for name in values} == values
-  assert given['logit_scale'] == 4 and given['score_converter'] == 'SOFTMAX'
+  given = detector.post_processor
+  assert {name: getattr(given, name) for name in values} == values
+  assert given.logit_scale == 4 and given.score_converter == 'SOFTMAX'
   hard = tiny_detector(*overrides, f'{SUPPRESSION}.use_hard_nms=true')
-  assert hard.suppress.keywords['soft_nms_sigma'] == 0
+  assert hard.post_processor.soft_nms_sigma == 0
 
 
 @pytest.mark.parametrize(
@@ -448,4 +441,4 @@ def test_softmax_has_no_background_column_apart():
       'model.ssd.loss.partial_labels=MASKED_BUT_BACKGROUND',
     )
     with pytest.raises(InputError, match=f'partial_labels: .* with {kind}'):
-      loss_builder.build_losses(ssd, targets.build_box_coder(ssd))
+      build_objective(ssd, target_assigner.build_box_coder(ssd))

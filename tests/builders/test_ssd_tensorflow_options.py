@@ -2,6 +2,7 @@
 
 import pathlib
 
+import batches
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -63,6 +64,11 @@ def expected_losses(detector, outputs, batch):
   return entropies, box_losses, positive
 
 
+def losses_of(detector, random):
+  outputs, batch = random
+  return detector.compute_losses(outputs, detector.assign_targets(batch), batch)
+
+
 def assert_losses(losses, classification, localization):
   np.testing.assert_allclose(losses['classification_loss'], classification, rtol=1e-5)
   np.testing.assert_allclose(losses['localization_loss'], localization, rtol=1e-5)
@@ -83,7 +89,7 @@ def test_batch_scope_divides_by_the_positives(random):
   count = positive.sum()
   assert 0 < count < positive.size / 4
   total = entropies[positive].sum() + hardest(entropies[~positive], 3 * count)
-  losses = detector.compute_batch_losses(*random)
+  losses = losses_of(detector, random)
   assert_losses(losses, total / count, 2 * box_losses.sum() / count)
 
 
@@ -95,16 +101,17 @@ def test_ssd_tensorflow_divides_by_the_images(random):
   entropies, box_losses, positive = expected_losses(detector, *random)
   # The third image pads the batch.
   negatives = hardest(entropies[~positive], 3 * positive.sum() + 2 - 1)
-  losses = detector.compute_batch_losses(*random)
+  losses = losses_of(detector, random)
   assert_losses(losses, (entropies[positive].sum() + negatives) / 2, 2 * box_losses.sum() / 2)
-  assert detector.num_matches(detector.assign_targets(random[1]), random[1]).numpy() == 2
+  targets = detector.assign_targets(random[1])
+  assert detector.objective.normalizer_part(targets, random[1]).numpy() == 2
 
 
 def test_ssd_tensorflow_by_layer_sums_means(random):
   detector = detector_of(
     *(*SOFTMAX, *WEIGHTS, mined('SSD_TENSORFLOW_LAYER'), f'{BY_CODESIZE}=true', UNNORMALIZED)
   )
-  sizes = detector.losses.keywords['layer_sizes']
+  sizes = detector.objective.layer_sizes
   assert sum(sizes) == detector.anchors.shape[0] and len(sizes) == 3
   entropies, box_losses, positive = expected_losses(detector, *random)
   classification = localization = 0.0
@@ -117,14 +124,14 @@ def test_ssd_tensorflow_by_layer_sums_means(random):
     if count:
       classification += layer_entropies[mask].mean()
       localization += box_losses[:, layer].sum() / (4 * count)
-  losses = detector.compute_batch_losses(*random)
+  losses = losses_of(detector, random)
   assert_losses(losses, classification, 2 * localization)
 
 
 def test_images_normalize_without_mining(random):
-  by_matches = detector_of(*SOFTMAX).compute_batch_losses(*random)
+  by_matches = losses_of(detector_of(*SOFTMAX), random)
   detector = detector_of(*SOFTMAX, UNNORMALIZED, 'model.ssd.normalize_loss_by_batch_size=true')
-  by_images = detector.compute_batch_losses(*random)
+  by_images = losses_of(detector, random)
   _, _, positive = expected_losses(detector, *random)
   for name, loss in by_images.items():
     np.testing.assert_allclose(loss * 2, by_matches[name] * positive.sum(), rtol=1e-5)
@@ -135,13 +142,10 @@ def test_bipartite_first_is_given_to_the_matcher():
     f'{MATCHER}.force_match_for_each_row=false', f'{MATCHER}.bipartite_first=true'
   )
   # Of two equal boxes only bipartite matching gives each an anchor.
-  targets = detector.assign(
-    detector.anchors,
-    tf.constant([[[0.45, 0.45, 0.5, 0.5]] * 2]),
-    tf.constant([[1, 2]]),
-    tf.ones([1, 2]),
-    tf.ones([1, 2], tf.bool),
-    None,
+  targets = detector.assign_targets(
+    batches.groundtruth(
+      [[[0.45, 0.45, 0.5, 0.5]] * 2], [[1, 2]], tf.ones([1, 2]), tf.ones([1, 2], tf.bool)
+    )
   )
   assert sorted(targets.class_targets.numpy()[targets.positive_mask.numpy()]) == [1, 2]
 
@@ -187,5 +191,5 @@ def test_what_does_not_fit_is_named(overrides, message):
 
 def test_values_that_say_what_is_done_are_no_fault():
   told = 'num_hard_examples: 0 iou_threshold: 1 loss_type: CLASSIFICATION'
-  miner = detector_of(*SOFTMAX, mined('BATCH', told)).losses.keywords['hard_example_miner']
+  miner = detector_of(*SOFTMAX, mined('BATCH', told)).objective.hard_example_miner
   assert (miner.scope, miner.max_negatives_per_positive, miner.min_negatives) == ('BATCH', 3, 0)

@@ -213,7 +213,7 @@ def test_a_config_of_the_api_trains_a_step_and_detects(path, tmp_path):
   before = [variable.numpy() for variable in variables]
   with tf.GradientTape() as tape:
     outputs = detector.model(batch, training=True)
-    losses = detector.compute_batch_losses(outputs, groundtruth)
+    losses = detector.compute_losses(outputs, detector.assign_targets(groundtruth), groundtruth)
     total = tf.add_n([*losses.values(), *detector.model.losses])
   assert len(detector.anchors) == outputs[fields.CLASS_LOGITS].shape[1]
   assert np.isfinite(total) and total > 0

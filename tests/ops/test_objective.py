@@ -2,6 +2,7 @@
 
 import functools
 
+import batches
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -33,30 +34,34 @@ def mined(classification_loss, min_negatives_per_image):
   }
 
 
+def objective_of(coder, **changes):
+  options = {
+    'box_coder': coder,
+    'classification_loss': focal(0.75),
+    'localization_loss': functools.partial(losses.smooth_l1, delta=1.0),
+    'hard_example_miner': None,
+    'classification_weight': 1.0,
+    'localization_weight': 1.0,
+    'normalized_by': 'MATCHES',
+    'normalize_loc_by_codesize': True,
+  }
+  return objective.Objective(**{**options, **changes})
+
+
 @pytest.fixture
 def loss(loss_goldens, golden_targets, ssd_anchors, coder):
-  """ssd_losses of the nine images with the settings of ssd_mobilenet_v2_320, and changes."""
+  """The losses of the nine images with the settings of ssd_mobilenet_v2_320, and changes."""
 
   def compute(**changes):
-    all_true = tf.ones([9], tf.bool)
-    options = {
-      'anchors': ssd_anchors,
-      'box_coder': coder,
-      'classification_loss': focal(0.75),
-      'localization_loss': functools.partial(losses.smooth_l1, delta=1.0),
-      'hard_example_miner': None,
-      'classification_weight': 1.0,
-      'localization_weight': 1.0,
-      'normalize_by_num_matches': True,
-      'normalize_loc_by_codesize': True,
-      'normalizer': objective.num_matches(golden_targets, all_true),
-      'example_mask': all_true,
-      'labeled_classes': None,
-    }
     logits = changes.pop('class_logits', loss_goldens['logits'])
     targets = changes.pop('targets', golden_targets)
     encodings = changes.pop('box_encodings', loss_goldens['box_encodings'])
-    return objective.ssd_losses(logits, encodings, targets, **{**options, **changes})
+    batch = batches.masks(9, 3, changes.pop('example_mask', None))
+    ours = objective_of(coder, **changes)
+    # All nine images are the global batch, also where some are left out.
+    normalizer = tf.maximum(ours.normalizer_part(golden_targets, batches.masks(9, 3)), 1.0)
+    outputs = batches.outputs(logits, encodings)
+    return ours(outputs, targets, batch, normalizer, ssd_anchors)
 
   return compute
 
@@ -66,7 +71,7 @@ def loss(loss_goldens, golden_targets, ssd_anchors, coder):
   [
     ('ssd_mobilenet_v2_320_config', {}),
     ('v2_320_no_codesize_norm', {'normalize_loc_by_codesize': False}),
-    ('v2_320_no_num_matches_norm', {'normalize_by_num_matches': False}),
+    ('v2_320_no_num_matches_norm', {'normalized_by': 'NOTHING'}),
     ('v2_320_clsw2_locw05', {'classification_weight': 2.0, 'localization_weight': 0.5}),
     (
       'ssd_mobilenet_v1_coco_config_hard_mining_min0_bg_onehot',
@@ -94,14 +99,14 @@ def test_losses_equal_the_original(name, changes, loss, loss_goldens):
 @pytest.mark.parametrize('box_loss', [losses.iou, losses.giou])
 def test_losses_of_decoded_boxes(box_loss, loss, loss_goldens, golden_targets, ssd_anchors, coder):
   changes = {'localization_loss': box_loss, 'localize_decoded': True}
-  result = loss(normalize_by_num_matches=False, normalize_loc_by_codesize=False, **changes)
+  result = loss(normalized_by='NOTHING', normalize_loc_by_codesize=False, **changes)
   boxes = coder.decode(loss_goldens['box_encodings'], ssd_anchors)
   values = box_loss(boxes, coder.decode(golden_targets.box_targets, ssd_anchors))
   expected = np.sum(values * golden_targets.box_weights, dtype=np.float64)
   np.testing.assert_allclose(result['localization_loss'], expected, rtol=1e-5)
   # What is right costs nothing.
   targets = golden_targets._replace(box_targets=loss_goldens['box_encodings'])
-  exact = loss(targets=targets, normalize_by_num_matches=False, **changes)['localization_loss']
+  exact = loss(targets=targets, normalized_by='NOTHING', **changes)['localization_loss']
   np.testing.assert_allclose(exact, 0, atol=1e-4)
 
 
@@ -125,11 +130,17 @@ def test_two_halves_of_a_batch_add_up(loss):
     np.testing.assert_allclose(halves[0][term] + halves[1][term], value, rtol=1e-6)
 
 
-def test_num_matches_is_the_weight_of_the_real_images(golden_targets, loss_goldens):
-  everything = objective.num_matches(golden_targets, tf.ones([9], tf.bool))
-  np.testing.assert_allclose(everything, loss_goldens['json']['sum_reg_weights'], rtol=1e-6)
+def test_the_normalizer_is_of_the_real_images(golden_targets, loss_goldens, coder):
+  def part(normalized_by, example_mask=None):
+    ours = objective_of(coder, normalized_by=normalized_by)
+    return ours.normalizer_part(golden_targets, batches.masks(9, 3, example_mask)).numpy()
+
+  expected = loss_goldens['json']['sum_reg_weights']
+  np.testing.assert_allclose(part('MATCHES'), expected, rtol=1e-6)
   # Image 5, one box as large as the image: 5 anchors of weight 1.
-  assert objective.num_matches(golden_targets, tf.range(9) == 5).numpy() == 5
+  assert part('MATCHES', tf.range(9) == 5) == 5
+  assert part('IMAGES') == 9 and part('IMAGES', tf.range(9) < 2) == 2
+  assert part('REPLICAS') == 1 and part('NOTHING') == 0
 
 
 def test_padding_of_the_batch_changes_nothing_even_if_it_is_not_finite(loss, loss_goldens):
@@ -182,22 +193,16 @@ def test_hard_negatives_are_mined_on_the_masked_loss(coder):
     logits_in = tf.constant(logits)
     with tf.GradientTape() as tape:
       tape.watch(logits_in)
-      value = objective.ssd_losses(
-        logits_in,
-        tf.zeros([1, 10, 4]),
-        targets,
-        anchors=anchors,
-        box_coder=coder,
+      value = objective_of(
+        coder,
         classification_loss=masked_loss.SigmoidLoss(background_as_zeros=True),
-        localization_loss=functools.partial(losses.smooth_l1, delta=1.0),
         hard_example_miner=one_negative,
-        classification_weight=1.0,
-        localization_weight=1.0,
-        normalize_by_num_matches=True,
-        normalize_loc_by_codesize=True,
-        normalizer=tf.constant(1.0),
-        example_mask=tf.constant([True]),
-        labeled_classes=tf.constant([labels]),
+      )(
+        batches.outputs(logits_in, tf.zeros([1, 10, 4])),
+        targets,
+        batches.masks(1, 2, labeled_classes=tf.constant([labels])),
+        tf.constant(1.0),
+        anchors,
       )['classification_loss']
     gradient = tape.gradient(value, logits_in).numpy()[0]
     found[labels[1]] = (np.flatnonzero(gradient.any(axis=-1)).tolist(), float(value))
@@ -210,28 +215,25 @@ def test_hard_negatives_are_mined_on_the_masked_loss(coder):
   np.testing.assert_allclose(found[False][1], (yes + no) + next_one, rtol=1e-6)
 
 
-def test_label_counts_and_masked_losses_of_a_mixed_batch(golden_targets):
+def test_label_counts_and_masked_losses_of_a_mixed_batch(golden_targets, coder):
   # Equal logits: a column costs log 2 on each anchor.
   rows = target_assigner.Targets(*(target[:2] for target in golden_targets))
   labeled = tf.constant([[True, True, True], [True, False, True]])
-  both = tf.ones([2], tf.bool)
-  counts = objective.count_labels(rows, example_mask=both, labeled_classes=labeled).numpy()
+  both = batches.masks(2, 3, labeled_classes=labeled)
+  counts = objective.count_labels(rows, both).numpy()
   np.testing.assert_array_equal(counts[0], [2, 1, 2])
   matched = rows.class_targets.numpy()
   np.testing.assert_array_equal(counts[1], [(matched == i).sum() for i in (1, 2, 3)])
-  options = {
-    'classification_loss': masked_loss.SigmoidLoss(background_as_zeros=True),
-    'labeled_classes': labeled,
-  }
-  logits = tf.zeros([2, matched.shape[1], 4])
+  sigmoid = masked_loss.SigmoidLoss(background_as_zeros=True)
+  logits = batches.outputs(tf.zeros([2, matched.shape[1], 4]), None)
   weights = rows.class_weights.numpy()
   others = [[np.log(2) * weights[b][matched[b] != i].sum() for i in (1, 2, 3)] for b in range(2)]
   for mode, masked in (('masked', [0, others[1][1], 0]), ('naive', [0, 0, 0])):
-    found = objective.masked_losses(logits, rows, example_mask=both, partial_labels=mode, **options)
+    ours = objective_of(coder, classification_loss=sigmoid, partial_labels=mode)
+    found = ours.masked_losses(logits, rows, both)
     np.testing.assert_allclose(found, [masked, np.sum(others, axis=0)], rtol=1e-5)
-  alone = objective.masked_losses(
-    logits, rows, example_mask=tf.constant([False, True]), partial_labels='masked', **options
-  )
+  second = batches.masks(2, 3, tf.constant([False, True]), labeled)
+  alone = objective_of(coder, classification_loss=sigmoid).masked_losses(logits, rows, second)
   np.testing.assert_allclose(alone, [[0, others[1][1], 0], others[1]], rtol=1e-5)
 
 

@@ -8,6 +8,7 @@ one with every anchor around it) are compared in float64 there, in float32 here.
 import functools
 import json
 
+import batches
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -19,7 +20,7 @@ from ssd_tf.ops import (
   masked_loss,
   matching,
   objective,
-  post_processing,
+  post_processor,
   similarity,
   target_assigner,
 )
@@ -90,9 +91,8 @@ def test_targets_are_the_originals(name, matcher, golden_file):
   arrays = np.load(golden_file(f'ssd_keras/encode_{name}.npz'))
   anchors = anchors_of(model, golden_file)
   groundtruth = groundtruth_of(arrays, model)
-  targets = target_assigner.assign_targets(
-    anchors, *groundtruth, matcher=matcher, box_coder=coder(model)
-  )
+  assigner = target_assigner.TargetAssigner(matcher=matcher, box_coder=coder(model))
+  targets = assigner(batches.groundtruth(*groundtruth), anchors)
   encoded = np.where(targets.class_weights == 0, -1, targets.class_targets)
   overlaps = similarity.IOU.compare(groundtruth[0], anchors).numpy()
 
@@ -122,12 +122,13 @@ def test_targets_are_the_originals(name, matcher, golden_file):
 def test_the_bipartite_matcher_takes_the_same_anchors(golden_file):
   arrays = np.load(golden_file('ssd_keras/encode_ssd300_voc_bipartite.npz'))
   anchors = anchors_of('ssd300_voc', golden_file)
-  groundtruth = groundtruth_of(arrays, 'ssd300_voc')
-  assign = functools.partial(
-    target_assigner.assign_targets, anchors, *groundtruth, box_coder=coder('ssd300_voc')
+  groundtruth = batches.groundtruth(*groundtruth_of(arrays, 'ssd300_voc'))
+  alone, first = (
+    target_assigner.TargetAssigner(matcher=matcher, box_coder=coder('ssd300_voc'))(
+      groundtruth, anchors
+    )
+    for matcher in (matching.BipartiteMatcher(), multi(0.5, pos_iou_threshold=2.0))
   )
-  alone = assign(matcher=matching.BipartiteMatcher())
-  first = assign(matcher=multi(0.5, pos_iou_threshold=2.0))
   np.testing.assert_array_equal(alone.class_targets, first.class_targets)
   np.testing.assert_array_equal(alone.box_targets, first.box_targets)
   np.testing.assert_array_equal(alone.class_weights, 1)  # Nothing is neutral.
@@ -160,23 +161,19 @@ def test_losses_and_negatives_are_the_originals(model, case, golden_file):
   )
   example_mask = tf.ones(shape[:1], tf.bool)
   softmax = masked_loss.SoftmaxLoss()
-  result = objective.ssd_losses(
-    logits,
-    encodings,
-    targets,
-    anchors=None,
+  ours = objective.Objective(
     box_coder=coder(model),
     classification_loss=softmax,
     localization_loss=functools.partial(losses.smooth_l1, delta=1.0),
     hard_example_miner=miner,
     classification_weight=1.0,
     localization_weight=golden['params']['alpha'],
-    normalize_by_num_matches=True,
+    normalized_by='MATCHES',
     normalize_loc_by_codesize=False,
-    normalizer=tf.maximum(objective.num_matches(targets, example_mask), 1.0),
-    example_mask=example_mask,
-    labeled_classes=None,
   )
+  batch = batches.masks(shape[0], MODELS[model][2] - 1)
+  normalizer = tf.maximum(ours.normalizer_part(targets, batch), 1.0)
+  result = ours(batches.outputs(logits, encodings), targets, batch, normalizer, anchors=None)
   np.testing.assert_allclose(sum(result.values()), golden['keras_reported_mean'], rtol=1e-6)
   normalizer = max(golden['n_positive'], 1)
   # The parts there are before alpha.
@@ -220,19 +217,20 @@ def predictions(request, golden_file):
   encodings = random.normal(0, 1, (2, anchors.shape[0], 4))[..., SWAPPED].astype(np.float32)
 
   def detect(given_logits, **options):
-    result = post_processing.postprocess(
-      tf.constant(given_logits, tf.float32),
-      tf.constant(encodings),
-      anchors,
+    processor = post_processor.PostProcessor(
       score_converter='SOFTMAX',
       logit_scale=1.0,
       iou_threshold=0.45,
       soft_nms_sigma=0.0,
-      # Nothing is clipped there.
       change_coordinate_frame=False,
-      clip_windows=tf.constant([-99.0, -99.0, 99.0, 99.0]),
       box_coder=coder(model),
       **options,
+    )
+    result = processor(
+      batches.outputs(tf.constant(given_logits, tf.float32), tf.constant(encodings)),
+      anchors,
+      # Nothing is clipped there.
+      clip_windows=tf.constant([-99.0, -99.0, 99.0, 99.0]),
     )
     boxes = result['detection_boxes'] * [height, width, height, width]
     columns = [result['detection_classes'], result['detection_scores']]

@@ -7,6 +7,7 @@ the config here), and of equal losses it mines none.
 import functools
 import json
 
+import batches
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -19,7 +20,7 @@ from ssd_tf.ops import (
   masked_loss,
   matching,
   objective,
-  post_processing,
+  post_processor,
   similarity,
   target_assigner,
 )
@@ -70,7 +71,8 @@ def groundtruth(golden_file):
 
 @pytest.fixture(scope='module')
 def targets(net, groundtruth):
-  return target_assigner.assign_targets(net[1], *groundtruth, matcher=MATCHER, box_coder=CODER)
+  assigner = target_assigner.TargetAssigner(matcher=MATCHER, box_coder=CODER)
+  return assigner(batches.groundtruth(*groundtruth), net[1])
 
 
 def test_targets_are_the_originals_above_the_match_threshold(
@@ -122,27 +124,22 @@ def mine(golden, targets, layer_sizes, scope):
   logits = tf.constant(random.normal(0, golden['logit_std'], (*shape, 21)), tf.float32)
   encodings = tf.constant(random.normal(0, 1, (*shape, 4))[..., SWAPPED], tf.float32)
   miner = hard_negatives.BatchHardExampleMiner(scope=scope, max_negatives_per_positive=3.0)
-  part = objective.one_replica if miner.averages_layers else objective.num_images
   example_mask = tf.ones(shape[:1], tf.bool)
   softmax = masked_loss.SoftmaxLoss()
-  result = objective.ssd_losses(
-    logits,
-    encodings,
-    targets,
-    anchors=None,
+  ours = objective.Objective(
     box_coder=CODER,
     classification_loss=softmax,
     localization_loss=functools.partial(losses.smooth_l1, delta=1.0),
     hard_example_miner=miner,
     classification_weight=1.0,
     localization_weight=1.0,
-    normalize_by_num_matches=True,
+    normalized_by='REPLICAS' if miner.averages_layers else 'IMAGES',
     normalize_loc_by_codesize=miner.averages_layers,
-    normalizer=part(targets, example_mask),
-    example_mask=example_mask,
-    labeled_classes=None,
-    layer_sizes=layer_sizes,
+    layer_sizes=tuple(layer_sizes),
   )
+  batch = batches.masks(shape[0], 20)
+  normalizer = ours.normalizer_part(targets, batch)
+  result = ours(batches.outputs(logits, encodings), targets, batch, normalizer, anchors=None)
   class_losses = masked_loss.masked_classification_loss(
     logits, targets.class_targets, None, loss=softmax
   )
@@ -180,10 +177,7 @@ def detect(net, clip_windows):
   scores = (scores / scores.sum(axis=-1, keepdims=True)).astype(np.float32)
   scores[1, :, 5] = 0.001
   encodings = random.normal(0, 1, (2, num_anchors, 4)).astype(np.float32)[..., SWAPPED]
-  result = post_processing.postprocess(
-    tf.constant(scores),
-    tf.constant(encodings),
-    net[1],
+  processor = post_processor.PostProcessor(
     score_converter='IDENTITY',
     logit_scale=1.0,
     score_threshold=0.01,
@@ -193,9 +187,10 @@ def detect(net, clip_windows):
     use_class_agnostic_nms=False,
     soft_nms_sigma=0.0,
     change_coordinate_frame=False,
-    clip_windows=clip_windows,
     box_coder=CODER,
   )
+  outputs = batches.outputs(tf.constant(scores), tf.constant(encodings))
+  result = processor(outputs, net[1], clip_windows)
   return {name: value.numpy() for name, value in result.items()}
 
 

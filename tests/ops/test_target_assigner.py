@@ -2,10 +2,12 @@
 
 import pathlib
 
+import batches
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from ssd_tf import fields
 from ssd_tf.ops import anchors as anchor_ops
 from ssd_tf.ops import box_coder, matching, similarity, target_assigner
 
@@ -55,10 +57,8 @@ def padded_groundtruth(num_rows=45, junk=0.0):
 
 
 def assign(groundtruth, matcher, anchors=ANCHORS, box_coder=CODER, **options):
-  groundtruth = [tf.constant(value) for value in groundtruth]
-  targets = target_assigner.assign_targets(
-    tf.constant(anchors), *groundtruth, matcher=matcher, box_coder=box_coder, **options
-  )
+  assigner = target_assigner.TargetAssigner(matcher=matcher, box_coder=box_coder, **options)
+  targets = assigner(batches.groundtruth(*groundtruth), tf.constant(anchors))
   return target_assigner.Targets(*(target.numpy() for target in targets))
 
 
@@ -286,14 +286,13 @@ def test_a_code_of_three_numbers():
 
 def test_no_gradient_flows():
   anchors = tf.constant(ANCHORS)
-  groundtruth = [tf.constant(value) for value in padded_groundtruth()]
+  groundtruth = batches.groundtruth(*padded_groundtruth())
+  watched = [anchors, groundtruth[fields.GROUNDTRUTH_BOXES]]
   with tf.GradientTape() as tape:
-    tape.watch([anchors, groundtruth[0]])
-    targets = target_assigner.assign_targets(
-      anchors, *groundtruth, matcher=matcher(), box_coder=CODER
-    )
-    total = tf.reduce_sum(targets.box_targets)
-  assert tape.gradient(total, [anchors, groundtruth[0]]) == [None, None]
+    tape.watch(watched)
+    assigner = target_assigner.TargetAssigner(matcher=matcher(), box_coder=CODER)
+    total = tf.reduce_sum(assigner(groundtruth, anchors).box_targets)
+  assert tape.gradient(total, watched) == [None, None]
 
 
 def test_inside_a_graph_with_unknown_rows():
@@ -306,9 +305,8 @@ def test_inside_a_graph_with_unknown_rows():
     ]
   )
   def graph(*groundtruth):
-    return target_assigner.assign_targets(
-      tf.constant(ANCHORS), *groundtruth, matcher=matcher(), box_coder=CODER
-    )
+    assigner = target_assigner.TargetAssigner(matcher=matcher(), box_coder=CODER)
+    return assigner(batches.groundtruth(*groundtruth), tf.constant(ANCHORS))
 
   groundtruth = padded_groundtruth()
   for expected, received in zip(assign(groundtruth, matcher()), graph(*groundtruth), strict=True):

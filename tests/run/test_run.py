@@ -59,7 +59,7 @@ def test_two_replicas_make_the_same_weights_as_one_with_frozen_batch_norm(tiny, 
 def test_two_replicas_make_the_same_weights_as_one_with_synchronized_batch_norm(clip, tiny):
   results = []
   for num_replicas in (1, 2):
-    args, kwargs = tiny_project.command(tiny, '../tests/training/train_shallow.py')
+    args, kwargs = tiny_project.command(tiny, '../tests/run/train_shallow.py')
     args += [str(num_replicas), f'{num_replicas}.npz', str(clip)]
     done = subprocess.run(args, check=False, timeout=300, **kwargs)
     assert done.returncode == 0, done.stdout

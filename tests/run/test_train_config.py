@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny_project
+from stub_detector import stub_detectors
 
 from ssd_tf import builders, fields
 from ssd_tf.config import pipeline as config
@@ -39,12 +40,9 @@ def point_trainer(**settings):
     return {'classification_loss': loss, 'localization_loss': tf.constant(0.0)}
 
   return trainer.Trainer(
-    model=point_model(),
+    detectors=stub_detectors(point_model(), losses),
     optimizer=optimizers.Momentum(schedules.constant_schedule(0.1), momentum=0.0),
     dataset=tf.data.Dataset.from_tensors(batch).repeat(),
-    assign_targets=lambda batch: (),
-    compute_losses=losses,
-    num_matches=lambda targets, batch: tf.constant(1.0),
     strategy=tf.distribute.get_strategy(),
     **settings,
   )
@@ -85,9 +83,8 @@ def test_bfloat16_computes_in_half_the_bits_and_trains_in_float32(tiny):
     keras.utils.set_random_seed(0)
     with precision.compute_dtype('mixed_bfloat16' if use else 'float32'):
       detector = builders.build_detector(loaded.model, is_training=True)
-      model = precision.with_float32_outputs(detector.model) if use else detector.model
+    model = detector.model
     assert keras.config.dtype_policy().name == 'float32'
-    assert model.name == detector.model.name
     layer = model.get_layer('mobilenet_v1_block_3_depthwise')
     assert layer.compute_dtype == ('bfloat16' if use else 'float32')
     assert {v.dtype for v in model.variables} == {'float32'}
@@ -95,16 +92,11 @@ def test_bfloat16_computes_in_half_the_bits_and_trains_in_float32(tiny):
     strategy = tf.distribute.get_strategy()
     dataset = builders.build_train_dataset(loaded, path, detector)
     model_trainer = trainer.Trainer(
-      model=model,
+      detectors={detector.image_size: detector},
       optimizer=optimizers.Momentum(schedules.constant_schedule(1e-3), momentum=0.9),
       dataset=strategy.experimental_distribute_dataset(dataset),
-      assign_targets=detector.assign_targets,
-      compute_losses=detector.compute_losses,
-      num_matches=detector.num_matches,
       strategy=strategy,
     )
-    outputs = model(next(iter(dataset))[fields.IMAGE], training=False)
-    assert {value.dtype for value in outputs.values()} == {tf.float32}
     before = model.get_layer('class_head_0').kernel.numpy()
     model_trainer.train(tf.constant(1))
     moved = model.get_layer('class_head_0').kernel.numpy() - before

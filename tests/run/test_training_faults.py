@@ -1,9 +1,12 @@
 """What a training says of losses that cannot be right: the saved batch, and warnings."""
 
+import types
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from stub_detector import stub_detectors
 
 from ssd_tf import fields
 from ssd_tf.config import pipeline as config
@@ -35,13 +38,13 @@ def losses(outputs, targets, batch, normalizer):
   }
 
 
-def make_trainer(batches, compute_losses=losses, **settings):
+def make_trainer(batches, compute_losses=losses, assign_targets=lambda batch: (), **settings):
   """Of logits that are the image times a kernel of ones, and a bias of zeros."""
   image = keras.Input([1, 1, 1])
   conv = keras.layers.Conv2D(2, 1, kernel_initializer='ones', name='conv')(image)
   model = keras.Model(image, {fields.CLASS_LOGITS: keras.layers.Reshape([1, 2])(conv)})
   return trainer.Trainer(
-    model=model,
+    detectors=stub_detectors(model, compute_losses, assign_targets),
     optimizer=optimizers.Momentum(schedules.constant_schedule(0.1), momentum=0.0),
     dataset=tf.data.Dataset.from_generator(
       lambda: iter(batches),
@@ -50,9 +53,6 @@ def make_trainer(batches, compute_losses=losses, **settings):
         for key, value in batches[0].items()
       },
     ),
-    assign_targets=lambda batch: batch[fields.GROUNDTRUTH_CLASSES],
-    compute_losses=compute_losses,
-    num_matches=lambda targets, batch: tf.constant(1.0),
     strategy=tf.distribute.get_strategy(),
     **settings,
   )
@@ -242,18 +242,17 @@ def test_a_trainer_gives_its_sums_to_the_watch(batches_per_step, caplog):
     zero = 0.0 * tf.reduce_sum(outputs[fields.CLASS_LOGITS])
     return {'classification_loss': zero + 200.0, 'localization_loss': tf.constant(3.0)}
 
+  batch[fields.LABELED_CLASSES] = np.full([3, 1], True)
+  # Five anchors of the real images are matched.
+  matched = types.SimpleNamespace(class_targets=tf.constant([[1, 1, 1], [1, 0, 1], [0, 1, 0]]))
   watch = Noting()
   model_trainer = make_trainer(
     [batch] * 6 * batches_per_step,
     fixed_losses,
+    lambda batch: matched,
     batches_per_step=batches_per_step,
     loss_watch=watch,
-    label_curves=trainer.LabelCurves(
-      count_labels=lambda targets, batch: tf.constant([[2.0], [5.0]]),  # 2 labeled, 5 positives.
-      masked_losses=lambda outputs, targets, batch: tf.zeros([2, 1]),
-      class_names={1: 'a'},
-      interval=2,
-    ),
+    label_curves=trainer.LabelCurves(class_names={1: 'a'}, interval=2),
   )
   for steps in (1, 3, 2):
     model_trainer.train(tf.constant(steps))

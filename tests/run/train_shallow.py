@@ -52,12 +52,9 @@ def main():
   controller = orbit.Controller(
     strategy=strategy,
     trainer=trainer.Trainer(
-      model=detector.model,
+      detectors={detector.image_size: detector},
       optimizer=optimizer,
       dataset=strategy.experimental_distribute_dataset(dataset),
-      assign_targets=detector.assign_targets,
-      compute_losses=detector.compute_losses,
-      num_matches=detector.num_matches,
       strategy=strategy,
       gradient_clipping_by_norm=float(sys.argv[3]),
     ),

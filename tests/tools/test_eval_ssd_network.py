@@ -18,7 +18,6 @@ from ssd_tf import plots
 from ssd_tf.config import label_map
 from ssd_tf.config import pipeline as config_lib
 from ssd_tf.errors import InputError
-from ssd_tf.ops.post_processing import keep_best_candidates
 from ssd_tf.run import run_evaluation
 from ssd_tf.ssd_tensorflow import eval_flags
 
@@ -296,24 +295,3 @@ def test_ids_outside_of_the_training_are_one_line(project, monkeypatch):
   with pytest.raises(InputError, match=expected) as raised:
     run_evaluation.evaluate_checkpoints(config, path, 'none', 'model', strategy=strategy)
   assert '\n' not in str(raised.value)
-
-
-def test_candidates_past_the_first_of_a_class_are_left_out():
-  # Anchors by class; of class 1 the two best candidates have .9 and .8 (suppressed, say), so that
-  # .7 was not among them; of class 2, .6 and .5.
-  raw = np.array([[[0, 0.9, 0.1], [0, 0.8, 0.6], [0, 0.7, 0.5], [0, 0.1, 0.2]]], np.float32)
-  detections = {
-    'raw_detection_scores': tf.constant(raw),
-    'raw_detection_boxes': tf.zeros([1, 4, 4]),
-    'detection_scores': tf.constant([[0.9, 0.7, 0.6, 0.2, 0.0]]),
-    'detection_classes': tf.constant([[1, 1, 2, 2, 0]]),
-    'detection_boxes': tf.reshape(tf.range(20.0), [1, 5, 4]),
-    'num_detections': tf.constant([4]),
-  }
-  for function in (keep_best_candidates, tf.function(keep_best_candidates)):
-    kept = function(detections, 2)
-    assert kept['num_detections'].numpy().tolist() == [2]
-    np.testing.assert_allclose(kept['detection_scores'][0, :2], [0.9, 0.6])
-    np.testing.assert_allclose(kept['detection_boxes'][0, :2, 0], [0, 8])
-    assert kept['detection_classes'][0, :2].numpy().tolist() == [1, 2]
-    assert function(detections, 400)['num_detections'].numpy().tolist() == [4]

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from stub_detector import stub_detectors
 
 from ssd_tf import fields
 from ssd_tf.models.normalization import FusedBatchNormalization
@@ -55,12 +56,14 @@ def train(batch_size, batches_per_step, *, frozen=True, steps=3, **settings):
   optimizer = optimizers.Momentum(schedules.constant_schedule(0.05), momentum=0.9)
   average = MovingAverage(model.trainable_variables, decay=0.5)
   model_trainer = trainer.Trainer(
-    model=model,
+    detectors=stub_detectors(
+      model,
+      losses,
+      lambda batch: batch['targets'],
+      normalizer_part=lambda targets, batch: tf.reduce_sum(targets),
+    ),
     optimizer=optimizer,
     dataset=batches_of(batch_size),
-    assign_targets=lambda batch: batch['targets'],
-    compute_losses=losses,
-    num_matches=lambda targets, batch: tf.reduce_sum(targets),
     strategy=tf.distribute.get_strategy(),
     moving_average=average,
     batches_per_step=batches_per_step,

@@ -103,12 +103,9 @@ def test_frozen_weights_stay_bit_for_bit(tiny, detector):
   before = {v.path: v.numpy() for v in detector.model.variables}
   controller = orbit.Controller(
     trainer=trainer.Trainer(
-      model=detector.model,
+      detectors={detector.image_size: detector},
       optimizer=optimizer,
       dataset=strategy.experimental_distribute_dataset(dataset),
-      assign_targets=detector.assign_targets,
-      compute_losses=detector.compute_losses,
-      num_matches=detector.num_matches,
       strategy=strategy,
     ),
     global_step=optimizer.iterations.value,

@@ -170,27 +170,30 @@ def test_a_pyramid_crops_and_pads_by_the_size():
 def make_trainer(detector, dataset, multi_scale=None):
   """A trainer with plain gradient descent."""
   strategy = tf.distribute.get_strategy()
-  source, make = detector, trainer.Trainer
-  settings = {}
+  make, settings = trainer.Trainer, {'detectors': {detector.image_size: detector}}
   if multi_scale:
-    source, make = multi_scale, MultiScaleTrainer
-    settings = {'draws': multi_scale.draws, 'forward': multi_scale.forward}
+    make = MultiScaleTrainer
+    settings = {'detectors': multi_scale.detectors, 'draws': multi_scale.draws}
   return make(
-    model=detector.model,
     optimizer=optimizers.Momentum(schedules.constant_schedule(1e-3), momentum=0.0),
     dataset=strategy.experimental_distribute_dataset(dataset),
-    assign_targets=source.assign_targets,
-    compute_losses=source.compute_losses,
-    num_matches=source.num_matches,
     strategy=strategy,
     label_curves=trainer.LabelCurves(
-      count_labels=source.count_labels,
-      masked_losses=source.masked_losses,
       class_names={1: 'a', 2: 'b', 3: 'c'},
       interval=1,
     ),
     **settings,
   )
+
+
+def noting(detector, traced):
+  """The same detector, which adds the shape of the images to a list when it is traced."""
+
+  def assign(batch, anchors):
+    traced.append(batch[fields.IMAGE].shape)
+    return detector.target_assigner(batch, anchors)
+
+  return dataclasses.replace(detector, target_assigner=assign)
 
 
 def test_steps_are_those_of_trainings_at_the_drawn_sizes(built, tiny, tmp_path):
@@ -203,7 +206,7 @@ def test_steps_are_those_of_trainings_at_the_drawn_sizes(built, tiny, tmp_path):
   traced = []
   dataset = builders.build_train_dataset(loaded, path, detector, start, multi_scale)
   ours = make_trainer(detector, dataset, multi_scale)
-  ours._forward = lambda images: traced.append(images.shape) or multi_scale.forward(images)
+  ours.detectors = {size: noting(multi_scale.detectors[size], traced) for size in (BASE, WIDE)}
   ours.global_step.assign(start)  # As a training that goes on.
   for step, size in ((start, BASE), (start + 1, WIDE)):
     before = detector.model.get_weights()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from google.protobuf import text_format
+from stub_detector import stub_detectors
 
 from ssd_tf import builders, fields
 from ssd_tf.config import pipeline as config
@@ -80,12 +81,9 @@ class Run:
       checkpoint_interval=checkpoint_interval,
     )
     self.trainer = Trainer(
-      model=self.model,
+      detectors=stub_detectors(self.model, self._losses),
       optimizer=optimizer,
       dataset=images_from(start),
-      assign_targets=lambda batch: (),
-      compute_losses=self._losses,
-      num_matches=lambda targets, batch: tf.constant(1.0),
       strategy=tf.distribute.get_strategy(),
       moving_average=self.average,
       stages=self.stages,
@@ -229,15 +227,15 @@ def point_run(train_config):
     fields.SOURCE_ID: tf.constant(['x']),
   }
   trainer = Trainer(
-    model=model,
+    detectors=stub_detectors(
+      model,
+      lambda outputs, *_: {
+        'classification_loss': outputs[fields.CLASS_LOGITS][0, 0, 0],
+        'localization_loss': tf.constant(0.0),
+      },
+    ),
     optimizer=optimizer,
     dataset=tf.data.Dataset.from_tensors(batch).repeat(),
-    assign_targets=lambda batch: (),
-    compute_losses=lambda outputs, *_: {
-      'classification_loss': outputs[fields.CLASS_LOGITS][0, 0, 0],
-      'localization_loss': tf.constant(0.0),
-    },
-    num_matches=lambda targets, batch: tf.constant(1.0),
     strategy=tf.distribute.get_strategy(),
     stages=stages,
   )

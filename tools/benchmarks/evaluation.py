@@ -19,7 +19,6 @@ from ssd_tf.evaluation.pictures import Pictures
 from ssd_tf.models.folding import fold_batch_norm
 from ssd_tf.pretrained.loading import load_pretrained
 from ssd_tf.training.evaluator import Evaluator
-from ssd_tf.training.regularization import regularization_losses
 
 PIPELINE_CONFIG_PATH = flags.DEFINE_string(
   'pipeline_config_path',
@@ -88,10 +87,13 @@ def measure(
   batches = list(dataset)
   num_images = sum(int(np.sum(batch[fields.EXAMPLE_MASK])) for batch in batches)
   forward = tf.function(lambda batch: model(batch[fields.IMAGE], training=False))
-  detect, losses = tf.function(detector.detect), tf.function(detector.sum_losses)
+  detect = tf.function(
+    lambda outputs, batch: detector.postprocess(outputs, batch[fields.TRUE_SIZE])
+  )
+  losses = tf.function(detector.sum_losses)
   outputs = [forward(batch) for batch in batches]
   pairs = list(zip(outputs, batches, strict=True))
-  evaluator = _evaluator(config, config_path, detector, model, dataset)
+  evaluator = _evaluator(config, config_path, detector, dataset)
 
   def parts():
     loop = tf.function(lambda iterator: evaluator.eval_step(iterator))
@@ -133,13 +135,10 @@ def report(parts: Sequence[Part]) -> str:
   return '\n'.join(lines)
 
 
-def _evaluator(config, config_path, detector, model, dataset):
+def _evaluator(config, config_path, detector, dataset):
   return Evaluator(
-    model=model,
+    detector=detector,
     dataset=dataset,
-    detect=detector.detect,
-    sum_losses=detector.sum_losses,
-    regularization_losses=lambda: regularization_losses(detector.model),
     make_metrics=lambda: builders.build_metrics(config, config_path),
     strategy=tf.distribute.get_strategy(),
     pictures=Pictures(names={}, max_images=0),

@@ -112,12 +112,9 @@ def _our_step(config, detector, batch):
   dataset = tf.data.Dataset.from_tensors(batch).repeat()
   optimizer = builders.build_optimizer(config.train_config.optimizer)
   model_trainer = trainer.Trainer(
-    model=detector.model,
+    detectors={detector.image_size: detector},
     optimizer=optimizer,
     dataset=dataset,
-    assign_targets=detector.assign_targets,
-    compute_losses=detector.compute_losses,
-    num_matches=detector.num_matches,
     strategy=tf.distribute.get_strategy(),
     gradient_clipping_by_norm=config.train_config.gradient_clipping_by_norm,
   )
@@ -140,10 +137,9 @@ def _bare_step(detector, model, batch):
   @tf.function
   def step():
     targets = detector.assign_targets(batch)
-    normalizer = tf.maximum(detector.num_matches(targets, batch), 1.0)
     with tf.GradientTape() as tape:
       outputs = model(batch[fields.IMAGE], training=True)
-      losses = detector.compute_losses(outputs, targets, batch, normalizer)
+      losses = detector.compute_losses(outputs, targets, batch)
       total = sum(losses.values())
     gradients = tape.gradient(total, model.trainable_variables)
     optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))

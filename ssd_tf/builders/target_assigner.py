@@ -1,12 +1,10 @@
 """How groundtruth becomes the targets of anchors, from the config's `model.ssd`."""
 
-import functools
-from collections.abc import Callable
-
 from ssd_tf.builders.support import chosen
 from ssd_tf.errors import InputError
 from ssd_tf.ops import box_coder as box_coders
-from ssd_tf.ops import matching, similarity, target_assigner
+from ssd_tf.ops import matching, similarity
+from ssd_tf.ops.target_assigner import TargetAssigner
 
 _CODERS = {
   'faster_rcnn_box_coder': box_coders.FasterRCNNBoxCoder,
@@ -40,7 +38,7 @@ def code_size(ssd) -> int:
   return _CODERS.get(kind, box_coders.FasterRCNNBoxCoder).code_size
 
 
-def build_assign_targets(ssd, box_coder: box_coders.BoxCoder) -> Callable:
+def build_target_assigner(ssd, box_coder: box_coders.BoxCoder) -> TargetAssigner:
   """Builds what assigns targets to anchors.
 
   Args:
@@ -48,17 +46,17 @@ def build_assign_targets(ssd, box_coder: box_coders.BoxCoder) -> Callable:
     box_coder: of the same config.
 
   Returns:
-    (anchors, boxes, classes, weights, mask, mask of crowds) -> Targets; see `ops.target_assigner`.
+    The target assigner.
 
   Raises:
     InputError: a field is missing, not supported, or does not fit the others.
   """
-  return functools.partial(
-    target_assigner.assign_targets,
+  return TargetAssigner(
     matcher=_matcher(ssd),
     box_coder=box_coder,
     box_similarity=_similarity(ssd.similarity_calculator),
     negative_class_weight=ssd.negative_class_weight,
+    train_on_crowds=ssd.train_on_crowds,
   )
 
 

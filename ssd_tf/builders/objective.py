@@ -1,14 +1,13 @@
 """What a training minimizes, from the config's `model.ssd.loss`."""
 
 import functools
-from collections.abc import Callable
-from typing import NamedTuple
 
 from ssd_tf.builders.support import chosen
 from ssd_tf.errors import InputError
 from ssd_tf.ops import box_coder as box_coders
-from ssd_tf.ops import losses, masked_loss, objective
+from ssd_tf.ops import losses, masked_loss
 from ssd_tf.ops.hard_negatives import BatchHardExampleMiner, HardExampleMiner, Miner
+from ssd_tf.ops.objective import Objective
 from ssd_tf.protos import losses_pb2
 
 _PATH = 'model.ssd.loss'
@@ -16,25 +15,7 @@ _FOCAL = ('weighted_sigmoid_focal', 'weighted_softmax_focal')
 _SOFTMAX = ('weighted_softmax', 'weighted_softmax_focal')
 
 
-class LossFunctions(NamedTuple):
-  """Functions of `objective`, with all that the config says given.
-
-  Attributes:
-    compute: `objective.ssd_losses`.
-    sum_masked: `objective.masked_losses`.
-    normalizer_part: what counts a replica's part of the normalizer in training: (targets,
-      example_mask) -> f32[].
-    sum_up: `objective.sum_losses`, for evaluation. Where no normalizer depends on the images, as
-      with normalize_loss_by_num_matches false, it is the number of images.
-  """
-
-  compute: Callable[..., dict]
-  sum_masked: Callable
-  normalizer_part: Callable
-  sum_up: Callable[..., dict]
-
-
-def build_losses(ssd, box_coder: box_coders.BoxCoder) -> LossFunctions:
+def build_objective(ssd, box_coder: box_coders.BoxCoder) -> Objective:
   """Builds the losses.
 
   Args:
@@ -42,43 +23,30 @@ def build_losses(ssd, box_coder: box_coders.BoxCoder) -> LossFunctions:
     box_coder: of the same config.
 
   Returns:
-    The functions.
+    The objective, without `layer_sizes`, which the network says.
 
   Raises:
     InputError: a field is missing, not supported, or does not fit the others.
   """
   loss = ssd.loss
   classification_loss = _classification_loss(ssd)
-  mode = losses_pb2.Loss.PartialLabels.Name(loss.partial_labels).lower()
-  _check_fit(loss, mode)
+  partial_labels = losses_pb2.Loss.PartialLabels.Name(loss.partial_labels).lower()
+  _check_fit(loss, partial_labels)
   miner = _hard_example_miner(loss) if loss.HasField('hard_example_miner') else None
-  normalizer_part = _normalizer_part(ssd, miner)
-  ssd_losses = functools.partial(
-    objective.ssd_losses,
+  return Objective(
     box_coder=box_coder,
     classification_loss=classification_loss,
-    partial_labels=mode,
+    partial_labels=partial_labels,
     **_localization_loss(loss),
     hard_example_miner=miner,
     classification_weight=loss.classification_weight,
     localization_weight=loss.localization_weight,
-    normalize_by_num_matches=ssd.normalize_loss_by_num_matches
-    or normalizer_part is not objective.num_matches,
+    normalized_by=_normalized_by(ssd, miner),
     normalize_loc_by_codesize=ssd.normalize_loc_loss_by_codesize,
   )
-  masked_losses = functools.partial(
-    objective.masked_losses, classification_loss=classification_loss, partial_labels=mode
-  )
-  by_matches = ssd.normalize_loss_by_num_matches and normalizer_part is objective.num_matches
-  sum_losses = functools.partial(
-    objective.sum_losses,
-    normalizer_part=objective.num_matches if by_matches else objective.num_images,
-    image_by_image=isinstance(miner, BatchHardExampleMiner),
-  )
-  return LossFunctions(ssd_losses, masked_losses, normalizer_part, sum_losses)
 
 
-def _normalizer_part(ssd, miner):
+def _normalized_by(ssd, miner):
   by_images = 'model.ssd.normalize_loss_by_batch_size'
   by_matches = 'normalize_loss_by_num_matches'
   asks_for_matches = ssd.HasField(by_matches) and ssd.normalize_loss_by_num_matches
@@ -89,15 +57,15 @@ def _normalizer_part(ssd, miner):
         f'{name}: is true, but with {_PATH}.hard_example_miner.scope {miner.scope} the losses are '
         'means already; set it to false'
       )
-    return objective.one_replica
+    return 'REPLICAS'
   if ssd.normalize_loss_by_batch_size:
     if asks_for_matches:
       raise InputError(
         f'{by_images}: the losses are divided by the images or by the matches, and {by_matches} is '
         'true as well; set one of them to false'
       )
-    return objective.num_images
-  return objective.num_matches
+    return 'IMAGES'
+  return 'MATCHES' if ssd.normalize_loss_by_num_matches else 'NOTHING'
 
 
 def _check_fit(loss, mode):
@@ -143,7 +111,7 @@ def _classification_loss(ssd):
 
 
 def _localization_loss(loss):
-  """Arguments of `ssd_losses`."""
+  """Arguments of `Objective`."""
   path = f'{_PATH}.localization_loss'
   of_encodings = {'weighted_smooth_l1', 'weighted_l2', 'l1_localization_loss'}
   of_boxes = {'weighted_iou': losses.iou, 'weighted_giou': losses.giou}

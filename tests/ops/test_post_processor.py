@@ -1,12 +1,11 @@
 """Detections against the original's, and against tables worked out by hand."""
 
-import functools
-
+import batches
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssd_tf.ops import post_processing
+from ssd_tf.ops import post_processor
 
 DEFAULTS = {
   'score_converter': 'SIGMOID',
@@ -17,7 +16,6 @@ DEFAULTS = {
   'max_total_detections': 100,
   'use_class_agnostic_nms': False,
   'soft_nms_sigma': 0.0,
-  'clip_windows': None,
 }
 IOU_045 = {'max_total_detections': 10, 'iou_threshold': 0.45}
 CASES = {
@@ -52,13 +50,19 @@ def case(request, goldens):
   encodings = random.normal(0, 1, [batch_size, len(anchors), 4])
   logits = random.normal(0, 2, [batch_size, len(anchors), num_classes + 1])
   logits += float(golden['logit_bias'])
-  options = {**DEFAULTS, **CASES[name]}
+  options, clip_windows = {**DEFAULTS, **CASES[name]}, None
   if len(golden['true_image_shapes']):
     side = 320 if name == 'fpnlite_c3' else 300
     size = golden['true_image_shapes'][:, :2] / side
-    options['clip_windows'] = np.concatenate([np.zeros_like(size), size], axis=1).astype('f4')
+    clip_windows = np.concatenate([np.zeros_like(size), size], axis=1).astype('f4')
   inputs = [tf.constant(x.astype(np.float32)) for x in (logits, encodings)]
-  return {**golden, 'options': options, 'inputs': inputs, 'anchors': tf.constant(anchors)}
+  return {
+    **golden,
+    'options': options,
+    'inputs': inputs,
+    'anchors': tf.constant(anchors),
+    'clip_windows': clip_windows,
+  }
 
 
 def check_against_original(result, golden):
@@ -78,10 +82,15 @@ def check_against_original(result, golden):
     np.testing.assert_allclose(first, golden[f'{key}_first20'], rtol=1e-5, atol=1e-5)
 
 
+def detect_case(case, coder):
+  processor = post_processor.PostProcessor(box_coder=coder, **case['options'])
+  outputs = batches.outputs(*case['inputs'])
+  return tf.function(processor)(outputs, case['anchors'], case['clip_windows'])
+
+
 @pytest.mark.parametrize('case', CASES, indirect=True)
 def test_detections_equal_the_original(case, coder):
-  detect = functools.partial(post_processing.postprocess, box_coder=coder, **case['options'])
-  check_against_original(tf.function(detect)(*case['inputs'], case['anchors']), case)
+  check_against_original(detect_case(case, coder), case)
 
 
 @pytest.mark.parametrize('case', ['v1_coco_tf1_c90', 'v2_320_soft_nms_05'], indirect=True)
@@ -90,9 +99,8 @@ def test_looking_at_few_candidates_first_changes_nothing(
   case, candidates_per_detection, coder, monkeypatch
 ):
   # With 1 the few are never enough; with 10,000 they are all.
-  monkeypatch.setattr(post_processing, '_CANDIDATES_PER_DETECTION', candidates_per_detection)
-  detect = functools.partial(post_processing.postprocess, box_coder=coder, **case['options'])
-  check_against_original(tf.function(detect)(*case['inputs'], case['anchors']), case)
+  monkeypatch.setattr(post_processor, '_CANDIDATES_PER_DETECTION', candidates_per_detection)
+  check_against_original(detect_case(case, coder), case)
 
 
 # Two halves that overlap by a third, one box tiny, one on the right border.
@@ -101,19 +109,15 @@ ANCHORS = np.float32(
 )
 
 
-def detect(scores, coder, anchors=ANCHORS, **changes):
+def detect(scores, coder, anchors=ANCHORS, clip_windows=None, **changes):
   """Detects boxes that lie on their anchors; scores are [B, A, K], background is put before."""
   scores = np.float32(scores)
   logits = np.concatenate([np.zeros_like(scores[..., :1]), scores], axis=-1)
   encodings = tf.zeros([*scores.shape[:2], 4])
   options = {'score_converter': 'IDENTITY', 'max_total_detections': 6, 'iou_threshold': 0.3}
-  result = post_processing.postprocess(
-    tf.constant(logits),
-    encodings,
-    tf.constant(anchors),
-    box_coder=coder,
-    **{**DEFAULTS, **options, **changes},
-  )
+  processor = post_processor.PostProcessor(box_coder=coder, **{**DEFAULTS, **options, **changes})
+  outputs = batches.outputs(tf.constant(logits), encodings)
+  result = processor(outputs, tf.constant(anchors), clip_windows)
   return {key: value.numpy() for key, value in result.items()}
 
 
@@ -166,6 +170,21 @@ def test_soft_suppression_takes_from_all_classes_alike(coder):
   expected = [0.9, 0.8 * left, 0.4 * left]
   np.testing.assert_allclose(result['detection_scores'][0, :3], expected, rtol=1e-5)
   np.testing.assert_array_equal(result['detection_classes'][0, :3], [1, 1, 2])
+
+
+def test_candidates_past_the_first_of_a_class_are_left_out(coder):
+  # Of class 1 the two best candidates are anchors 0 and 1 (which is suppressed), so that anchor 2
+  # was not among them; of class 2, anchors 1 (which suppresses 0) and 2.
+  scores = [[[0.9, 0.1], [0.8, 0.6], [0.7, 0.5], [0.1, 0.2]]]
+  result = detect(scores, coder, max_candidates_per_class=2)
+  np.testing.assert_allclose(result['detection_scores'], [[0.9, 0.6, 0.5, 0, 0, 0]])
+  np.testing.assert_array_equal(result['detection_classes'], [[1, 2, 2, 0, 0, 0]])
+  np.testing.assert_array_equal(result['detection_anchor_indices'], [[0, 1, 2, 0, 0, 0]])
+  np.testing.assert_allclose(result['detection_boxes'][0, :3], ANCHORS[:3], atol=1e-6)
+  assert result['num_detections'] == [3] and not result['detection_boxes'][0, 3:].any()
+  everything = detect(scores, coder)
+  for key, value in detect(scores, coder, max_candidates_per_class=400).items():
+    np.testing.assert_array_equal(value, everything[key])
 
 
 def test_ties(coder):
