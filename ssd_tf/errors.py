@@ -1,6 +1,8 @@
 """The exceptions that end a program without a fault of its own: bad input, and a signal."""
 
+import difflib
 import signal
+from collections.abc import Collection
 
 
 class InputError(ValueError):
@@ -9,6 +11,20 @@ class InputError(ValueError):
   The command line prints the message as one line, without a traceback. It names the place, what
   was expected, what came, and what to do.
   """
+
+
+def closest(name: str, known: Collection[str]) -> str:
+  """A hint for the message about an unknown name.
+
+  Args:
+    name: what came.
+    known: what could have come.
+
+  Returns:
+    'did you mean "..."?', or the known names where none is near.
+  """
+  near = difflib.get_close_matches(name, known, n=1)
+  return f'did you mean "{near[0]}"?' if near else f'known: {", ".join(sorted(known)) or "none"}'
 
 
 class Terminated(KeyboardInterrupt):

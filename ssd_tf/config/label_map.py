@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ssd_tf.config import text_proto
 from ssd_tf.config.field_ranges import MAX_CLASSES
-from ssd_tf.errors import InputError
+from ssd_tf.errors import InputError, closest
 from ssd_tf.files import plain_text, text_file
 from ssd_tf.protos import string_int_label_map_pb2
 
@@ -54,7 +54,7 @@ class LabelMap:
       InputError: no class has this name; says the closest one.
     """
     if name not in self.names:
-      hint = text_proto.closest(name, list(self.names))
+      hint = closest(name, self.names)
       raise InputError(f'the label map has no class named "{name}": {hint}')
     return self.ids[self.names.index(name)]
 

@@ -9,7 +9,7 @@ from google.protobuf import text_encoding
 
 from ssd_tf.config import field_ranges, label_map, reader_classes, text_proto
 from ssd_tf.config.input_paths import expand_input_paths, find_checkpoint, resolve_path
-from ssd_tf.errors import InputError
+from ssd_tf.errors import InputError, closest
 from ssd_tf.files import text_file
 from ssd_tf.protos import pipeline_pb2
 
@@ -357,7 +357,7 @@ def _field(message, part):
     raise InputError(f'{part!r} is no field: expected name or name[index]')
   known = message.DESCRIPTOR.fields_by_name
   if match[1] not in known:
-    hint = text_proto.closest(match[1], list(known))
+    hint = closest(match[1], known)
     raise InputError(f'unknown field "{match[1]}" in {message.DESCRIPTOR.name}: {hint}')
   return known[match[1]], None if match[2] is None else int(match[2])
 

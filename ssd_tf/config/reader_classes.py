@@ -14,9 +14,8 @@ from absl import logging
 from google.protobuf.message import Message
 
 from ssd_tf.config import label_map as label_maps
-from ssd_tf.config import text_proto
 from ssd_tf.config.input_paths import resolve_path
-from ssd_tf.errors import InputError
+from ssd_tf.errors import InputError, closest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +111,7 @@ def reader_classes(
     if target is not None and target not in model.names:
       raise InputError(
         f'{field}: the model has no class {target!r}: '
-        f'{text_proto.closest(target, list(model.names))}; to rename it or leave it out: '
+        f'{closest(target, model.names)}; to rename it or leave it out: '
         f"class_map {{ name: '{own.name_of(class_id)}' to: '...' }}, or drop: true"
       )
     table[class_id] = 0 if target is None else model.id_of(target)

@@ -1,6 +1,5 @@
 """Text-format protobuf files: errors that name file, line, column and the closest known name."""
 
-import difflib
 import os
 import re
 import tempfile
@@ -9,7 +8,7 @@ from absl import logging
 from google.protobuf import message as protobuf_message
 from google.protobuf import text_format
 
-from ssd_tf.errors import InputError
+from ssd_tf.errors import InputError, closest
 from ssd_tf.files.failed_writes import writing
 
 
@@ -63,31 +62,17 @@ def write(message: protobuf_message.Message, path: str | os.PathLike) -> None:
     raise
 
 
-def closest(name: str, known: list[str]) -> str:
-  """A hint for an unknown name.
-
-  Args:
-    name: what came.
-    known: what could have come.
-
-  Returns:
-    'did you mean "..."?', or the known names where none is near.
-  """
-  near = difflib.get_close_matches(name, known, n=1)
-  return f'did you mean "{near[0]}"?' if near else f'known: {", ".join(sorted(known))}'
-
-
 def _explain(error, path, message):
   """`path:line:column: reason`, from protobuf's own '3:5 : reason'."""
   reason = re.sub(r'^\d+:\d+ : ', '', str(error))
   pool = message.DESCRIPTOR.file.pool
   if unknown := re.search(r'Message type "(.+)" has no field named "(.+)"', reason):
     owner = pool.FindMessageTypeByName(unknown[1])
-    hint = closest(unknown[2], list(owner.fields_by_name))
+    hint = closest(unknown[2], owner.fields_by_name)
     reason = f'unknown field "{unknown[2]}" in {owner.name}: {hint}'
   elif unknown := re.search(r'Enum type "(.+)" has no value named (.+)\.$', reason):
     owner = pool.FindEnumTypeByName(unknown[1])
-    hint = closest(unknown[2], list(owner.values_by_name))
+    hint = closest(unknown[2], owner.values_by_name)
     reason = f'unknown value "{unknown[2]}" of {owner.name}: {hint}'
   else:
     reason = reason.replace(f'{message.DESCRIPTOR.file.package}.', '')

@@ -25,9 +25,8 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
-from ssd_tf.config import text_proto
 from ssd_tf.config.input_paths import resolve_path
-from ssd_tf.errors import InputError
+from ssd_tf.errors import InputError, closest
 from ssd_tf.files import json_file
 
 BEST = 'best'
@@ -158,7 +157,7 @@ def _check(content, kinds, place):
     raise InputError(f'{place}: expected an object {{...}}, came {json.dumps(content)[:60]}')
   for name, value in content.items():
     if name not in kinds:
-      raise InputError(f'{place}: unknown name "{name}": {text_proto.closest(name, list(kinds))}')
+      raise InputError(f'{place}: unknown name "{name}": {closest(name, kinds)}')
     if not isinstance(value, kinds[name]):
       raise InputError(
         f'{place}: {name}: expected {_KINDS[kinds[name]]}, came {json.dumps(value)[:60]}'

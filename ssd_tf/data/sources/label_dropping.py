@@ -5,8 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from ssd_tf.data.sources import merge_plan
-from ssd_tf.errors import InputError
+from ssd_tf.errors import InputError, closest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,7 +175,7 @@ def keep_labels(
 def _check_names(place, given, names):
   for name in given:
     if name not in names:
-      raise InputError(f'{place}: no class is named {name!r}; {merge_plan.closest(name, names)}')
+      raise InputError(f'{place}: no class is named {name!r}; {closest(name, names)}')
 
 
 def _check_rate(place, rate):

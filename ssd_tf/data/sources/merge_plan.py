@@ -1,12 +1,11 @@
 """The plan of a merge: which data sets, which of their classes are labeled, renamed or dropped."""
 
 import dataclasses
-import difflib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ssd_tf.errors import InputError
+from ssd_tf.errors import InputError, closest
 from ssd_tf.files import json_file, plain_text
 
 # What each type of source needs besides, and what holds where it is left out (None: required).
@@ -152,12 +151,6 @@ def _check_names(place, key, names):
     if not isinstance(name, str) or not name:
       raise InputError(f'{place}: {key}: expected texts, received {_shown(name)} among them')
     plain_text.check(name, f'{place}: {key}')
-
-
-def closest(name: str, known: Iterable[str]) -> str:
-  """A hint for an unknown name: the closest known one, else all of them."""
-  near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-  return f'did you mean {near[0]!r}?' if near else f'known: {", ".join(known) or "none"}'
 
 
 def _shown(value):

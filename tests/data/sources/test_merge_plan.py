@@ -47,7 +47,7 @@ def test_every_key_and_every_default(tmp_path):
     ([{**COCO, 'type': 'voc'}],
      "source 1 ('a'): type: 'voc'; expected one of: coco, pascal_voc, tfrecord"),
     ([{**COCO, 'labelled_class': []}],
-     "source 1 ('a'): a coco source has no key 'labelled_class'; did you mean 'labeled_class'?"),
+     "source 1 ('a'): a coco source has no key 'labelled_class'; did you mean \"labeled_class\"?"),
     ([{**VOC, 'input_path': 'x'}], "source 1 ('b'): a pascal_voc source has no key 'input_path'"),
     ([COCO, {'name': 'b', 'type': 'pascal_voc'}], "source 2 ('b'): the key 'data_dir' is missing"),
     ([{**VOC, 'set': None}], "source 1 ('b'): set: expected a text, received null"),

@@ -390,11 +390,11 @@ def test_broken_records_stop_the_merge(folder, image, message):
 @pytest.mark.parametrize(
   ('plan', 'message'),
   [
-    ({'rename': {'catt': 'x'}}, "rename: the source has no class 'catt'; did you mean 'cat'?"),
+    ({'rename': {'catt': 'x'}}, 'rename: the source has no class \'catt\'; did you mean "cat"?'),
     ({'drop': ['zebra']}, "drop: the source has no class 'zebra'; known: cat, dog"),
     (
       {'labeled_class': ['Dog']},
-      "labeled_class: the source has no class 'Dog'; did you mean 'dog'",
+      'labeled_class: the source has no class \'Dog\'; did you mean "dog"',
     ),
   ],
 )
