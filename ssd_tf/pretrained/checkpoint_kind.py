@@ -104,13 +104,14 @@ def checkpoint_names(
   """
   if kind == SSD_TF:
     return {v.path: _own_name(v.path, names) for v in model.variables}
-  if kind in (SSD_TENSORFLOW, SLIM_VGG):
+  if kind in (SSD_TENSORFLOW, SLIM_VGG, KERAS_APPLICATIONS):
+    stack = keras_applications if kind == KERAS_APPLICATIONS else ssd_tensorflow
     scope = model_scope or ssd_tensorflow.scope_of(names) or model.name
-    return ssd_tensorflow.checkpoint_names(model, scope, fully_connected=fully_connected)
+    layers = stack.LAYERS_OF_CLASSIFIER if fully_connected else stack.LAYERS
+    return layers.names(model, '' if kind == KERAS_APPLICATIONS else f'{scope}/')
   if kind == SSD_KERAS:
-    return ssd_keras_h5.checkpoint_names(model)
-  if kind == KERAS_APPLICATIONS:
-    return keras_applications.checkpoint_names(model, fully_connected=fully_connected)
+    layers = ssd_keras_h5.SSD7_LAYERS if model.name == 'ssd_7' else ssd_keras_h5.VGG_LAYERS
+    return layers.names(model)
   if kind in (TF2, TF2_CLASSIFICATION):
     whole = odapi_tf2.checkpoint_names(model)
     before, after = 'model/_feature_extractor/classification_backbone/', 'feature_extractor/'
@@ -127,13 +128,17 @@ def checkpoint_names(
 
 def in_our_words(kind: str, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
   """The shapes of a checkpoint by our paths, for kinds that name layers in a way of their own."""
-  our_path = {
-    SSD_TENSORFLOW: ssd_tensorflow.our_path,
-    SLIM_VGG: ssd_tensorflow.our_path,
-    SSD_KERAS: ssd_keras_h5.our_path,
-    KERAS_APPLICATIONS: keras_applications.our_path,
-  }.get(kind, lambda name: None)
-  return {our_path(name) or name: shape for name, shape in shapes.items()}
+  tables = {
+    SSD_TENSORFLOW: (ssd_tensorflow.LAYERS,),
+    SLIM_VGG: (ssd_tensorflow.LAYERS,),
+    SSD_KERAS: (ssd_keras_h5.VGG_LAYERS, ssd_keras_h5.SSD7_LAYERS),
+    KERAS_APPLICATIONS: (keras_applications.LAYERS,),
+  }.get(kind, ())
+
+  def our_words(name):
+    return next(filter(None, (table.our_path(name) for table in tables)), name)
+
+  return {our_words(name): shape for name, shape in shapes.items()}
 
 
 def may_lack(kind: str, path: str) -> bool:

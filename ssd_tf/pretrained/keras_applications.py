@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from ssd_tf.errors import InputError
+from ssd_tf.pretrained.layer_table import LayerTable, vgg_16_layers
 
 IMAGENET = 'imagenet'  # In place of a path: what Keras downloads for the model's backbone.
 _MAKERS = {
@@ -29,49 +30,22 @@ def _v2_layers():
   yield 'mobilenet_v2_conv_1', 'Conv_1', 'Conv_1_bn'
 
 
-# Our layer -> Keras's.
-_LAYERS = {
-  f'vgg_16_conv{stage}_{i}': f'block{stage}_conv{i}'
-  for stage, num_convs in enumerate((2, 2, 3, 3, 3), 1)
-  for i in range(1, num_convs + 1)
-}
-for _ours, _convolution, _norm in (*_v1_layers(), *_v2_layers()):
-  _LAYERS |= {_ours: _convolution, f'{_ours}_batch_norm': _norm}
-_FULLY_CONNECTED = {'vgg_16_conv6': 'fc1', 'vgg_16_conv7': 'fc2'}
+def _layers():
+  yield from vgg_16_layers('block{stage}_conv{i}').items()
+  for ours, convolution, norm in (*_v1_layers(), *_v2_layers()):
+    yield ours, convolution
+    yield f'{ours}_batch_norm', norm
 
 
-def checkpoint_names(model: keras.Model, *, fully_connected: bool = False) -> dict[str, str]:
-  """Maps the variable paths of an SSD's backbone to '<layer>/<weight>' in Keras applications.
-
-  With the same weights, what follows a convolution of stride 2 differs by its padding: Keras's
-  MobileNet v1 pads below and to the right alone, ours as SAME does. For maps of even size that is
-  the same; at 75 rows (of 300) theirs go on with 37, ours with 38, shifted by one pixel. The
-  pooling of Keras's VGG-16 leaves out the last row of an odd size: conv4_3 has 37 rows there for
-  300 pixels, 38 here. MobileNet v2 pads alike. Where the sizes are even, such as with images of
-  320 pixels, the backbones' outputs are equal (measured: to 1e-5).
-
-  Args:
-    model: as `ssd_model` makes it.
-    fully_connected: whether conv6 and conv7 come from fc1 and fc2 of VGG-16 with its classifier.
-
-  Returns:
-    {'mobilenet_v1_conv_0/kernel': 'conv1/kernel', ...}; the path itself where there is no such
-    layer, as for feature maps and heads.
-
-  Source: layers of keras.applications.
-  """
-  layers = {**_LAYERS, **(_FULLY_CONNECTED if fully_connected else {})}
-  names = {}
-  for variable in model.variables:
-    layer, _, leaf = variable.path.rpartition('/')
-    names[variable.path] = f'{layers[layer]}/{leaf}' if layer in layers else variable.path
-  return names
-
-
-def our_path(name: str) -> str | None:
-  """Our path of a weight of a file; None where we have none."""
-  layer, _, leaf = name.rpartition('/')
-  return next((f'{ours}/{leaf}' for ours, theirs in _LAYERS.items() if theirs == layer), None)
+# The backbones. With the same weights, what follows a convolution of stride 2 differs by its
+# padding: Keras's MobileNet v1 pads below and to the right alone, ours as SAME does. For maps of
+# even size that is the same; at 75 rows (of 300) theirs go on with 37, ours with 38, shifted by one
+# pixel. The pooling of Keras's VGG-16 leaves out the last row of an odd size: conv4_3 has 37 rows
+# there for 300 pixels, 38 here. MobileNet v2 pads alike. Where the sizes are even, such as with
+# images of 320 pixels, the backbones' outputs are equal (measured: to 1e-5).
+LAYERS = LayerTable(dict(_layers()))
+# Where conv6 and conv7 come from the fully connected layers of VGG-16 with its classifier.
+LAYERS_OF_CLASSIFIER = LayerTable({**LAYERS.layers, 'vgg_16_conv6': 'fc1', 'vgg_16_conv7': 'fc2'})
 
 
 class ImageNetWeights:

@@ -20,7 +20,7 @@ def original_names(model: keras.Model) -> dict[str, str]:
     {'class_head_0/bias': 'BoxPredictor_0/ClassPredictor/biases', ...}.
   """
   if any(v.path.startswith('vgg_16_') for v in model.variables):
-    return ssd_tensorflow.checkpoint_names(model, model.name)
+    return ssd_tensorflow.LAYERS.names(model, f'{model.name}/')
   return odapi_tf1.checkpoint_names(model)
 
 

@@ -140,7 +140,7 @@ def test_what_imagenet_cannot_give(monkeypatch):
 def vgg_16_weights(model, with_top=False):
   """As narrow as the model; with the classifier, of dense layers."""
   rng = np.random.default_rng(3)
-  names = keras_applications.checkpoint_names(model)
+  names = keras_applications.LAYERS.names(model)
   shapes = {names[v.path]: tuple(v.shape) for v in model.weights if names[v.path] in VGG_16_NAMES}
   if with_top:
     width, filters = model.get_layer('vgg_16_conv5_3').filters, 4 * 64
@@ -191,7 +191,7 @@ def test_keras_vgg_16_is_the_same_network():
   theirs = keras.applications.VGG16(weights=None, include_top=False)
   shapes = {name: value.shape for name, value in values(theirs).items()}
   model = vgg_weights.vgg_model(300, 2)
-  names = keras_applications.checkpoint_names(model)
+  names = keras_applications.LAYERS.names(model)
   ours = {names[v.path]: tuple(v.shape) for v in model.weights if names[v.path] in shapes}
   assert ours == shapes
   kind = checkpoint_kind.identify(shapes, 'vgg16.h5')

@@ -51,7 +51,7 @@ def write_h5(path, weights, group=None, suffixes=SUFFIXES):
 def random_weights(model, seed=3):
   """Values by the names of ssd_keras."""
   rng = np.random.default_rng(seed)
-  names = ssd_keras_h5.checkpoint_names(model)
+  names = checkpoint_kind.checkpoint_names(checkpoint_kind.SSD_KERAS, model, ())
   return {names[v.path]: rng.normal(0, 0.1, v.shape).astype(np.float32) for v in model.weights}
 
 
@@ -98,10 +98,10 @@ def test_a_trained_ssd_300_gives_its_outputs(folder, tmp_path):
 def test_names_and_shapes_are_the_originals(net, folder):
   side, num_classes = NETS[net]
   model = vgg_model(side, num_classes)
-  names = ssd_keras_h5.checkpoint_names(model)
+  names = checkpoint_kind.checkpoint_names(checkpoint_kind.SSD_KERAS, model, ())
   theirs = golden_shapes(folder, net)
   assert {names[v.path]: tuple(v.shape) for v in model.weights} == theirs
-  assert {ssd_keras_h5.our_path(name): name for name in theirs} == names
+  assert {ssd_keras_h5.VGG_LAYERS.our_path(name): name for name in theirs} == names
   kind = checkpoint_kind.identify(theirs, 'weights.h5')
   assert describe(theirs, kind).num_classes == num_classes
   assert describe(theirs, kind).num_feature_maps == {300: 6, 512: 7}[side]
@@ -112,7 +112,7 @@ def test_both_originals_mean_the_same_layers(side, folder):
   pairs = vgg_weights.read_json(folder / 'keras_to_balancap_names.json')[f'ssd{side}_voc']
   pairs = {name.replace('conv4_3_norm_gamma', 'gamma'): tf1 for name, tf1 in pairs.items()}
   model = vgg_model(side, 20, small=True)
-  theirs = ssd_keras_h5.checkpoint_names(model)
+  theirs = checkpoint_kind.checkpoint_names(checkpoint_kind.SSD_KERAS, model, ())
   assert {theirs[path]: n for path, n in original_names(model).items()} == pairs
 
 

@@ -56,7 +56,7 @@ def write_small(path, model, kind=checkpoint_kind.SSD_TENSORFLOW, extra=None, se
 def write_vgg_16(path, model, seed=6):
   """A slim VGG-16 as narrow as the model, fc6 and fc7 of four times the filters of conv6."""
   rng = np.random.default_rng(seed)
-  names = ssd_tensorflow.checkpoint_names(model, 'vgg_16')
+  names = ssd_tensorflow.LAYERS.names(model, 'vgg_16/')
   shapes = {
     names[v.path]: tuple(v.shape) for v in model.weights if v.path.startswith('vgg_16_conv')
   }
@@ -108,7 +108,7 @@ def test_names_and_shapes_are_the_originals(side, goldens):
   model = vgg_model(side)
   names = original_names(model)
   assert {names[v.path]: tuple(v.shape) for v in model.weights} == theirs
-  assert {ssd_tensorflow.our_path(name): name for name in theirs} == names
+  assert {ssd_tensorflow.LAYERS.our_path(name): name for name in theirs} == names
   kind = checkpoint_kind.identify(theirs, 'model.ckpt')
   maps = {300: '6 feature maps with [4, 6, 6, 6, 4, 4]', 512: '7 feature maps with [4, 6, 6, 6, 6'}
   model_in_words = describe(theirs, kind).model()
