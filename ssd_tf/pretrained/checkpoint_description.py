@@ -8,9 +8,8 @@ from collections.abc import Collection, Mapping
 import keras
 
 from ssd_tf.pretrained import checkpoint_kind
-from ssd_tf.pretrained.checkpoint_file import CheckpointFile
+from ssd_tf.pretrained.checkpoint_file import VALUE, CheckpointFile
 
-_VALUE = '/.ATTRIBUTES/VARIABLE_VALUE'
 Shapes = Mapping[str, tuple[int, ...]]
 # Backbone -> a kernel that depth_multiplier scales alone: our name and TF1's; filters at 1.0.
 _SCALED_KERNELS = {
@@ -115,13 +114,13 @@ def describe(shapes: Shapes, kind: str) -> Description:
 
 def describe_model(model: keras.Model) -> Description:
   """The description that a checkpoint of a model would have."""
-  shapes = {f'model/{v.path}{_VALUE}': tuple(v.shape) for v in model.variables}
+  shapes = {f'model/{v.path}{VALUE}': tuple(v.shape) for v in model.variables}
   return describe(shapes, checkpoint_kind.SSD_TF)
 
 
 def step_of(file: CheckpointFile) -> int | None:
   """The training step that a checkpoint was written at; None where it does not say."""
-  for name in (f'step{_VALUE}', 'global_step', f'global_step{_VALUE}', f'optimizer/iter{_VALUE}'):
+  for name in (f'step{VALUE}', 'global_step', f'global_step{VALUE}', f'optimizer/iter{VALUE}'):
     if name in file.shapes:
       return int(file.read(name))
   return None
@@ -129,7 +128,7 @@ def step_of(file: CheckpointFile) -> int | None:
 
 def times_saved(file: CheckpointFile) -> int | None:
   """How many checkpoints were written so far; None where it does not say."""
-  name = f'save_counter{_VALUE}'
+  name = f'save_counter{VALUE}'
   return int(file.read(name)) if name in file.shapes else None
 
 

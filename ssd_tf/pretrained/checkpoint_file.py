@@ -11,6 +11,8 @@ from ssd_tf.errors import InputError
 from ssd_tf.pretrained.keras_h5_file import H5File
 
 OBJECT_GRAPH = '_CHECKPOINTABLE_OBJECT_GRAPH'
+# What the names of variables end in where TF2 wrote the file.
+VALUE = '/.ATTRIBUTES/VARIABLE_VALUE'
 # What TensorFlow raises for bytes that are missing or wrong: OpError for most, IndexError for few.
 _DAMAGE = (tf.errors.OpError, IndexError, RuntimeError)
 

@@ -8,7 +8,7 @@ import keras
 
 from ssd_tf.errors import InputError
 from ssd_tf.pretrained import keras_applications, odapi_tf1, odapi_tf2, ssd_keras_h5, ssd_tensorflow
-from ssd_tf.pretrained.checkpoint_file import OBJECT_GRAPH
+from ssd_tf.pretrained.checkpoint_file import OBJECT_GRAPH, VALUE
 from ssd_tf.pretrained.layer_groups import BACKBONE, group_of
 
 SSD_TF = 'ssd_tf'
@@ -37,7 +37,6 @@ TF1_SLOTS = (
   *('Adadelta', 'Adadelta_1', 'Adagrad', 'Ftrl', 'Ftrl_1', 'ExponentialMovingAverage'),
 )
 _BOOKKEEPING = ('save_counter', 'step', 'optimizer', 'global_step', 'moving_average')
-_VALUE = '/.ATTRIBUTES/VARIABLE_VALUE'
 
 
 def is_bookkeeping(name: str) -> bool:
@@ -155,5 +154,5 @@ def may_lack(kind: str, path: str) -> bool:
 
 
 def _own_name(path, names):
-  average = f'moving_average/{path}{_VALUE}'
-  return average if average in names else f'model/{path}{_VALUE}'
+  average = f'moving_average/{path}{VALUE}'
+  return average if average in names else f'model/{path}{VALUE}'

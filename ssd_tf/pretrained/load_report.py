@@ -4,6 +4,7 @@ import dataclasses
 import re
 from collections.abc import Iterator
 
+from ssd_tf.pretrained.checkpoint_file import VALUE
 from ssd_tf.pretrained.layer_groups import GROUPS, group_of
 
 # Kinds of faults are shown as far as there is room for them; all of them are in `lines`.
@@ -84,7 +85,7 @@ def _alike(kind, details):
   """Lines for names that differ in numbers and in the last part only: the first, and a count."""
   alike = {}
   for name in sorted(details, key=lambda name: ('kernel' not in name, name)):
-    layer = name.removesuffix('/.ATTRIBUTES/VARIABLE_VALUE').rpartition('/')[0] or name
+    layer = name.removesuffix(VALUE).rpartition('/')[0] or name
     alike.setdefault(re.sub(r'\d+', '*', layer), []).append(name)
   lines = []
   for names in list(alike.values())[:_MAX_LINES_OF_A_KIND]:

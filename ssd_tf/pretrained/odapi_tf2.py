@@ -4,9 +4,10 @@ import re
 
 import keras
 
+from ssd_tf.pretrained.checkpoint_file import VALUE
+
 _EXTRACTOR = 'model/_feature_extractor'
 _PREDICTOR = 'model/_box_predictor'
-_SUFFIX = '/.ATTRIBUTES/VARIABLE_VALUE'
 # The generator of the coarser feature maps hangs on an attribute that each extractor names itself.
 # Models that are not here have no TF2 files.
 _GENERATORS = {
@@ -51,7 +52,7 @@ def checkpoint_names(model: keras.Model) -> dict[str, str]:
       leaf = variable.path.rsplit('/', 1)[1]
       if isinstance(layer, keras.layers.DepthwiseConv2D) and leaf == 'kernel':
         leaf = 'depthwise_kernel'
-      names[variable.path] = f'{owner}/{leaf}{_SUFFIX}'
+      names[variable.path] = f'{owner}/{leaf}{VALUE}'
   return names
 
 
