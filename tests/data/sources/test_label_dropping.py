@@ -117,10 +117,10 @@ def test_labels_kept(given, rates, expected):
   [
     (
       {'groups': [['RBC'], ['WBCs']]},
-      "groups: group 1 (counted from 0): no class is named 'WBCs'; did you mean 'WBC'?",
+      'groups: group 1 (counted from 0): no class is named \'WBCs\'; did you mean "WBC"?',
     ),
     ({'groups': [['RBC'], []]}, 'groups: group 1 (counted from 0) names no class'),
-    ({'class_drop': {'rbc': 0.5}}, "class_drop: no class is named 'rbc'; known: RBC, WBC,"),
+    ({'class_drop': {'rbc': 0.5}}, "class_drop: no class is named 'rbc'; known: Platelets, RBC"),
     ({'class_drop': {'RBC': 1.5}}, 'class_drop: RBC: 1.5 lies outside [0, 1]'),
     ({'drop_rate': -0.1}, 'drop_rate: -0.1 lies outside [0, 1]'),
     ({'drop_rate': float('nan')}, 'drop_rate: nan lies outside [0, 1]'),
