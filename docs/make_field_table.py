@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from google.protobuf.descriptor import Descriptor
 
 from ssd_tf.config import field_ranges, supported_fields
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import PipelineConfig
 
 PAGE = pathlib.Path(__file__).with_name('object_detection_api.md')
 BEGIN = '<!-- made by docs/make_field_table.py -->'
@@ -36,7 +36,7 @@ def reachable(descriptor: Descriptor) -> Iterator[Descriptor]:
 def listing() -> str:
   """Every message: its fields that work, numbers with their range; a line for each other one."""
   lines = []
-  for message in reachable(config.PipelineConfig.DESCRIPTOR):
+  for message in reachable(PipelineConfig.DESCRIPTOR):
     lines += [f'**{message.name}**', '']
     statuses = {f: supported_fields.status(message.name, f.name) for f in message.fields}
     working = [f for f, status in statuses.items() if status.kind == supported_fields.WORKS]

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from ssd_tf import builders
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.data import tf_example
 from ssd_tf.run import checkpoints
 
@@ -67,7 +67,7 @@ def make(folder):
 
 def write_checkpoint(folder):
   """What a training of the tiny config leaves in model/ after no step; returns its detector."""
-  loaded = config.load(folder / 'tiny.config')
+  loaded = Pipeline.load(folder / 'tiny.config').config
   detector = builders.build_detector(loaded.model, is_training=True)
   optimizer = builders.build_optimizer(loaded.train_config.optimizer)
   optimizer.build(detector.model.trainable_variables)
@@ -75,7 +75,7 @@ def write_checkpoint(folder):
   checkpoint = checkpoints.training_checkpoint(detector.model, optimizer)
   (folder / 'model').mkdir()
   tf.train.CheckpointManager(checkpoint, folder / 'model', max_to_keep=7).save(checkpoint_number=0)
-  config.save(loaded, folder / 'model')
+  Pipeline(loaded, '').save(folder / 'model')
   return detector
 
 

@@ -42,7 +42,7 @@ def main() -> None:
     raise InputError('--checkpoint without --model_dir: give --pipeline_config_path too')
   from ssd_tf.report import run_analysis
 
-  config, path = run_analysis.read_config(_CONFIG_PATH.value, _MODEL_DIR.value, _OVERRIDE.value)
+  pipeline = run_analysis.read_pipeline(_CONFIG_PATH.value, _MODEL_DIR.value, _OVERRIDE.value)
   options = run_analysis.Options(
     score_threshold=_SCORE_THRESHOLD.value,
     max_gallery_images=_NUM_WORST.value,
@@ -51,8 +51,7 @@ def main() -> None:
   )
   print(
     run_analysis.analyze_run(
-      config,
-      path,
+      pipeline,
       _OUTPUT_DIR.value,
       model_dir=_MODEL_DIR.value,
       checkpoint=_CHECKPOINT.value,

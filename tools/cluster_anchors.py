@@ -53,13 +53,12 @@ flags.register_validator(
 def main():
   """Finds the anchors, prints the comparison and writes what is asked for."""
   from ssd_tf.anchors import anchor_block, anchor_plot, anchor_text, dataset_anchors
-  from ssd_tf.config import pipeline as config
+  from ssd_tf.config.pipeline import Pipeline
 
   path = PIPELINE_CONFIG_PATH.value
   dataset_anchors.check_outputs(path, OUTPUT_CONFIG_PATH.value)
   found = dataset_anchors.find_anchors(
-    config.load(path, CONFIG_OVERRIDE.value),
-    path,
+    Pipeline.load(path, CONFIG_OVERRIDE.value),
     num_anchors=NUM_ANCHORS.value,
     min_size=MIN_SIZE.value,
     fit_positions=FIT_POSITIONS.value,

@@ -107,19 +107,19 @@ def main():
 
   log_format.setup_logging()
   given = {flag.name for flag in _FLAGS if flags.FLAGS[flag.name].present}
-  config, path, values = eval_flags.prepare({flag.name: flag.value for flag in _FLAGS}, given)
+  pipeline, values = eval_flags.prepare({flag.name: flag.value for flag in _FLAGS}, given)
   if values['eval_all_checkpoints'] and values['wait_for_checkpoints']:
     raise InputError('--eval_all_checkpoints and --wait_for_checkpoints: give one of them')
-  evaluate(config, path, values, {name: values[name] for name in eval_flags.SETTINGS})
+  evaluate(pipeline, values, {name: values[name] for name in eval_flags.SETTINGS})
 
 
-def evaluate(config, config_path, values, settings):
+def evaluate(pipeline, values, settings):
   """Evaluates what --checkpoint_path says, and writes a report of each."""
   from ssd_tf.report.voc_report import VocReport
   from ssd_tf.run import run, run_evaluation
 
   eval_dir, checkpoints = values['eval_dir'], values['checkpoints']
-  name = values['model_name'] or config.model.ssd.feature_extractor.type
+  name = values['model_name'] or pipeline.config.model.ssd.feature_extractor.type
   title = f'{name} on {values["dataset_name"]} {values["dataset_split_name"]}'
   options = run_evaluation.Options(
     eval_dir=eval_dir,
@@ -135,12 +135,11 @@ def evaluate(config, config_path, values, settings):
   common = {'strategy': run.make_strategy(), 'options': options}
   if len(checkpoints) > 1 or values['eval_all_checkpoints']:
     chosen = checkpoints if len(checkpoints) > 1 else checkpoints[0]
-    run_evaluation.evaluate_all_checkpoints(config, config_path, eval_dir, chosen, **common)
+    run_evaluation.evaluate_all_checkpoints(pipeline, eval_dir, chosen, **common)
     return
   waits = values['wait_for_checkpoints']
   run_evaluation.evaluate_checkpoints(
-    config,
-    config_path,
+    pipeline,
     eval_dir,
     checkpoints[0],
     timeout=float('inf') if waits else 0.0,

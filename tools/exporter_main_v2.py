@@ -33,12 +33,11 @@ CONFIG_OVERRIDE = flags.DEFINE_multi_string(
 
 def main():
   """Restores the checkpoint and exports it."""
-  from ssd_tf.config import pipeline as config_lib
+  from ssd_tf.config.pipeline import Pipeline
   from ssd_tf.export import exporter
 
   path = exporter.export(
-    config_lib.load(PIPELINE_CONFIG_PATH.value, CONFIG_OVERRIDE.value),
-    PIPELINE_CONFIG_PATH.value,
+    Pipeline.load(PIPELINE_CONFIG_PATH.value, CONFIG_OVERRIDE.value),
     CHECKPOINT_DIR.value,
     OUTPUT_DIRECTORY.value,
     input_type=INPUT_TYPE.value,

@@ -88,7 +88,7 @@ def _label_names(path):
 def _with_found_paths(plan):
   from ssd_tf.config import input_paths
 
-  find = functools.partial(input_paths.resolve_path, config_path=FLAGS.plan)
+  find = functools.partial(input_paths.resolve_path, beside=FLAGS.plan)
   options = dict(plan.options)
   for key in ('annotations_file', 'image_dir', 'data_dir', 'label_map_path', 'input_path'):
     try:

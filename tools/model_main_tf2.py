@@ -145,7 +145,7 @@ NUM_WORKERS = flags.DEFINE_integer('num_workers', 1, 'Only 1 is supported.', low
 
 def main():
   """Reads the config and the flags over it, then trains or evaluates."""
-  from ssd_tf.config import pipeline as config_lib
+  from ssd_tf.config.pipeline import Pipeline
 
   if USE_TPU.value or NUM_WORKERS.value > 1:
     raise InputError('--use_tpu and --num_workers above 1 are not supported: one machine, its GPUs')
@@ -178,13 +178,13 @@ def main():
     overrides.append(f'train_config.multi_scale.size={scale_sizes(MULTI_SCALE.value)}')
   if MULTI_SCALE_STEPS.value:
     overrides.append(f'train_config.multi_scale.steps_per_size={MULTI_SCALE_STEPS.value}')
-  config = config_lib.load(PIPELINE_CONFIG_PATH.value, overrides)
+  pipeline = Pipeline.load(PIPELINE_CONFIG_PATH.value, overrides)
   if EVAL_ALL_CHECKPOINTS.value and not CHECKPOINT_DIR.value:
     raise InputError('--eval_all_checkpoints: expected --checkpoint_dir, the folder, with it')
   if CHECKPOINT_DIR.value:
-    evaluate(config)
+    evaluate(pipeline)
   else:
-    train(config)
+    train(pipeline)
 
 
 def class_mappings(values):
@@ -211,15 +211,14 @@ def scale_sizes(values):
   return f'[{", ".join(f"{{{item}}}" for item in items)}]'
 
 
-def train(config):
+def train(pipeline):
   """Trains, with evaluation in between."""
   from ssd_tf.evaluation import log_format
   from ssd_tf.run import run
 
   log_format.setup_logging()
   run.train(
-    config,
-    PIPELINE_CONFIG_PATH.value,
+    pipeline,
     MODEL_DIR.value,
     strategy=run.make_strategy(NUM_LOGICAL_CPUS.value),
     checkpoint_every_n=CHECKPOINT_EVERY_N.value,
@@ -230,7 +229,7 @@ def train(config):
   )
 
 
-def evaluate(config):
+def evaluate(pipeline):
   """Evaluates one checkpoint after the other."""
   from ssd_tf.evaluation import log_format
   from ssd_tf.run import run, run_evaluation
@@ -245,8 +244,7 @@ def evaluate(config):
       wait_for_first=flags.FLAGS['eval_timeout'].present > 0 and EVAL_TIMEOUT.value > 0,
     )
   evaluate_checkpoints(
-    config,
-    PIPELINE_CONFIG_PATH.value,
+    pipeline,
     MODEL_DIR.value,
     CHECKPOINT_DIR.value,
     strategy=run.make_strategy(NUM_LOGICAL_CPUS.value),

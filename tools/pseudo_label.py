@@ -65,13 +65,12 @@ CONFIG_OVERRIDE = flags.DEFINE_multi_string(
 def main():
   """Reads the config, then fills."""
   from ssd_tf.config import input_paths
-  from ssd_tf.config import pipeline as config_lib
+  from ssd_tf.config.pipeline import Pipeline
   from ssd_tf.pseudo_labels import class_thresholds, labeling
   from ssd_tf.run import run
 
   labeling.pseudo_label(
-    config_lib.load(PIPELINE_CONFIG_PATH.value, list(CONFIG_OVERRIDE.value)),
-    PIPELINE_CONFIG_PATH.value,
+    Pipeline.load(PIPELINE_CONFIG_PATH.value, CONFIG_OVERRIDE.value),
     CHECKPOINT.value,
     input_paths=input_paths.expand_input_paths(INPUT_PATH.value),
     validation_paths=input_paths.expand_input_paths(VALIDATION_PATH.value),

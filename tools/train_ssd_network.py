@@ -10,8 +10,6 @@ The flags become a pipeline.config in train_dir, from which model_main_tf2.py go
 exports. Started again with the same train_dir, the training goes on.
 """
 
-import os
-
 from absl import flags
 
 from ssd_tf import command_line
@@ -129,10 +127,9 @@ def main():
   # Before anything is read, after which the CPU can no longer be split.
   strategy = clones.make_clones(FLAGS.num_clones, FLAGS.clone_on_cpu)
   given = {name for name in FLAGS if FLAGS[name].present}
-  config, load_options = train_flags.prepare(FLAGS.flag_values_dict(), given)
+  pipeline, load_options = train_flags.prepare(FLAGS.flag_values_dict(), given)
   run.train(
-    config,
-    os.path.join(FLAGS.train_dir, 'pipeline.config'),
+    pipeline,
     FLAGS.train_dir,
     strategy=strategy,
     checkpoint_every_n=None,

@@ -7,14 +7,12 @@ from google.protobuf import text_format
 
 from ssd_tf.anchors.anchor_layout import Layout
 from ssd_tf.anchors.anchor_tiling import Axis, Tiling
-from ssd_tf.config import pipeline as config_lib
+from ssd_tf.config.pipeline import PipelineConfig
 from ssd_tf.errors import InputError
 from ssd_tf.files.failed_writes import open_for_writing
 
 
-def with_anchors(
-  config: config_lib.PipelineConfig, layout: Layout, stock: Tiling
-) -> config_lib.PipelineConfig:
+def with_anchors(config: PipelineConfig, layout: Layout, stock: Tiling) -> PipelineConfig:
   """Returns the config with other anchors: a flexible_grid_anchor_generator that lists all sizes.
 
   Args:
@@ -42,7 +40,7 @@ def with_anchors(
   return changed
 
 
-def block_text(config: config_lib.PipelineConfig, remarks: Sequence[str] = ()) -> str:
+def block_text(config: PipelineConfig, remarks: Sequence[str] = ()) -> str:
   """Returns a config's `anchor_generator { ... }` as text, to be put into model.ssd.
 
   Args:
@@ -55,7 +53,7 @@ def block_text(config: config_lib.PipelineConfig, remarks: Sequence[str] = ()) -
 
 
 def write_block(
-  config: config_lib.PipelineConfig, path: str | os.PathLike, remarks: Sequence[str] = ()
+  config: PipelineConfig, path: str | os.PathLike, remarks: Sequence[str] = ()
 ) -> None:
   """Writes `block_text` to a file."""
   os.makedirs(os.path.dirname(path) or '.', exist_ok=True)

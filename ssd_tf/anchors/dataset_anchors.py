@@ -11,7 +11,7 @@ from ssd_tf.anchors import anchor_block, anchor_layout, anchor_tiling
 from ssd_tf.anchors.anchor_layout import Layout
 from ssd_tf.anchors.anchor_tiling import Tiling
 from ssd_tf.anchors.training_boxes import TrainingBoxes, read_training_boxes
-from ssd_tf.config import pipeline as config_lib
+from ssd_tf.config.pipeline import Pipeline, PipelineConfig
 from ssd_tf.errors import InputError
 from ssd_tf.groundtruth.dataset_description import COCO_LIMITS
 
@@ -68,7 +68,7 @@ class DatasetAnchors:
   stock: Tiling
   layout: Layout
   found: Tiling
-  config: config_lib.PipelineConfig
+  config: PipelineConfig
   threshold: float
   notes: Sequence[str]
 
@@ -106,8 +106,7 @@ class DatasetAnchors:
 
 
 def find_anchors(
-  config: config_lib.PipelineConfig,
-  config_path: str,
+  pipeline: Pipeline,
   *,
   num_anchors: int | None = None,
   min_size: float = 0.0,
@@ -117,8 +116,7 @@ def find_anchors(
   """Finds anchors for a config's training records.
 
   Args:
-    config: the whole config.
-    config_path: where it is from.
+    pipeline: the config.
     num_anchors: number of sizes, of all feature maps together; None: see `anchor_layout`.
     min_size: boxes whose shorter side is less, in pixels of the model's input, are left out.
     fit_positions: see `anchor_layout.find_layout`.
@@ -130,10 +128,10 @@ def find_anchors(
   Raises:
     InputError: the config, the records or num_anchors are at fault.
   """
-  ssd = config.model.ssd
-  model = builders.build_model(config.model, is_training=False)
+  ssd = pipeline.config.model.ssd
+  model = builders.build_model(pipeline.config.model, is_training=False)
   stock = anchor_tiling.tile(ssd, model.feature_map_sizes)
-  boxes = read_training_boxes(config, config_path, min_size=min_size)
+  boxes = read_training_boxes(pipeline, min_size=min_size)
   head = ssd.box_predictor.WhichOneof('box_predictor_oneof')
   layout = anchor_layout.find_layout(
     boxes,
@@ -143,7 +141,7 @@ def find_anchors(
     fit_positions=fit_positions,
     seed=seed,
   )
-  changed = anchor_block.with_anchors(config, layout, stock)
+  changed = anchor_block.with_anchors(pipeline.config, layout, stock)
   found = anchor_tiling.tile(changed.model.ssd, model.feature_map_sizes)
   matcher = ssd.matcher.argmax_matcher
   has_threshold = ssd.matcher.HasField('argmax_matcher') and not matcher.ignore_thresholds
@@ -154,7 +152,7 @@ def find_anchors(
     found=found,
     config=changed,
     threshold=matcher.matched_threshold if has_threshold else _THRESHOLD,
-    notes=list(_notes(config, stock, found, layout, has_threshold)),
+    notes=list(_notes(pipeline.config, stock, found, layout, has_threshold)),
   )
 
 
@@ -169,7 +167,7 @@ def save_config(anchors: DatasetAnchors, path: str) -> str:
     The path of the file.
   """
   os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
-  return config_lib.save(anchors.config, path)
+  return Pipeline(anchors.config, path).save(path)
 
 
 def check_outputs(config_path: str, output_config_path: str | None) -> None:

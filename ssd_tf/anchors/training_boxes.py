@@ -10,8 +10,7 @@ import tqdm
 
 from ssd_tf import builders
 from ssd_tf.builders import resizers
-from ssd_tf.config import pipeline as config_lib
-from ssd_tf.config import reader_classes
+from ssd_tf.config.pipeline import Pipeline, PipelineConfig
 from ssd_tf.data import record_files
 from ssd_tf.errors import InputError
 from ssd_tf.groundtruth.dataset_description import image_size, parse_record
@@ -46,9 +45,7 @@ class TrainingBoxes:
     return (boxes[:, 2:] - boxes[:, :2]) * self.input_size
 
 
-def read_training_boxes(
-  config: config_lib.PipelineConfig, config_path: str, *, min_size: float = 0.0
-) -> TrainingBoxes:
+def read_training_boxes(pipeline: Pipeline, *, min_size: float = 0.0) -> TrainingBoxes:
   """Reads the boxes of every train_input_reader, without decoding images.
 
   As in training: classes by class_map, the first max_number_of_boxes of an image, one of
@@ -57,8 +54,7 @@ def read_training_boxes(
   the readers' sampling weights are left out.
 
   Args:
-    config: the whole config.
-    config_path: where it is from.
+    pipeline: the config.
     min_size: boxes whose shorter side is less, in pixels of the model's input, are left out.
 
   Returns:
@@ -67,12 +63,12 @@ def read_training_boxes(
   Raises:
     InputError: records cannot be trained on, see `builders.check_records`, or no box is left.
   """
-  builders.check_records(config, config_path, is_training=True)
-  found = _Found(config.model.ssd, min_size)
-  for class_table, annotations in _annotated_images(config, config_path):
+  builders.check_records(pipeline, is_training=True)
+  found = _Found(pipeline.config.model.ssd, min_size)
+  for class_table, annotations in _annotated_images(pipeline):
     for annotation in annotations:
       found.add(annotation, class_table)
-  boxes = found.finish(builders.class_names(config, config_path))
+  boxes = found.finish(pipeline.class_names)
   if not len(boxes.boxes):
     others = ', '.join(f'{count} {why}' for why, count in boxes.left_out.items() if count)
     raise InputError(
@@ -142,20 +138,18 @@ def boxes_in_input(ssd, boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
   return boxes.astype(np.float64) * np.tile(share, 2)
 
 
-def max_number_of_boxes(config: config_lib.PipelineConfig) -> int:
+def max_number_of_boxes(config: PipelineConfig) -> int:
   """That a training reads of an image, whichever the reader."""
   return max(reader.max_number_of_boxes for reader in config.train_input_reader)
 
 
-def _annotated_images(config, config_path) -> Iterator:
+def _annotated_images(pipeline) -> Iterator:
   """Yields, for each training reader, {its class id: the model's} and its annotations."""
-  max_num_boxes = max_number_of_boxes(config)
-  for field, reader in reader_classes.named_readers(config):
-    if not field.startswith('train'):
-      continue
-    classes = reader_classes.reader_classes(config, config_path, field, reader)
+  max_num_boxes = max_number_of_boxes(pipeline.config)
+  for field, reader in pipeline.used_readers(is_training=True).items():
+    classes = pipeline.classes(field)
     table = classes.table or {i: i for i in range(1, classes.num_classes + 1)}
-    paths = config_lib.expand_input_paths(reader.tf_record_input_reader.input_path, config_path)
+    paths = pipeline.input_files(reader.tf_record_input_reader.input_path)
     name_to_id = {name: class_id for class_id, name in classes.id_to_name.items()}
     yield table, _annotations(paths, name_to_id, reader.sample_1_of_n_examples, max_num_boxes)
 

@@ -16,36 +16,34 @@ from ssd_tf.builders.target_assigner import build_box_coder, build_target_assign
 from ssd_tf.builders.training import build_optimizer, build_stage_schedules
 from ssd_tf.builders.training_options import check_training_options
 from ssd_tf.config import field_ranges
-from ssd_tf.config import pipeline as config_lib
+from ssd_tf.config.checks.validation import used_part, validate
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 
 
 def check_config(
-  config: config_lib.PipelineConfig,
-  path: str,
-  num_replicas: int = 1,
-  checking: str = 'all',
-  *,
-  training: bool = True,
+  pipeline: Pipeline, num_replicas: int = 1, checking: str = 'all', *, training: bool = True
 ) -> None:
   """Checks a config against itself, against the files it names, and against what is supported.
 
   Args:
-    config: as `config.load` returns it.
-    path: where it is from.
+    pipeline: the config.
     num_replicas: how many devices share a batch.
-    checking: of readers, 'train', 'eval' or 'all'; see `config.validate`.
+    checking: of readers, 'train', 'eval' or 'all'; see `validate`.
     training: whether it will be trained by, not only evaluated.
 
   Raises:
     InputError: all that is wrong, one `path: field: fault` per line.
   """
-  told = field_ranges.out_of_range(config_lib.used_part(config, checking, training))
+  path = pipeline.path
+  told = field_ranges.out_of_range(used_part(pipeline.config, checking, training))
   faults = [f'{field}: {fault}' for field, fault in told.items()]
   # All the rest looks at a config that can be built, as far as its numbers go.
-  config = field_ranges.within_range(config)
+  config = field_ranges.within_range(pipeline.config)
+  if config is not pipeline.config:
+    pipeline = pipeline.with_config(config)
   checks = [
-    ('config', lambda: config_lib.validate(config, path, num_replicas, checking)),
+    ('config', lambda: validate(pipeline, num_replicas, checking)),
     ('config', lambda: (require_supported if training else require_supported_model)(config)),
     *(_model_checks(config.model.ssd, training) if config.model.HasField('ssd') else ()),
     *(_training_checks(config, num_replicas) if training else ()),

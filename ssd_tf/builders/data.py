@@ -11,8 +11,7 @@ from absl import logging
 from ssd_tf.builders.augmentation import build_augmentation
 from ssd_tf.builders.multi_scale import MultiScale
 from ssd_tf.builders.support import require_supported
-from ssd_tf.config import pipeline as config_lib
-from ssd_tf.config import reader_classes
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.data import (
   input_pipeline,
   partial_labels,
@@ -26,8 +25,7 @@ from ssd_tf.errors import InputError
 
 
 def build_train_dataset(
-  config: config_lib.PipelineConfig,
-  config_path: str,
+  pipeline: Pipeline,
   detector: Detector,
   start_step: int = 0,
   multi_scale: MultiScale | None = None,
@@ -35,8 +33,7 @@ def build_train_dataset(
   """Builds the training batches, endless, from a step on.
 
   Args:
-    config: the whole config.
-    config_path: where it is from.
+    pipeline: the config.
     detector: for its preprocessing.
     start_step: the first batch is the one that this step would get; a step takes
       gradient_accumulation_steps of them.
@@ -45,9 +42,10 @@ def build_train_dataset(
   Returns:
     Global batches; keys of `fields`.
   """
+  config = pipeline.config
   return input_pipeline.build_dataset(
-    list(_sources(config, config_path, is_training=True)),
-    **_preprocessing(config, detector, is_training=True),
+    list(_sources(pipeline, is_training=True)),
+    **_preprocessing(pipeline, detector, is_training=True),
     preprocess_in_batch_fn=multi_scale and multi_scale.preprocess,
     batch_size=config.train_config.batch_size,
     is_training=True,
@@ -58,8 +56,7 @@ def build_train_dataset(
 
 
 def build_eval_dataset(
-  config: config_lib.PipelineConfig,
-  config_path: str,
+  pipeline: Pipeline,
   detector: Detector,
   *,
   num_replicas: int = 1,
@@ -69,8 +66,7 @@ def build_eval_dataset(
   """Builds the evaluation batches, each example once, in the files' order.
 
   Args:
-    config: the whole config.
-    config_path: where it is from.
+    pipeline: the config.
     detector: for its preprocessing.
     num_replicas: a batch holds eval_config.batch_size examples for each.
     sample_1_of_n_examples: take every n-th example only, besides the reader's own field.
@@ -79,66 +75,52 @@ def build_eval_dataset(
   Returns:
     Global batches; keys of `fields`.
   """
-  sources = _sources(config, config_path, is_training=on_train_data)
+  sources = _sources(pipeline, is_training=on_train_data)
   return input_pipeline.build_dataset(
     [
       dataclasses.replace(source, sample_1_of_n=source.sample_1_of_n * sample_1_of_n_examples)
       for source in sources
     ],
-    **_preprocessing(config, detector, is_training=on_train_data),
-    batch_size=config.eval_config.batch_size * num_replicas,
+    **_preprocessing(pipeline, detector, is_training=on_train_data),
+    batch_size=pipeline.config.eval_config.batch_size * num_replicas,
     is_training=False,
   )
 
 
-def build_decoded_dataset(
-  config: config_lib.PipelineConfig, config_path: str, *, is_training: bool
-) -> tf.data.Dataset:
+def build_decoded_dataset(pipeline: Pipeline, *, is_training: bool) -> tf.data.Dataset:
   """Builds the examples as they are before augmentation and preprocessing, each once.
 
   Args:
-    config: the whole config.
-    config_path: where it is from.
+    pipeline: the config.
     is_training: whether they are of every train_input_reader, or of the first eval_input_reader.
 
   Returns:
     Examples in the order of `build_eval_dataset`; keys of `fields`.
   """
   examples = None
-  for source in _sources(config, config_path, is_training):
+  for source in _sources(pipeline, is_training):
     records = tf.data.TFRecordDataset(source.paths).shard(source.sample_1_of_n, 0)
     decoded = records.map(source.decode_fn, tf.data.AUTOTUNE, deterministic=True)
     examples = decoded if examples is None else examples.concatenate(decoded)
   return examples
 
 
-def evaluated_paths(config: config_lib.PipelineConfig, on_train_data: bool = False) -> list[str]:
+def evaluated_paths(pipeline: Pipeline, on_train_data: bool = False) -> list[str]:
   """The input_paths, as the config has them, of the readers that an evaluation reads.
 
   Args:
-    config: the whole config.
+    pipeline: the config.
     on_train_data: whether it is every train_input_reader, or the first eval_input_reader.
   """
-  inputs = [reader.tf_record_input_reader for _, reader in _readers(config, on_train_data)]
-  return [path for reader in inputs for path in reader.input_path]
+  readers = pipeline.used_readers(on_train_data).values()
+  return [path for reader in readers for path in reader.tf_record_input_reader.input_path]
 
 
-def class_names(config: config_lib.PipelineConfig, config_path: str) -> dict[int, str]:
-  """Names by class id, of the model's classes; 'class 7' without a label map."""
-  classes = reader_classes.model_classes(config, config_path)
-  if classes is None:
-    return {i: f'class {i}' for i in range(1, config.model.ssd.num_classes + 1)}
-  return {i: classes.display_name_of(i) for i in classes.ids}
-
-
-def check_records(
-  config: config_lib.PipelineConfig, config_path: str, *, is_training: bool
-) -> None:
+def check_records(pipeline: Pipeline, *, is_training: bool) -> None:
   """Looks through the records of the readers; see `record_check.check_records`.
 
   Args:
-    config: the whole config.
-    config_path: where it is from.
+    pipeline: the config.
     is_training: whether it is the turn of every train_input_reader, or of the first
       eval_input_reader.
 
@@ -146,7 +128,7 @@ def check_records(
     InputError: they hold what cannot be trained or evaluated on, or no image is labeled for any
       class.
   """
-  summaries = survey_records(config, config_path, is_training=is_training)
+  summaries = survey_records(pipeline, is_training=is_training)
   for field, summary in summaries.items():
     try:
       record_check.refuse_problems(summary)
@@ -155,12 +137,11 @@ def check_records(
     logging.info('%s: %s', field, summary)
     for warning in summary.warnings:
       logging.warning('%s: %s', field, warning)
-  check_labeled(config, config_path, summaries, is_training=is_training)
+  check_labeled(pipeline, summaries, is_training=is_training)
 
 
 def survey_records(
-  config: config_lib.PipelineConfig,
-  config_path: str,
+  pipeline: Pipeline,
   *,
   is_training: bool,
   max_records: int = record_check.MAX_RECORDS,
@@ -168,8 +149,7 @@ def survey_records(
   """Looks through the records of the readers as `check_records` does, but refuses none.
 
   Args:
-    config: the whole config.
-    config_path: where it is from.
+    pipeline: the config.
     is_training: as there.
     max_records: limit of the records of a reader.
 
@@ -180,15 +160,15 @@ def survey_records(
     InputError: a reader is not as it should be, or a file is damaged or holds no record.
   """
   summaries = {}
-  for field, reader in _readers(config, is_training):
+  for field, reader in pipeline.used_readers(is_training).items():
     require_supported(reader, field)
-    classes = reader_classes.reader_classes(config, config_path, field, reader)
+    classes = pipeline.classes(field)
     try:
       summaries[field] = record_check.survey_records(
-        _paths(reader, config_path),
+        pipeline.input_files(reader.tf_record_input_reader.input_path),
         classes.num_classes,
         classes.id_to_name,
-        max_num_boxes=_max_num_boxes(config, is_training),
+        max_num_boxes=_max_num_boxes(pipeline, is_training),
         max_records=max_records,
         labeled_by_default=classes.labeled_ids,
       )
@@ -198,8 +178,7 @@ def survey_records(
 
 
 def check_labeled(
-  config: config_lib.PipelineConfig,
-  config_path: str,
+  pipeline: Pipeline,
   summaries: Mapping[str, record_check.RecordSummary],
   *,
   is_training: bool,
@@ -207,8 +186,7 @@ def check_labeled(
   """Refuses labels that teach nothing, and warns of classes that no image is labeled for.
 
   Args:
-    config: the whole config.
-    config_path: where it is from.
+    pipeline: the config.
     summaries: of `survey_records`.
     is_training: as there.
 
@@ -216,19 +194,18 @@ def check_labeled(
     InputError: no image is labeled for any class.
   """
   labeled = set()
-  readers = dict(_readers(config, is_training))
   for field, summary in summaries.items():
-    table = reader_classes.reader_classes(config, config_path, field, readers[field]).table
+    table = pipeline.classes(field).table
     for class_ids in summary.labeled_sets:
       labeled |= class_ids if table is None else partial_labels.map_labeled_ids(class_ids, table)
   is_complete = all(summary.is_complete for summary in summaries.values())
-  fields = ', '.join(readers)
+  fields = ', '.join(pipeline.used_readers(is_training))
   if not labeled and is_complete:
     raise InputError(
       f'{fields}: no image is labeled for any class, so there is nothing to learn or measure; look '
       'at labeled_class and at image/class/labeled_classes of the records'
     )
-  names = class_names(config, config_path)
+  names = pipeline.class_names
   missing = [name for class_id, name in names.items() if class_id not in labeled]
   if missing:
     advice = (
@@ -248,13 +225,12 @@ def check_labeled(
 
 
 def explained_record_errors(
-  config: config_lib.PipelineConfig, config_path: str, *, training: bool, evaluation: bool
+  pipeline: Pipeline, *, training: bool, evaluation: bool
 ) -> contextlib.AbstractContextManager:
   """Put around a loop: an error that a record causes names file and record.
 
   Args:
-    config: the whole config.
-    config_path: where it is from.
+    pipeline: the config.
     training: whether the loop reads the training records.
     evaluation: whether it reads the evaluation's.
   """
@@ -262,24 +238,17 @@ def explained_record_errors(
     (source.paths, source.decode_fn)
     for is_training, is_read in ((True, training), (False, evaluation))
     if is_read
-    for source in _sources(config, config_path, is_training)
+    for source in _sources(pipeline, is_training)
   ]
   return record_files.explained_errors(sources)
 
 
-def _readers(config, is_training):
-  """(field, reader) of all that train, or of the one that evaluates."""
-  kind = 'train' if is_training else 'eval'
-  readers = [item for item in reader_classes.named_readers(config) if item[0].startswith(kind)]
-  return readers if is_training else readers[:1]
-
-
-def _sources(config, config_path, is_training):
-  for field, reader in _readers(config, is_training):
+def _sources(pipeline, is_training):
+  for field, reader in pipeline.used_readers(is_training).items():
     for paths, weight in _weighted_paths(reader):
       yield input_pipeline.RecordSource(
-        config_lib.expand_input_paths(paths, config_path),
-        _decode_fn(config, config_path, field, reader),
+        pipeline.input_files(paths),
+        _decode_fn(pipeline, field),
         weight=weight,
         shuffle=reader.shuffle,
         shuffle_buffer_size=reader.shuffle_buffer_size,
@@ -297,8 +266,8 @@ def _weighted_paths(reader):
   return [([path], whole * share) for path, share in zip(paths, shares, strict=True)]
 
 
-def _decode_fn(config, config_path, field, reader):
-  classes = reader_classes.reader_classes(config, config_path, field, reader)
+def _decode_fn(pipeline, field):
+  classes = pipeline.classes(field)
   decode = functools.partial(
     tf_example.decode_example,
     num_classes=classes.num_classes,
@@ -307,26 +276,23 @@ def _decode_fn(config, config_path, field, reader):
   )
   if classes.table is not None:
     return lambda serialized: partial_labels.map_classes(
-      decode(serialized), classes.table, config.model.ssd.num_classes, classes.unused_ids
+      decode(serialized), classes.table, pipeline.config.model.ssd.num_classes, classes.unused_ids
     )
   if classes.unused_ids:
     return lambda serialized: partial_labels.label_unused(decode(serialized), classes.unused_ids)
   return decode
 
 
-def _paths(reader, config_path):
-  return config_lib.expand_input_paths(reader.tf_record_input_reader.input_path, config_path)
-
-
-def _preprocessing(config, detector, is_training):
+def _preprocessing(pipeline, detector, is_training):
   return {
     'preprocess_fn': functools.partial(
       preprocessing.preprocess, preprocess_image_fn=detector.preprocess_image
     ),
-    'max_num_boxes': _max_num_boxes(config, is_training),
+    'max_num_boxes': _max_num_boxes(pipeline, is_training),
   }
 
 
-def _max_num_boxes(config, is_training):
+def _max_num_boxes(pipeline, is_training):
   """All images of a batch are padded alike."""
-  return max(reader.max_number_of_boxes for _, reader in _readers(config, is_training))
+  readers = pipeline.used_readers(is_training).values()
+  return max(reader.max_number_of_boxes for reader in readers)

@@ -8,9 +8,9 @@ from google.protobuf import text_format
 from PIL import ImageColor
 
 from ssd_tf import fields
-from ssd_tf.builders.data import class_names, evaluated_paths
+from ssd_tf.builders.data import evaluated_paths
 from ssd_tf.builders.support import require_supported
-from ssd_tf.config import pipeline as config_lib
+from ssd_tf.config.pipeline import Pipeline, PipelineConfig
 from ssd_tf.errors import InputError
 from ssd_tf.evaluation import metrics_file
 from ssd_tf.evaluation.coco_metrics import CocoEvaluator
@@ -93,9 +93,7 @@ _WITHOUT_EFFECT = (
 )
 
 
-def evaluation_conditions(
-  config: config_lib.PipelineConfig, sample_1_of_n: int = 1
-) -> dict[str, int | str]:
+def evaluation_conditions(config: PipelineConfig, sample_1_of_n: int = 1) -> dict[str, int | str]:
   """What an evaluation's figures depend on besides weights and data set.
 
   Args:
@@ -118,8 +116,7 @@ def evaluation_conditions(
 
 
 def build_metrics(
-  config: config_lib.PipelineConfig,
-  config_path: str,
+  pipeline: Pipeline,
   on_train_data: bool = False,
   *,
   voc_options: Mapping[str, Any] | None = None,
@@ -127,8 +124,7 @@ def build_metrics(
   """Builds what measures detections.
 
   Args:
-    config: the whole config.
-    config_path: where it is from.
+    pipeline: the config.
     on_train_data: whether the training records are evaluated.
     voc_options: iou_threshold and count_difficult of `Voc0712Evaluator`.
 
@@ -138,7 +134,7 @@ def build_metrics(
   Raises:
     InputError: metrics_set names what there is not, or a field of eval_config is not supported.
   """
-  eval_config = config.eval_config
+  eval_config = pipeline.config.eval_config
   require_supported(eval_config, 'eval_config')
   names = list(dict.fromkeys(eval_config.metrics_set)) or [_DEFAULT]
   unknown = [name for name in names if name not in METRICS]
@@ -148,12 +144,12 @@ def build_metrics(
     raise InputError(
       f"eval_config.export_path: writes COCO's results; add metrics_set: {_DEFAULT!r}"
     )
-  suppression = config.model.ssd.post_processing.batch_non_max_suppression
+  suppression = pipeline.config.model.ssd.post_processing.batch_non_max_suppression
   common = {
-    'split': ', '.join(evaluated_paths(config, on_train_data)),
+    'split': ', '.join(evaluated_paths(pipeline, on_train_data)),
     'score_threshold': suppression.score_threshold,
   }
-  categories = sorted(class_names(config, config_path).items())
+  categories = sorted(pipeline.class_names.items())
   builders = dict.fromkeys(METRICS[name] for name in names)  # Two names may mean the same.
   return EvaluatorGroup(
     [
@@ -164,12 +160,11 @@ def build_metrics(
   )
 
 
-def metric_names(config: config_lib.PipelineConfig, config_path: str) -> list[str]:
+def metric_names(pipeline: Pipeline) -> list[str]:
   """The names of what an evaluation gives, in its order, told without one.
 
   Args:
-    config: the whole config.
-    config_path: where it is from.
+    pipeline: the config.
 
   Returns:
     Those of the metrics, see `DetectionEvaluator.metric_names`, and of the losses.
@@ -177,35 +172,34 @@ def metric_names(config: config_lib.PipelineConfig, config_path: str) -> list[st
   Raises:
     InputError: as `build_metrics`.
   """
-  without_losses = config.eval_config.use_dummy_loss_in_eval
+  without_losses = pipeline.config.eval_config.use_dummy_loss_in_eval
   losses = [fields.TOTAL_LOSS] if without_losses else fields.LOSSES
-  return [*build_metrics(config, config_path).metric_names, *losses]
+  return [*build_metrics(pipeline).metric_names, *losses]
 
 
-def build_pictures(config: config_lib.PipelineConfig, config_path: str) -> Pictures:
+def build_pictures(pipeline: Pipeline) -> Pictures:
   """Builds what draws detections.
 
   Args:
-    config: the whole config.
-    config_path: where it is from.
+    pipeline: the config.
 
   Returns:
     What draws as eval_config says.
 
   Raises:
-    InputError: a colour that there is not.
+    InputError: a color that there is not.
   """
-  eval_config = config.eval_config
+  eval_config = pipeline.config.eval_config
   color = eval_config.groundtruth_box_visualization_color
   try:
     ImageColor.getrgb(color)
   except ValueError as error:
     raise InputError(
-      f'eval_config.groundtruth_box_visualization_color: {color!r} is no colour; expected a name '
+      f'eval_config.groundtruth_box_visualization_color: {color!r} is no color; expected a name '
       'of CSS, such as black, or #rrggbb'
     ) from error
   return Pictures(
-    names=class_names(config, config_path),
+    names=pipeline.class_names,
     # The original draws on the images that it retains.
     max_images=eval_config.num_visualizations if eval_config.retain_original_images else 0,
     min_score_threshold=eval_config.min_score_threshold,

@@ -11,7 +11,7 @@ from ssd_tf.builders.anchors import check_grids
 from ssd_tf.builders.detector import build_detector
 from ssd_tf.builders.resizers import image_size, with_image_size
 from ssd_tf.config import field_ranges
-from ssd_tf.config import pipeline as config_lib
+from ssd_tf.config.pipeline import PipelineConfig
 from ssd_tf.data import preprocessing
 from ssd_tf.detector import Detector
 from ssd_tf.errors import InputError
@@ -58,7 +58,7 @@ class MultiScale:
     return tf.switch_case(self.draws.index(batch_number // self.batches_per_step), branches)
 
 
-def build_multi_scale(config: config_lib.PipelineConfig, detector: Detector) -> MultiScale | None:
+def build_multi_scale(config: PipelineConfig, detector: Detector) -> MultiScale | None:
   """Builds the detectors of all sizes around the weights of one.
 
   Each size has a model of its own, made of the layers of the given one where these have weights: a
@@ -96,7 +96,7 @@ def build_multi_scale(config: config_lib.PipelineConfig, detector: Detector) -> 
   return MultiScale(detectors, draws, settings.gradient_accumulation_steps)
 
 
-def check_multi_scale(config: config_lib.PipelineConfig) -> None:
+def check_multi_scale(config: PipelineConfig) -> None:
   """Checks the sizes as far as that takes no network.
 
   Args:

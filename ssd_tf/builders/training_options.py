@@ -1,6 +1,6 @@
 """What of `train_config` is about the step and the end of a training, not about its network."""
 
-from ssd_tf.config import pipeline as config_lib
+from ssd_tf.config.pipeline import PipelineConfig
 from ssd_tf.errors import InputError
 from ssd_tf.protos import train_pb2
 
@@ -35,7 +35,7 @@ def precision_of(train_config: train_pb2.TrainConfig) -> str:
   return _DTYPES[bfloat16]
 
 
-def check_training_options(config: config_lib.PipelineConfig, num_replicas: int = 1) -> None:
+def check_training_options(config: PipelineConfig, num_replicas: int = 1) -> None:
   """Refuses values that make no sense.
 
   Args:

@@ -334,14 +334,17 @@ def out_of_range(message: Message, prefix: str = '') -> dict[str, str]:
 
 
 def within_range(message: _AnyMessage) -> _AnyMessage:
-  """A copy whose numbers all are in their ranges, so that other checks can go on with it.
+  """The message, or a copy whose numbers all are in their ranges, for other checks to go on with.
 
   Args:
     message: a config or a part of it.
 
   Returns:
-    The copy, with a number close by where one is out of its range, and long lists cut.
+    Itself where all are; else the copy, with a number close by where one is out of its range, and
+    long lists cut.
   """
+  if not out_of_range(message):
+    return message
   copy = type(message)()
   copy.CopyFrom(message)
   for number in list(_numbers(copy, '')):

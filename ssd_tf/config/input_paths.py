@@ -23,12 +23,12 @@ _OTHER_FORMATS = {
 IMAGENET = 'imagenet'  # In place of a checkpoint: what Keras has of the model's backbone.
 
 
-def resolve_path(path: str, config_path: str | os.PathLike = '') -> str:
+def resolve_path(path: str, beside: str | os.PathLike = '') -> str:
   """Finds a file, folder or checkpoint prefix that a config names.
 
   Args:
     path: as the config has it.
-    config_path: the config file. A relative path is looked for from the working directory, as the
+    beside: the config file. A relative path is looked for from the working directory, as the
       Object Detection API does, then from this file's folder.
 
   Returns:
@@ -37,14 +37,14 @@ def resolve_path(path: str, config_path: str | os.PathLike = '') -> str:
   Raises:
     InputError: it is in neither place.
   """
-  candidates = _candidates(path, config_path)
+  candidates = _candidates(path, beside)
   for candidate in candidates:
     if os.path.exists(candidate) or os.path.exists(f'{candidate}.index'):
       return candidate
   raise InputError(f'no such file or folder: {" or ".join(candidates)}; is it misspelt?')
 
 
-def find_checkpoint(path: str, config_path: str | os.PathLike = '') -> str:
+def find_checkpoint(path: str, beside: str | os.PathLike = '') -> str:
   """Finds a checkpoint by what users call it.
 
   Args:
@@ -52,7 +52,7 @@ def find_checkpoint(path: str, config_path: str | os.PathLike = '') -> str:
       ckpt-0.data-00000-of-00001), or an .h5 file of Keras's; or a folder: of several checkpoints
       in it the newest is taken; of one that a model zoo or an export made, that in its folder
       `checkpoint`. `~` is the home. `imagenet` stands for itself.
-    config_path: as in `resolve_path`.
+    beside: as in `resolve_path`.
 
   Returns:
     The prefix, or the file.
@@ -64,14 +64,14 @@ def find_checkpoint(path: str, config_path: str | os.PathLike = '') -> str:
     return path
   path = os.path.expanduser(path)
   prefix = re.sub(r'\.(index|meta|data-\d{5}-of-\d{5})$', '', path)
-  for candidate in _candidates(prefix, config_path):
+  for candidate in _candidates(prefix, beside):
     if os.path.exists(f'{candidate}.index'):
       _refuse_variables_of_saved_model(os.path.dirname(candidate))
       return candidate
     if os.path.isdir(candidate):
       return _newest_in(candidate)
     _refuse_values_alone(glob.glob(f'{glob.escape(candidate)}.data-?????-of-?????'))
-  candidates = _candidates(path, config_path)
+  candidates = _candidates(path, beside)
   for candidate in candidates:
     if os.path.isfile(candidate):
       return _single_file(candidate)
@@ -80,14 +80,14 @@ def find_checkpoint(path: str, config_path: str | os.PathLike = '') -> str:
 
 def expand_input_paths(
   paths: Sequence[str],
-  config_path: str | os.PathLike = '',
+  beside: str | os.PathLike = '',
 ) -> list[str]:
   """Expands input paths to the files they stand for.
 
   Args:
     paths: each a file, a glob (`train*.record`, `train.record-?????-of-00010`) or a count of shards
       (`train.record@10`, which is the same ten).
-    config_path: as in `resolve_path`.
+    beside: as in `resolve_path`.
 
   Returns:
     The files: in the order of `paths`, those of one path sorted.
@@ -96,7 +96,7 @@ def expand_input_paths(
     InputError: a path stands for no file, for fewer shards than it says, or for two data sets of
       one name.
   """
-  return [file for path in paths for file in _expand(path, config_path)]
+  return [file for path in paths for file in _expand(path, beside)]
 
 
 def _newest_in(folder):
@@ -169,14 +169,14 @@ def _single_file(path):
   return path
 
 
-def _expand(path, config_path):
+def _expand(path, beside):
   count = re.fullmatch(r'(.+)@(\d+)', path)
   pattern = f'{count[1]}-?????-of-{int(count[2]):05d}' if count else path
   # A name is taken as it is before it is taken as a pattern: [ and @ may be part of it.
-  for candidate in _candidates(path, config_path):
+  for candidate in _candidates(path, beside):
     if os.path.isfile(candidate):
       return [candidate]
-  candidates = _candidates(pattern, config_path)
+  candidates = _candidates(pattern, beside)
   for candidate in candidates:
     if files := sorted(file for file in glob.glob(candidate) if os.path.isfile(file)):
       _check_shards(candidate, files)
@@ -214,6 +214,5 @@ def _check_one_set(pattern, files):
       )
 
 
-def _candidates(path, config_path):
-  beside = os.path.join(os.path.dirname(config_path), path)
-  return list(dict.fromkeys([path, beside]))
+def _candidates(path, beside):
+  return list(dict.fromkeys([path, os.path.join(os.path.dirname(beside), path)]))

@@ -1,6 +1,8 @@
 """Label maps: pbtxt files of StringIntLabelMap, between class ids and names."""
 
+import collections
 import dataclasses
+import functools
 import os
 import re
 from collections.abc import Sequence
@@ -31,6 +33,10 @@ class LabelMap:
     """The greatest id, which is what model.ssd.num_classes has to cover."""
     return max(self.ids)
 
+  def has(self, name: str) -> bool:
+    """Whether there is a class of this name."""
+    return name in self._rows_by_name
+
   def name_of(self, class_id: int) -> str:
     """The name of a class id.
 
@@ -53,18 +59,26 @@ class LabelMap:
     Raises:
       InputError: no class has this name; says the closest one.
     """
-    if name not in self.names:
+    if name not in self._rows_by_name:
       hint = closest(name, self.names)
       raise InputError(f'the label map has no class named "{name}": {hint}')
-    return self.ids[self.names.index(name)]
+    return self.ids[self._rows_by_name[name]]
+
+  @functools.cached_property
+  def _rows_by_name(self):
+    return {name: row for row, name in enumerate(self.names)}
+
+  @functools.cached_property
+  def _rows_by_id(self):
+    return {class_id: row for row, class_id in enumerate(self.ids)}
 
   def _row(self, class_id):
-    if class_id not in self.ids:
+    if class_id not in self._rows_by_id:
       raise InputError(
         f'the label map has no class {class_id}: its ids go from {min(self.ids)} to'
         f' {max(self.ids)}, {len(self.ids)} of them'
       )
-    return self.ids.index(class_id)
+    return self._rows_by_id[class_id]
 
 
 def load(path: str | os.PathLike) -> LabelMap:
@@ -104,7 +118,7 @@ def load_or_list(path: str | os.PathLike) -> LabelMap:
     for number, name in text_file.read_lines(path)
     if name != '???'
   ]
-  twice = sorted({name for name in names if names.count(name) > 1})
+  twice = sorted(name for name, count in collections.Counter(names).items() if count > 1)
   if twice or not names:
     found = f'found twice: {", ".join(map(repr, twice))}' if twice else 'the file has none'
     raise InputError(f'{path}: expected a class name on each line, each once; {found}')
@@ -116,6 +130,7 @@ def numbered(names: Sequence[str]) -> LabelMap:
   return LabelMap(tuple(range(1, len(names) + 1)), tuple(names), tuple(names))
 
 
+@functools.lru_cache(maxsize=32)  # One run reads the same file for several readers.
 def parse(text: str, path: str | os.PathLike) -> LabelMap:
   """Parses and checks a label map.
 
@@ -140,13 +155,16 @@ def parse(text: str, path: str | os.PathLike) -> LabelMap:
   except InputError as error:
     raise InputError(_with_brace_hint(str(error))) from None
   places = _item_places(text)
-  rows, problems = {}, []
+  rows, lines_by_name, problems = {}, {}, []
   for item, place in zip(proto.item, places, strict=True):
     name = item.name or item.display_name
     if item.HasField('id') and item.id == 0 and 'background' in (item.name, item.display_name):
       continue
-    problems += [f'{path}:{line}: {fault}' for line, fault in _faults(item, name, place, rows)]
-    rows.setdefault(item.id, (name, item.display_name or name, place))
+    faults = _faults(item, name, place, rows, lines_by_name.get(name, ()))
+    problems += [f'{path}:{line}: {fault}' for line, fault in faults]
+    if item.id not in rows:
+      rows[item.id] = (name, item.display_name or name, place)
+      lines_by_name.setdefault(name, []).append(place['item'])
   if not rows:
     problems.append(f"{path}:1: no item: expected at least one, as item {{ id: 1 name: 'cat' }}")
   if problems:
@@ -182,8 +200,8 @@ PASCAL_VOC = numbered(
 )
 
 
-def _faults(item, name, place, rows):
-  """Yields (line, fault) of one item, given the rows before it."""
+def _faults(item, name, place, rows, lines_of_name):
+  """Yields (line, fault) of one item, given the rows before it, and those of its name."""
   start = place['item']
   id_line, name_line = place.get('id', start), place.get('name', start)
   if not item.HasField('id'):
@@ -202,9 +220,8 @@ def _faults(item, name, place, rows):
       plain_text.check(text, 'class name')
     except InputError as error:
       yield name_line, str(error)
-  for other_name, _, other in rows.values():
-    if name and name == other_name:
-      yield name_line, f'name {name!r} is already that of the item on line {other["item"]}'
+  for line in lines_of_name if name else ():
+    yield name_line, f'name {name!r} is already that of the item on line {line}'
 
 
 def _with_brace_hint(error):

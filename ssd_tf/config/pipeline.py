@@ -1,407 +1,190 @@
-"""The pipeline.config: load, override, validate, save."""
+"""A pipeline.config together with the place it is from: what every other package takes."""
 
+import contextlib
+import dataclasses
+import functools
 import os
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from absl import logging
-from google.protobuf import text_encoding
 
-from ssd_tf.config import field_ranges, label_map, reader_classes, text_proto
-from ssd_tf.config.input_paths import expand_input_paths, find_checkpoint, resolve_path
-from ssd_tf.errors import InputError, closest
+from ssd_tf.config import input_paths, overrides, reader_classes, text_proto
+from ssd_tf.config import label_map as label_maps
+from ssd_tf.errors import InputError
 from ssd_tf.files import text_file
-from ssd_tf.protos import pipeline_pb2
+from ssd_tf.protos import input_reader_pb2, pipeline_pb2
 
 PipelineConfig = pipeline_pb2.TrainEvalPipelineConfig
-# Of train_config.fine_tune_checkpoint_type; `training.starting` has what each loads.
-CHECKPOINT_TYPES = ('classification', 'detection', 'fine_tune', 'full')
 
 
-def load(path: str | os.PathLike, overrides: Sequence[str] = ()) -> PipelineConfig:
-  """Reads a pipeline.config.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Pipeline:
+  """A config and its file, which its relative paths and its errors go by.
 
-  Args:
-    path: the file.
-    overrides: changes made after reading, in order, each `field.path=value`:
-      `train_config.batch_size=8`, `eval_input_reader[0].shuffle=false`,
-      `train_input_reader.tf_record_input_reader.input_path=a.record` (of a repeated field this is
-      the whole new list; `["a.record", "b.record"]` for more), and for a message its text,
-      `model.ssd.loss.classification_loss={weighted_sigmoid {}}`.
-
-  Returns:
-    The config.
-
-  Raises:
-    InputError: the text or an override is wrong: line, column, field and closest known field.
-    OSError: the file cannot be read.
+  Attributes:
+    config: the message; not to be changed, since classes are looked up once. For another config
+      there is `with_config`.
+    path: the file that it is from.
   """
-  config = PipelineConfig()
-  # The Object Detection API lets a later value win, so that files that repeat a field exist.
-  text_proto.parse(text_file.read(path), path, config, allow_repeats=True)
-  for override in overrides:
-    _override(config, override)
-  return config
 
+  config: PipelineConfig
+  path: str
 
-def save(config: PipelineConfig, path: str | os.PathLike) -> str:
-  """Writes a pipeline.config; a reader never sees half of it.
+  @classmethod
+  def load(cls, path: str | os.PathLike, changes: Sequence[str] = ()) -> 'Pipeline':
+    """Reads a pipeline.config.
 
-  Args:
-    config: what to write.
-    path: the file, or an existing folder, in which it is named pipeline.config.
+    Args:
+      path: the file.
+      changes: made after reading, see `overrides.apply`.
 
-  Returns:
-    The path of the file.
-  """
-  if os.path.isdir(path):
-    path = os.path.join(path, 'pipeline.config')
-  text_proto.write(config, path)
-  return os.fspath(path)
+    Returns:
+      The config and its path.
 
+    Raises:
+      InputError: the text or a change is wrong: line, column, field and closest known field.
+      OSError: the file cannot be read.
+    """
+    config = PipelineConfig()
+    # The Object Detection API lets a later value win, so that files that repeat a field exist.
+    text_proto.parse(text_file.read(path), path, config, allow_repeats=True)
+    overrides.apply(config, changes)
+    return cls(config, os.fspath(path))
 
-def validate(
-  config: PipelineConfig,
-  path: str | os.PathLike,
-  num_replicas: int = 1,
-  checking: str = 'all',
-) -> None:
-  """Checks what a config says against itself and against the files it names; reads no records.
+  def with_config(self, config: PipelineConfig) -> 'Pipeline':
+    """Another config, as if it were from the same file."""
+    return dataclasses.replace(self, config=config)
 
-  Where the classes are fewer than num_classes, or the training shorter than its warm-up, this
-  warns.
+  def copy_config(self) -> PipelineConfig:
+    """A copy of the config, which may be changed."""
+    copy = PipelineConfig()
+    copy.CopyFrom(self.config)
+    return copy
 
-  Args:
-    config: as `load` returns it.
-    path: where it is from, for the messages and for its relative paths.
-    num_replicas: how many devices share a batch.
-    checking: 'train', 'eval' or 'all': the part of the config that will be used.
+  def save(self, path: str | os.PathLike) -> str:
+    """Writes the config; a reader never sees half of it.
 
-  Raises:
-    InputError: all that is wrong, one `path: field: fault` per line.
-    ValueError: `checking` is none of the three.
-  """
-  if checking not in ('train', 'eval', 'all'):
-    raise ValueError(f"checking is {checking!r}: expected 'train', 'eval' or 'all'")
-  told = field_ranges.out_of_range(used_part(config, checking))
-  config = field_ranges.within_range(config)
-  faults = []
-  if not config.model.HasField('ssd'):
-    faults.append(('model', 'there is no ssd { ... } in it'))
-  if checking != 'eval':
-    faults += _train_faults(config, path, num_replicas)
-  if checking != 'train':
-    faults += _eval_faults(config, path)
-  lines = [f'{field}: {fault}' for field, fault in told.items()]
-  lines += [
-    line
-    for line in (f'{field}: {fault}' for field, fault in faults)
-    if not any(field_ranges.is_about(line, field) for field in told)
-  ]
-  if lines:
-    # Two readers with the same label map find the same fault.
-    raise InputError('\n'.join(f'{path}: {line}' for line in dict.fromkeys(lines)))
+    Args:
+      path: the file, or an existing folder, in which it is named pipeline.config.
 
+    Returns:
+      The path of the file.
+    """
+    if os.path.isdir(path):
+      path = os.path.join(path, 'pipeline.config')
+    text_proto.write(self.config, path)
+    return os.fspath(path)
 
-def used_part(config: PipelineConfig, checking: str, training: bool = True) -> PipelineConfig:
-  """The part of a config that will be used, so that mistakes in the rest need not be fixed.
+  def error(self, field: str, text: str) -> InputError:
+    """What to raise where a field is at fault."""
+    return InputError(f'{self.path}: {field}: {text}')
 
-  Args:
-    config: as `load` returns it.
-    checking: as of `validate`.
-    training: whether it will be trained by, not only evaluated.
-
-  Returns:
-    A copy without the rest.
-  """
-  used = PipelineConfig()
-  used.CopyFrom(config)
-  if checking == 'eval' or not training:
-    used.ClearField('train_config')
-  for kind in ('train', 'eval'):
-    if checking not in (kind, 'all'):
-      used.ClearField(f'{kind}_input_reader')
-  return used
-
-
-def _train_faults(config, path, num_replicas) -> Iterator[tuple[str, str]]:
-  """Yields (field, fault), as do the functions below."""
-  train = config.train_config
-  if train.batch_size % num_replicas:
-    yield (
-      'train_config.batch_size',
-      f'is {train.batch_size}: it is that of all replicas together, so it has to be a multiple of'
-      f' their number, {num_replicas}',
-    )
-  yield from _pattern_faults('train_config', train)
-  yield from _stage_faults(train)
-  yield from _schedule_faults(train)
-  if train.fine_tune_checkpoint:
+  @contextlib.contextmanager
+  def naming_errors(self) -> Iterator[None]:
+    """Puts the file before messages that name a field."""
     try:
-      find_checkpoint(train.fine_tune_checkpoint, path)
+      yield
     except InputError as error:
-      yield 'train_config.fine_tune_checkpoint', str(error)
-  if train.fine_tune_checkpoint_type not in ('', *CHECKPOINT_TYPES):
-    yield (
-      'train_config.fine_tune_checkpoint_type',
-      f'is {train.fine_tune_checkpoint_type!r}: expected one of {", ".join(CHECKPOINT_TYPES)}',
-    )
-  if not config.train_input_reader:
-    yield 'train_input_reader', 'there is none: add one with a label map and an input path'
-  for field, reader in reader_classes.named_readers(config):
-    if field.startswith('train'):
-      yield from _reader_faults(config, reader, field, path)
-  weights = [reader.sampling_weight for reader in config.train_input_reader]
-  is_mixed = any(reader.sample_from_datasets_weights for reader in config.train_input_reader)
-  needed = any(weights) or (is_mixed and len(weights) > 1)
-  if needed and not all(weight > 0 for weight in weights):
-    alternative = ', since one has sample_from_datasets_weights' if is_mixed else ', or in none'
-    yield (
-      'train_input_reader.sampling_weight',
-      f'is {", ".join(f"{weight:g}" for weight in weights)}: set it in every reader, to more than'
-      f' 0{alternative}',
+      message, path = str(error), str(self.path)
+      if message.startswith(path):
+        raise
+      raise InputError(f'{path}: {message}') from error
+
+  def resolve(self, path: str) -> str:
+    """The path as it exists of a file or folder; see `input_paths.resolve_path`."""
+    return input_paths.resolve_path(path, self.path)
+
+  def find_checkpoint(self, path: str) -> str:
+    """The prefix or file of a checkpoint; see `input_paths.find_checkpoint`."""
+    return input_paths.find_checkpoint(path, self.path)
+
+  def input_files(self, paths: Sequence[str]) -> list[str]:
+    """The files that input paths stand for; see `input_paths.expand_input_paths`."""
+    return input_paths.expand_input_paths(paths, self.path)
+
+  def load_label_map(self, path: str) -> label_maps.LabelMap | None:
+    """The classes of a label map; None where there is no path."""
+    return label_maps.load(self.resolve(path)) if path else None
+
+  @property
+  def readers(self) -> dict[str, input_reader_pb2.InputReader]:
+    """Every reader by its field, such as 'train_input_reader[1]'; those of the training first."""
+    return reader_classes.named_readers(self.config)
+
+  def used_readers(self, is_training: bool) -> dict[str, input_reader_pb2.InputReader]:
+    """Every reader that trains, or the one that is evaluated, which is the first, by its field."""
+    kind = 'train' if is_training else 'eval'
+    readers = {field: r for field, r in self.readers.items() if field.startswith(kind)}
+    return readers if is_training else dict(list(readers.items())[:1])
+
+  @functools.cached_property
+  def model_classes(self) -> label_maps.LabelMap | None:
+    """The classes of the model; None if no reader has a label map.
+
+    Raises:
+      InputError: a label map or a class_map is at fault.
+    """
+    if self.config.label_map_path:
+      return self.load_label_map(self.config.label_map_path)
+    return reader_classes.merge_classes(
+      [
+        (field, reader, self.load_label_map(reader.label_map_path))
+        for field, reader in self._defining_readers().items()
+      ]
     )
 
+  @functools.cached_property
+  def class_names(self) -> Mapping[int, str]:
+    """Names for people by class id, of the model's classes; 'class 7' without a label map."""
+    classes = self.model_classes
+    if classes is None:
+      return {i: f'class {i}' for i in range(1, self.config.model.ssd.num_classes + 1)}
+    return dict(zip(classes.ids, classes.display_names, strict=True))
 
-def _pattern_faults(field, train):
-  """Of train_config, or of one of its stages."""
-  for name in ('freeze_variables', 'update_trainable_variables'):
-    for index, pattern in enumerate(getattr(train, name)):
+  def classes(self, field: str) -> reader_classes.ReaderClasses:
+    """What a reader's records call the model's classes.
+
+    Args:
+      field: the reader's, one of `readers`.
+
+    Returns:
+      Its classes; see `reader_classes.relate_classes`.
+
+    Raises:
+      InputError: a name is not in the label map, or not in the model's; a class_map contradicts
+        itself.
+    """
+    if field not in self._classes:
+      reader = self.readers[field]
+      own = self.load_label_map(reader.label_map_path)
+      if own is None and len(self.config.train_input_reader) > 1:
+        raise InputError(f'{field}.label_map_path: {reader_classes.NEEDS_NAMES}')
+      self._classes[field] = reader_classes.relate_classes(
+        field, reader, own, own and self.model_classes, self.config.model.ssd.num_classes
+      )
+    return self._classes[field]
+
+  @functools.cached_property
+  def _classes(self):
+    return {}
+
+  def _defining_readers(self):
+    """The training readers; where their files are not at hand, as in an evaluation, the others."""
+    readers = {field: reader for field, reader in self.readers.items() if reader.label_map_path}
+    training = {field: r for field, r in readers.items() if field.startswith('train')}
+    evaluation = {field: r for field, r in readers.items() if field.startswith('eval')}
+    for field, reader in training.items():
       try:
-        re.compile(pattern)
-      except re.error as error:
-        yield f'{field}.{name}[{index}]', f'{pattern!r} is no regular expression: {error}'
-
-
-def _stage_faults(train):
-  before = 0
-  for index, stage in enumerate(train.stage):
-    field = f'train_config.stage[{index}]'
-    if stage.first_step <= before:
-      expected = (
-        f'more than {before}, where the stage before it begins'
-        if index
-        else '1 or more; of the steps before the first stage, train_config itself says what trains'
-      )
-      yield f'{field}.first_step', f'is {stage.first_step}: expected {expected}'
-    elif 0 < train.num_steps <= stage.first_step:
-      yield (
-        f'{field}.first_step',
-        f'is {stage.first_step}: the training ends before, at train_config.num_steps'
-        f' {train.num_steps}; take the stage out, or raise num_steps',
-      )
-    before = stage.first_step
-    yield from _pattern_faults(field, stage)
-
-
-def _eval_faults(config, path):
-  if not config.eval_input_reader:
-    yield 'eval_input_reader', 'there is none: add one with a label map and an input path'
-  for index, reader in enumerate(config.eval_input_reader):
-    field = f'eval_input_reader[{index}]'
-    if not reader.label_map_path:
-      yield f'{field}.label_map_path', 'is empty: evaluation needs the names of the classes'
-    yield from _reader_faults(config, reader, field, path)
-
-
-def _reader_faults(config, reader, field, path):
-  if reader.label_map_path:
-    try:
-      label_map.load(resolve_path(reader.label_map_path, path))
-    except InputError as error:
-      yield f'{field}.label_map_path', str(error)
-    else:
-      yield from _class_faults(config, reader, field, path)
-  inputs = reader.tf_record_input_reader.input_path
-  if not inputs:
-    yield f'{field}.tf_record_input_reader.input_path', 'is empty: name the TFRecord files'
-  for pattern in inputs:
-    try:
-      expand_input_paths([pattern], path)
-    except InputError as error:
-      yield f'{field}.tf_record_input_reader.input_path', str(error)
-  weights = reader.sample_from_datasets_weights
-  if weights and len(weights) != len(inputs):
-    yield (
-      f'{field}.sample_from_datasets_weights',
-      f'is [{", ".join(f"{weight:g}" for weight in weights)}]: expected a number above 0 for each'
-      f' of the {len(inputs)} input_path',
-    )
-  if reader.num_epochs and field.startswith('train'):
-    logging.warning(
-      '%s: %s.num_epochs: is %d, but the records are repeated until train_config.num_steps.',
-      path,
-      field,
-      reader.num_epochs,
-    )
-  elif weights and not field.startswith('train'):
-    logging.warning(
-      '%s: %s.sample_from_datasets_weights: does not count, evaluation reads each example once.',
-      path,
-      field,
-    )
-
-
-def _class_faults(config, reader, field, path):
-  num_classes = config.model.ssd.num_classes
-  if not num_classes:
-    return  # There is no model.
-  try:
-    classes = reader_classes.model_classes(config, path)
-    reader_classes.reader_classes(config, path, field, reader)
-  except InputError as error:
-    yield tuple(str(error).split(': ', 1))
-    return
-  is_merged = len(config.train_input_reader) > 1 and not config.label_map_path
-  train_map = config.train_input_reader[0].label_map_path if config.train_input_reader else ''
-  named = config.label_map_path or train_map or reader.label_map_path
-  named = 'the label maps of all train_input_reader together' if is_merged else named
-  if classes.num_classes > num_classes:
-    hint = (
-      f'the classes are {", ".join(classes.names)}; set it to {classes.num_classes}, or rename or '
-      'drop classes by class_map'
-      if is_merged
-      else f'set it to {classes.num_classes}, or give the classes the ids 1 to {num_classes}'
-    )
-    yield (
-      'model.ssd.num_classes',
-      f'is {num_classes}, but {named} has id {classes.num_classes}'
-      f' ({classes.name_of(classes.num_classes)!r}): objects of ids above {num_classes} would be'
-      f' lost; {hint}',
-    )
-  elif len(classes.ids) < num_classes:
-    logging.warning(
-      '%s: model.ssd.num_classes: is %d, but %s names %d classes.',
-      path,
-      num_classes,
-      named,
-      len(classes.ids),
-    )
-
-
-def _schedule_faults(train):
-  """A learning rate that ends inside its warm-up, or that is 0 before its steps are over."""
-  rates = [
-    (stage.first_step, f'train_config.stage[{index}].learning_rate', stage.learning_rate)
-    for index, stage in enumerate(train.stage)
-    if stage.HasField('learning_rate')
-  ]
-  optimizer = train.optimizer.WhichOneof('optimizer')
-  if optimizer is not None:  # Which there are is for those to say who build them.
-    field = f'train_config.optimizer.{optimizer}.learning_rate'
-    rates.insert(0, (0, field, getattr(train.optimizer, optimizer).learning_rate))
-  ends = [*(first for first, *_ in rates), train.num_steps][1:]
-  for (first, field, rate), end in zip(rates, ends, strict=True):
-    steps = max(end - first, 0)
-    within = f'its part of the training, {steps} steps (see train_config.stage), ends within it'
-    lasts = f'it is for {steps} steps (see train_config.stage)'
-    if steps == train.num_steps:
-      within = f'the training ends within it, at train_config.num_steps {steps}'
-      lasts = f'train_config.num_steps is {steps}'
-    yield from _rate_faults(rate, field, steps, within, lasts)
-
-
-def _rate_faults(rate, field, num_steps, within, lasts):
-  """Of a learning rate for so many steps, 0 for no end; the rest are words for that."""
-  kind = rate.WhichOneof('learning_rate')
-  field = f'{field}.{kind}'
-  if kind == 'cosine_decay_learning_rate':
-    yield from _cosine_faults(rate.cosine_decay_learning_rate, field, num_steps, within, lasts)
-  elif kind == 'exponential_decay_learning_rate':
-    burnin_steps = rate.exponential_decay_learning_rate.burnin_steps
-    if 0 < num_steps <= burnin_steps:
-      yield f'{field}.burnin_steps', f'is {burnin_steps}: {within}'
-
-
-def _cosine_faults(cosine, field, num_steps, within, lasts):
-  if cosine.warmup_steps >= cosine.total_steps:
-    yield (
-      f'{field}.warmup_steps',
-      f'is {cosine.warmup_steps}: the schedule ends within it, at total_steps {cosine.total_steps}',
-    )
-  if cosine.warmup_steps and cosine.warmup_learning_rate > cosine.learning_rate_base:
-    yield (
-      f'{field}.warmup_learning_rate',
-      f'is {cosine.warmup_learning_rate:g}: it has to be at most learning_rate_base,'
-      f' {cosine.learning_rate_base:g}',
-    )
-  if cosine.total_steps < num_steps:
-    yield (
-      f'{field}.total_steps',
-      f'is {cosine.total_steps}: the learning rate is 0 from there on, but {lasts}; set both alike',
-    )
-  elif 0 < num_steps <= cosine.warmup_steps:
-    logging.warning('%s.warmup_steps: is %d: %s.', field, cosine.warmup_steps, within)
-
-
-def _override(config, override):
-  """Applies one `field.path=value`."""
-  path, separator, value = (part.strip() for part in override.partition('='))
-  if not separator:
-    raise InputError(f'override {override!r}: expected field.path=value')
-  *parents, leaf = path.split('.')
-  try:
-    message = config
-    for part in parents:
-      message = _child(message, *_field(message, part))
-    _set(message, *_field(message, leaf), value)
-  except InputError as error:
-    reason = re.sub(r'^value:\d+:\d+: ', '', str(error))
-    raise InputError(f'override {override!r}: {reason}') from None
-
-
-def _field(message, part):
-  """The descriptor and the index, or None, of `name` or `name[index]`."""
-  match = re.fullmatch(r'(\w+)(?:\[(\d+)\])?', part)
-  if not match:
-    raise InputError(f'{part!r} is no field: expected name or name[index]')
-  known = message.DESCRIPTOR.fields_by_name
-  if match[1] not in known:
-    hint = closest(match[1], known)
-    raise InputError(f'unknown field "{match[1]}" in {message.DESCRIPTOR.name}: {hint}')
-  return known[match[1]], None if match[2] is None else int(match[2])
-
-
-def _is_repeated(field):
-  # The attribute for it has changed its name between the versions of protobuf.
-  return field.default_value == []
-
-
-def _child(message, field, index):
-  """The message in a field; of a repeated one the item at index, or the only one."""
-  if field.message_type is None or field.message_type.GetOptions().map_entry:
-    raise InputError(f'{field.name} has no fields of its own: give it a whole new value')
-  child = getattr(message, field.name)
-  if not _is_repeated(field):
-    if index:
-      raise InputError(f'there is only one {field.name}')
-    return child
-  if index is None and len(child) > 1:
-    raise InputError(f'there are {len(child)} of {field.name}: say which, as {field.name}[0]')
-  if index is None or index == len(child):
-    return child[0] if child and index is None else child.add()
-  if index > len(child):
-    raise InputError(f'there are {len(child)} of {field.name}, so no {field.name}[{index}]')
-  return child[index]
-
-
-def _set(message, field, index, value):
-  """Parses `value` as text format, strings without quotes, and puts it into the field."""
-  is_list = _is_repeated(field) and value.startswith('[') and value.endswith(']')
-  is_text = field.type == field.TYPE_STRING and not is_list and value[:1] not in ('"', "'")
-  if is_text:
-    value = f'"{text_encoding.CEscape(value, as_utf8=True)}"'
-  parsed = type(message)()
-  text_proto.parse(f'{field.name}: {value}', 'value', parsed)
-  if any(other is not field for other, _ in parsed.ListFields()):
-    raise InputError(f'expected one value of {field.name}')
-  if index is None or not _is_repeated(field):
-    message.ClearField(field.name)
-    message.MergeFrom(parsed)
-    return
-  old, new = getattr(message, field.name), getattr(parsed, field.name)
-  if index > len(old) or len(new) != 1:
-    raise InputError(f'there are {len(old)} of {field.name}, so no {field.name}[{index}]')
-  items = [*old[:index], *new, *old[index + 1 :]]
-  message.ClearField(field.name)
-  getattr(message, field.name).extend(items)
+        self.resolve(reader.label_map_path)
+      except InputError as error:
+        if len(training) > 1 or reader.class_map or not evaluation:
+          raise InputError(
+            f'{field}.label_map_path: {error}; where the training data is not at hand, put the '
+            'label map that an export has beside it at the top of the config, as label_map_path'
+          ) from error
+        logging.warning(
+          '%s.label_map_path: %s; the classes are taken from %s, whose ids have to be the same.',
+          field, error, next(iter(evaluation)),
+        )  # fmt: skip
+        return evaluation
+    return training or evaluation

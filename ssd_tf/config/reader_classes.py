@@ -7,14 +7,11 @@ rename or drop a reader's classes.
 """
 
 import dataclasses
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
-from absl import logging
 from google.protobuf.message import Message
 
-from ssd_tf.config import label_map as label_maps
-from ssd_tf.config.input_paths import resolve_path
+from ssd_tf.config.label_map import LabelMap
 from ssd_tf.errors import InputError, closest
 
 
@@ -37,55 +34,62 @@ class ReaderClasses:
   unused_ids: frozenset[int] = frozenset()
 
 
-def named_readers(config: Message) -> Iterator[tuple[str, Message]]:
-  """Yields (path of the field, reader) of all training readers, then of the evaluation's."""
+# Why a reader has to have a label map.
+NEEDS_NAMES = (
+  'is empty, but several readers, labeled_class and class_map go by names: give the label map of '
+  'these records'
+)
+
+
+def named_readers(config: Message) -> dict[str, Message]:
+  """All readers of a config by their field, those of the training first."""
   readers = config.train_input_reader
-  for i, reader in enumerate(readers):
-    yield (f'train_input_reader[{i}]' if len(readers) > 1 else 'train_input_reader'), reader
-  for i, reader in enumerate(config.eval_input_reader):
-    yield f'eval_input_reader[{i}]', reader
+  names = [f'train_input_reader[{i}]' for i in range(len(readers))]
+  named = dict(zip(names if len(readers) > 1 else ['train_input_reader'], readers, strict=False))
+  return named | {f'eval_input_reader[{i}]': r for i, r in enumerate(config.eval_input_reader)}
 
 
-def model_classes(config: Message, config_path: str | os.PathLike) -> label_maps.LabelMap | None:
-  """Returns the model's classes; None if no reader has a label map.
+def merge_classes(
+  readers: Iterable[tuple[str, Message, LabelMap | None]],
+) -> LabelMap | None:
+  """Returns the classes of readers together; None if none has a label map.
 
   Args:
-    config: a pipeline.config.
-    config_path: where it is from, for its relative paths.
+    readers: of each its field, for the errors, itself, and its label map.
 
   Raises:
-    InputError: a label map or a class_map is at fault, or there are more classes than num_classes.
+    InputError: a class_map is at fault.
   """
-  if config.label_map_path:
-    return label_maps.load(resolve_path(config.label_map_path, config_path))
-  merged, display_names = {}, {}
-  for name, reader in _defining_readers(config, config_path):
-    own = _load(reader, config_path)
+  merged, display_names, next_id = {}, {}, None
+  for field, reader, own in readers:
     if own is None:
       continue
-    first = not merged
-    for class_id, target in _targets(name, reader, own).items():
+    for class_id, target in _targets(field, reader, own).items():
       if target is not None and target not in merged:
-        merged[target] = class_id if first else max(merged.values()) + 1
+        merged[target] = next_id or class_id
+        if next_id:
+          next_id += 1
         same = target == own.name_of(class_id)
         display_names[target] = own.display_name_of(class_id) if same else target
+    next_id = max(merged.values()) + 1
   if not merged:
     return None
   rows = sorted((class_id, name) for name, class_id in merged.items())
   ids, names = zip(*rows, strict=True)
-  return label_maps.LabelMap(ids, names, tuple(display_names[name] for name in names))
+  return LabelMap(ids, names, tuple(display_names[name] for name in names))
 
 
-def reader_classes(
-  config: Message, config_path: str | os.PathLike, field: str, reader: Message
+def relate_classes(
+  field: str, reader: Message, own: LabelMap | None, model: LabelMap | None, num_classes: int
 ) -> ReaderClasses:
   """Brings a reader's classes to the model's.
 
   Args:
-    config: the whole config.
-    config_path: where it is from.
     field: the reader's, such as 'train_input_reader[1]'; for the errors.
-    reader: one of the config's.
+    reader: its message.
+    own: its label map.
+    model: the classes of the model; None where the reader has no label map.
+    num_classes: K.
 
   Returns:
     Its classes. A class of the model that the reader's label map lacks is labeled in no image of
@@ -95,20 +99,13 @@ def reader_classes(
     InputError: a name is not in the label map, or not in the model's; a class_map contradicts
       itself.
   """
-  num_classes = config.model.ssd.num_classes
-  own = _load(reader, config_path)
   if own is None:
-    if reader.labeled_class or reader.class_map or len(config.train_input_reader) > 1:
-      raise InputError(
-        f'{field}.label_map_path: is empty, but several readers, labeled_class and class_map go by '
-        'names: give the label map of these records'
-      )
+    if reader.labeled_class or reader.class_map:
+      raise InputError(f'{field}.label_map_path: {NEEDS_NAMES}')
     return ReaderClasses(num_classes, {}, frozenset(range(1, num_classes + 1)), None)
-  model = model_classes(config, config_path)
-  targets = _targets(field, reader, own)
   table = {}
-  for class_id, target in targets.items():
-    if target is not None and target not in model.names:
+  for class_id, target in _targets(field, reader, own).items():
+    if target is not None and not model.has(target):
       raise InputError(
         f'{field}: the model has no class {target!r}: '
         f'{closest(target, model.names)}; to rename it or leave it out: '
@@ -124,34 +121,6 @@ def reader_classes(
     table=None if is_same else table,
     unused_ids=frozenset(range(1, num_classes + 1)) - frozenset(model.ids),
   )
-
-
-def _defining_readers(config, config_path):
-  """The training readers; where their files are not at hand, as in an evaluation, the others."""
-  readers = [item for item in named_readers(config) if item[1].label_map_path]
-  training = [item for item in readers if item[0].startswith('train')]
-  evaluation = [item for item in readers if item[0].startswith('eval')]
-  for field, reader in training:
-    try:
-      resolve_path(reader.label_map_path, config_path)
-    except InputError as error:
-      if len(training) > 1 or reader.class_map or not evaluation:
-        raise InputError(
-          f'{field}.label_map_path: {error}; where the training data is not at hand, put the label '
-          'map that an export has beside it at the top of the config, as label_map_path'
-        ) from error
-      logging.warning(
-        '%s.label_map_path: %s; the classes are taken from %s, whose ids have to be the same.',
-        field, error, evaluation[0][0],
-      )  # fmt: skip
-      return evaluation
-  return training or evaluation
-
-
-def _load(reader, config_path):
-  if not reader.label_map_path:
-    return None
-  return label_maps.load(resolve_path(reader.label_map_path, config_path))
 
 
 def _targets(field, reader, own):

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ssd_tf.config.input_paths import expand_input_paths
 from ssd_tf.diagnosis.finding import Finding, Severity
 from ssd_tf.diagnosis.project import Project
 
@@ -233,7 +232,7 @@ def _by_input_path(project, field):
   """
   table, reader = project.table(field), project.reader(field)
   for pattern in reader.tf_record_input_reader.input_path:
-    files = set(expand_input_paths([pattern], project.config_path))
+    files = set(project.pipeline.input_files([pattern]))
     rows = np.array([path in files for path in table.paths], bool)
     images = collections.Counter({0: int(rows.sum())})
     for row in np.flatnonzero(rows & ~table.says_labeled):

@@ -13,7 +13,7 @@ def check_refusals(project: Project) -> Iterator[Finding]:
       'config',
       Severity.ERROR,
       f'A training is refused: {refusal}.',
-      f'Correct {refusal.split(": ")[0]} in {project.config_path}, or by --config_override.',
+      f'Correct {refusal.split(": ")[0]} in {project.pipeline.path}, or by --config_override.',
       {'field': refusal.split(': ')[0]},
     )
   for warning in project.config_warnings:

@@ -151,9 +151,7 @@ def _unlabeled(project, summaries, is_training):
   """What `builders.check_labeled` says: classes that no image is labeled for."""
   with CollectedWarnings() as warnings:
     try:
-      builders.check_labeled(
-        project.config, project.config_path, summaries, is_training=is_training
-      )
+      builders.check_labeled(project.pipeline, summaries, is_training=is_training)
     except InputError as error:
       yield Finding(
         'labeled classes', Severity.ERROR, f'{error}.', 'Label the images for their classes.'

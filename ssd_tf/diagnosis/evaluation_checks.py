@@ -78,7 +78,7 @@ def perfect_metrics(
   Returns:
     The metrics, as an evaluation would report them.
   """
-  metrics = builders.build_metrics(project.config, project.config_path)
+  metrics = builders.build_metrics(project.pipeline)
   table = project.table(field)
   # A label map may have too many classes for the model; that is told elsewhere.
   num_classes = max(project.num_classes, *project.class_names)

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from ssd_tf.builders.training import build_schedule, build_stage_schedules
-from ssd_tf.config import pipeline as config_lib
+from ssd_tf.config.pipeline import PipelineConfig
 from ssd_tf.diagnosis.finding import Finding, Severity
 from ssd_tf.errors import InputError
 from ssd_tf.ops.schedules import staged_schedule
@@ -82,7 +82,7 @@ class RateCurve:
     return float(self.rates.max())
 
 
-def rate_curve(config: config_lib.PipelineConfig) -> RateCurve:
+def rate_curve(config: PipelineConfig) -> RateCurve:
   """Draws the learning rate of a config.
 
   Args:

@@ -33,7 +33,7 @@ def check(project: Project) -> Iterator[Finding]:
   if not project.trained_checkpoint or not project.evaluation_fields:
     return
   evaluated = evaluate_images(
-    project.config, project.config_path, project.trained_checkpoint, max_images=project.max_images
+    project.pipeline, project.trained_checkpoint, max_images=project.max_images
   )
   yield from check_images(evaluated.images, evaluated.names)
 

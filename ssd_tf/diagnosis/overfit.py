@@ -11,7 +11,7 @@ import tensorflow as tf
 from absl import logging
 
 from ssd_tf import builders, fields
-from ssd_tf.config import pipeline as config_lib
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.diagnosis.training_start import enter_first_stage
 from ssd_tf.errors import InputError
 from ssd_tf.evaluation.coco_metrics import CocoEvaluator
@@ -73,8 +73,7 @@ class LearnedByHeart:
 
 
 def learn_by_heart(
-  config: config_lib.PipelineConfig,
-  config_path: str,
+  pipeline: Pipeline,
   *,
   num_images: int = 8,
   num_steps: int = 300,
@@ -87,8 +86,7 @@ def learn_by_heart(
   logged.
 
   Args:
-    config: the whole config.
-    config_path: where it is from.
+    pipeline: the config.
     num_images: to be learned.
     num_steps: limit of the steps; it ends before if AP at IoU 0.5 exceeds 0.9.
     learning_rate: the highest; None: 0.001, for VGG-16 0.0001.
@@ -99,20 +97,21 @@ def learn_by_heart(
   Raises:
     InputError: config, data or checkpoint are at fault.
   """
+  config = pipeline.config
   keras.utils.set_random_seed(config.train_config.seed)
   detector = builders.build_detector(config.model, is_training=True)
   if config.train_config.fine_tune_checkpoint:
-    load_fine_tune_checkpoint(config, config_path, detector.model)
+    load_fine_tune_checkpoint(pipeline, detector.model)
   num_parameters = _count(detector.model)
   enter_first_stage(config, detector.model)
   for layer in detector.model.layers:
     if isinstance(layer, FusedBatchNormalization):
       layer.momentum = min(layer.momentum, _BATCH_NORM_DECAY)
-  batch = _first_images(config, config_path, detector, num_images)
+  batch = _first_images(pipeline, detector, num_images)
   if learning_rate is None:
     learning_rate = 1e-4 if 'vgg' in config.model.ssd.feature_extractor.type else 1e-3
   trainer = _trainer(config, detector, batch, num_steps, learning_rate)
-  names = sorted(builders.class_names(config, config_path).items())
+  names = sorted(pipeline.class_names.items())
   curve, is_finite = _train(trainer, detector, batch, num_steps, names)
   return LearnedByHeart(
     num_images=int(tf.reduce_sum(tf.cast(batch[fields.EXAMPLE_MASK], tf.int32))),
@@ -164,10 +163,10 @@ def _count(model):
   return sum(math.prod(variable.shape) for variable in model.trainable_variables)
 
 
-def _first_images(config, config_path, detector, num_images):
+def _first_images(pipeline, detector, num_images):
   """A batch of the first training images that have objects."""
-  with builders.explained_record_errors(config, config_path, training=True, evaluation=False):
-    dataset = builders.build_eval_dataset(config, config_path, detector, on_train_data=True)
+  with builders.explained_record_errors(pipeline, training=True, evaluation=False):
+    dataset = builders.build_eval_dataset(pipeline, detector, on_train_data=True)
     with_objects = dataset.unbatch().filter(lambda example: _has_objects(example))
     batch = next(iter(with_objects.take(num_images).batch(num_images)), None)
   if batch is None:

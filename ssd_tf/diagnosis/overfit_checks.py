@@ -21,7 +21,7 @@ def check(project: Project, num_steps: int = 300) -> Iterator[Finding]:
   Raises:
     InputError: config, data or checkpoint are at fault.
   """
-  result = overfit.learn_by_heart(project.config, project.config_path, num_steps=num_steps)
+  result = overfit.learn_by_heart(project.pipeline, num_steps=num_steps)
   yield from check_result(result)
 
 

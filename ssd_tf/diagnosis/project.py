@@ -1,15 +1,15 @@
 """What the checks of a diagnosis look at; each part is made when it is first asked for, once."""
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
 from ssd_tf import builders
-from ssd_tf.config import field_ranges, reader_classes
-from ssd_tf.config import pipeline as config_lib
-from ssd_tf.config.input_paths import expand_input_paths, find_checkpoint, resolve_path
-from ssd_tf.config.label_map import LabelMap, load
+from ssd_tf.config import field_ranges
+from ssd_tf.config.input_paths import find_checkpoint
+from ssd_tf.config.label_map import LabelMap
+from ssd_tf.config.pipeline import Pipeline, PipelineConfig
 from ssd_tf.data.record_check import MAX_RECORDS, RecordSummary
 from ssd_tf.detector import Detector
 from ssd_tf.diagnosis.collected_warnings import CollectedWarnings
@@ -28,8 +28,8 @@ class Project:
   what could not be checked.
 
   Attributes:
-    config: as it was loaded, but for numbers out of their range, which are the nearest within.
-    config_path: where it is from.
+    pipeline: the config as it was loaded, but for numbers out of their range, which are the nearest
+      within.
     trained_checkpoint: prefix of the checkpoint that is to be diagnosed, by --checkpoint or
       --model_dir; None: there was none given.
     max_records: of a reader, that its table and its summary are of.
@@ -38,8 +38,7 @@ class Project:
 
   def __init__(
     self,
-    config: config_lib.PipelineConfig,
-    config_path: str,
+    pipeline: Pipeline,
     *,
     checkpoint: str | None = None,
     max_records: int = MAX_RECORDS,
@@ -48,8 +47,7 @@ class Project:
     """Makes a project.
 
     Args:
-      config: the whole config.
-      config_path: where it is from.
+      pipeline: the config.
       checkpoint: a checkpoint or a folder, of which the newest is taken; None: not trained yet.
       max_records: of a reader, read without decoding the images.
       max_images: decoded, of a reader.
@@ -57,13 +55,17 @@ class Project:
     Raises:
       InputError: there is no such checkpoint.
     """
-    self._as_given = config
+    self._as_given = pipeline
     # All but the refusals go on with numbers that can be computed with.
-    self.config = field_ranges.within_range(config)
-    self.config_path = config_path
+    self.pipeline = pipeline.with_config(field_ranges.within_range(pipeline.config))
     self.trained_checkpoint = find_checkpoint(checkpoint) if checkpoint else None
     self.max_records = max_records
     self.max_images = max_images
+
+  @property
+  def config(self) -> PipelineConfig:
+    """That of the pipeline."""
+    return self.pipeline.config
 
   @property
   def refusals(self) -> Sequence[str]:
@@ -79,11 +81,11 @@ class Project:
   def _refusals_and_warnings(self):
     with CollectedWarnings() as warnings:
       try:
-        builders.check_config(self._as_given, self.config_path, checking=self._readers_used)
+        builders.check_config(self._as_given, checking=self._readers_used)
       except InputError as error:
-        lines = [line.removeprefix(f'{self.config_path}: ') for line in str(error).split('\n')]
+        lines = [line.removeprefix(f'{self.pipeline.path}: ') for line in str(error).split('\n')]
         return lines, warnings.lines
-    return [], [line.removeprefix(f'{self.config_path}: ') for line in warnings.lines]
+    return [], [line.removeprefix(f'{self.pipeline.path}: ') for line in warnings.lines]
 
   @property
   def num_classes(self) -> int:
@@ -97,17 +99,17 @@ class Project:
     Raises:
       InputError: a label map is at fault.
     """
-    return builders.class_names(self.config, self.config_path)
+    return self.pipeline.class_names
 
   @property
   def training_fields(self) -> Sequence[str]:
     """Of the training readers, such as 'train_input_reader[1]'."""
-    return [name for name, _ in self._readers() if name.startswith('train')]
+    return list(self.pipeline.used_readers(is_training=True))
 
   @property
   def evaluation_fields(self) -> Sequence[str]:
     """Of the reader that an evaluation reads, the first one; empty without one."""
-    return [name for name, _ in self._readers() if name.startswith('eval')][:1]
+    return list(self.pipeline.used_readers(is_training=False))
 
   @property
   def fields(self) -> Sequence[str]:
@@ -116,7 +118,7 @@ class Project:
 
   def reader(self, field: str):
     """The reader of a field."""
-    return dict(self._readers())[field]
+    return self.pipeline.readers[field]
 
   @functools.cache  # noqa: B019 (a project lives as long as its diagnosis)
   def label_map(self, field: str) -> LabelMap | None:
@@ -125,8 +127,7 @@ class Project:
     Raises:
       InputError: it is not there, or at fault.
     """
-    path = self.reader(field).label_map_path
-    return load(resolve_path(path, self.config_path)) if path else None
+    return self.pipeline.load_label_map(self.reader(field).label_map_path)
 
   @functools.cache  # noqa: B019 (a project lives as long as its diagnosis)
   def paths(self, field: str) -> Sequence[str]:
@@ -135,8 +136,7 @@ class Project:
     Raises:
       InputError: there is none.
     """
-    inputs = self.reader(field).tf_record_input_reader.input_path
-    return expand_input_paths(inputs, self.config_path)
+    return self.pipeline.input_files(self.reader(field).tf_record_input_reader.input_path)
 
   @functools.cache  # noqa: B019 (a project lives as long as its diagnosis)
   def table(self, field: str) -> GroundtruthTable:
@@ -145,8 +145,7 @@ class Project:
     Raises:
       InputError: its files or classes are at fault.
     """
-    reader = self.reader(field)
-    classes = reader_classes.reader_classes(self.config, self.config_path, field, reader)
+    classes = self.pipeline.classes(field)
     return read_table(self.paths(field), classes, self.num_classes, self.max_records)
 
   @functools.cache  # noqa: B019 (a project lives as long as its diagnosis)
@@ -160,7 +159,7 @@ class Project:
       InputError: a reader is not as it should be, or a file is damaged or holds no record.
     """
     return builders.survey_records(
-      self.config, self.config_path, is_training=is_training, max_records=self.max_records
+      self.pipeline, is_training=is_training, max_records=self.max_records
     )
 
   @functools.cached_property
@@ -179,25 +178,17 @@ class Project:
     Raises:
       InputError: the config or a record is at fault.
     """
-    config = self._with_small_batches()
-    with builders.explained_record_errors(
-      config, self.config_path, training=True, evaluation=False
-    ):
-      return next(
-        iter(builders.build_train_dataset(config, self.config_path, self.training_detector))
-      )
+    pipeline = self.pipeline.with_config(self._with_small_batches())
+    with builders.explained_record_errors(pipeline, training=True, evaluation=False):
+      return next(iter(builders.build_train_dataset(pipeline, self.training_detector)))
 
   @property
   def _readers_used(self):
     # Without one the config is trained with --noevaluate, as train_ssd_network.py does.
     return 'all' if self.config.eval_input_reader else 'train'
 
-  def _readers(self) -> Iterator:
-    return reader_classes.named_readers(self.config)
-
   def _with_small_batches(self):
-    small = config_lib.PipelineConfig()
-    small.CopyFrom(self.config)
+    small = self.pipeline.copy_config()
     small.train_config.batch_size = min(_BATCH_SIZE, small.train_config.batch_size)
     for reader in small.train_input_reader:
       reader.shuffle_buffer_size = min(_SHUFFLE_BUFFER_SIZE, reader.shuffle_buffer_size)

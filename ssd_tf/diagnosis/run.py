@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from ssd_tf.config import pipeline as config_lib
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.diagnosis import (
   anchor_checks,
   class_checks,
@@ -74,7 +74,7 @@ def diagnose(
 
   Args:
     config_path: a pipeline.config; one with faults is diagnosed as far as it goes.
-    overrides: changes to it, as `config.load` takes them.
+    overrides: changes to it, as `Pipeline.load` takes them.
     groups: what to look at.
     **options: of `Project`.
 
@@ -86,11 +86,10 @@ def diagnose(
     OSError: there is no such config.
   """
   try:
-    config_lib.load(config_path)
+    Pipeline.load(config_path)
   except InputError as error:
     return {'config': [_unreadable(error)]}
-  config = config_lib.load(config_path, overrides)
-  project = Project(config, config_path, **options)
+  project = Project(Pipeline.load(config_path, overrides), **options)
   return {group: [*_run(checks, project)] for group, checks in groups.items()}
 
 
@@ -112,7 +111,7 @@ def _run(checks, project):
 
 
 def _not_looked_at(check, error, project):
-  lines = [line.removeprefix(f'{project.config_path}: ') for line in str(error).split('\n')]
+  lines = [line.removeprefix(f'{project.pipeline.path}: ') for line in str(error).split('\n')]
   if all(any(line in refusal for refusal in project.refusals) for line in lines):
     return Finding(
       _name(check), Severity.NOTE, f'Not looked at, because the config is at fault: {lines[0]}.'

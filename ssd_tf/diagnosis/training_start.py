@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from ssd_tf import builders, fields
-from ssd_tf.config import pipeline as config_lib
+from ssd_tf.config.pipeline import PipelineConfig
 from ssd_tf.diagnosis.project import Project
 from ssd_tf.errors import InputError
 from ssd_tf.models.box_predictor import NO_BACKGROUND
@@ -47,7 +47,7 @@ class TrainingStart:
     self.refusal = ''
     try:
       if project.config.train_config.fine_tune_checkpoint:
-        self.report = load_fine_tune_checkpoint(project.config, project.config_path, self.model)
+        self.report = load_fine_tune_checkpoint(project.pipeline, self.model)
       stages = enter_first_stage(project.config, self.model)
       self.ever_trainable = frozenset(variable.path for variable in stages.variables)
     except InputError as error:
@@ -183,7 +183,7 @@ class TrainingStart:
     return self.detector.compute_losses(outputs, self.targets, batch)
 
 
-def enter_first_stage(config: config_lib.PipelineConfig, model: keras.Model) -> Stages:
+def enter_first_stage(config: PipelineConfig, model: keras.Model) -> Stages:
   """Freezes what a training does not train at first.
 
   Args:

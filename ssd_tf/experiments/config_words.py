@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from google.protobuf import text_format
 from google.protobuf.message import Message
 
-from ssd_tf.config import pipeline as config_lib
+from ssd_tf.config.pipeline import PipelineConfig
 
 _WORDS = {
   'mobilenet': 'MobileNet',
@@ -27,7 +27,7 @@ _SAID = (
 )
 
 
-def model_name(config: config_lib.PipelineConfig) -> str:
+def model_name(config: PipelineConfig) -> str:
   """Names the model, its share of filters and its input: 'SSD MobileNet v2, 0.75 filters, 300x300'.
 
   Args:
@@ -53,7 +53,7 @@ def model_name(config: config_lib.PipelineConfig) -> str:
   return ', '.join(parts)
 
 
-def describe_config(config: config_lib.PipelineConfig) -> list[str]:
+def describe_config(config: PipelineConfig) -> list[str]:
   """Says what a training does: one item each.
 
   Args:

@@ -6,8 +6,6 @@ import statistics
 from collections.abc import Iterator, Sequence
 
 from ssd_tf import plots
-from ssd_tf.config import label_map, reader_classes
-from ssd_tf.config.input_paths import expand_input_paths, resolve_path
 from ssd_tf.errors import InputError
 from ssd_tf.evaluation import log_format
 from ssd_tf.evaluation.coco_metrics import METRIC_NAMES
@@ -135,12 +133,12 @@ def _score_parts(run) -> Iterator[str]:
 
 
 def _data_items(run) -> Iterator[str]:
-  for field, reader in reader_classes.named_readers(run.config):
+  pipeline = run.pipeline
+  for field, reader in pipeline.readers.items():
     inputs = reader.tf_record_input_reader.input_path
     name = f'{field}: `{", ".join(inputs)}`'
     try:
-      paths = expand_input_paths(inputs, run.config_path)
-      found = describe_records(paths, _class_names(run, reader))
+      found = describe_records(pipeline.input_files(inputs), _class_names(pipeline, reader))
     except InputError as error:
       yield f'{name}: cannot be described now: {error}'
       continue
@@ -154,12 +152,9 @@ def _data_items(run) -> Iterator[str]:
     )
 
 
-def _class_names(run, reader):
+def _class_names(pipeline, reader):
   """{id: name} of what a reader's records hold."""
-  if reader.label_map_path:
-    classes = label_map.load(resolve_path(reader.label_map_path, run.config_path))
-  else:
-    classes = reader_classes.model_classes(run.config, run.config_path)
+  classes = pipeline.load_label_map(reader.label_map_path) or pipeline.model_classes
   return dict(zip(classes.ids, classes.names, strict=True)) if classes else {}
 
 

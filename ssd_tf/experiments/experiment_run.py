@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ssd_tf import plots
-from ssd_tf.config import pipeline as config_lib
-from ssd_tf.config.input_paths import expand_input_paths
+from ssd_tf.config.pipeline import Pipeline, PipelineConfig
 from ssd_tf.data import record_files
 from ssd_tf.errors import InputError
 from ssd_tf.experiments.repeated_runs import read_evaluations
@@ -39,15 +38,15 @@ class ExperimentRun:
   """
 
   model_dir: str
-  config: config_lib.PipelineConfig
+  config: PipelineConfig
   evaluations: Mapping[int, Mapping[str, Any]]
   records: Sequence[Mapping[str, Any]]
   about: Mapping[str, str]
 
   @property
-  def config_path(self) -> str:
-    """Where the config was read from, for relative paths in it."""
-    return original_config_path(self.model_dir, self.records)
+  def pipeline(self) -> Pipeline:
+    """The config, with the file that it was read from, for relative paths in it."""
+    return Pipeline(self.config, original_config_path(self.model_dir, self.records))
 
   @property
   def seconds(self) -> float | None:
@@ -108,7 +107,7 @@ class ExperimentRun:
     num_images = 0
     try:
       for reader in self.config.train_input_reader:
-        paths = expand_input_paths(reader.tf_record_input_reader.input_path, self.config_path)
+        paths = self.pipeline.input_files(reader.tf_record_input_reader.input_path)
         num_records = sum(map(record_files.count_records, paths))
         num_images += -(-num_records // max(1, reader.sample_1_of_n_examples))
     except InputError:
@@ -156,7 +155,7 @@ def read_run(model_dir: str, about: Mapping[str, str] | None = None) -> Experime
   match = _SEEDED.fullmatch(name)
   return ExperimentRun(
     model_dir=model_dir,
-    config=config_lib.load(config_path),
+    config=Pipeline.load(config_path).config,
     evaluations=read_evaluations(os.path.join(model_dir, 'eval')),
     records=run_record.read(model_dir),
     about={**about, 'id': about['id'] or (match['id'] if match else name)},

@@ -10,7 +10,7 @@ from typing import Any
 
 from absl import logging
 
-from ssd_tf.config import pipeline as config_lib
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.evaluation import metrics_file
 
@@ -127,7 +127,7 @@ def find_folders(model_dirs: Iterable[str]) -> list[str]:
 
 def _read_run(folder, variant, seed):
   config_path = os.path.join(folder, 'pipeline.config')
-  config = os.path.exists(config_path) and config_lib.load(config_path)
+  config = os.path.exists(config_path) and Pipeline.load(config_path).config
   return Run(
     variant=variant,
     seed=seed,

@@ -10,8 +10,8 @@ import subprocess
 from collections.abc import Callable, Sequence
 
 from ssd_tf import builders
-from ssd_tf.config import pipeline as config_lib
 from ssd_tf.config.input_paths import find_checkpoint
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError, signal_of
 from ssd_tf.experiments import experiment_tables
 from ssd_tf.experiments.experiment_run import read_run, write_about
@@ -117,11 +117,12 @@ def check(sweep: Sweep, jobs: Sequence[Job]) -> None:
   for experiment in sweep.experiments:
     place = f'{sweep.path}: experiment {experiment.id}'
     try:
-      config = config_lib.load(sweep.config_path, experiment.overrides)
+      pipeline = Pipeline.load(sweep.config_path, experiment.overrides)
+      config = pipeline.config
       if experiment.source:
         for field in _SOURCE_FIELDS:  # The checkpoint may not be there yet.
           config.train_config.ClearField(field)
-      builders.check_config(config, sweep.config_path)
+      builders.check_config(pipeline)
     except InputError as error:
       faults += [f'{place}: {line}' for line in str(error).splitlines()]
       continue
@@ -169,7 +170,8 @@ def _has_config(job):
 
 def _fits(job, config):
   """Whether the training in a folder is by this config; what it starts from may be chosen later."""
-  expected, saved = type(config)(), config_lib.load(os.path.join(job.model_dir, 'pipeline.config'))
+  saved = Pipeline.load(os.path.join(job.model_dir, 'pipeline.config')).config
+  expected = type(config)()
   expected.CopyFrom(config)
   expected.train_config.seed = job.seed
   if job.experiment.source:
@@ -248,7 +250,7 @@ def _source(sweep, job, jobs, failures):
 
 def _best_above(sweep, job, jobs):
   """The id of the best experiment above by the mean over its seeds: with this seed and network."""
-  model = config_lib.load(sweep.config_path, job.experiment.overrides).model
+  model = Pipeline.load(sweep.config_path, job.experiment.overrides).config.model
   figures = {}
   for other in jobs[: jobs.index(job)]:
     if job.seed not in other.experiment.seeds or other.experiment is job.experiment:

@@ -6,20 +6,18 @@ import tensorflow as tf
 from absl import logging
 
 from ssd_tf import builders
-from ssd_tf.config import label_map, reader_classes
-from ssd_tf.config import pipeline as config_lib
+from ssd_tf.config import label_map
 from ssd_tf.config.input_paths import find_checkpoint
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.export import folder_exchange
 from ssd_tf.export.saved_model import export_saved_model
 from ssd_tf.run import checkpoints
-from ssd_tf.run.failures import naming
 from ssd_tf.run.starting import restore
 
 
 def export(
-  config: config_lib.PipelineConfig,
-  config_path: str,
+  pipeline: Pipeline,
   checkpoint_dir: str,
   output_dir: str,
   *,
@@ -29,8 +27,7 @@ def export(
   """Exports a checkpoint.
 
   Args:
-    config: the model's.
-    config_path: where it is from.
+    pipeline: the model's.
     checkpoint_dir: a folder with checkpoints, or the prefix of one; our own or one of the Object
       Detection API.
     output_dir: gets saved_model/, checkpoint/ckpt-0, pipeline.config and, where the config names
@@ -48,9 +45,9 @@ def export(
   """
   path = find_checkpoint(checkpoint_dir)
   _refuse_model_dir(output_dir)
-  with naming(config_path):
-    builders.require_supported_model(config)
-    detector = builders.build_detector(config.model, is_training=False)
+  with pipeline.naming_errors():
+    builders.require_supported_model(pipeline.config)
+    detector = builders.build_detector(pipeline.config.model, is_training=False)
   restore(detector.model, path)
   with folder_exchange.replacing(output_dir) as folder:
     export_saved_model(detector, folder, input_type=input_type, batch_size=batch_size)
@@ -58,8 +55,8 @@ def export(
     tf.train.CheckpointManager(checkpoint, os.path.join(folder, 'checkpoint'), max_to_keep=1).save(
       checkpoint_number=0
     )
-    config_lib.save(config, folder)
-    _save_label_map(config, config_path, folder, output_dir)
+    pipeline.save(folder)
+    _save_label_map(pipeline, folder, output_dir)
   return os.path.join(output_dir, 'saved_model')
 
 
@@ -71,12 +68,12 @@ def _refuse_model_dir(folder):
     )
 
 
-def _save_label_map(config, config_path, folder, output_dir):
+def _save_label_map(pipeline, folder, output_dir):
   """Keeps the names beside the numbers; an export without data at hand goes without."""
   path = os.path.join(output_dir, 'label_map.pbtxt')
   kept = f'; {path}, which was there, stays: is it of this model?' if os.path.exists(path) else ''
   try:
-    classes = reader_classes.model_classes(config, config_path)
+    classes = pipeline.model_classes
   except InputError as error:
     logging.warning('No label map beside the export: %s%s', error, kept)
     return

@@ -9,9 +9,9 @@ from absl import logging
 from tqdm import tqdm
 
 from ssd_tf import builders
-from ssd_tf.config import label_map, reader_classes
-from ssd_tf.config import pipeline as config_lib
+from ssd_tf.config import label_map
 from ssd_tf.config.input_paths import find_checkpoint
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.data import record_check, record_output, record_writer
 from ssd_tf.errors import InputError
 from ssd_tf.files import json_file
@@ -19,13 +19,11 @@ from ssd_tf.inference.records import RecordDetector, read_annotations
 from ssd_tf.pseudo_labels import class_thresholds
 from ssd_tf.pseudo_labels.filled_images import FilledImages
 from ssd_tf.pseudo_labels.filling import human_part
-from ssd_tf.run.failures import naming
 from ssd_tf.run.starting import restore
 
 
 def pseudo_label(
-  config: config_lib.PipelineConfig,
-  config_path: str,
+  pipeline: Pipeline,
   checkpoint: str,
   *,
   input_paths: Sequence[str],
@@ -44,8 +42,7 @@ def pseudo_label(
   Thresholds of a class come from the images of the validation records that are labeled for it.
 
   Args:
-    config: the model's.
-    config_path: where it is from.
+    pipeline: the model's.
     checkpoint: a folder with checkpoints, or the prefix of one.
     input_paths: TFRecord files to fill; read only.
     validation_paths: TFRecord files with boxes by people; those of a detector do not count.
@@ -69,16 +66,16 @@ def pseudo_label(
   """
   report_path = report_path or f'{output_path}.report.json'
   path = find_checkpoint(checkpoint)
-  names = _class_names(config, config_path, label_map_path)
+  names = _class_names(pipeline, label_map_path)
   default = _ids(labeled_by_default, names) or set(names)
   output = record_output.sharded(output_path, num_shards)
   output.require_apart_from([*input_paths, *validation_paths])
-  _check_records('input', input_paths, config, names, default)
-  _check_records('validation', validation_paths, config, names, set(names))
+  _check_records('input', input_paths, pipeline.config, names, default)
+  _check_records('validation', validation_paths, pipeline.config, names, set(names))
   unlabeled, num_images = _count_unlabeled(input_paths, names, default)
-  with naming(config_path), strategy.scope():
-    builders.require_supported_model(config)
-    detector = builders.build_detector(config.model, is_training=False)
+  with pipeline.naming_errors(), strategy.scope():
+    builders.require_supported_model(pipeline.config)
+    detector = builders.build_detector(pipeline.config.model, is_training=False)
   restore(detector.model, path)
   records = RecordDetector(detector, names, strategy, batch_size)
 
@@ -135,27 +132,25 @@ def _describe(chosen):
   return f'boxes from score {high} on, ignored from {low} on'
 
 
-def _class_names(config, config_path, label_map_path):
+def _class_names(pipeline, label_map_path):
   """Names by class id, of the one label map that records and model share."""
-  classes = reader_classes.model_classes(config, config_path)
-  readers = config.eval_input_reader
+  classes = pipeline.model_classes
+  readers = pipeline.config.eval_input_reader
   if not label_map_path and readers and readers[0].label_map_path:
-    label_map_path = config_lib.resolve_path(readers[0].label_map_path, config_path)
+    label_map_path = pipeline.resolve(readers[0].label_map_path)
   if not label_map_path:
-    raise InputError(
-      f'{config_path}: eval_input_reader.label_map_path is not set; give --label_map_path'
-    )
+    raise pipeline.error('eval_input_reader.label_map_path', 'is not set; give --label_map_path')
   labels = label_map.load(label_map_path)
   names = dict(zip(labels.ids, labels.names, strict=True))
-  num_classes = config.model.ssd.num_classes
+  num_classes = pipeline.config.model.ssd.num_classes
   if classes is not None and (other := dict(zip(classes.ids, classes.names, strict=True))) != names:
     raise InputError(
       f'{label_map_path}: the records are to hold the ids of the model, which are {other} by '
-      f'{config_path}, but this label map has {names}; convert the records with the label map of '
+      f'{pipeline.path}, but this label map has {names}; convert the records with the label map of '
       'the model (tools/merge_datasets.py --label_map_path does so), and give that'
     )
   message = (
-    f'{label_map_path}: its greatest id is {labels.num_classes}, but {config_path} has '
+    f'{label_map_path}: its greatest id is {labels.num_classes}, but {pipeline.path} has '
     f'model.ssd.num_classes: {num_classes}; is it the label map that the model was trained with?'
   )
   if labels.num_classes > num_classes:

@@ -8,8 +8,8 @@ import numpy as np
 import tqdm
 
 from ssd_tf import builders, plots
-from ssd_tf.config import pipeline as config_lib
 from ssd_tf.config.input_paths import find_checkpoint
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.evaluation import error_analysis
 from ssd_tf.evaluation.error_analysis import JudgedImage
@@ -50,8 +50,7 @@ class Options:
 
 
 def analyze_run(
-  config: config_lib.PipelineConfig,
-  config_path: str,
+  pipeline: Pipeline,
   output_dir: str,
   *,
   model_dir: str = '',
@@ -61,8 +60,7 @@ def analyze_run(
   """Evaluates a checkpoint, and writes what can be seen of it into a folder.
 
   Args:
-    config: the whole config.
-    config_path: where it is from.
+    pipeline: the config.
     output_dir: gets SVG and JPEG files, and index.html, which holds them all.
     model_dir: of the training, for its curves; '' leaves them out.
     checkpoint: the prefix of one, or a folder; '' for the newest of model_dir.
@@ -78,16 +76,15 @@ def analyze_run(
   checkpoint = find_checkpoint(checkpoint or model_dir)
   os.makedirs(output_dir, exist_ok=True)
   evaluated = evaluated_images.evaluate_images(
-    config,
-    config_path,
+    pipeline,
     checkpoint,
     on_train_data=options.on_train_data,
     max_images=options.max_images,
   )
-  statistics, statistics_of = _measure_classes(config, config_path)
+  statistics, statistics_of = _measure_classes(pipeline)
   judged = _judge(evaluated, options.score_threshold)
   found = report.Findings(
-    config_path=config_path,
+    config_path=pipeline.path,
     model_dir=model_dir,
     evaluated=evaluated,
     statistics=statistics,
@@ -98,7 +95,7 @@ def analyze_run(
     precision_recall=_draw_precision_recall(evaluated, output_dir),
     progress=_draw_progress(model_dir, evaluated.split, output_dir),
     errors=_draw_errors(evaluated, judged, options.score_threshold, output_dir),
-    pictures=_draw_gallery(config, config_path, evaluated, judged, output_dir, options),
+    pictures=_draw_gallery(pipeline, evaluated, judged, output_dir, options),
   )
   path = os.path.join(output_dir, PAGE)
   with open_for_writing(path) as file:
@@ -106,9 +103,7 @@ def analyze_run(
   return path
 
 
-def read_config(
-  path: str | None, model_dir: str, overrides: Sequence[str]
-) -> tuple[config_lib.PipelineConfig, str]:
+def read_pipeline(path: str | None, model_dir: str, overrides: Sequence[str]) -> Pipeline:
   """Reads the config of an analysis.
 
   Args:
@@ -117,31 +112,31 @@ def read_config(
     overrides: field.path=value.
 
   Returns:
-    The config, and where it is from: of a saved one, the file that the training was given.
+    The config; of a saved one, as from the file that the training was given.
 
   Raises:
     InputError: the config, or the training's run.json, is at fault.
   """
   if path:
-    return config_lib.load(path, overrides), path
-  config = config_lib.load(os.path.join(model_dir, 'pipeline.config'), overrides)
-  return config, original_config_path(model_dir, run_record.read(model_dir))
+    return Pipeline.load(path, overrides)
+  saved = Pipeline.load(os.path.join(model_dir, 'pipeline.config'), overrides)
+  return Pipeline(saved.config, original_config_path(model_dir, run_record.read(model_dir)))
 
 
-def _measure_classes(config, config_path) -> tuple[ClassStatistics, str]:
+def _measure_classes(pipeline) -> tuple[ClassStatistics, str]:
   """The figures of the training's boxes, and whose they are."""
-  has_training = bool(builders.evaluated_paths(config, on_train_data=True))
-  split = ', '.join(builders.evaluated_paths(config, on_train_data=has_training))
-  examples = builders.build_decoded_dataset(config, config_path, is_training=has_training)
+  has_training = bool(builders.evaluated_paths(pipeline, on_train_data=True))
+  split = ', '.join(builders.evaluated_paths(pipeline, on_train_data=has_training))
+  examples = builders.build_decoded_dataset(pipeline, is_training=has_training)
   examples = examples.map(lambda example: {key: example[key] for key in class_statistics.READ})
   with builders.explained_record_errors(
-    config, config_path, training=has_training, evaluation=not has_training
+    pipeline, training=has_training, evaluation=not has_training
   ):
     # disable=None: no bar in a log file.
     progress = tqdm.tqdm(
       examples.as_numpy_iterator(), 'classes measured', unit='image', disable=None
     )
-    statistics = class_statistics.measure_classes(progress, config.model.ssd.num_classes)
+    statistics = class_statistics.measure_classes(progress, pipeline.config.model.ssd.num_classes)
   kind = 'training' if has_training else 'evaluation (the config has no train_input_reader)'
   return statistics, f'{kind} groundtruth, {split}'
 
@@ -228,10 +223,8 @@ def _draw_errors(evaluated, judged, score_threshold, output_dir) -> report.Error
   )
 
 
-def _draw_gallery(
-  config, config_path, evaluated, judged, output_dir, options
-) -> Sequence[gallery.Picture]:
-  examples = builders.build_decoded_dataset(config, config_path, is_training=options.on_train_data)
+def _draw_gallery(pipeline, evaluated, judged, output_dir, options) -> Sequence[gallery.Picture]:
+  examples = builders.build_decoded_dataset(pipeline, is_training=options.on_train_data)
   return gallery.draw_gallery(
     examples.as_numpy_iterator(),
     judged,

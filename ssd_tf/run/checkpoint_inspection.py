@@ -5,8 +5,8 @@ import os
 from collections.abc import Iterator
 
 from ssd_tf import builders
-from ssd_tf.config import pipeline as config_lib
 from ssd_tf.config.input_paths import find_checkpoint
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.pretrained import checkpoint_kind
 from ssd_tf.pretrained.checkpoint_description import describe, slots_of, step_of, times_saved
 from ssd_tf.pretrained.checkpoint_file import open_checkpoint
@@ -29,7 +29,7 @@ def inspect(
       `input_paths.find_checkpoint`.
     pipeline_config_path: None, or a config: says what its training would load from this checkpoint,
       by its fine_tune_checkpoint_type.
-    overrides: changes to the config, see `config.load`.
+    overrides: changes to the config, see `Pipeline.load`.
     show_variables: whether to list all names and shapes.
 
   Yields:
@@ -65,9 +65,10 @@ def _or_none(number):
 
 
 def _would_load(path, pipeline_config_path, overrides):
-  config = config_lib.load(pipeline_config_path, overrides)
-  builders.require_supported(config)
+  pipeline = Pipeline.load(pipeline_config_path, overrides)
+  builders.require_supported(pipeline.config)
+  config = pipeline.copy_config()
   config.train_config.fine_tune_checkpoint = os.path.abspath(path)
   model = builders.build_model(config.model, is_training=True)
-  report = load_fine_tune_checkpoint(config, pipeline_config_path, model)
-  yield f'with {pipeline_config_path}: {report.table()}'
+  report = load_fine_tune_checkpoint(pipeline.with_config(config), model)
+  yield f'with {pipeline.path}: {report.table()}'

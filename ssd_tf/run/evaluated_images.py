@@ -9,13 +9,13 @@ import tensorflow as tf
 import tqdm
 
 from ssd_tf import builders
-from ssd_tf.config import pipeline as config_lib
 from ssd_tf.config.input_paths import find_checkpoint
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.evaluation.coco_metrics import CocoEvaluator
 from ssd_tf.evaluation.detection_evaluator import EvaluatorGroup
 from ssd_tf.evaluation.image_results import ImageResult, image_results
 from ssd_tf.evaluation.pictures import Pictures
-from ssd_tf.run.failures import explaining_failures, naming
+from ssd_tf.run.failures import explaining_failures
 from ssd_tf.run.starting import restore
 from ssd_tf.training.evaluator import Evaluator
 
@@ -45,8 +45,7 @@ class EvaluatedImages:
 
 
 def evaluate_images(
-  config: config_lib.PipelineConfig,
-  config_path: str,
+  pipeline: Pipeline,
   checkpoint: str,
   *,
   on_train_data: bool = False,
@@ -57,8 +56,7 @@ def evaluate_images(
   Nothing is written; what pycocotools prints goes to stderr.
 
   Args:
-    config: the whole config.
-    config_path: where it is from.
+    pipeline: the config.
     checkpoint: the prefix of one, or a folder, of which the newest is taken.
     on_train_data: evaluate on the training records, without augmentation.
     max_images: evaluate on so many images, the first ones; 0: on all.
@@ -69,23 +67,22 @@ def evaluate_images(
   Raises:
     InputError: config, data or checkpoint are at fault, or there is no checkpoint.
   """
+  config = pipeline.config
   path = find_checkpoint(checkpoint)
   checking = 'train' if on_train_data else 'eval'
-  builders.check_config(config, config_path, checking=checking, training=False)
-  with naming(config_path):
-    builders.check_records(config, config_path, is_training=on_train_data)
-    names = builders.class_names(config, config_path)
-    metrics = builders.build_metrics(config, config_path, on_train_data)
+  builders.check_config(pipeline, checking=checking, training=False)
+  with pipeline.naming_errors():
+    builders.check_records(pipeline, is_training=on_train_data)
+    names = pipeline.class_names
+    metrics = builders.build_metrics(pipeline, on_train_data)
     detector = builders.build_detector(config.model, is_training=False)
   step = restore(detector.model, path)
-  dataset = builders.build_eval_dataset(config, config_path, detector, on_train_data=on_train_data)
+  dataset = builders.build_eval_dataset(pipeline, detector, on_train_data=on_train_data)
   if max_images:
     dataset = dataset.unbatch().take(max_images).batch(config.eval_config.batch_size)
-  split = ', '.join(builders.evaluated_paths(config, on_train_data))
+  split = ', '.join(builders.evaluated_paths(pipeline, on_train_data))
   recorder = _Recorder(metrics, names, split, config.model.ssd.num_classes)
-  explaining = explaining_failures(
-    config, config_path, training=on_train_data, evaluation=not on_train_data
-  )
+  explaining = explaining_failures(pipeline, training=on_train_data, evaluation=not on_train_data)
   evaluator = _evaluator(config, detector, dataset, recorder)
   with explaining, contextlib.redirect_stdout(sys.stderr):
     figures = _run(evaluator, dataset)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 from ssd_tf import builders
-from ssd_tf.config import pipeline as config_lib
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.training import trainer
 from ssd_tf.training.non_finite_batch import NonFiniteBatch
@@ -17,21 +17,8 @@ _FAULTS = (trainer.NON_FINITE, trainer.NON_FINITE_AT_LEAST_SCALE, trainer.NON_FI
 
 
 @contextlib.contextmanager
-def naming(config_path: str) -> Iterator[None]:
-  """Puts the config's path before messages that name a field."""
-  try:
-    yield
-  except InputError as error:
-    message = str(error)
-    raise InputError(
-      message if message.startswith(config_path) else f'{config_path}: {message}'
-    ) from error
-
-
-@contextlib.contextmanager
 def explaining_failures(
-  config: config_lib.PipelineConfig,
-  config_path: str,
+  pipeline: Pipeline,
   *,
   training: bool = True,
   evaluation: bool = False,
@@ -41,8 +28,7 @@ def explaining_failures(
   """Turns the errors of a running graph that mean bad input into one line that says so.
 
   Args:
-    config: the whole config.
-    config_path: where it is from.
+    pipeline: the config.
     training: whether the graph reads the training records.
     evaluation: whether it reads the evaluation's.
     failed_batch: of the trainer; saved where the loss or its gradient was not finite.
@@ -51,9 +37,7 @@ def explaining_failures(
   Raises:
     InputError: what the graph failed of, or the loss or its gradient was not finite.
   """
-  with builders.explained_record_errors(
-    config, config_path, training=training, evaluation=evaluation
-  ):
+  with builders.explained_record_errors(pipeline, training=training, evaluation=evaluation):
     try:
       yield
     except tf.errors.InvalidArgumentError as error:
@@ -65,7 +49,7 @@ def explaining_failures(
         shown = f'{what} {failed_batch.message()}; {_saved(failed_batch, model_dir)}'
       raise InputError(
         f'{shown}. Training stopped before this update; the last checkpoint is good. '
-        f'{_advice(config)}'
+        f'{_advice(pipeline.config)}'
       ) from error
 
 

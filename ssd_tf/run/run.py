@@ -10,15 +10,15 @@ import tensorflow as tf
 from absl import logging
 
 from ssd_tf import builders
-from ssd_tf.config import pipeline as config_lib
 from ssd_tf.config import supported_fields
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.detector import Detector
 from ssd_tf.errors import InputError
 from ssd_tf.pretrained.loading import LoadOptions
 from ssd_tf.run import best_metric, checkpoints, loop, run_record
 from ssd_tf.run.best_checkpoint import BestCheckpoint
 from ssd_tf.run.early_stopping import EarlyStopping
-from ssd_tf.run.failures import explaining_failures, naming
+from ssd_tf.run.failures import explaining_failures
 from ssd_tf.run.model_dir_lock import check_held, one_at_a_time
 from ssd_tf.run.run_evaluation import build_evaluator, evaluation_details, log_evaluation
 from ssd_tf.run.starting import build_stages, start
@@ -51,8 +51,7 @@ def make_strategy(num_logical_cpus: int = 0) -> tf.distribute.Strategy:
 
 @one_at_a_time
 def train(
-  config: config_lib.PipelineConfig,
-  config_path: str,
+  pipeline: Pipeline,
   model_dir: str,
   *,
   strategy: tf.distribute.Strategy,
@@ -67,8 +66,7 @@ def train(
   """Trains until train_config.num_steps, going on from the newest checkpoint in model_dir.
 
   Args:
-    config: what to train; written to model_dir.
-    config_path: where it is from.
+    pipeline: what to train; written to model_dir.
     model_dir: gets checkpoints, event files, pipeline.config, evaluation results.
     strategy: as `make_strategy` gives it.
     checkpoint_every_n: steps between checkpoints; the last step is always saved. None: none are
@@ -85,34 +83,34 @@ def train(
     InputError: config or data are at fault, a loss is not finite, the disk is full, or model_dir is
       deleted meanwhile.
   """
-  began = time.time()
+  began, config = time.time(), pipeline.config
   num_steps = config.train_config.num_steps or loop.FOREVER
-  metric = _check(config, config_path, strategy, evaluate)
+  metric = _check(pipeline, strategy, evaluate)
   keras.utils.set_random_seed(config.train_config.seed)
   if config.train_config.op_determinism:
     tf.config.experimental.enable_op_determinism()
-  with naming(config_path), strategy.scope():
+  with pipeline.naming_errors(), strategy.scope():
     learner = _build_model(config)
   manager = _build_manager(config, learner, model_dir, checkpoint_max_to_keep, checkpoint_every_n)
-  details = evaluation_details(config, sample_1_of_n_eval_examples)
+  details = evaluation_details(pipeline, sample_1_of_n_eval_examples)
   # Before `start`, which writes to model_dir: its best checkpoint may be another training's.
   best = None
   if evaluate and config.train_config.keep_best_checkpoint:
     best = BestCheckpoint(manager, learner.step, metric, details)
   start_step = start(
-    config, config_path, learner.detector.model, manager, learner.moving_average, load_options
+    pipeline, learner.detector.model, manager, learner.moving_average, load_options
   )
   stopping = _build_stopping(config, learner, model_dir, metric, details) if evaluate else None
   choices = [choice for choice in (best, stopping) if choice]
-  record = _build_record(config, config_path, learner, model_dir, began)
+  record = _build_record(pipeline, learner, model_dir, began)
   evaluation = {}
   if evaluate:
     evaluator, log = _build_evaluation(
-      config, config_path, learner, model_dir, strategy, sample_1_of_n_eval_examples, details
+      pipeline, learner, model_dir, strategy, sample_1_of_n_eval_examples, details
     )
     # The record first, which sees whether the folder is still there.
     evaluation = {'evaluator': evaluator, 'eval_actions': [record, log, *choices]}
-  model_trainer = _build_trainer(config, config_path, learner, strategy, start_step, log_every_n)
+  model_trainer = _build_trainer(pipeline, learner, strategy, start_step, log_every_n)
   controller = loop.build_controller(
     model_trainer,
     manager,
@@ -123,8 +121,7 @@ def train(
     **evaluation,
   )
   explaining = explaining_failures(
-    config,
-    config_path,
+    pipeline,
     evaluation=evaluate,
     failed_batch=model_trainer.non_finite_batch,
     model_dir=model_dir,
@@ -135,7 +132,7 @@ def train(
     if loop.is_over(start_step, num_steps, stopping):
       return
     # Not before the checkpoint is seen to fit: else the config that it fits would be lost.
-    _save_config(config, model_dir)
+    _save_config(pipeline, model_dir)
     loop.train(controller, num_steps, stopping)
   model_trainer.loss_watch.flush(int(learner.step.numpy()))
   _log_end(learner, start_step, began, best, model_dir)
@@ -170,24 +167,24 @@ def _build_stopping(config, learner, model_dir, metric, details):
   )
 
 
-def _check(config, config_path, strategy, evaluate):
+def _check(pipeline, strategy, evaluate):
   """Refuses what would fail, or train wrongly, later; returns the metric that choices go by."""
   checking = 'all' if evaluate else 'train'
-  builders.check_config(config, config_path, strategy.num_replicas_in_sync, checking)
-  with naming(config_path):
-    metric = _check_evaluation(config, config_path, evaluate)
-    builders.check_records(config, config_path, is_training=True)
+  builders.check_config(pipeline, strategy.num_replicas_in_sync, checking)
+  with pipeline.naming_errors():
+    metric = _check_evaluation(pipeline, evaluate)
+    builders.check_records(pipeline, is_training=True)
     if evaluate:
-      builders.check_records(config, config_path, is_training=False)
-  _warn_of_differences(config)
+      builders.check_records(pipeline, is_training=False)
+  _warn_of_differences(pipeline.config)
   return metric
 
 
-def _check_evaluation(config, config_path, evaluate):
+def _check_evaluation(pipeline, evaluate):
   """Refuses a choice by evaluations that there are not; returns the metric that they go by."""
-  settings = config.train_config
+  settings = pipeline.config.train_config
   if evaluate:
-    return best_metric.resolve(settings.best_metric, builders.metric_names(config, config_path))
+    return best_metric.resolve(settings.best_metric, builders.metric_names(pipeline))
   if settings.HasField('early_stopping'):
     raise InputError(
       'train_config.early_stopping: needs evaluations while training, but --noevaluate leaves them '
@@ -287,14 +284,14 @@ def _build_manager(config, learner, model_dir, max_to_keep, checkpoint_every_n):
   )
 
 
-def _build_evaluation(config, config_path, learner, model_dir, strategy, sample_1_of_n, details):
+def _build_evaluation(pipeline, learner, model_dir, strategy, sample_1_of_n, details):
   """The evaluator, and what writes its metrics to log and metrics.jsonl."""
   detector = learner.detector
-  in_half = builders.precision_of(config.train_config) != precision.FLOAT32
+  in_half = builders.precision_of(pipeline.config.train_config) != precision.FLOAT32
   if in_half:
     with strategy.scope():
-      detector = builders.build_detector(config.model, is_training=False)
-  evaluator = build_evaluator(config, config_path, detector, strategy, sample_1_of_n)
+      detector = builders.build_detector(pipeline.config.model, is_training=False)
+  evaluator = build_evaluator(pipeline, detector, strategy, sample_1_of_n)
   evaluating = evaluator
   if in_half:
     evaluating = precision.Float32Evaluator(evaluator, learner.detector.model, detector.model)
@@ -306,23 +303,21 @@ def _build_evaluation(config, config_path, learner, model_dir, strategy, sample_
   )
 
 
-def _build_record(config, config_path, learner, model_dir, began):
+def _build_record(pipeline, learner, model_dir, began):
   return run_record.RunRecord(
     model_dir,
     began=began,
     step=lambda: int(learner.step.numpy()),
-    num_steps=config.train_config.num_steps,
-    seed=config.train_config.seed,
-    config_path=config_path,
+    num_steps=pipeline.config.train_config.num_steps,
+    seed=pipeline.config.train_config.seed,
+    config_path=pipeline.path,
     check=functools.partial(check_held, model_dir),
   )
 
 
-def _build_trainer(config, config_path, learner, strategy, start_step, log_every_n):
+def _build_trainer(pipeline, learner, strategy, start_step, log_every_n):
   scales = learner.multi_scale
-  dataset = builders.build_train_dataset(
-    config, config_path, learner.detector, start_step, multi_scale=scales
-  )
+  dataset = builders.build_train_dataset(pipeline, learner.detector, start_step, multi_scale=scales)
   make_trainer, detectors = trainer.Trainer, {learner.detector.image_size: learner.detector}
   if scales:
     make_trainer = functools.partial(MultiScaleTrainer, draws=scales.draws)
@@ -332,27 +327,27 @@ def _build_trainer(config, config_path, learner, strategy, start_step, log_every
     optimizer=learner.optimizer,
     dataset=strategy.experimental_distribute_dataset(dataset),
     strategy=strategy,
-    gradient_clipping_by_norm=config.train_config.gradient_clipping_by_norm,
-    bias_grad_multiplier=config.train_config.bias_grad_multiplier,
-    add_regularization_loss=config.train_config.add_regularization_loss,
+    gradient_clipping_by_norm=pipeline.config.train_config.gradient_clipping_by_norm,
+    bias_grad_multiplier=pipeline.config.train_config.bias_grad_multiplier,
+    add_regularization_loss=pipeline.config.train_config.add_regularization_loss,
     label_curves=trainer.LabelCurves(
-      class_names=builders.class_names(config, config_path),
+      class_names=pipeline.class_names,
       interval=log_every_n,
     ),
     moving_average=learner.moving_average,
     stages=learner.stages,
-    batches_per_step=config.train_config.gradient_accumulation_steps,
+    batches_per_step=pipeline.config.train_config.gradient_accumulation_steps,
     loss_scale=learner.loss_scale,
     loss_watch=LossWatch(log_every_n),
   )
 
 
-def _save_config(config, model_dir):
+def _save_config(pipeline, model_dir):
   path = os.path.join(model_dir, 'pipeline.config')
-  if os.path.exists(path) and config_lib.load(path) != config:
+  if os.path.exists(path) and Pipeline.load(path).config != pipeline.config:
     logging.warning(
       '%s differs from the config given now, which replaces it; a training that goes on with other '
       'data, batch size or seed is not the one that was begun.',
       path,
     )
-  config_lib.save(config, path)
+  pipeline.save(path)

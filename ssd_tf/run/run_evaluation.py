@@ -11,8 +11,8 @@ import orbit
 import tensorflow as tf
 
 from ssd_tf import builders
-from ssd_tf.config import pipeline as config_lib
 from ssd_tf.config.input_paths import find_checkpoint
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.detector import Detector
 from ssd_tf.errors import InputError
 from ssd_tf.evaluation import log_format, metrics_file
@@ -20,7 +20,7 @@ from ssd_tf.evaluation.detection_evaluator import EvaluatorGroup
 from ssd_tf.pretrained.checkpoint_description import step_of
 from ssd_tf.pretrained.checkpoint_file import CheckpointDeleted, open_checkpoint
 from ssd_tf.run.event_files import write_missing_scalars
-from ssd_tf.run.failures import explaining_failures, naming
+from ssd_tf.run.failures import explaining_failures
 from ssd_tf.run.starting import restore
 from ssd_tf.run.summaries import CheckedSummaries
 from ssd_tf.training.evaluator import Evaluator
@@ -52,8 +52,7 @@ class Options:
 
 
 def evaluate_checkpoints(
-  config: config_lib.PipelineConfig,
-  config_path: str,
+  pipeline: Pipeline,
   model_dir: str,
   checkpoint_dir: str,
   *,
@@ -67,8 +66,7 @@ def evaluate_checkpoints(
   """Evaluates the newest checkpoint, then each new one until none comes within the timeout.
 
   Args:
-    config: the model and its evaluation.
-    config_path: where it is from.
+    pipeline: the model and its evaluation.
     model_dir: gets event files and evaluation results in eval/.
     checkpoint_dir: a folder that a training writes to, or the prefix of one checkpoint, which may
       be one of the Object Detection API's.
@@ -90,7 +88,7 @@ def evaluate_checkpoints(
   options = options or Options()
   write_missing_scalars(options.folder(model_dir))
   evaluation = _Evaluation(
-    config, config_path, model_dir, strategy, sample_1_of_n_eval_examples, on_train_data, options
+    pipeline, model_dir, strategy, sample_1_of_n_eval_examples, on_train_data, options
   )
   metrics = {}
   # Nothing tells of new ones where a checkpoint is given by name, or was copied by hand.
@@ -103,14 +101,13 @@ def evaluate_checkpoints(
   for path in _new_checkpoints(checkpoint_dir, timeout):
     with _passing_over_deleted():
       metrics = evaluation.evaluate(path)
-      if 0 < config.train_config.num_steps <= evaluation.step:
+      if 0 < pipeline.config.train_config.num_steps <= evaluation.step:
         break  # The training is over.
   return metrics
 
 
 def evaluate_all_checkpoints(
-  config: config_lib.PipelineConfig,
-  config_path: str,
+  pipeline: Pipeline,
   model_dir: str,
   checkpoint_dir: str | Sequence[str],
   *,
@@ -125,8 +122,7 @@ def evaluate_all_checkpoints(
   post-processing, are not evaluated again.
 
   Args:
-    config: the model and its evaluation.
-    config_path: where it is from.
+    pipeline: the model and its evaluation.
     model_dir: gets event files and evaluation results in eval/.
     checkpoint_dir: a folder with checkpoints, or the prefixes of some.
     strategy: as `make_strategy` gives it.
@@ -144,7 +140,7 @@ def evaluate_all_checkpoints(
   eval_dir = options.folder(model_dir)
   steps = _steps(checkpoint_dir)
   write_missing_scalars(eval_dir)
-  details = evaluation_details(config, sample_1_of_n_eval_examples, on_train_data)
+  details = evaluation_details(pipeline, sample_1_of_n_eval_examples, on_train_data)
   results = metrics_file.read(eval_dir, settings=options.settings, **details)
   skipped = {step: path for path, step in steps.items() if step in results}
   if skipped:
@@ -157,7 +153,7 @@ def evaluate_all_checkpoints(
   pending = {path: step for path, step in steps.items() if step not in results}
   if pending:
     evaluation = _Evaluation(
-      config, config_path, model_dir, strategy, sample_1_of_n_eval_examples, on_train_data, options
+      pipeline, model_dir, strategy, sample_1_of_n_eval_examples, on_train_data, options
     )
   while pending:
     path, step = next(iter(pending.items()))
@@ -180,30 +176,27 @@ def evaluate_all_checkpoints(
 class _Evaluation:
   """A model and what measures it, for one checkpoint after the other."""
 
-  def __init__(
-    self, config, config_path, model_dir, strategy, sample_1_of_n, on_train_data, options
-  ):
+  def __init__(self, pipeline, model_dir, strategy, sample_1_of_n, on_train_data, options):
     self._options = options
     eval_dir = options.folder(model_dir)
     self._explaining = functools.partial(
       explaining_failures,
-      config,
-      config_path,
+      pipeline,
       training=on_train_data,
       evaluation=not on_train_data,
     )
     checking = 'train' if on_train_data else 'eval'
-    builders.check_config(config, config_path, checking=checking, training=False)
-    with naming(config_path):
-      builders.check_records(config, config_path, is_training=on_train_data)
+    builders.check_config(pipeline, checking=checking, training=False)
+    with pipeline.naming_errors():
+      builders.check_records(pipeline, is_training=on_train_data)
       with strategy.scope():
-        self._model = (detector := builders.build_detector(config.model, is_training=False)).model
+        detector = builders.build_detector(pipeline.config.model, is_training=False)
         step = tf.Variable(0, dtype=tf.int64, trainable=False)
     self._evaluator = build_evaluator(
-      config, config_path, detector, strategy, sample_1_of_n, on_train_data, options
+      pipeline, detector, strategy, sample_1_of_n, on_train_data, options
     )
-    self._step = step
-    details = evaluation_details(config, sample_1_of_n, on_train_data)
+    self._model, self._step = detector.model, step
+    details = evaluation_details(pipeline, sample_1_of_n, on_train_data)
     if options.settings:
       details['settings'] = dict(options.settings)
     self._controller = orbit.Controller(
@@ -233,12 +226,12 @@ class _Evaluation:
 
 
 def evaluation_details(
-  config: config_lib.PipelineConfig, sample_1_of_n: int = 1, on_train_data: bool = False
+  pipeline: Pipeline, sample_1_of_n: int = 1, on_train_data: bool = False
 ) -> dict[str, Any]:
   """What the figures of an evaluation depend on besides the weights, as metrics.jsonl has it.
 
   Args:
-    config: the whole config.
+    pipeline: the config.
     sample_1_of_n: every n-th example only is evaluated.
     on_train_data: whether the training records are.
 
@@ -246,14 +239,13 @@ def evaluation_details(
     {'split', 'conditions'}.
   """
   return {
-    'split': ', '.join(builders.evaluated_paths(config, on_train_data)),
-    'conditions': builders.evaluation_conditions(config, sample_1_of_n),
+    'split': ', '.join(builders.evaluated_paths(pipeline, on_train_data)),
+    'conditions': builders.evaluation_conditions(pipeline.config, sample_1_of_n),
   }
 
 
 def build_evaluator(
-  config: config_lib.PipelineConfig,
-  config_path: str,
+  pipeline: Pipeline,
   detector: Detector,
   strategy: tf.distribute.Strategy,
   sample_1_of_n: int = 1,
@@ -263,8 +255,7 @@ def build_evaluator(
   """Builds what runs a model over the evaluation's data set and measures its detections.
 
   Args:
-    config: the whole config.
-    config_path: where it is from.
+    pipeline: the config.
     detector: what is evaluated.
     strategy: that the model's variables were made under.
     sample_1_of_n: evaluate on every n-th example only.
@@ -276,14 +267,13 @@ def build_evaluator(
   """
   options = options or Options()
   make_metrics = functools.partial(
-    builders.build_metrics, config, config_path, on_train_data, voc_options=options.voc_metrics
+    builders.build_metrics, pipeline, on_train_data, voc_options=options.voc_metrics
   )
-  with naming(config_path):
+  with pipeline.naming_errors():
     make_metrics()  # Its faults are told at once.
-    pictures = builders.build_pictures(config, config_path)
+    pictures = builders.build_pictures(pipeline)
   dataset = builders.build_eval_dataset(
-    config,
-    config_path,
+    pipeline,
     detector,
     num_replicas=strategy.num_replicas_in_sync,
     sample_1_of_n_examples=sample_1_of_n,
@@ -299,11 +289,11 @@ def build_evaluator(
   return Evaluator(
     detector=detector,
     dataset=strategy.experimental_distribute_dataset(dataset),
-    with_losses=not config.eval_config.use_dummy_loss_in_eval,
+    with_losses=not pipeline.config.eval_config.use_dummy_loss_in_eval,
     make_metrics=make_metrics,
     strategy=strategy,
     pictures=pictures,
-    export_path=config.eval_config.export_path,
+    export_path=pipeline.config.eval_config.export_path,
   )
 
 

@@ -7,9 +7,7 @@ import tensorflow as tf
 from absl import logging
 
 from ssd_tf import builders
-from ssd_tf.config import label_map, reader_classes
-from ssd_tf.config import pipeline as config_lib
-from ssd_tf.config.input_paths import find_checkpoint, resolve_path
+from ssd_tf.config.pipeline import Pipeline, PipelineConfig
 from ssd_tf.errors import InputError
 from ssd_tf.files.failed_writes import open_for_writing
 from ssd_tf.pretrained.checkpoint_kind import (
@@ -40,8 +38,7 @@ _VERSIONS = {SLIM: 1, SLIM_VGG: 1, SSD_TENSORFLOW: 1, TF1: 1, TF2: 2, TF2_CLASSI
 
 
 def start(
-  config: config_lib.PipelineConfig,
-  config_path: str,
+  pipeline: Pipeline,
   model: keras.Model,
   manager: tf.train.CheckpointManager,
   moving_average: MovingAverage | None = None,
@@ -50,8 +47,7 @@ def start(
   """Loads what a training starts from.
 
   Args:
-    config: the whole config.
-    config_path: where it is from.
+    pipeline: the config.
     model: its variables are assigned.
     manager: of the training's checkpoints; one is written at step 0.
     moving_average: of the weights, which it begins at unless the training goes on; or None.
@@ -63,7 +59,7 @@ def start(
   Raises:
     InputError: the checkpoint does not fit.
   """
-  fine_tune = config.train_config.fine_tune_checkpoint
+  fine_tune = pipeline.config.train_config.fine_tune_checkpoint
   latest, model_dir = manager.latest_checkpoint, manager.directory
   if latest:
     checkpoints.restore_all(manager.checkpoint, latest)
@@ -73,7 +69,7 @@ def start(
       'Going on from %s (step %d), since %s holds a training%s.', latest, step, model_dir, why
     )
     return step
-  _start_from_checkpoint(config, config_path, model, model_dir, load_options)
+  _start_from_checkpoint(pipeline, model, model_dir, load_options)
   if moving_average is not None:
     moving_average.reset()
   # The manager counts its interval from the last checkpoint, so there has to be one at step 0.
@@ -81,7 +77,7 @@ def start(
   return 0
 
 
-def build_stages(config: config_lib.PipelineConfig, model: keras.Model) -> Stages:
+def build_stages(config: PipelineConfig, model: keras.Model) -> Stages:
   """Builds what says which variables a training trains, from which step on.
 
   Args:
@@ -99,8 +95,7 @@ def build_stages(config: config_lib.PipelineConfig, model: keras.Model) -> Stage
 
 
 def load_fine_tune_checkpoint(
-  config: config_lib.PipelineConfig,
-  config_path: str,
+  pipeline: Pipeline,
   model: keras.Model,
   load_options: LoadOptions | None = None,
 ) -> LoadReport:
@@ -115,8 +110,7 @@ def load_fine_tune_checkpoint(
   Which stack wrote the checkpoint is told by its names, whatever fine_tune_checkpoint_version says.
 
   Args:
-    config: the whole config.
-    config_path: where it is from.
+    pipeline: the config.
     model: its variables are assigned.
     load_options: what no field of the config says.
 
@@ -129,10 +123,10 @@ def load_fine_tune_checkpoint(
   Source: the Object Detection API's SSD, of which detection is the same with TF1 and TF2; there,
   fine_tune does not exist for an SSD and an empty type is classification.
   """
-  settings = config.train_config
-  path = find_checkpoint(settings.fine_tune_checkpoint, config_path)
+  settings = pipeline.config.train_config
+  path = pipeline.find_checkpoint(settings.fine_tune_checkpoint)
   kind = _checkpoint_type(settings)
-  class_ids = _class_ids(config, config_path)
+  class_ids = _class_ids(pipeline)
   groups = _GROUPS[kind]
   if class_ids is not None and kind == 'classification':
     raise InputError(
@@ -149,7 +143,7 @@ def load_fine_tune_checkpoint(
     )
   _warn_of_version(settings, path, report.kind)
   if class_ids is None and CLASS_HEADS in groups:
-    _suggest_class_map(config, config_path, report)
+    _suggest_class_map(pipeline, report)
   return report
 
 
@@ -177,14 +171,14 @@ def restore(model: keras.Model, path: str) -> int:
   return report.step or 0
 
 
-def _start_from_checkpoint(config, config_path, model, model_dir, load_options):
-  settings = config.train_config
+def _start_from_checkpoint(pipeline, model, model_dir, load_options):
+  settings = pipeline.config.train_config
   if not settings.fine_tune_checkpoint:
     if settings.fine_tune_class_map:
       raise InputError(f'{_CLASS_MAP}: there is no train_config.fine_tune_checkpoint for it')
     logging.info('Training from scratch: no checkpoint in %s, no fine_tune_checkpoint.', model_dir)
     return
-  report = load_fine_tune_checkpoint(config, config_path, model, load_options)
+  report = load_fine_tune_checkpoint(pipeline, model, load_options)
   logging.info('Starting from %s: %s', report.path, report.table())
   path = os.path.join(model_dir, 'loaded_variables.txt')
   with open_for_writing(path) as file:
@@ -210,12 +204,12 @@ def _warn_of_version(settings, path, kind):
     )  # fmt: skip
 
 
-def _class_ids(config, config_path):
+def _class_ids(pipeline):
   """{id in the model: id in the checkpoint} of train_config.fine_tune_class_map, or None."""
-  mappings = config.train_config.fine_tune_class_map
+  mappings = pipeline.config.train_config.fine_tune_class_map
   if not mappings:
     return None
-  theirs, ours = _label_maps(config, config_path)
+  theirs, ours = _label_maps(pipeline)
   class_ids = {}
   for mapping in mappings:
     if mapping.drop or not mapping.name or not mapping.to:
@@ -225,7 +219,7 @@ def _class_ids(config, config_path):
       )
     source = _id_of(mapping.name, theirs, 'train_config.fine_tune_label_map_path')
     target = _id_of(mapping.to, ours, 'train_input_reader.label_map_path')
-    if target > config.model.ssd.num_classes:
+    if target > pipeline.config.model.ssd.num_classes:
       raise InputError(f'{_CLASS_MAP}: {mapping.to!r} is id {target}, above num_classes')
     if target in class_ids:
       raise InputError(f'{_CLASS_MAP}: {mapping.to!r} is there twice')
@@ -233,11 +227,10 @@ def _class_ids(config, config_path):
   return class_ids
 
 
-def _label_maps(config, config_path):
+def _label_maps(pipeline):
   """(of the checkpoint, of the model), each None where it is not known."""
-  path = config.train_config.fine_tune_label_map_path
-  theirs = label_map.load(resolve_path(path, config_path)) if path else None
-  return theirs, reader_classes.model_classes(config, config_path)
+  theirs = pipeline.load_label_map(pipeline.config.train_config.fine_tune_label_map_path)
+  return theirs, pipeline.model_classes
 
 
 def _id_of(name, classes, field):
@@ -253,9 +246,9 @@ def _id_of(name, classes, field):
     raise InputError(f'{_CLASS_MAP}: {field}: {error}') from None
 
 
-def _suggest_class_map(config, config_path, report):
+def _suggest_class_map(pipeline, report):
   """Tells of rows that both label maps know, but that are not where they should be."""
-  theirs, ours = _label_maps(config, config_path)
+  theirs, ours = _label_maps(pipeline)
   if theirs is None or ours is None:
     return
   if not any(group_of(path) == CLASS_HEADS for path in report.skipped) and (

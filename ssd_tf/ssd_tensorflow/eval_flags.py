@@ -5,9 +5,9 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from ssd_tf.config import label_map, text_proto
-from ssd_tf.config import pipeline as config_lib
 from ssd_tf.config.field_ranges import MAX_DETECTIONS
 from ssd_tf.config.input_paths import find_checkpoint
+from ssd_tf.config.pipeline import Pipeline, PipelineConfig
 from ssd_tf.errors import InputError
 from ssd_tf.ssd_tensorflow import data_sets
 from ssd_tf.ssd_tensorflow.model_text import MODELS, model_text
@@ -32,9 +32,7 @@ _WARP = 4
 _DEFAULT_CLASSES = 21
 
 
-def prepare(
-  flags: Mapping[str, Any], given: Collection[str]
-) -> tuple[config_lib.PipelineConfig, str, dict[str, Any]]:
+def prepare(flags: Mapping[str, Any], given: Collection[str]) -> tuple[Pipeline, dict[str, Any]]:
   """Makes the config of an evaluation: that of the training, else one of the flags.
 
   pipeline.config in the folder of the checkpoint has the model and the classes; without one, those
@@ -46,7 +44,7 @@ def prepare(
     given: the flags on the command line.
 
   Returns:
-    The config; the path that it is from; the flags as they are meant.
+    The config; the flags as they are meant.
 
   Raises:
     InputError: a flag, the data set or the checkpoint's folder is at fault.
@@ -57,7 +55,7 @@ def prepare(
   )
   trained = os.path.join(flags['checkpoint_dir'], 'pipeline.config')
   if os.path.exists(trained):
-    config, path = config_lib.load(trained), trained
+    config, path = Pipeline.load(trained).config, trained
     _check_against_training(config, trained, flags)
     flags['num_classes'] = config.model.ssd.num_classes + 1
     _read_as_in_training(config, trained)
@@ -77,7 +75,7 @@ def prepare(
   )
   config.eval_config.metrics_set[:] = _METRICS
   config.eval_config.batch_size = flags['batch_size']
-  return config, path, flags
+  return Pipeline(config, path), flags
 
 
 def _understood(flags, given):
@@ -156,7 +154,7 @@ def _read_as_in_training(config, path):
 
 
 def _model(model_name, num_classes):
-  config = config_lib.PipelineConfig()
+  config = PipelineConfig()
   # What belongs to the training has SSD-Tensorflow's usual values; the losses are told by them.
   text = model_text(
     model_name,
@@ -191,4 +189,4 @@ def _config_of_flags(flags):
   config.eval_input_reader.add().label_map_path = label_map_path
   # Not named pipeline.config: eval_dir may be the checkpoint's folder, which has no training's.
   path = os.path.join(flags['eval_dir'], 'eval_pipeline.config')
-  return config, config_lib.save(config, path)
+  return config, Pipeline(config, path).save(path)

@@ -9,8 +9,8 @@ from typing import Any
 from absl import logging
 
 from ssd_tf.config import label_map as label_maps
-from ssd_tf.config import pipeline as config_lib
 from ssd_tf.config import text_proto
+from ssd_tf.config.pipeline import Pipeline, PipelineConfig
 from ssd_tf.errors import InputError
 from ssd_tf.pretrained.loading import LoadOptions
 from ssd_tf.ssd_tensorflow import data_sets
@@ -73,9 +73,7 @@ eval_config { metrics_set: "pascal_voc_detection_metrics" batch_size: 1 }
 """
 
 
-def prepare(
-  flags: Mapping[str, Any], given: Collection[str]
-) -> tuple[config_lib.PipelineConfig, LoadOptions]:
+def prepare(flags: Mapping[str, Any], given: Collection[str]) -> tuple[Pipeline, LoadOptions]:
   """Makes the config of a training, and the label map beside it.
 
   Says what flags without effect, misspelt ones and an unusual epsilon mean; refuses boxes of
@@ -104,9 +102,9 @@ def prepare(
     data_set.counts.num_records, len(data_set.paths), data_set.source,
   )  # fmt: skip
   text = ''.join(_config_text(flags, data_set, _write_label_maps(flags, data_set)))
-  config = config_lib.PipelineConfig()
+  config = PipelineConfig()
   text_proto.parse(text, 'the config of these flags', config)
-  return config, LoadOptions(
+  return Pipeline(config, os.path.join(flags['train_dir'], 'pipeline.config')), LoadOptions(
     exclude_scopes=tuple(_scopes(flags['checkpoint_exclude_scopes'])),
     model_scope=flags['checkpoint_model_scope'],
     ignore_missing=flags['ignore_missing_vars'],

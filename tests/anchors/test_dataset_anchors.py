@@ -22,7 +22,7 @@ from ssd_tf.anchors import (
 )
 from ssd_tf.anchors.training_boxes import TrainingBoxes, read_training_boxes
 from ssd_tf.builders import resizers
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.ops import boxes as box_ops
 
@@ -31,7 +31,7 @@ MAPS = [(4, 6), (2, 3), (1, 2)]  # Of tiny.config: 64x96 pixels, strides of 16, 
 
 def load(folder, *overrides):
   path = str(folder / 'tiny.config')
-  return config.load(path, overrides), path
+  return Pipeline.load(path, overrides).config, path
 
 
 def record(name, height, width, boxes, class_ids, **changes):
@@ -68,7 +68,7 @@ def test_boxes_as_a_fixed_shape_model_sees_them(tiny):
     record('empty', 64, 96, [], []),
   ]
   tiny_project.write_records(tiny / 'train.record', images)
-  found = read_training_boxes(*load(tiny))
+  found = read_training_boxes(Pipeline(*load(tiny)))
   np.testing.assert_allclose(found.sizes, [[32, 60], [64, 96], [10, 20]], rtol=1e-6)
   assert found.classes.tolist() == [1, 2, 3]
   # Of the originals, 16 * 40 and 32 * 64, and as annotated.
@@ -84,7 +84,7 @@ def test_boxes_as_a_model_that_keeps_the_aspect_ratio_sees_them(tiny):
   overrides[0] = overrides[0].replace('} pad', ' pad').replace('true }', 'true } }')
   images = [record('a', 30, 60, [[5, 10, 15, 50]], [1]), record('b', 40, 40, [[0, 0, 20, 40]], [1])]
   tiny_project.write_records(tiny / 'train.record', images)
-  found = read_training_boxes(*load(tiny, *overrides))
+  found = read_training_boxes(Pipeline(*load(tiny, *overrides)))
   np.testing.assert_allclose(found.sizes, [[16, 64], [32, 64]], rtol=1e-5)
   np.testing.assert_allclose(found.boxes[0] * 96, [8, 16, 24, 80], rtol=1e-5)
 
@@ -98,9 +98,9 @@ def test_the_same_boxes_as_the_training_pipeline_gives(tiny):
   # All that a data set takes of a detector.
   preprocess = resizers.build_preprocess_image(loaded.model.ssd)
   detector = types.SimpleNamespace(preprocess_image=preprocess)
-  batch = next(iter(builders.build_train_dataset(loaded, path, detector)))
+  batch = next(iter(builders.build_train_dataset(Pipeline(loaded, path), detector)))
   mask = batch[fields.GROUNDTRUTH_MASK].numpy()
-  found = read_training_boxes(loaded, path)
+  found = read_training_boxes(Pipeline(loaded, path))
   np.testing.assert_allclose(
     found.boxes, batch[fields.GROUNDTRUTH_BOXES].numpy()[mask], rtol=0, atol=1e-6
   )
@@ -127,7 +127,7 @@ def odd_records(folder):
 
 def test_boxes_that_do_not_train_are_counted_and_left_out(tiny):
   odd_records(tiny)
-  found = read_training_boxes(*load(tiny, 'train_input_reader.max_number_of_boxes=2'))
+  found = read_training_boxes(Pipeline(*load(tiny, 'train_input_reader.max_number_of_boxes=2')))
   np.testing.assert_allclose(found.sizes[:, 0], range(10, 18), rtol=1e-5)
   assert found.left_out == {
     'crowds': 2, 'of weight 0': 1, 'without area': 1, 'past max_number_of_boxes': 1,
@@ -136,18 +136,20 @@ def test_boxes_that_do_not_train_are_counted_and_left_out(tiny):
 
 def test_crowds_sampled_records_dropped_classes_and_small_boxes(tiny):
   odd_records(tiny)
-  with_crowds = read_training_boxes(*load(tiny, 'model.ssd.train_on_crowds=true'))
+  with_crowds = read_training_boxes(Pipeline(*load(tiny, 'model.ssd.train_on_crowds=true')))
   assert len(with_crowds.boxes) == 8 + 2 + 1
   # Records 0, 3 and 6; the first one's crowd is left out.
-  sampled = read_training_boxes(*load(tiny, 'train_input_reader.sample_1_of_n_examples=3'))
+  sampled = read_training_boxes(
+    Pipeline(*load(tiny, 'train_input_reader.sample_1_of_n_examples=3'))
+  )
   np.testing.assert_allclose(sampled.sizes[:, 0], [10, 13, 16, 17, 16], rtol=1e-5)
   loaded, path = load(tiny)
   loaded.train_input_reader[0].class_map.add(name='b', drop=True)
   loaded.label_map_path = loaded.train_input_reader[0].label_map_path
-  dropped = read_training_boxes(loaded, path)
+  dropped = read_training_boxes(Pipeline(loaded, path))
   assert set(dropped.classes.tolist()) == {1, 3}
   assert dropped.left_out['of classes that class_map drops'] == 5
-  large = read_training_boxes(*load(tiny), min_size=15.5)
+  large = read_training_boxes(Pipeline(*load(tiny)), min_size=15.5)
   np.testing.assert_allclose(large.sizes[:, 0], [16, 17, 16], rtol=1e-5)
   assert large.left_out['with a side below min_size, 15.5 pixels'] == 6
 
@@ -157,7 +159,7 @@ def test_records_without_boxes(tiny):
   crowd = record('crowd', 64, 96, [[0, 0, 9, 9]], [1], is_crowd=np.array([True]))
   tiny_project.write_records(tiny / 'train.record', [*images, crowd])
   with pytest.raises(InputError) as error:
-    read_training_boxes(*load(tiny))
+    read_training_boxes(Pipeline(*load(tiny)))
   assert str(error.value) == (
     'train_input_reader: there is no box to fit anchors to in 4 images; left out: 1 crowds; are '
     'these the annotated records?'
@@ -224,7 +226,7 @@ def test_recall_and_means_of_known_anchors_by_hand(tiny):
   ]  # fmt: skip
   tiny_project.write_records(tiny / 'train.record', images)
   loaded, path = load(tiny)
-  boxes, stock = read_training_boxes(loaded, path), stock_tiling(tiny)
+  boxes, stock = read_training_boxes(Pipeline(loaded, path)), stock_tiling(tiny)
   changed = anchor_block.with_anchors(loaded, layout, stock)
   tiling = anchor_tiling.tile(changed.model.ssd, MAPS)
   # Map 3 is 1 x 2, so its anchors are centered at 24 and 72: 64 * (96 - 24) = 4608 of 6144 + 6144
@@ -303,7 +305,7 @@ def write_many(folder):
 def test_found_anchors_are_better_and_no_more_and_build(tiny):
   write_many(tiny)
   loaded, path = load(tiny)
-  found = dataset_anchors.find_anchors(loaded, path)
+  found = dataset_anchors.find_anchors(Pipeline(loaded, path))
   assert len(found.found.anchors) <= len(found.stock.anchors)
   everything = found.rows()[0]
   assert everything.num_boxes == 120
@@ -319,7 +321,7 @@ def test_found_anchors_are_better_and_no_more_and_build(tiny):
   plain_ious = anchor_tiling.best_ious(found.boxes.boxes, anchor_tiling.tile(changed, MAPS))
   assert plain_ious.mean() <= everything.found.mean_iou + 1e-4
   saved = dataset_anchors.save_config(found, str(tiny / 'new' / 'anchors.config'))
-  written = config.load(saved)
+  written = Pipeline.load(saved).config
   detector = builders.build_detector(written.model, is_training=True)
   np.testing.assert_array_equal(detector.anchors, found.found.anchors)
   # One step: every head gets a gradient from these anchors, and as many rows match as a matcher
@@ -375,7 +377,7 @@ def test_the_block_goes_into_a_config_as_an_override(tiny):
   text = (tiny / 'block.pbtxt').read_text()
   assert text.startswith('# a remark\nanchor_generator {\n')
   value = text.replace('anchor_generator {', '{', 1)  # As the tool's sed does.
-  assert config.load(path, [f'model.ssd.anchor_generator={value}']) == changed
+  assert Pipeline.load(path, [f'model.ssd.anchor_generator={value}']).config == changed
   pasted = type(loaded.model.ssd)()
   text_format.Parse(text, pasted)
   assert pasted.anchor_generator == changed.model.ssd.anchor_generator
@@ -404,7 +406,7 @@ SHARED = (
 def test_maps_that_share_a_head_get_the_same_sizes_in_their_cells(tiny):
   write_many(tiny)
   loaded, path = load(tiny, SHARED, MULTISCALE)
-  found = dataset_anchors.find_anchors(loaded, path)
+  found = dataset_anchors.find_anchors(Pipeline(loaded, path))
   assert list(found.found.per_location) == [4, 4, 4]
   assert len(found.found.anchors) == len(found.stock.anchors)
   in_cells = [
@@ -474,7 +476,7 @@ def test_notes(tiny):
   overrides = ['train_config.fine_tune_checkpoint=somewhere']
   overrides.append('train_config.fine_tune_checkpoint_type=full')
   loaded, path = load(tiny, *overrides)
-  found = dataset_anchors.find_anchors(loaded, path, num_anchors=20, fit_positions=False)
+  found = dataset_anchors.find_anchors(Pipeline(loaded, path), num_anchors=20, fit_positions=False)
   notes = '\n'.join(found.notes)
   assert len(found.found.anchors) > len(found.stock.anchors)
   assert (
@@ -490,7 +492,7 @@ def test_notes(tiny):
 def test_text_and_plot(tiny):
   write_many(tiny)
   loaded, path = load(tiny)
-  found = dataset_anchors.find_anchors(loaded, path, num_anchors=4)
+  found = dataset_anchors.find_anchors(Pipeline(loaded, path), num_anchors=4)
   text = anchor_text.describe(found)
   lines = text.splitlines()
   assert lines[0] == '120 boxes in 40 training images, at 96x64 pixels (width x height)'
@@ -539,7 +541,7 @@ def test_the_tool(tiny):
   assert 'recall at IoU 0.5' in done.stdout
   block = (tiny / 'block.pbtxt').read_text()
   assert block.startswith('# Anchors for 120 boxes at 96x64 pixels (width x height), by')
-  written = config.load(tiny / 'out/new.config').model.ssd
+  written = Pipeline.load(tiny / 'out/new.config').config.model.ssd
   pasted = type(written)()
   text_format.Parse(block, pasted)
   assert pasted.anchor_generator == written.anchor_generator

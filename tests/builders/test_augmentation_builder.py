@@ -12,8 +12,8 @@ from google.protobuf import text_format
 
 from ssd_tf import fields
 from ssd_tf.builders.augmentation import STEPS, build_augmentation
-from ssd_tf.config import pipeline as config
 from ssd_tf.config import supported_fields
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.data.augmentation import crop_padding, crops
 from ssd_tf.errors import InputError
 from ssd_tf.protos import preprocessor_pb2, train_pb2
@@ -347,7 +347,7 @@ def test_every_option_of_the_api_has_a_step():
   'path', sorted((TESTDATA / 'odapi_configs').glob('*.config')), ids=lambda path: path.stem
 )
 def test_the_apis_configs_build_their_augmentation(path):
-  train_config = config.load(path).train_config
+  train_config = Pipeline.load(path).config.train_config
   built = build_augmentation(train_config)
   options = train_config.data_augmentation_options
   assert [name for name, _ in built] == [o.WhichOneof('preprocessing_step') for o in options]

@@ -6,8 +6,8 @@ from google.protobuf import text_format
 
 from ssd_tf import builders, fields
 from ssd_tf.builders.augmentation import build_augmentation
-from ssd_tf.config import pipeline as config
 from ssd_tf.config import supported_fields
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.protos import train_pb2
 
@@ -254,7 +254,7 @@ def test_values_that_make_no_sense_are_refused(step, faults):
 
 def test_batches_of_all_steps_are_the_same_whenever_they_are_asked_for(tiny):
   path = str(tiny / 'tiny.config')
-  pipeline = config.load(path)
+  pipeline = Pipeline.load(path).config
   del pipeline.train_config.data_augmentation_options[:]
   # What leaves the range of 0 to 255 comes last.
   last = [step for step in STEPS if step.startswith(('normalize', 'subtract'))]
@@ -263,7 +263,7 @@ def test_batches_of_all_steps_are_the_same_whenever_they_are_asked_for(tiny):
   detector = builders.build_detector(pipeline.model, is_training=True)
 
   def batches(start_step):
-    data = builders.build_train_dataset(pipeline, path, detector, start_step=start_step)
+    data = builders.build_train_dataset(Pipeline(pipeline, path), detector, start_step=start_step)
     return list(data.take(2).as_numpy_iterator())
 
   first, second = batches(0)

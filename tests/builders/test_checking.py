@@ -4,7 +4,7 @@ import pytest
 import tiny_project
 
 from ssd_tf import builders
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 
 
@@ -12,7 +12,7 @@ def faults(folder, *overrides, **options):
   """What `check_config` finds in the tiny config with overrides, without the file's name."""
   path = str(folder / 'tiny.config')
   try:
-    builders.check_config(config.load(path, overrides), path, **options)
+    builders.check_config(Pipeline.load(path, overrides), **options)
   except InputError as error:
     lines = str(error).split('\n')
     assert all(line.startswith(f'{path}: ') for line in lines)
@@ -112,6 +112,6 @@ def test_what_a_layer_refuses_is_told_with_its_part(project):
     'model.ssd.feature_extractor.depth_multiplier=1e-8',
     'model.ssd.feature_extractor.min_depth=0',
   ]
-  loaded = config.load(project / 'tiny.config', overrides)
+  loaded = Pipeline.load(project / 'tiny.config', overrides).config
   with pytest.raises(InputError, match=r'^model\.ssd: its values do not go together'):
     builders.build_detector(loaded.model, is_training=True)

@@ -15,7 +15,7 @@ import tiny_project
 from ssd_tf import builders, fields
 from ssd_tf.builders import resizers, target_assigner
 from ssd_tf.builders.objective import build_objective
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.export import saved_model
 
@@ -34,11 +34,11 @@ SUPPRESSION = 'model.ssd.post_processing.batch_non_max_suppression'
 
 
 def ssd_of(path, *overrides):
-  return config.load(path, overrides).model.ssd
+  return Pipeline.load(path, overrides).config.model.ssd
 
 
 def tiny_detector(*overrides):
-  detector = builders.build_detector(config.load(TINY, overrides).model, is_training=False)
+  detector = builders.build_detector(Pipeline.load(TINY, overrides).config.model, is_training=False)
   tiny_project.randomize(detector.model, seed=2)
   return detector
 
@@ -176,7 +176,7 @@ def test_each_choice_changes_the_loss_and_stays_finite(override):
   batch = groundtruth() | batches.masks(9, 3, labeled_classes=rng.random([9, 3]) < 0.7)
   found = {}
   for name, changes in (('ours', overrides), ('stock', [])):
-    loaded = config.load(TINY, changes)
+    loaded = Pipeline.load(TINY, changes).config
     builders.require_supported(loaded)
     detector = builders.build_detector(loaded.model, is_training=True)
     code_size = detector.model.output[fields.BOX_ENCODINGS].shape[-1]
@@ -213,11 +213,11 @@ def test_crowds_and_groups_of_records_are_ignored_unless_wanted(kind, tiny):
   found = {}
   for wanted in (False, True):
     override = f'model.ssd.train_on_crowds={str(wanted).lower()}'
-    loaded = config.load(tiny / 'tiny.config', [override])
+    loaded = Pipeline.load(tiny / 'tiny.config', [override]).config
     del loaded.train_config.data_augmentation_options[:]
     builders.require_supported(loaded)
     detector = builders.build_detector(loaded.model, is_training=True)
-    dataset = builders.build_train_dataset(loaded, str(tiny / 'tiny.config'), detector)
+    dataset = builders.build_train_dataset(Pipeline(loaded, str(tiny / 'tiny.config')), detector)
     batch = next(iter(dataset))
     np.testing.assert_array_equal(batch[kind][:, :2], np.tile(flags, [4, 1]))
     assigned = detector.assign_targets(batch)
@@ -304,10 +304,10 @@ def test_what_is_learned_on_a_padded_image_is_found_on_the_original(tiny):
   # One box in each, as two could want the same anchor.
   annotations = [tiny_project.annotation(i, rng, num_boxes=1) for i in range(5)]
   tiny_project.write_records(tiny / 'eval.record', annotations)
-  loaded = config.load(tiny / 'tiny.config', [PADDED, 'eval_config.batch_size=3'])
+  loaded = Pipeline.load(tiny / 'tiny.config', [PADDED, 'eval_config.batch_size=3']).config
   builders.require_supported(loaded)
   detector = builders.build_detector(loaded.model, is_training=False)
-  batches = list(builders.build_eval_dataset(loaded, str(tiny / 'tiny.config'), detector))
+  batches = list(builders.build_eval_dataset(Pipeline(loaded, str(tiny / 'tiny.config')), detector))
   images = []
   for batch in batches:
     assigned = detector.assign_targets(batch)
@@ -426,7 +426,7 @@ def test_all_of_the_suppressions_fields_are_read():
   ],
 )
 def test_what_cannot_be_built_is_named_with_the_way_out(override, message):
-  loaded = config.load(TINY, [override])
+  loaded = Pipeline.load(TINY, [override]).config
   with pytest.raises(InputError, match=message) as caught:
     builders.build_detector(loaded.model, is_training=True)
   assert str(caught.value).startswith('model.ssd')

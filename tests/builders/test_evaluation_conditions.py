@@ -4,13 +4,13 @@ import pytest
 import tiny_project
 
 from ssd_tf import builders
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import Pipeline
 
 PATH = tiny_project.ROOT / 'tests/testdata/tiny.config'
 
 
 def conditions(*overrides, **rest):
-  return builders.evaluation_conditions(config.load(PATH, overrides), **rest)
+  return builders.evaluation_conditions(Pipeline.load(PATH, overrides).config, **rest)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import tiny_project
 
 from ssd_tf import builders, fields
 from ssd_tf.builders import feature_extractor
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.protos import ssd_pb2
 from ssd_tf.run import checkpoints
@@ -105,7 +105,7 @@ def test_stock_backbones_are_regularized_as_the_originals(kind, depthwise):
   ],
 )
 def test_parameters_of_the_detectors_are_the_published_ones(name, reduced, published, monkeypatch):
-  model_config = config.load(CONFIGS / f'{name}.config').model
+  model_config = Pipeline.load(CONFIGS / f'{name}.config').config.model
   kind = model_config.ssd.feature_extractor.type
   row = feature_extractor.EXTRACTORS[kind]
   backbone = functools.partial(row.backbone, reduce_coarsest=reduced)
@@ -124,7 +124,7 @@ def build(name, height, width):
     'model.ssd.feature_extractor.depth_multiplier=0.25',
   ]
   return builders.build_detector(
-    config.load(CONFIGS / f'{name}.config', overrides).model, is_training=True
+    Pipeline.load(CONFIGS / f'{name}.config', overrides).config.model, is_training=True
   )
 
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from ssd_tf import builders, fields
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 
 TINY = pathlib.Path(__file__).parents[1] / 'testdata/tiny.config'
@@ -26,7 +26,7 @@ def mined(scope, more=''):
 
 
 def detector_of(*overrides):
-  return builders.build_detector(config.load(TINY, overrides).model, is_training=True)
+  return builders.build_detector(Pipeline.load(TINY, overrides).config.model, is_training=True)
 
 
 @pytest.fixture(scope='module')

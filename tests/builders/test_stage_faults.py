@@ -4,7 +4,7 @@ import pytest
 import tiny_project
 
 from ssd_tf import builders
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 
 RATE = 'train_config.optimizer.momentum_optimizer.learning_rate'
@@ -20,7 +20,7 @@ def project(tmp_path_factory):
 def faults(folder, *overrides):
   path = str(folder / 'tiny.config')
   try:
-    builders.check_config(config.load(path, overrides), path)
+    builders.check_config(Pipeline.load(path, overrides))
   except InputError as error:
     return [line.removeprefix(f'{path}: ') for line in str(error).split('\n')]
   return []
@@ -36,7 +36,7 @@ def constant(rate):
 
 def test_a_list_of_stages_is_an_override(project):
   """Of which the tiny config has 8 steps."""
-  loaded = config.load(
+  loaded = Pipeline.load(
     project / 'tiny.config',
     [
       'train_config.freeze=ALL_BUT_HEADS',
@@ -44,7 +44,7 @@ def test_a_list_of_stages_is_an_override(project):
       'train_config.stage[1].freeze_variables=["class_head", "bias"]',
       'train_config.stage[2]={first_step: 6 freeze: BACKBONE}',
     ],
-  )
+  ).config
   assert builders.stages_of(loaded.train_config) == [
     {
       'first_step': first_step,
@@ -60,12 +60,12 @@ def test_a_list_of_stages_is_an_override(project):
       (6, 'train_config.stage[2]', ('backbone',), []),
     )
   ]
-  builders.check_config(loaded, str(project / 'tiny.config'))
+  builders.check_config(Pipeline(loaded, str(project / 'tiny.config')))
 
 
 def test_the_form_of_the_documentation(project):
   override = 'train_config.stage=[{first_step: 20 freeze: NONE}]'
-  (stage,) = config.load(project / 'tiny.config', [override]).train_config.stage
+  (stage,) = Pipeline.load(project / 'tiny.config', [override]).config.train_config.stage
   assert (stage.first_step, stage.freeze) == (20, 0)
 
 

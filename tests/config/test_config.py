@@ -4,8 +4,9 @@ import pathlib
 import pytest
 from absl import logging
 
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.checks.validation import validate
 from ssd_tf.config.input_paths import expand_input_paths, resolve_path
+from ssd_tf.config.pipeline import Pipeline, PipelineConfig
 from ssd_tf.errors import InputError
 
 CONFIGS = pathlib.Path(__file__).parents[1] / 'testdata' / 'odapi_configs'
@@ -55,9 +56,9 @@ def warnings(monkeypatch):
 def faults(project, *overrides, **arguments):
   """The faults validate finds, without the path that starts each line."""
   path = project / 'pipeline.config'
-  loaded = config.load(path, overrides)
+  loaded = Pipeline.load(path, overrides).config
   try:
-    config.validate(loaded, path, **arguments)
+    validate(Pipeline(loaded, path), **arguments)
   except InputError as error:
     lines = str(error).split('\n')
     assert all(line.startswith(f'{path}: ') for line in lines)
@@ -67,17 +68,17 @@ def faults(project, *overrides, **arguments):
 
 @pytest.mark.parametrize('path', sorted(CONFIGS.glob('*.config')), ids=lambda path: path.stem)
 def test_what_is_saved_is_loaded(path, tmp_path):
-  loaded = config.load(path)
-  assert config.save(loaded, tmp_path) == str(tmp_path / 'pipeline.config')
-  assert config.load(tmp_path / 'pipeline.config') == loaded
+  loaded = Pipeline.load(path).config
+  assert Pipeline(loaded, '').save(tmp_path) == str(tmp_path / 'pipeline.config')
+  assert Pipeline.load(tmp_path / 'pipeline.config').config == loaded
   assert os.listdir(tmp_path) == ['pipeline.config']
 
 
 def test_save_to_a_file_replaces_it(tmp_path):
   path = tmp_path / 'other.config'
   path.write_text('old')
-  assert config.save(config.load(STOCK), path) == str(path)
-  assert config.load(path).model.ssd.num_classes == 90
+  assert Pipeline.load(STOCK).save(path) == str(path)
+  assert Pipeline.load(path).config.model.ssd.num_classes == 90
 
 
 def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
@@ -89,7 +90,7 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatc
 
   monkeypatch.setattr(os, 'replace', full)
   with pytest.raises(OSError, match='No space'):
-    config.save(config.load(STOCK), path)
+    Pipeline.load(STOCK).save(path)
   assert path.read_text() == 'model {}' and os.listdir(tmp_path) == ['pipeline.config']
 
 
@@ -120,14 +121,14 @@ def test_parse_errors_name_line_column_and_closest_field(tmp_path, text, message
   path = tmp_path / 'a.config'
   path.write_text(text)
   with pytest.raises(InputError) as caught:
-    config.load(path)
+    Pipeline.load(path)
   assert str(caught.value) == f'{path}:{message}'
 
 
 def test_the_last_of_a_repeated_value_counts_as_in_the_api_but_is_told(tmp_path, warnings):
   path = tmp_path / 'a.config'
   path.write_text('train_config { batch_size: 8 }\ntrain_config {\n  batch_size: 16 num_steps: 5 }')
-  loaded = config.load(path)
+  loaded = Pipeline.load(path).config
   assert (loaded.train_config.batch_size, loaded.train_config.num_steps) == (16, 5)
   assert warnings == [
     f'{path}:2:14: Message type "TrainEvalPipelineConfig" should not have multiple "train_config"'
@@ -137,7 +138,7 @@ def test_the_last_of_a_repeated_value_counts_as_in_the_api_but_is_told(tmp_path,
 
 def test_a_missing_file_is_named(tmp_path):
   with pytest.raises(FileNotFoundError) as caught:
-    config.load(tmp_path / 'none.config')
+    Pipeline.load(tmp_path / 'none.config')
   assert caught.value.filename == str(tmp_path / 'none.config')
 
 
@@ -183,12 +184,12 @@ RATIOS = 'model.ssd.anchor_generator.ssd_anchor_generator.aspect_ratios'
   ],
 )  # fmt: skip
 def test_override(override, get, expected):
-  assert get(config.load(STOCK, [override])) == expected
+  assert get(Pipeline.load(STOCK, [override]).config) == expected
 
 
 def test_overrides_apply_in_order_and_change_nothing_else():
-  changed = config.load(STOCK, ['train_config.batch_size=8', 'train_config.batch_size=4'])
-  stock = config.load(STOCK)
+  changed = Pipeline.load(STOCK, ['train_config.batch_size=8', 'train_config.batch_size=4']).config
+  stock = Pipeline.load(STOCK).config
   assert changed.train_config.batch_size == 4 and stock.train_config.batch_size == 512
   changed.train_config.batch_size = 512
   assert changed == stock
@@ -224,7 +225,7 @@ def test_overrides_apply_in_order_and_change_nothing_else():
 )  # fmt: skip
 def test_bad_override(override, message):
   with pytest.raises(InputError) as caught:
-    config.load(STOCK, [override])
+    Pipeline.load(STOCK, [override])
   assert str(caught.value) == f'override {override!r}: {message}'
 
 
@@ -283,7 +284,7 @@ def test_only_the_part_in_use_is_checked(project):
   assert len(faults(project, *broken_eval, checking='eval')) == 1
   assert faults(project, 'train_config.batch_size=7', num_replicas=2, checking='eval') == []
   with pytest.raises(ValueError, match='checking'):
-    config.validate(config.PipelineConfig(), 'a', checking='test')
+    validate(Pipeline(PipelineConfig(), 'a'), checking='test')
 
 
 def test_an_empty_config(tmp_path):

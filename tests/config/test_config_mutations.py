@@ -8,10 +8,10 @@ import tiny_project
 
 from ssd_tf import builders
 from ssd_tf.config import field_ranges, supported_fields
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import Pipeline, PipelineConfig
 from ssd_tf.errors import InputError
 
-ROOT = config.PipelineConfig
+ROOT = PipelineConfig
 _MAX_BYTES = 3 << 30  # That the whole file may take, TensorFlow's own included.
 
 
@@ -78,7 +78,7 @@ def project(tmp_path_factory):
   """With a bound on memory: what wants more than that fails, and takes nothing from others."""
   folder = tmp_path_factory.mktemp('project')
   tiny_project.make(folder)
-  loaded = config.load(folder / 'tiny.config')
+  loaded = Pipeline.load(folder / 'tiny.config').config
   builders.build_detector(loaded.model, is_training=True)  # So that TensorFlow has what it needs.
   with open('/proc/self/statm') as file:
     used = int(file.read().split()[0]) * resource.getpagesize()
@@ -90,11 +90,11 @@ def project(tmp_path_factory):
 
 def check(project, fields, value, *, building):
   path = str(project / 'tiny.config')
-  loaded = config.load(path)
+  loaded = Pipeline.load(path).config
   place = put(loaded, fields, value)
   is_wrong = value not in field_ranges.ranges_of(fields[-1].containing_type.name)[fields[-1].name]
   try:
-    builders.check_config(loaded, path)
+    builders.check_config(Pipeline(loaded, path))
     assert not is_wrong
     if building:
       builders.build_detector(loaded.model, is_training=True)

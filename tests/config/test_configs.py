@@ -9,7 +9,8 @@ import tensorflow as tf
 import tiny_project
 
 from ssd_tf import builders, fields
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.checks.validation import validate
+from ssd_tf.config.pipeline import Pipeline, PipelineConfig
 from ssd_tf.data import tf_example
 from ssd_tf.errors import InputError
 from ssd_tf.export import saved_model
@@ -41,7 +42,7 @@ def run(detector, image):
 
 def load_with_stub_data(path, folder):
   """The config over files in the folder that are there, but empty; those it names may not be."""
-  original = config.load(path)
+  original = Pipeline.load(path).config
   num_classes = original.model.ssd.num_classes
   items = [f"item {{ id: {i} name: 'class {i}' }}\n" for i in range(1, num_classes + 1)]
   (folder / 'label_map.pbtxt').write_text(''.join(items))
@@ -56,7 +57,7 @@ def load_with_stub_data(path, folder):
     ]
   if original.train_config.fine_tune_checkpoint:
     overrides.append(f'train_config.fine_tune_checkpoint={folder}/model.ckpt')
-  return config.load(path, overrides)
+  return Pipeline.load(path, overrides).config
 
 
 def build(loaded, seed):
@@ -70,7 +71,7 @@ def build(loaded, seed):
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
 def test_conformance(path, tmp_path):
   loaded = load_with_stub_data(path, tmp_path)
-  config.validate(loaded, path)
+  validate(Pipeline(loaded, path))
   builders.require_supported(loaded)
   builders.build_augmentation(loaded.train_config)
   if path.stem.endswith(('_coco', '_voc0712')):
@@ -103,7 +104,7 @@ def test_conformance(path, tmp_path):
 @pytest.fixture(scope='module')
 def tiny_detector():
   few = 'model.ssd.post_processing.batch_non_max_suppression.max_total_detections=20'
-  detector = builders.build_detector(config.load(TINY, [few]).model, is_training=False)
+  detector = builders.build_detector(Pipeline.load(TINY, [few]).config.model, is_training=False)
   tiny_project.randomize(detector.model, seed=2)
   return detector
 
@@ -146,7 +147,7 @@ def test_an_export_detects_what_the_model_detects(input_type, batch_size, tiny_d
 
 def field_exists(path):
   """Whether a config can have a field of this path, such as model.ssd.loss."""
-  message = config.PipelineConfig.DESCRIPTOR
+  message = PipelineConfig.DESCRIPTOR
   for name in re.sub(r'\[\d+\]', '', path).split('.'):
     field = message and message.fields_by_name.get(name)
     if not field:
@@ -166,7 +167,7 @@ REFUSED = {
 
 def reduced(path):
   """A config with a small image and few filters; all else as it is."""
-  loaded = config.load(path)
+  loaded = Pipeline.load(path).config
   ssd = loaded.model.ssd
   size = 128 if 'multiscale_anchor_generator' in str(ssd.anchor_generator) else 96
   if ssd.image_resizer.HasField('fixed_shape_resizer'):
@@ -185,7 +186,7 @@ def reduced(path):
 @pytest.mark.parametrize('path', API_CONFIGS, ids=lambda p: p.stem)
 def test_a_config_of_the_api_trains_a_step_and_detects(path, tmp_path):
   stub = load_with_stub_data(path, tmp_path)
-  config.validate(stub, path)
+  validate(Pipeline(stub, path))
   builders.require_supported(stub)
   loaded = reduced(path)
   builders.build_augmentation(loaded.train_config)

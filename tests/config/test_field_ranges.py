@@ -5,7 +5,7 @@ import pathlib
 import pytest
 
 from ssd_tf.config import field_ranges, supported_fields
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import Pipeline, PipelineConfig
 
 ROOT = pathlib.Path(__file__).parents[2]
 TINY = ROOT / 'tests/testdata/tiny.config'
@@ -29,16 +29,16 @@ def messages(descriptor, seen=None):
   return list(seen.values())
 
 
-MESSAGES = messages(config.PipelineConfig.DESCRIPTOR)
+MESSAGES = messages(PipelineConfig.DESCRIPTOR)
 
 
 def out_of_range(*overrides):
-  return field_ranges.out_of_range(config.load(TINY, overrides))
+  return field_ranges.out_of_range(Pipeline.load(TINY, overrides).config)
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
 def test_configs_in_use_are_within(path):
-  loaded = config.load(path)
+  loaded = Pipeline.load(path).config
   assert field_ranges.out_of_range(loaded) == {}
   assert field_ranges.within_range(loaded) == loaded
 
@@ -124,7 +124,7 @@ def test_all_are_told_at_once_in_lists_too_and_where_nothing_acts_on_them():
 
 
 def test_a_long_list_is_told_and_cut():
-  loaded = config.load(TINY)
+  loaded = Pipeline.load(TINY).config
   generator = loaded.model.ssd.anchor_generator.ssd_anchor_generator
   generator.aspect_ratios[:] = [1.0] * 5000
   path = 'model.ssd.anchor_generator.ssd_anchor_generator.aspect_ratios'
@@ -134,7 +134,7 @@ def test_a_long_list_is_told_and_cut():
 
 
 def test_a_copy_within_the_ranges_differs_in_nothing_else():
-  loaded = config.load(
+  loaded = Pipeline.load(
     TINY,
     [
       'model.ssd.num_classes=2147483647',
@@ -143,7 +143,7 @@ def test_a_copy_within_the_ranges_differs_in_nothing_else():
       'train_config.data_augmentation_options=[{random_crop_image {min_area: 0 max_area: 7}}]',
       'train_config.multi_scale.size=[{height: 64}, {height: 0}]',
     ],
-  )
+  ).config
   within = field_ranges.within_range(loaded)
   assert field_ranges.out_of_range(within) == {}
   assert within.model.ssd.num_classes == field_ranges.MAX_CLASSES

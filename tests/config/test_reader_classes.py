@@ -2,8 +2,8 @@
 
 import pytest
 
-from ssd_tf.config import label_map, reader_classes
-from ssd_tf.config import pipeline as config
+from ssd_tf.config import label_map
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 
 CELLS = ('RBC', 'WBC', 'Platelets')
@@ -20,7 +20,7 @@ def write_map(folder, name, classes):
 
 @pytest.fixture
 def pipeline(tmp_path):
-  """Returns a function: (num_classes, text of each reader, more text) -> (config, its path)."""
+  """Returns a function: (num_classes, text of each reader, more text) -> Pipeline."""
   write_map(tmp_path, 'cells', CELLS)
   write_map(tmp_path, 'animals', ['raccoon', 'cat'])
 
@@ -31,23 +31,20 @@ def pipeline(tmp_path):
       + ''.join(f'train_input_reader {{ {text} }}\n' for text in readers)
       + more
     )
-    return config.load(path), path
+    return Pipeline.load(path)
 
   return make
 
 
-def classes_of(loaded, path):
+def classes_of(loaded):
   """{field: ReaderClasses} of every reader."""
-  return {
-    field: reader_classes.reader_classes(loaded, path, field, reader)
-    for field, reader in reader_classes.named_readers(loaded)
-  }
+  return {field: loaded.classes(field) for field in loaded.readers}
 
 
-def test_one_reader_keeps_its_ids(pipeline):
-  loaded, path = pipeline(3, "label_map_path: 'cells.pbtxt'")
-  assert reader_classes.model_classes(loaded, path) == label_map.load(path.parent / 'cells.pbtxt')
-  (classes,) = classes_of(loaded, path).values()
+def test_one_reader_keeps_its_ids(pipeline, tmp_path):
+  loaded = pipeline(3, "label_map_path: 'cells.pbtxt'")
+  assert loaded.model_classes == label_map.load(tmp_path / 'cells.pbtxt')
+  (classes,) = classes_of(loaded).values()
   assert classes.table is None
   assert classes.id_to_name == {1: 'RBC', 2: 'WBC', 3: 'Platelets'}
   assert classes.labeled_ids == {1, 2, 3}
@@ -55,82 +52,80 @@ def test_one_reader_keeps_its_ids(pipeline):
 
 def test_ids_that_no_class_has_are_labeled_with_nothing_in_them(pipeline, tmp_path):
   write_map(tmp_path, 'gaps', {'a': 1, 'b': 4})
-  loaded, path = pipeline(5, "label_map_path: 'gaps.pbtxt' labeled_class: 'b'")
-  (classes,) = classes_of(loaded, path).values()
+  loaded = pipeline(5, "label_map_path: 'gaps.pbtxt' labeled_class: 'b'")
+  (classes,) = classes_of(loaded).values()
   assert classes.table is None
   assert (classes.labeled_ids, classes.unused_ids) == ({4}, {2, 3, 5})
-  loaded, path = pipeline(5, "label_map_path: 'gaps.pbtxt'")
-  assert classes_of(loaded, path)['train_input_reader'].labeled_ids == {1, 4}
+  loaded = pipeline(5, "label_map_path: 'gaps.pbtxt'")
+  assert classes_of(loaded)['train_input_reader'].labeled_ids == {1, 4}
 
 
 def test_without_label_map_ids_are_taken_as_they_are(pipeline):
-  loaded, path = pipeline(3, 'shuffle: false')
-  assert reader_classes.model_classes(loaded, path) is None
-  (classes,) = classes_of(loaded, path).values()
+  loaded = pipeline(3, 'shuffle: false')
+  assert loaded.model_classes is None
+  (classes,) = classes_of(loaded).values()
   assert (classes.num_classes, classes.table, classes.labeled_ids) == (3, None, {1, 2, 3})
 
 
 def test_two_readers_are_merged_by_name(pipeline, tmp_path):
   write_map(tmp_path, 'mixed', ['cat', 'RBC'])
-  loaded, path = pipeline(
+  loaded = pipeline(
     5,
     "label_map_path: 'cells.pbtxt'",
     "label_map_path: 'animals.pbtxt'",
     more="eval_input_reader { label_map_path: 'mixed.pbtxt' }",
   )
-  merged = reader_classes.model_classes(loaded, path)
+  merged = loaded.model_classes
   assert merged.names == ('RBC', 'WBC', 'Platelets', 'raccoon', 'cat')
   assert merged.ids == (1, 2, 3, 4, 5)
-  cells, animals, mixed = classes_of(loaded, path).values()
+  cells, animals, mixed = classes_of(loaded).values()
   assert (cells.table, cells.labeled_ids) == ({1: 1, 2: 2, 3: 3}, {1, 2, 3})
   assert (animals.table, animals.labeled_ids) == ({1: 4, 2: 5}, {1, 2})
   assert mixed.table == {1: 5, 2: 1}
 
 
 def test_class_map_renames_and_drops(pipeline):
-  loaded, path = pipeline(
+  loaded = pipeline(
     3,
     "label_map_path: 'cells.pbtxt' class_map { name: 'Platelets' drop: true }",
     "label_map_path: 'animals.pbtxt' labeled_class: 'cat' class_map { name: 'cat' to: 'WBC' }",
   )
-  merged = reader_classes.model_classes(loaded, path)
+  merged = loaded.model_classes
   assert dict(zip(merged.names, merged.ids, strict=True)) == {'RBC': 1, 'WBC': 2, 'raccoon': 3}
-  cells, animals = classes_of(loaded, path).values()
+  cells, animals = classes_of(loaded).values()
   assert cells.table == {1: 1, 2: 2, 3: 0}
   assert (animals.table, animals.labeled_ids) == ({1: 3, 2: 2}, {2})
 
 
 def test_a_label_map_of_the_model_decides_the_ids(pipeline, tmp_path):
   write_map(tmp_path, 'model', ['cat', 'WBC', 'RBC', 'Platelets', 'raccoon'])
-  loaded, path = pipeline(
+  loaded = pipeline(
     5,
     "label_map_path: 'cells.pbtxt'",
     "label_map_path: 'animals.pbtxt'",
     more="label_map_path: 'model.pbtxt'",
   )
-  cells, animals = classes_of(loaded, path).values()
+  cells, animals = classes_of(loaded).values()
   assert cells.table == {1: 3, 2: 2, 3: 4}
   assert animals.table == {1: 5, 2: 1}
 
 
 def test_a_label_map_of_evaluation_alone_names_the_classes(pipeline):
-  loaded, path = pipeline(
-    3, 'shuffle: false', more="eval_input_reader { label_map_path: 'cells.pbtxt' }"
-  )
-  assert reader_classes.model_classes(loaded, path).names == CELLS
-  training, evaluation = classes_of(loaded, path).values()
+  loaded = pipeline(3, 'shuffle: false', more="eval_input_reader { label_map_path: 'cells.pbtxt' }")
+  assert loaded.model_classes.names == CELLS
+  training, evaluation = classes_of(loaded).values()
   assert (training.table, training.id_to_name) == (None, {})
   assert evaluation.table is None
 
 
 def test_of_several_readers_each_needs_a_label_map(pipeline):
-  loaded, path = pipeline(3, "label_map_path: 'cells.pbtxt'", 'shuffle: false')
+  loaded = pipeline(3, "label_map_path: 'cells.pbtxt'", 'shuffle: false')
   with pytest.raises(InputError, match=r'train_input_reader\[1\].label_map_path: is empty'):
-    classes_of(loaded, path)
+    classes_of(loaded)
 
 
 def test_merged_classes_need_the_label_maps_at_hand(pipeline):
-  loaded, path = pipeline(
+  loaded = pipeline(
     3,
     "label_map_path: 'cells.pbtxt'",
     "label_map_path: 'gone.pbtxt'",
@@ -138,14 +133,14 @@ def test_merged_classes_need_the_label_maps_at_hand(pipeline):
   )
   message = r'train_input_reader\[1\].label_map_path: .*at the top of the config'
   with pytest.raises(InputError, match=message):
-    reader_classes.model_classes(loaded, path)
+    _ = loaded.model_classes
 
 
 def test_evaluation_alone_takes_its_own_label_map(pipeline):
-  loaded, path = pipeline(
+  loaded = pipeline(
     3, "label_map_path: 'gone.pbtxt'", more="eval_input_reader { label_map_path: 'cells.pbtxt' }"
   )
-  assert reader_classes.model_classes(loaded, path).names == CELLS
+  assert loaded.model_classes.names == CELLS
 
 
 @pytest.mark.parametrize(
@@ -192,7 +187,7 @@ def test_evaluation_alone_takes_its_own_label_map(pipeline):
   ],
 )
 def test_what_is_wrong_is_named(reader, more, message, pipeline):
-  loaded, path = pipeline(3, reader, more=more)
+  loaded = pipeline(3, reader, more=more)
   with pytest.raises(InputError, match=message):
-    reader_classes.model_classes(loaded, path)
-    classes_of(loaded, path)
+    _ = loaded.model_classes
+    classes_of(loaded)

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import tiny_project
 
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.diagnosis.project import Project
 
 
@@ -25,7 +25,7 @@ def project(folder, train=None, evaluation=None, overrides=(), **options):
     if given is not None:
       tiny_project.write_records(folder / f'{name}.record', given)
   path = str(folder / 'tiny.config')
-  return Project(config.load(path, overrides), path, **options)
+  return Project(Pipeline.load(path, overrides), **options)
 
 
 def only(findings, check):

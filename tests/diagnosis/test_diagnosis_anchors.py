@@ -124,7 +124,7 @@ def test_boxes_are_those_that_anchors_are_fitted_to(tmp_path, train_on_crowds):
     'train_input_reader.sample_1_of_n_examples=3',
   ]
   project = planted.project(tmp_path, train, overrides=overrides)
-  found = training_boxes.read_training_boxes(project.config, project.config_path)
+  found = training_boxes.read_training_boxes(project.pipeline)
   # Images 0, 3 and 6, of which the second box of 3 weighs 0; the third boxes are past the limit.
   assert found.classes.tolist() == ([1, 2, 1, 1, 2] if train_on_crowds else [2, 2])
   boxes, classes = anchor_checks.training_boxes_of(project, 'train_input_reader')

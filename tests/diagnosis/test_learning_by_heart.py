@@ -7,7 +7,7 @@ import pytest
 import tiny_project
 
 from ssd_tf import builders, fields
-from ssd_tf.config import pipeline as config_lib
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.diagnosis import overfit
 from ssd_tf.errors import InputError
 from ssd_tf.models.box_predictor import convolutional_box_predictor
@@ -36,7 +36,7 @@ build_detector = builders.build_detector
 
 @pytest.fixture(scope='module')
 def detector():
-  config = config_lib.load(tiny_project.ROOT / 'tests/testdata/tiny.config')
+  config = Pipeline.load(tiny_project.ROOT / 'tests/testdata/tiny.config').config
   return shallow(config.model, is_training=True)
 
 
@@ -49,7 +49,7 @@ def path(tmp_path, monkeypatch, detector):
 
 def test_a_few_steps(path, caplog):
   caplog.set_level('INFO', logger='absl')
-  result = overfit.learn_by_heart(config_lib.load(path), str(path), num_images=3, num_steps=3)
+  result = overfit.learn_by_heart(Pipeline.load(path), num_images=3, num_steps=3)
   # Of the ten images with 0, 1, 2, 0, 1, ... boxes the first three with any: 1 + 2 + 1.
   assert (result.num_images, result.num_objects, result.trainable_share) == (3, 4, 1.0)
   assert [point.step for point in result.curve] == [1, 2, 3] and result.num_steps == 3
@@ -63,7 +63,7 @@ def test_a_few_steps(path, caplog):
 def test_a_loss_that_is_not_finite(path):
   # The first step is so long that the next loss is not finite.
   result = overfit.learn_by_heart(
-    config_lib.load(path), str(path), num_images=3, num_steps=3, learning_rate=1e30
+    Pipeline.load(path), num_images=3, num_steps=3, learning_rate=1e30
   )
   assert not result.is_finite and not result.passed
   assert [point.step for point in result.curve] == [1]
@@ -73,5 +73,5 @@ def test_images_without_objects(path):
   images = [i for i in tiny_project.annotations(4, seed=0) if not len(i.boxes)]
   tiny_project.write_records(path.parent / 'train.record', images)
   with pytest.raises(InputError) as error:
-    overfit.learn_by_heart(config_lib.load(path), str(path), num_steps=1)
+    overfit.learn_by_heart(Pipeline.load(path), num_steps=1)
   assert str(error.value) == 'train_input_reader: no image has an object; there is nothing to learn'

@@ -158,20 +158,20 @@ def test_nothing_to_be_found():
 def test_a_checkpoint_is_asked_for(monkeypatch):
   asked = []
 
-  def evaluate(config, path, checkpoint, max_images):
-    asked.append((path, checkpoint, max_images))
+  def evaluate(pipeline, checkpoint, max_images):
+    asked.append((pipeline, checkpoint, max_images))
     return dataclasses.make_dataclass('Evaluated', ['images', 'names'])([image(ALL, ALL)], NAMES)
 
   monkeypatch.setattr(model_checks, 'evaluate_images', evaluate)
 
   class Project:
-    config, config_path, max_images = None, 'a.config', 7
+    pipeline, max_images = 'the pipeline', 7
     trained_checkpoint, evaluation_fields = None, ['eval_input_reader[0]']
 
   assert not list(model_checks.check(Project))
   Project.trained_checkpoint = 'ckpt-8'
   assert len(list(model_checks.check(Project))) == 2
-  assert asked == [('a.config', 'ckpt-8', 7)]
+  assert asked == [('the pipeline', 'ckpt-8', 7)]
 
 
 def learned(first, last, ap50, **options):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from google.protobuf import text_format
 
-from ssd_tf.config import pipeline as config_lib
+from ssd_tf.config.pipeline import PipelineConfig
 from ssd_tf.diagnosis import learning_rates, schedule_checks
 from ssd_tf.diagnosis.finding import Severity
 
@@ -20,7 +20,7 @@ def told(findings):
 
 def curve_of(num_steps, learning_rate, optimizer='momentum_optimizer', stages=''):
   """The rates of a schedule given as text."""
-  config = config_lib.PipelineConfig()
+  config = PipelineConfig()
   text_format.Parse(
     f'train_config {{ num_steps: {num_steps} '
     f'optimizer {{ {optimizer} {{ learning_rate {{ {learning_rate} }} }} }} {stages} }}',
@@ -302,4 +302,4 @@ def test_gradient_clipping():
 
 def test_an_optimizer_has_to_be_set():
   with pytest.raises(ValueError, match='train_config.optimizer: none is set'):
-    learning_rates.rate_curve(config_lib.PipelineConfig())
+    learning_rates.rate_curve(PipelineConfig())

@@ -9,7 +9,7 @@ import tiny_project
 from google.protobuf import text_format
 
 from ssd_tf import fields
-from ssd_tf.config import pipeline as config_lib
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.diagnosis import schedule_checks, start_checks
 from ssd_tf.diagnosis.finding import Severity
 from ssd_tf.diagnosis.project import Project
@@ -173,7 +173,7 @@ def test_input_of_another_scale():
 def folder(tmp_path_factory):
   path = tmp_path_factory.mktemp('tiny')
   tiny_project.make(path)
-  config = config_lib.load(path / 'tiny.config')
+  config = Pipeline.load(path / 'tiny.config').config
   config.train_config.ClearField('data_augmentation_options')  # Seconds of tracing.
   (path / 'tiny.config').write_text(text_format.MessageToString(config))
   return path
@@ -181,7 +181,7 @@ def folder(tmp_path_factory):
 
 def project(folder, *overrides):
   path = folder / 'tiny.config'
-  return Project(config_lib.load(path, [*LONG, *overrides]), str(path))
+  return Project(Pipeline.load(path, [*LONG, *overrides]))
 
 
 @pytest.fixture(scope='module')

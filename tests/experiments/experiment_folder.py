@@ -4,7 +4,7 @@ import json
 
 import tensorflow as tf
 
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.evaluation import metrics_file
 from ssd_tf.evaluation.coco_metrics import METRIC_NAMES
 
@@ -14,7 +14,7 @@ LOSSES = ('localization_loss', 'classification_loss', 'regularization_loss', 'to
 
 def write_config(model_dir, config_path='tiny.config', overrides=()):
   model_dir.mkdir(parents=True, exist_ok=True)
-  config.save(config.load(config_path, overrides), model_dir)
+  Pipeline.load(config_path, overrides).save(model_dir)
 
 
 def write_events(event_dir, curves):

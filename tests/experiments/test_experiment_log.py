@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pycocotools.cocoeval import COCOeval
 
-from ssd_tf.config import pipeline as config_lib
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.evaluation import log_format, metrics_file
 from ssd_tf.evaluation.coco_metrics import METRIC_NAMES
@@ -208,6 +208,6 @@ def test_without_logged_losses_the_fault_is_named(run_dir):
   ],
 )
 def test_what_differs_from_plain_is_said(override, item, tiny):
-  plain = config_words.describe_config(config_lib.load(tiny / 'tiny.config'))
-  changed = config_words.describe_config(config_lib.load(tiny / 'tiny.config', [override]))
+  plain = config_words.describe_config(Pipeline.load(tiny / 'tiny.config').config)
+  changed = config_words.describe_config(Pipeline.load(tiny / 'tiny.config', [override]).config)
   assert [i for i in changed if i not in plain] == ([item] if item else [])

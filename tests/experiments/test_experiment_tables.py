@@ -152,10 +152,10 @@ def test_files_are_found_from_another_folder(tiny, tmp_path_factory, monkeypatch
   folder.write_record(model_dir, (60, 8, 'finished'), folder=str(tiny))
   monkeypatch.chdir(model_dir.parent)
   run = experiment_run.read_run('run')
-  assert (run.config_path, run.num_train_images) == (str(tiny / 'tiny.config'), 10)
+  assert (run.pipeline.path, run.num_train_images) == (str(tiny / 'tiny.config'), 10)
   # Copied from another machine: what lies beside the saved config.
   folder.write_record(model_dir, (60, 8, 'finished'), folder='/no/such/folder')
-  assert experiment_run.read_run('run').config_path == 'run/pipeline.config'
+  assert experiment_run.read_run('run').pipeline.path == 'run/pipeline.config'
 
 
 def test_epochs_are_of_the_images_that_readers_take(tiny, monkeypatch):

@@ -11,7 +11,7 @@ import time
 import experiment_folder as folder
 import pytest
 
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.experiments import sweep, sweep_run
 
@@ -20,14 +20,14 @@ ROOT = pathlib.Path(__file__).parents[2]
 # and a checkpoint. Without TensorFlow, so that it takes no time.
 STUB = """
 import json, os, sys, time
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import Pipeline
 flags = [argument.split('=', 1) for argument in sys.argv[1:]]
 one = dict(flags)
 overrides = [value for name, value in flags if name == '--config_override']
 overrides.append(f"train_config.seed={one['--seed']}")
-loaded = config.load(one['--pipeline_config_path'], overrides)
-settings, folder = loaded.train_config, one['--model_dir']
-config.save(loaded, folder)
+loaded = Pipeline.load(one['--pipeline_config_path'], overrides)
+settings, folder = loaded.config.train_config, one['--model_dir']
+loaded.save(folder)
 with open('calls.txt', 'a') as file:
   file.write(f"{folder} {settings.batch_size} {settings.fine_tune_checkpoint}\\n")
 if settings.batch_size == 5:
@@ -253,7 +253,7 @@ def test_what_starts_from_another_has_its_classes(write):
   )
   failures, _ = run(path)
   assert failures == []
-  trained = config.load('out/02_seed0/pipeline.config').train_config
+  trained = Pipeline.load('out/02_seed0/pipeline.config').config.train_config
   assert trained.fine_tune_checkpoint == 'out/01_seed0/ckpt-8'
   assert not trained.fine_tune_class_map and not trained.fine_tune_label_map_path
   failures, said = run(path)  # The folder's config is known as the sweep's.

@@ -13,7 +13,7 @@ from PIL import Image
 
 from ssd_tf import builders, fields
 from ssd_tf.config import label_map
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.export import exporter
 from ssd_tf.inference import input_images, picture_folder
@@ -24,10 +24,10 @@ LIMIT = 'model.ssd.post_processing.batch_non_max_suppression.max_total_detection
 
 def test_an_export_is_complete_and_detects_as_its_checkpoint(tiny):
   trained = tiny_project.write_checkpoint(tiny)
-  loaded = config.load(tiny / 'tiny.config')
+  loaded = Pipeline.load(tiny / 'tiny.config').config
   output_dir = tiny / 'exported'
   saved_model_dir = exporter.export(
-    loaded, str(tiny / 'tiny.config'), str(tiny / 'model'), str(output_dir)
+    Pipeline(loaded, str(tiny / 'tiny.config')), str(tiny / 'model'), str(output_dir)
   )
   assert sorted(os.listdir(output_dir)) == [
     'checkpoint',
@@ -35,7 +35,7 @@ def test_an_export_is_complete_and_detects_as_its_checkpoint(tiny):
     'pipeline.config',
     'saved_model',
   ]
-  assert config.load(output_dir / 'pipeline.config') == loaded
+  assert Pipeline.load(output_dir / 'pipeline.config').config == loaded
   assert label_map.load(output_dir / 'label_map.pbtxt').names == tiny_project.NAMES
 
   image = np.random.default_rng(0).integers(0, 256, [48, 80, 3]).astype(np.uint8)
@@ -73,9 +73,9 @@ def test_an_export_is_complete_and_detects_as_its_checkpoint(tiny):
 
 
 def test_an_export_without_a_checkpoint_leaves_nothing(tiny):
-  loaded = config.load(tiny / 'tiny.config')
+  loaded = Pipeline.load(tiny / 'tiny.config').config
   with pytest.raises(InputError, match='no such file or folder'):
-    exporter.export(loaded, 'tiny.config', str(tiny / 'gone'), str(tiny / 'exported'))
+    exporter.export(Pipeline(loaded, 'tiny.config'), str(tiny / 'gone'), str(tiny / 'exported'))
   assert not (tiny / 'exported').exists()
 
 
@@ -83,12 +83,12 @@ def test_another_export_takes_its_place_and_leaves_what_is_not_of_an_export(tiny
   tiny_project.write_checkpoint(tiny)
   output_dir = tiny / 'model/exported'
   notes = output_dir / 'notes.txt', output_dir / 'saved_model/assets.extra/warmup_requests'
-  arguments = str(tiny / 'tiny.config'), str(tiny / 'model'), str(output_dir)
-  exporter.export(config.load(tiny / 'tiny.config'), *arguments, batch_size=2)
+  arguments = str(tiny / 'model'), str(output_dir)
+  exporter.export(Pipeline.load(tiny / 'tiny.config'), *arguments, batch_size=2)
   for note in notes:
     note.parent.mkdir(exist_ok=True)
     note.write_text('of the user')
-  changed = config.load(tiny / 'tiny.config', [f'{LIMIT}=7'])
+  changed = Pipeline.load(tiny / 'tiny.config', [f'{LIMIT}=7'])
   (tiny / 'label_map.pbtxt').unlink()
   caplog.clear()
   path = exporter.export(changed, *arguments)
@@ -96,7 +96,7 @@ def test_another_export_takes_its_place_and_leaves_what_is_not_of_an_export(tiny
   detect = tf.saved_model.load(path).signatures['serving_default']
   assert detect.structured_input_signature[1]['input_tensor'].shape[0] is None
   assert detect.structured_outputs['detection_scores'].shape[1] == 7
-  assert config.load(output_dir / 'pipeline.config') == changed
+  assert Pipeline.load(output_dir / 'pipeline.config').config == changed.config
   assert [note.read_text() for note in notes] == ['of the user'] * 2
   # The old label map may be of the user or of another model: it stays, and is named.
   assert label_map.load(output_dir / 'label_map.pbtxt').names == tiny_project.NAMES
@@ -111,24 +111,26 @@ def test_an_export_into_the_folder_of_a_training_is_refused(tiny):
   before = {path: path.read_bytes() for path in (tiny / 'model').iterdir()}
   with pytest.raises(InputError, match='model: holds checkpoints of a training'):
     exporter.export(
-      config.load(tiny / 'tiny.config'), 'tiny.config', str(tiny / 'model'), str(tiny / 'model')
+      Pipeline.load(tiny / 'tiny.config'),
+      str(tiny / 'model'),
+      str(tiny / 'model'),
     )
   assert {path: path.read_bytes() for path in (tiny / 'model').iterdir()} == before
 
 
 # Exports for ever, and says when each is done.
 _EXPORT_FOR_EVER = f"""
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.export import exporter
 while True:
-  exporter.export(config.load('tiny.config', ['{LIMIT}=5']), 'tiny.config', 'model', 'exported')
+  exporter.export(Pipeline.load('tiny.config', ['{LIMIT}=5']), 'model', 'exported')
   print('done', flush=True)
 """
 
 
 def assert_complete(exported, limits):
   """Whether all parts of an export are of one config, that of one of the limits."""
-  saved = config.load(exported / 'pipeline.config').model.ssd.post_processing
+  saved = Pipeline.load(exported / 'pipeline.config').config.model.ssd.post_processing
   limit = saved.batch_non_max_suppression.max_total_detections
   assert limit in limits
   found = tf.saved_model.load(str(exported / 'saved_model'))(tf.zeros([1, 48, 80, 3], tf.uint8))
@@ -147,8 +149,10 @@ def test_killed_beside_another_one_an_export_is_complete(tiny):
     try:
       assert process.stdout.readline() == b'done\n'
       # Two at once, until the second is done.
-      few = config.load(tiny / 'tiny.config', [f'{LIMIT}=7'])
-      exporter.export(few, str(tiny / 'tiny.config'), str(tiny / 'model'), str(tiny / 'exported'))
+      few = Pipeline.load(tiny / 'tiny.config', [f'{LIMIT}=7']).config
+      exporter.export(
+        Pipeline(few, str(tiny / 'tiny.config')), str(tiny / 'model'), str(tiny / 'exported')
+      )
     finally:
       process.kill()
   assert_complete(tiny / 'exported', (5, 7))

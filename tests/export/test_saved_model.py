@@ -16,7 +16,7 @@ import tensorflow as tf
 import tiny_project
 
 from ssd_tf import builders
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.data import tf_example
 from ssd_tf.export import saved_model
 
@@ -27,7 +27,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, [2, 48, 80, 3]).astype(np.uin
 @pytest.fixture(scope='module')
 def detector():
   few = 'model.ssd.post_processing.batch_non_max_suppression.max_total_detections=20'
-  loaded = config.load(HERE.parent / 'testdata/tiny.config', [few])
+  loaded = Pipeline.load(HERE.parent / 'testdata/tiny.config', [few]).config
   detector = builders.build_detector(loaded.model, is_training=False)
   tiny_project.randomize(detector.model, seed=2)
   return detector

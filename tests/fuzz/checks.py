@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from ssd_tf import builders, fields
 from ssd_tf.config import label_map
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.data import image_files, record_check, record_files, tf_example
 from ssd_tf.data.sources import coco, csv_boxes, lvis, open_images, pascal_voc, yolo
 from ssd_tf.errors import InputError
@@ -29,9 +29,11 @@ _NAME_TO_ID = {name: class_id for class_id, name in _NAMES.items()}
 def check_config(folder: str) -> None:
   """A pipeline.config: what is checked before a training; every number accepted is finite."""
   path = _in(folder, 'pipeline.config')
-  loaded = config.load(path)
-  builders.check_config(loaded, path)
-  best_metric.resolve(loaded.train_config.best_metric, builders.metric_names(loaded, path))
+  loaded = Pipeline.load(path).config
+  builders.check_config(Pipeline(loaded, path))
+  best_metric.resolve(
+    loaded.train_config.best_metric, builders.metric_names(Pipeline(loaded, path))
+  )
   for field, value in _floats(loaded, ''):
     assert math.isfinite(value), f'{field} {value} is accepted'
 

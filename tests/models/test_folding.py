@@ -6,7 +6,7 @@ import pytest
 import tiny_project
 
 from ssd_tf import builders
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.models.folding import fold_batch_norm
 from ssd_tf.models.normalization import FusedBatchNormalization
 
@@ -31,9 +31,9 @@ def assert_equal_outputs(model, folded, tolerance=1e-4):
 
 @pytest.mark.parametrize('extractor', ['ssd_mobilenet_v1_keras', 'ssd_mobilenet_v2_keras'])
 def test_outputs_equal_and_follow_a_training(extractor):
-  loaded = config.load(
+  loaded = Pipeline.load(
     ROOT / 'tests/testdata/tiny.config', [f'model.ssd.feature_extractor.type={extractor}']
-  )
+  ).config
   model = builders.build_detector(loaded.model, is_training=True).model
   tiny_project.randomize(model, seed=0)
   folded = fold_batch_norm(model)

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from ssd_tf import builders, fields
 from ssd_tf.builders import feature_extractor, resizers
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.models.l2_normalization import L2Normalization
 from ssd_tf.protos import ssd_pb2
@@ -49,7 +49,7 @@ def name_in_ssd_tensorflow(path, net):
 
 
 def build(side):
-  loaded = config.load(CONFIGS / f'ssd{side}_vgg_voc0712.config')
+  loaded = Pipeline.load(CONFIGS / f'ssd{side}_vgg_voc0712.config').config
   return builders.build_detector(loaded.model, is_training=True)
 
 

@@ -9,7 +9,7 @@ from google.protobuf import text_format
 
 from ssd_tf.builders import anchors as anchor_builder
 from ssd_tf.builders.support import require_supported
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.ops import anchors
 from ssd_tf.protos import ssd_pb2
@@ -57,7 +57,7 @@ def test_anchors_of_ssd_keras(name, shared_data):
 
 @pytest.mark.parametrize('side', [300, 512])
 def test_the_voc_configs_have_the_anchors_of_voc(side):
-  ssd = config.load(CONFIGS / f'ssd{side}_vgg_voc0712.config').model.ssd
+  ssd = Pipeline.load(CONFIGS / f'ssd{side}_vgg_voc0712.config').config.model.ssd
   assert ssd.anchor_generator == ssd_with(f'ssd{side}_voc', side).anchor_generator
 
 

@@ -10,6 +10,7 @@ from absl import logging as absl_logging
 
 from ssd_tf import builders
 from ssd_tf.config import label_map
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.pretrained.checkpoint_kind import SLIM, SSD_TF, TF1, TF2, TF2_CLASSIFICATION
 from ssd_tf.pretrained.layer_groups import BACKBONE, FEATURE_MAPS, GROUPS, group_of
@@ -59,7 +60,7 @@ def load(files, kind, num_classes=3, **settings):
       setattr(config.train_config, name, value)
   model = builders.build_model(config.model, is_training=True)
   before = {v.path: v.numpy() for v in model.weights}
-  report = load_fine_tune_checkpoint(config, str(folder / 'pipeline.config'), model)
+  report = load_fine_tune_checkpoint(Pipeline(config, str(folder / 'pipeline.config')), model)
   loaded = set()
   for v in model.weights:
     if v.path in report.loaded and v.path not in report.mapped:
@@ -196,7 +197,7 @@ def test_drop_is_refused(files):
   config.train_input_reader[0].label_map_path = str(files[0] / 'ours.pbtxt')
   model = builders.build_model(config.model, is_training=True)
   with pytest.raises(InputError, match='has no drop: the rows of a class that is not named stay'):
-    load_fine_tune_checkpoint(config, '', model)
+    load_fine_tune_checkpoint(Pipeline(config, ''), model)
 
 
 @pytest.fixture
@@ -250,7 +251,7 @@ def test_a_start_lists_all_variables_in_a_file(files, tmp_path):
     checkpoints.model_checkpoint(model), str(tmp_path / 'run'), max_to_keep=1
   )
   (tmp_path / 'run').mkdir(exist_ok=True)
-  assert start(config, '', model, manager) == 0
+  assert start(Pipeline(config, ''), model, manager) == 0
   lines = (tmp_path / 'run/loaded_variables.txt').read_text().splitlines()
   assert len(lines) == len(model.weights)
   assert 'left     class_head_0/bias' in lines
@@ -269,4 +270,4 @@ def test_a_class_map_without_a_checkpoint_is_refused(tmp_path):
     checkpoints.model_checkpoint(model), str(tmp_path), max_to_keep=1
   )
   with pytest.raises(InputError, match='class_map: there is no train_config.fine_tune_checkpoint'):
-    start(config, '', model, manager)
+    start(Pipeline(config, ''), model, manager)

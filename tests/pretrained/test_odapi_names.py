@@ -9,7 +9,7 @@ from google.protobuf import text_format
 
 from ssd_tf import builders
 from ssd_tf.builders.box_predictor import build_box_predictor
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import Pipeline, PipelineConfig
 from ssd_tf.pretrained import odapi_tf1, odapi_tf2
 from ssd_tf.protos import ssd_pb2
 
@@ -30,7 +30,7 @@ def test_tf2_names(name, shared_data):
     spec = odapi_goldens.specification(f'g_{name}_zoo')
   else:
     spec = json.loads(shared_data(f'goldens/odapi/g_{name}_zoo.json').read_text())
-  model_config = text_format.Parse(spec['model_config'], config.PipelineConfig().model)
+  model_config = text_format.Parse(spec['model_config'], PipelineConfig().model)
   model = builders.build_model(model_config, is_training=False)
   theirs = {t['key']: tuple(t['shape']) for t in spec['tensors']}
   assert theirs.pop(f'save_counter{VALUE}') == ()
@@ -45,7 +45,7 @@ def test_tf1_names(name, shared_data):
   else:
     spec = json.loads(shared_data(f'goldens/odapi/{listed}.json').read_text())
   path = odapi_goldens.TESTDATA / f'odapi_configs/{name}_coco.config'
-  model_config = config.load(path).model
+  model_config = Pipeline.load(path).config.model
   model_config.ssd.box_predictor.convolutional_box_predictor.use_dropout = False
   model = builders.build_model(model_config, is_training=False)
   theirs = {v['name']: tuple(v['shape']) for v in spec['variables']}

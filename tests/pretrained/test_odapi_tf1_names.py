@@ -5,7 +5,7 @@ import pathlib
 import pytest
 
 from ssd_tf import builders
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.pretrained import odapi_tf1
 
 CONFIGS = pathlib.Path(__file__).parents[1] / 'testdata/odapi_configs'
@@ -74,7 +74,7 @@ TOWER = 'WeightSharedConvolutionalBoxPredictor/PredictionTower/conv2d_0'
   ],
 )
 def test_names(config_name, expected):
-  model = builders.build_model(config.load(CONFIGS / f'{config_name}.config').model, False)
+  model = builders.build_model(Pipeline.load(CONFIGS / f'{config_name}.config').config.model, False)
   names = odapi_tf1.checkpoint_names(model)
   assert expected.items() <= names.items()
   assert len(set(names.values())) == len(names) == len(model.variables)

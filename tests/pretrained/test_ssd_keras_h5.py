@@ -9,6 +9,7 @@ import vgg_weights
 from vgg_weights import values_of, vgg_model
 
 from ssd_tf import builders, fields
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.pretrained import checkpoint_kind, ssd_keras_h5
 from ssd_tf.pretrained.checkpoint_description import describe
@@ -172,7 +173,7 @@ def test_vgg_16_fc_reduced(tmp_path):
   config.train_config.fine_tune_checkpoint = 'VGG_ILSVRC_16_layers_fc_reduced.h5'
   config.train_config.fine_tune_checkpoint_type = 'classification'
   before = values_of(model)
-  report = load_fine_tune_checkpoint(config, str(tmp_path / 'pipeline.config'), model)
+  report = load_fine_tune_checkpoint(Pipeline(config, str(tmp_path / 'pipeline.config')), model)
   assert len(report.loaded) == 30 and report.backbone_share == 1.0 and not report.unused
   np.testing.assert_array_equal(model.get_layer('vgg_16_conv7').kernel, weights['fc7/kernel'])
   for path, value in values_of(model).items():

@@ -7,7 +7,7 @@ import pathlib
 import numpy as np
 
 from ssd_tf import builders
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import Pipeline
 
 CONFIGS = pathlib.Path(__file__).parents[2] / 'configs'
 
@@ -25,7 +25,7 @@ def read_json(path):
 
 def vgg_config(side=300, num_classes=20, small=False):
   """A VGG SSD as the repository's config has it; small: of a sixteenth of the filters."""
-  loaded = config.load(CONFIGS / f'ssd{side}_vgg_voc0712.config')
+  loaded = Pipeline.load(CONFIGS / f'ssd{side}_vgg_voc0712.config').config
   loaded.model.ssd.num_classes = num_classes
   if small:
     loaded.model.ssd.feature_extractor.depth_multiplier = 1 / 16

@@ -8,7 +8,7 @@ import tensorflow as tf
 import tiny_project
 
 from ssd_tf import builders, fields
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.data import tf_example
 from ssd_tf.pseudo_labels.filling import Candidates, fill, human_part
 
@@ -186,7 +186,7 @@ def test_without_a_note_the_classes_of_pseudo_boxes_count_as_unlabeled():
 
 
 def test_a_box_of_weight_0_in_a_record_makes_its_anchors_ignored():
-  loaded = config.load(tiny_project.ROOT / 'tests/testdata/tiny.config')
+  loaded = Pipeline.load(tiny_project.ROOT / 'tests/testdata/tiny.config').config
   detector = builders.build_detector(loaded.model, is_training=True)
   anchors = detector.anchors.numpy()
   inside = np.flatnonzero((anchors >= 0).all(axis=1) & (anchors <= 1).all(axis=1))

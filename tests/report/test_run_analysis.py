@@ -16,7 +16,7 @@ from page_parser import Page
 from PIL import Image
 
 from ssd_tf import builders
-from ssd_tf.config import pipeline as config_lib
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.evaluation import metrics_file
 from ssd_tf.evaluation.coco_metrics import METRIC_NAMES
@@ -66,8 +66,7 @@ def project(tmp_path_factory):
 def page_path(project):
   path = str(project / 'tiny.config')
   return run_analysis.analyze_run(
-    config_lib.load(path),
-    path,
+    Pipeline.load(path),
     str(project / 'out'),
     model_dir=str(project / 'model'),
     options=run_analysis.Options(score_threshold=0.0, max_gallery_images=2),
@@ -163,19 +162,19 @@ def test_curves_of_voc_metrics_alone(tmp_path, has_file):
 
 
 def test_the_saved_config_finds_what_lies_beside_the_original(project, tmp_path, monkeypatch):
-  config_lib.save(config_lib.load(project / 'tiny.config'), tmp_path)
+  Pipeline.load(project / 'tiny.config').save(tmp_path)
   entry = {'seconds': 1, 'outcome': 'finished', 'folder': str(project.parent)}
   entry['config_path'] = f'{project.name}/tiny.config'
   (tmp_path / 'run.json').write_text(json.dumps({'runs': [entry]}))
   monkeypatch.chdir(tmp_path)
-  config, path = run_analysis.read_config(None, str(tmp_path), ['train_config.seed=7'])
-  assert (path, config.train_config.seed) == (str(project / 'tiny.config'), 7)
-  assert run_analysis._measure_classes(config, path)[0].num_images == 10
+  read = run_analysis.read_pipeline(None, str(tmp_path), ['train_config.seed=7'])
+  assert (read.path, read.config.train_config.seed) == (str(project / 'tiny.config'), 7)
+  assert run_analysis._measure_classes(read)[0].num_images == 10
   # One that is given is taken; a training without a record has its own.
   given = str(tmp_path / 'pipeline.config')
-  assert run_analysis.read_config(given, '', [])[1] == given
+  assert run_analysis.read_pipeline(given, '', []).path == given
   (tmp_path / 'run.json').unlink()
-  assert run_analysis.read_config('', str(tmp_path), [])[1] == given
+  assert run_analysis.read_pipeline('', str(tmp_path), []).path == given
 
 
 def test_a_checkpoint_alone_has_no_curves():
@@ -186,18 +185,18 @@ def test_a_checkpoint_alone_has_no_curves():
 
 def test_without_training_records_the_classes_are_those_evaluated(project):
   path = str(project / 'tiny.config')
-  config = config_lib.load(path)
+  config = Pipeline.load(path).config
   del config.train_input_reader[:]
-  statistics, whose = run_analysis._measure_classes(config, path)
+  statistics, whose = run_analysis._measure_classes(Pipeline(config, path))
   assert whose == 'evaluation (the config has no train_input_reader) groundtruth, eval.record'
   assert (statistics.num_images, statistics.boxes.sum()) == (5, 0 + 1 + 2 + 0 + 1)
 
 
 def test_examples_are_those_of_the_evaluation_in_its_order(project):
   path = str(project / 'tiny.config')
-  config = config_lib.load(path, ['eval_input_reader[0].sample_1_of_n_examples=2'])
+  config = Pipeline.load(path, ['eval_input_reader[0].sample_1_of_n_examples=2']).config
   examples = list(
-    builders.build_decoded_dataset(config, path, is_training=False).as_numpy_iterator()
+    builders.build_decoded_dataset(Pipeline(config, path), is_training=False).as_numpy_iterator()
   )
   assert [example['source_id'].decode() for example in examples] == [
     f'{EVIL} {i}' for i in (0, 2, 4)
@@ -218,9 +217,7 @@ def test_curves_where_a_run_has_none_are_told(project, tmp_path):
 def test_no_checkpoint(project, tmp_path):
   path = str(project / 'tiny.config')
   with pytest.raises(InputError) as error:
-    run_analysis.analyze_run(
-      config_lib.load(path), path, str(tmp_path / 'out'), model_dir=str(tmp_path)
-    )
+    run_analysis.analyze_run(Pipeline.load(path), str(tmp_path / 'out'), model_dir=str(tmp_path))
   assert str(error.value) == (
     f'the folder {tmp_path} holds no checkpoint: expected a file ending in .index'
   )

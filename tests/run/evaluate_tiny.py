@@ -6,7 +6,7 @@ import sys
 import tiny_project
 
 from ssd_tf import builders
-from ssd_tf.config import pipeline as config_lib
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.run import run, run_evaluation
 
 
@@ -24,7 +24,7 @@ def losses(strategy, batch_sizes, overrides=(), prepare=None):
     overrides: changes to the config.
     prepare: changes the model; None: its weights are random, always the same.
   """
-  config = config_lib.load('tiny.config', ['eval_config.num_visualizations=0', *overrides])
+  config = Pipeline.load('tiny.config', ['eval_config.num_visualizations=0', *overrides]).config
   with strategy.scope():
     detector = builders.build_detector(config.model, is_training=False)
   if prepare is None:
@@ -34,7 +34,7 @@ def losses(strategy, batch_sizes, overrides=(), prepare=None):
   found = []
   for batch_size in batch_sizes:
     config.eval_config.batch_size = batch_size
-    evaluator = run_evaluation.build_evaluator(config, 'tiny.config', detector, strategy)
+    evaluator = run_evaluation.build_evaluator(Pipeline(config, 'tiny.config'), detector, strategy)
     metrics = evaluator.evaluate(-1)
     found.append({name: value for name, value in metrics.items() if name.startswith('Loss/')})
   return found

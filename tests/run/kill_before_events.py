@@ -9,7 +9,7 @@ import sys
 
 import tensorflow as tf
 
-from ssd_tf.config import pipeline as config_lib
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.run import run, run_evaluation, summaries
 
 
@@ -21,13 +21,19 @@ def kill_if_evaluated(self, values):
 
 
 def main():
-  config = config_lib.load('tiny.config', ['train_config.num_steps=2', 'train_config.batch_size=2'])
+  config = Pipeline.load(
+    'tiny.config', ['train_config.num_steps=2', 'train_config.batch_size=2']
+  ).config
   strategy = tf.distribute.get_strategy()
   summaries.CheckedSummaries.write_summaries = kill_if_evaluated
   if sys.argv[1] == 'evaluate':
-    run_evaluation.evaluate_checkpoints(config, 'tiny.config', 'out', 'model', strategy=strategy)
+    run_evaluation.evaluate_checkpoints(
+      Pipeline(config, 'tiny.config'), 'out', 'model', strategy=strategy
+    )
   else:
-    run.train(config, 'tiny.config', 'out', strategy=strategy, checkpoint_every_n=2, log_every_n=9)
+    run.train(
+      Pipeline(config, 'tiny.config'), 'out', strategy=strategy, checkpoint_every_n=2, log_every_n=9
+    )
 
 
 if __name__ == '__main__':

@@ -5,7 +5,7 @@ import types
 import pytest
 import tensorflow as tf
 
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.export import exporter
 from ssd_tf.pretrained import checkpoint_file
@@ -64,9 +64,9 @@ def metrics(step):
 
 
 def evaluate(evaluate_checkpoints, checkpoint_dir='model', **options):
-  loaded = config.load('tiny.config', ['train_config.num_steps=6'])
+  loaded = Pipeline.load('tiny.config', ['train_config.num_steps=6']).config
   return evaluate_checkpoints(
-    loaded, 'tiny.config', 'out', checkpoint_dir, strategy=STRATEGY, **options
+    Pipeline(loaded, 'tiny.config'), 'out', checkpoint_dir, strategy=STRATEGY, **options
   )
 
 
@@ -133,11 +133,11 @@ def test_tools_that_look_for_a_checkpoint_and_read_it_later_tell_it(training, mo
     real(self, path)
 
   monkeypatch.setattr(checkpoint_file.CheckpointFile, '__init__', deleted_meanwhile)
-  loaded = config.load('tiny.config')
+  loaded = Pipeline.load('tiny.config').config
   for read in (
     lambda: list(checkpoint_inspection.inspect('model')),
-    lambda: exporter.export(loaded, 'tiny.config', 'model', 'exported'),
-    lambda: evaluated_images.evaluate_images(loaded, 'tiny.config', 'model'),
+    lambda: exporter.export(Pipeline(loaded, 'tiny.config'), 'model', 'exported'),
+    lambda: evaluated_images.evaluate_images(Pipeline(loaded, 'tiny.config'), 'model'),
   ):
     with pytest.raises(checkpoint_file.CheckpointDeleted, match=r'^model/ckpt-\d+: was deleted'):
       read()

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from ssd_tf import builders
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.run import loop, run
 from ssd_tf.run.early_stopping import EarlyStopping, evaluations_without_better
@@ -206,19 +206,19 @@ def test_the_loop_stops_early(tmp_path, caplog):
 def test_values_that_make_no_sense_are_refused(override, fault, tiny):
   path = tiny / 'tiny.config'
   bfloat16 = ['train_config.use_bfloat16=true'] * override.startswith('precision')
-  loaded = config.load(path, [*bfloat16, f'train_config.{override}'])
+  loaded = Pipeline.load(path, [*bfloat16, f'train_config.{override}']).config
   with pytest.raises(InputError) as error:
-    builders.check_config(loaded, str(path))
+    builders.check_config(Pipeline(loaded, str(path)))
   assert f'{path}: train_config.{fault}' in str(error.value).split('\n')
 
 
 def test_accumulation_with_synchronized_batch_norms_is_refused_on_replicas(tiny):
   path = str(tiny / 'tiny.config')
   norm = 'model.ssd.feature_extractor.conv_hyperparams.sync_batch_norm={decay: 0.9}'
-  loaded = config.load(path, [norm, 'train_config.gradient_accumulation_steps=2'])
-  builders.check_config(loaded, path)
+  loaded = Pipeline.load(path, [norm, 'train_config.gradient_accumulation_steps=2']).config
+  builders.check_config(Pipeline(loaded, path))
   with pytest.raises(InputError) as error:
-    builders.check_config(loaded, path, num_replicas=2)
+    builders.check_config(Pipeline(loaded, path), num_replicas=2)
   assert str(error.value) == (
     f'{path}: train_config.gradient_accumulation_steps: is 2, with sync_batch_norm on 2 replicas, '
     'which is not supported; take batch_norm, or one replica, or a larger batch_size'
@@ -226,9 +226,9 @@ def test_accumulation_with_synchronized_batch_norms_is_refused_on_replicas(tiny)
 
 
 def test_a_choice_without_evaluations_is_refused_before_training(tiny):
-  loaded = config.load(tiny / 'tiny.config', ['train_config.early_stopping={}'])
+  loaded = Pipeline.load(tiny / 'tiny.config', ['train_config.early_stopping={}']).config
   with pytest.raises(InputError) as error:
-    run._check_evaluation(loaded, str(tiny / 'tiny.config'), evaluate=False)
+    run._check_evaluation(Pipeline(loaded, str(tiny / 'tiny.config')), evaluate=False)
   assert str(error.value) == (
     'train_config.early_stopping: needs evaluations while training, but --noevaluate leaves them '
     'out; take one of the two out'
@@ -238,14 +238,16 @@ def test_a_choice_without_evaluations_is_refused_before_training(tiny):
 def test_an_unknown_metric_is_refused_before_training(tiny, capsys):
   name = 'PascalBoxes_PerformanceByCategory/AP@0.5IOU/b'
   overrides = ['eval_config.metrics_set="pascal_voc_detection_metrics"']
-  loaded = config.load(tiny / 'tiny.config', [*overrides, f'train_config.best_metric="{name}"'])
-  assert run._check_evaluation(loaded, str(tiny / 'tiny.config'), evaluate=True) == name
+  loaded = Pipeline.load(
+    tiny / 'tiny.config', [*overrides, f'train_config.best_metric="{name}"']
+  ).config
+  assert run._check_evaluation(Pipeline(loaded, str(tiny / 'tiny.config')), evaluate=True) == name
   loaded.train_config.best_metric = ''
   first = 'PascalBoxes_Precision/mAP@0.5IOU'
-  assert run._check_evaluation(loaded, str(tiny / 'tiny.config'), evaluate=True) == first
+  assert run._check_evaluation(Pipeline(loaded, str(tiny / 'tiny.config')), evaluate=True) == first
   loaded.train_config.best_metric = 'Loss/totalloss'
   with pytest.raises(InputError) as error:
-    run._check_evaluation(loaded, str(tiny / 'tiny.config'), evaluate=True)
+    run._check_evaluation(Pipeline(loaded, str(tiny / 'tiny.config')), evaluate=True)
   assert str(error.value) == (
     "train_config.best_metric: 'Loss/totalloss' is none of the metrics that eval_config gives; did "
     'you mean Loss/total_loss or Loss/localization_loss or Loss/regularization_loss? There are '

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tiny_project
 
-from ssd_tf.config import pipeline as config_lib
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.run import evaluated_images, run, run_evaluation
 
@@ -17,17 +17,17 @@ def project(tmp_path_factory):
 
 def _config(project):
   path = str(project / 'tiny.config')
-  return config_lib.load(path), path
+  return Pipeline.load(path).config, path
 
 
 def test_metrics_are_those_of_an_evaluation_and_images_are_all_there(project, capsys):
   config, path = _config(project)
   model_dir = str(project / 'model')
-  found = evaluated_images.evaluate_images(config, path, model_dir)
+  found = evaluated_images.evaluate_images(Pipeline(config, path), model_dir)
   assert capsys.readouterr().out == ''
 
   expected = run_evaluation.evaluate_checkpoints(
-    config, path, str(project / 'out'), model_dir, strategy=run.make_strategy()
+    Pipeline(config, path), str(project / 'out'), model_dir, strategy=run.make_strategy()
   )
   assert found.metrics.keys() == expected.keys()
   for name, value in expected.items():
@@ -47,7 +47,7 @@ def test_first_training_images_with_other_metrics_than_cocos(project):
   config, path = _config(project)
   config.eval_config.metrics_set[:] = ['pascal_voc_detection_metrics']
   found = evaluated_images.evaluate_images(
-    config, path, str(project / 'model' / 'ckpt-0'), on_train_data=True, max_images=3
+    Pipeline(config, path), str(project / 'model' / 'ckpt-0'), on_train_data=True, max_images=3
   )
   assert found.split == 'train.record'
   assert [len(image.groundtruth_boxes) for image in found.images] == [0, 1, 2]
@@ -64,7 +64,7 @@ def test_first_training_images_with_other_metrics_than_cocos(project):
 def test_a_folder_without_checkpoints_is_told(project, tmp_path):
   config, path = _config(project)
   with pytest.raises(InputError) as error:
-    evaluated_images.evaluate_images(config, path, str(tmp_path))
+    evaluated_images.evaluate_images(Pipeline(config, path), str(tmp_path))
   assert str(error.value) == (
     f'the folder {tmp_path} holds no checkpoint: expected a file ending in .index'
   )

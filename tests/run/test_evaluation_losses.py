@@ -13,7 +13,7 @@ import tensorflow as tf
 import tiny_project
 
 from ssd_tf import builders, fields
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.evaluation import metrics_file
 from ssd_tf.run import best_metric
 
@@ -89,7 +89,7 @@ def of_batches(detector, size):
 @pytest.mark.parametrize('name', SETTINGS)
 def test_batches_change_no_sum(name):
   overrides, divided_by = SETTINGS[name]
-  loaded = config.load(TINY, overrides)
+  loaded = Pipeline.load(TINY, overrides).config
   detector = builders.build_detector(loaded.model, is_training=False)
   one, two, five = (of_batches(detector, size) for size in (1, 2, 5))
   assert one['normalizer'] == (5 if divided_by == 'images' else matches(detector))
@@ -154,7 +154,7 @@ def test_batch_size_and_replicas_change_no_loss(tiny, monkeypatch):
 
 
 def test_losses_of_earlier_versions_are_not_compared_but_other_metrics_are():
-  now = builders.evaluation_conditions(config.load(TINY))
+  now = builders.evaluation_conditions(Pipeline.load(TINY).config)
   before = {name: value for name, value in now.items() if name != metrics_file.LOSSES}
   details, earlier = {'split': 'a', 'conditions': now}, {'split': 'a', 'conditions': before}
   assert best_metric.differences('Loss/total_loss', earlier, details) == metrics_file.LOSSES

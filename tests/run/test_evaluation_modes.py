@@ -13,8 +13,8 @@ import tiny_project
 from PIL import Image
 
 from ssd_tf import builders
-from ssd_tf.config import pipeline as config
 from ssd_tf.config import supported_fields
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.run import checkpoints, run_evaluation
 
@@ -33,9 +33,9 @@ def project(tiny, monkeypatch):
 
 
 def evaluate(*overrides, model_dir='out', checkpoint_dir='model', **kwargs):
-  loaded = config.load('tiny.config', list(overrides))
+  loaded = Pipeline.load('tiny.config', list(overrides)).config
   return run_evaluation.evaluate_checkpoints(
-    loaded, 'tiny.config', model_dir, checkpoint_dir, strategy=STRATEGY, **kwargs
+    Pipeline(loaded, 'tiny.config'), model_dir, checkpoint_dir, strategy=STRATEGY, **kwargs
   )
 
 
@@ -133,8 +133,8 @@ def test_pictures_results_and_no_losses(project):
 
 
 def test_no_pictures_without_the_images_retained(tiny):
-  loaded = config.load(tiny / 'tiny.config', eval_config('retain_original_images=false'))
-  assert builders.build_pictures(loaded, str(tiny / 'tiny.config')).max_images == 0
+  loaded = Pipeline.load(tiny / 'tiny.config', eval_config('retain_original_images=false')).config
+  assert builders.build_pictures(Pipeline(loaded, str(tiny / 'tiny.config'))).max_images == 0
 
 
 def test_batch_size_changes_no_metric(project):
@@ -172,23 +172,23 @@ def test_what_there_is_not_is_told(field, expected, tiny):
     'recall_upper_bound=0.5',
     field,
   )
-  loaded = config.load(tiny / 'tiny.config', bounded)
+  loaded = Pipeline.load(tiny / 'tiny.config', bounded).config
   with pytest.raises(InputError, match=expected):
-    builders.build_metrics(loaded, str(tiny / 'tiny.config'))
-    builders.build_pictures(loaded, str(tiny / 'tiny.config'))
+    builders.build_metrics(Pipeline(loaded, str(tiny / 'tiny.config')))
+    builders.build_pictures(Pipeline(loaded, str(tiny / 'tiny.config')))
 
 
 def test_fields_without_effect_are_listed_and_no_others(tiny):
   fields = ('num_examples=8000', 'max_evals=10', 'save_graph=true', 'use_moving_averages=true')
-  loaded = config.load(tiny / 'tiny.config', eval_config(*fields, 'export_path=x'))
+  loaded = Pipeline.load(tiny / 'tiny.config', eval_config(*fields, 'export_path=x')).config
   names = [name for name in supported_fields.ineffective_fields(loaded) if 'eval_config' in name]
   assert sorted(names) == sorted(f'eval_config.{field.partition("=")[0]}' for field in fields)
-  builders.build_metrics(loaded, str(tiny / 'tiny.config'))
+  builders.build_metrics(Pipeline(loaded, str(tiny / 'tiny.config')))
 
 
 def save(folder, step, seed):
   """A checkpoint of the tiny model with random weights, at a step."""
-  loaded = config.load('tiny.config')
+  loaded = Pipeline.load('tiny.config').config
   detector = builders.build_detector(loaded.model, is_training=True)
   tiny_project.randomize(detector.model, seed)
   optimizer = builders.build_optimizer(loaded.train_config.optimizer)
@@ -200,8 +200,8 @@ def save(folder, step, seed):
 
 def all_checkpoints(*changes, **kwargs):
   return run_evaluation.evaluate_all_checkpoints(
-    config.load('tiny.config', [*eval_config('num_visualizations=0'), *changes]),
-    'tiny.config', 'out', 'many', strategy=STRATEGY, **kwargs,
+    Pipeline.load('tiny.config', [*eval_config('num_visualizations=0'), *changes]),
+    'out', 'many', strategy=STRATEGY, **kwargs,
   )  # fmt: skip
 
 
@@ -254,7 +254,7 @@ def test_no_checkpoint_is_told_at_once(folder, expected, tiny, monkeypatch):
   (tiny / 'many').mkdir()
   with pytest.raises(InputError, match=expected):
     run_evaluation.evaluate_all_checkpoints(
-      config.load('tiny.config'), 'tiny.config', 'out', folder, strategy=STRATEGY
+      Pipeline.load('tiny.config'), 'out', folder, strategy=STRATEGY
     )
   with pytest.raises(InputError, match=expected):
     evaluate(checkpoint_dir=folder, timeout=3600)

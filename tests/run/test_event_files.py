@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 import tiny_project
 
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.evaluation import metrics_file
 from ssd_tf.run import event_files, run, run_evaluation
 
@@ -119,7 +119,7 @@ def test_a_killed_training_has_its_evaluation_in_tensorboard_at_its_next_start(t
   kill(tiny, 'train')
   changes = ['train_config.num_steps=2', 'train_config.batch_size=2']
   for _ in range(2):
-    run.train(config.load('tiny.config', changes), 'tiny.config', 'out', strategy=STRATEGY)
+    run.train(Pipeline.load('tiny.config', changes), 'out', strategy=STRATEGY)
     assert scalars(tiny / 'out/eval') == of_lines(tiny / 'out/eval')
 
 
@@ -127,7 +127,7 @@ def test_a_killed_training_has_its_evaluation_in_tensorboard_at_its_next_start(t
 def test_so_has_a_killed_evaluator(every, tiny, monkeypatch):
   monkeypatch.chdir(tiny)
   tiny_project.write_checkpoint(tiny)
-  loaded = config.load('tiny.config')
+  loaded = Pipeline.load('tiny.config').config
   if every:
     kill(tiny, 'evaluate')
     evaluate = run_evaluation.evaluate_all_checkpoints

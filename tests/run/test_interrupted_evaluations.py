@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from ssd_tf import builders
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.evaluation import metrics_file
 from ssd_tf.run import loop, run, run_record
@@ -54,17 +54,17 @@ def train(tiny, monkeypatch):
 
   def run_it(evaluations, *overrides, **options):
     path = str(tiny / 'tiny.config')
-    loaded = config.load(path, ['train_config.num_steps=4', *overrides])
+    loaded = Pipeline.load(path, ['train_config.num_steps=4', *overrides]).config
     monkeypatch.setattr(Controller, 'evaluations', list(evaluations))
     strategy = tf.distribute.get_strategy()
     options = {'checkpoint_every_n': 2, **options}
-    run.train(loaded, path, model_dir, strategy=strategy, **options)
+    run.train(Pipeline(loaded, path), model_dir, strategy=strategy, **options)
     assert not Controller.evaluations
 
   return run_it
 
 
-def build_trainer(config, config_path, learner, *args):
+def build_trainer(pipeline, learner, *args):
   watch = types.SimpleNamespace(flush=lambda step: None)
   return types.SimpleNamespace(global_step=learner.step, non_finite_batch=None, loss_watch=watch)
 
@@ -134,7 +134,7 @@ def test_half_a_line_of_an_evaluation_is_no_evaluation(tiny, train, caplog):
 def test_a_config_that_trains_nothing_does_not_replace_that_of_the_training(tiny, train):
   train([0.3, 0.4])
   train([], 'train_config.seed=5')
-  assert config.load(tiny / 'model/pipeline.config').train_config.seed != 5
+  assert Pipeline.load(tiny / 'model/pipeline.config').config.train_config.seed != 5
 
 
 def test_the_best_checkpoint_of_another_training_is_refused_before_anything_is_written(tiny, train):

@@ -8,7 +8,7 @@ import tensorflow as tf
 import tiny_project
 
 from ssd_tf import builders
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.run import best_metric, run, run_evaluation
 from ssd_tf.run.best_checkpoint import BestCheckpoint
 from ssd_tf.run.early_stopping import EarlyStopping
@@ -22,7 +22,9 @@ OF_CLASSES = (
 
 
 def load(folder, *overrides):
-  return config.load(folder / 'tiny.config', ['eval_config.num_visualizations=0', *overrides])
+  return Pipeline.load(
+    folder / 'tiny.config', ['eval_config.num_visualizations=0', *overrides]
+  ).config
 
 
 @pytest.fixture
@@ -38,7 +40,9 @@ def evaluate(folder, *overrides):
   """All that a real evaluation of random weights gives."""
   loaded, path = load(folder, *overrides), str(folder / 'tiny.config')
   detector = builders.build_detector(loaded.model, is_training=False)
-  evaluator = run_evaluation.build_evaluator(loaded, path, detector, tf.distribute.get_strategy())
+  evaluator = run_evaluation.build_evaluator(
+    Pipeline(loaded, path), detector, tf.distribute.get_strategy()
+  )
   return evaluator.evaluate(-1), evaluator.metrics
 
 
@@ -46,7 +50,7 @@ def assert_all_are_choices(folder, names, *overrides):
   for name in names:
     loaded = load(folder, *overrides, f'train_config.best_metric="{name}"')
     path = str(folder / 'tiny.config')
-    assert run._check_evaluation(loaded, path, evaluate=True) == name
+    assert run._check_evaluation(Pipeline(loaded, path), evaluate=True) == name
 
 
 def test_of_every_set_of_metrics_and_its_losses(partly_labeled):
@@ -54,7 +58,7 @@ def test_of_every_set_of_metrics_and_its_losses(partly_labeled):
   overrides = (sets, 'eval_config.recall_upper_bound=0.5', *OF_CLASSES)
   found, group = evaluate(partly_labeled, *overrides)
   path = str(partly_labeled / 'tiny.config')
-  names = builders.metric_names(load(partly_labeled, *overrides), path)
+  names = builders.metric_names(Pipeline(load(partly_labeled, *overrides), path))
   assert list(found) == names and len(set(names)) == len(names)
   # COCO's 2 x 12, 3 x 13 of classes, 2 of groups, 3 labeled; 5 x VOC's and Open Images' mean and
   # 3 classes, 2 x that of both years; 4 losses.
@@ -69,7 +73,9 @@ def test_of_every_set_of_metrics_and_its_losses(partly_labeled):
 def test_without_losses_there_is_the_total_one_alone(partly_labeled):
   dummy = 'eval_config.use_dummy_loss_in_eval=true'
   found, _ = evaluate(partly_labeled, dummy)
-  names = builders.metric_names(load(partly_labeled, dummy), str(partly_labeled / 'tiny.config'))
+  names = builders.metric_names(
+    Pipeline(load(partly_labeled, dummy), str(partly_labeled / 'tiny.config'))
+  )
   assert list(found) == names and names[-1] == 'Loss/total_loss' and len(names) == 25
 
 

@@ -11,8 +11,9 @@ import tiny_project
 from stub_detector import stub_detectors
 
 from ssd_tf import builders, fields
-from ssd_tf.config import pipeline as config
 from ssd_tf.config import supported_fields
+from ssd_tf.config.checks.validation import validate
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.ops import schedules
 from ssd_tf.training import optimizers, precision, trainer
@@ -77,7 +78,7 @@ def test_biases_are_multiplied_then_all_is_clipped(settings, kernel, bias):
 
 
 def test_bfloat16_computes_in_half_the_bits_and_trains_in_float32(tiny):
-  loaded, path = config.load(tiny / 'tiny.config'), str(tiny / 'tiny.config')
+  loaded, path = Pipeline.load(tiny / 'tiny.config').config, str(tiny / 'tiny.config')
   results = {}
   for use in (False, True):
     keras.utils.set_random_seed(0)
@@ -90,7 +91,7 @@ def test_bfloat16_computes_in_half_the_bits_and_trains_in_float32(tiny):
     assert {v.dtype for v in model.variables} == {'float32'}
     tiny_project.randomize(model, seed=1)
     strategy = tf.distribute.get_strategy()
-    dataset = builders.build_train_dataset(loaded, path, detector)
+    dataset = builders.build_train_dataset(Pipeline(loaded, path), detector)
     model_trainer = trainer.Trainer(
       detectors={detector.image_size: detector},
       optimizer=optimizers.Momentum(schedules.constant_schedule(1e-3), momentum=0.9),
@@ -115,18 +116,18 @@ def with_two_paths(folder, *overrides):
   images = [tiny_project.annotation(100 + i, rng, num_boxes=1) for i in range(3)]
   tiny_project.write_records(folder / 'other.record', images)
   paths = 'train_input_reader.tf_record_input_reader.input_path=["train.record", "other.record"]'
-  return config.load(folder / 'tiny.config', [paths, *overrides])
+  return Pipeline.load(folder / 'tiny.config', [paths, *overrides]).config
 
 
 @functools.cache
 def tiny_detector():
-  loaded = config.load(tiny_project.ROOT / 'tests/testdata/tiny.config')
+  loaded = Pipeline.load(tiny_project.ROOT / 'tests/testdata/tiny.config').config
   return builders.build_detector(loaded.model, is_training=True)
 
 
 def share_of_others(loaded, folder, start_step=0, num_steps=250):
   path = str(folder / 'tiny.config')
-  dataset = builders.build_train_dataset(loaded, path, tiny_detector(), start_step)
+  dataset = builders.build_train_dataset(Pipeline(loaded, path), tiny_detector(), start_step)
   ids = [i for batch in dataset.take(num_steps) for i in batch[fields.SOURCE_ID].numpy()]
   return np.mean([int(i.split()[1]) >= 100 for i in ids]), ids
 
@@ -134,7 +135,7 @@ def share_of_others(loaded, folder, start_step=0, num_steps=250):
 def test_input_paths_are_sampled_by_their_weights(tiny):
   # Weights need not add up to 1. 1,000 examples are one whole round of turns.
   loaded = with_two_paths(tiny, 'train_input_reader.sample_from_datasets_weights=[3, 1]')
-  config.validate(loaded, str(tiny / 'tiny.config'))
+  validate(Pipeline(loaded, str(tiny / 'tiny.config')))
   share, ids = share_of_others(loaded, tiny)
   assert share == pytest.approx(0.25)
   assert share_of_others(loaded, tiny, start_step=240, num_steps=10)[1] == ids[960:]
@@ -150,7 +151,7 @@ def test_weights_of_paths_divide_the_weight_of_their_reader(tiny):
   (tiny / 'tiny.config').write_text(text + second)
   loaded = with_two_paths_of_the_first(tiny)
   with pytest.raises(InputError, match=r'sampling_weight: is 0, 0: .*sample_from_datasets_weights'):
-    config.validate(loaded, 'tiny.config')
+    validate(Pipeline(loaded, 'tiny.config'))
   for part in loaded.train_input_reader:
     part.sampling_weight = 2
   share, _ = share_of_others(loaded, tiny)
@@ -158,7 +159,7 @@ def test_weights_of_paths_divide_the_weight_of_their_reader(tiny):
 
 
 def with_two_paths_of_the_first(folder):
-  with_two = config.load(folder / 'tiny.config')
+  with_two = Pipeline.load(folder / 'tiny.config').config
   rng = np.random.default_rng(5)
   images = [tiny_project.annotation(100 + i, rng, num_boxes=1) for i in range(3)]
   tiny_project.write_records(folder / 'other.record', images)
@@ -190,16 +191,16 @@ def with_two_paths_of_the_first(folder):
   ],
 )
 def test_faults_are_found_before_anything_is_built(override, fault, tiny):
-  loaded = config.load(tiny / 'tiny.config', [override])
+  loaded = Pipeline.load(tiny / 'tiny.config', [override]).config
   with pytest.raises(InputError, match=fault):
-    config.validate(loaded, str(tiny / 'tiny.config'))
+    validate(Pipeline(loaded, str(tiny / 'tiny.config')))
 
 
 def test_epochs_and_weights_that_do_not_count_are_told(tiny, caplog):
   overrides = ['train_input_reader.num_epochs=3', 'eval_input_reader.num_epochs=1']
   overrides.append('eval_input_reader.sample_from_datasets_weights=[1]')
   with caplog.at_level('WARNING', logger='absl'):
-    config.validate(config.load(tiny / 'tiny.config', overrides), str(tiny / 'tiny.config'))
+    validate(Pipeline.load(tiny / 'tiny.config', overrides))
   warnings = [record.getMessage() for record in caplog.records]
   assert len(warnings) == 2
   assert 'train_input_reader.num_epochs: is 3, but the records are repeated' in warnings[0]
@@ -208,10 +209,12 @@ def test_epochs_and_weights_that_do_not_count_are_told(tiny, caplog):
 
 @pytest.mark.parametrize('field', ['merge_multiple_label_boxes', 'use_multiclass_scores'])
 def test_what_would_change_the_result_is_refused(field, tiny):
-  loaded = config.load(tiny / 'tiny.config', [f'train_config.{field}=true'])
+  loaded = Pipeline.load(tiny / 'tiny.config', [f'train_config.{field}=true']).config
   with pytest.raises(InputError, match=f'train_config.{field}: true is not supported'):
     builders.require_supported(loaded)
-  builders.require_supported(config.load(tiny / 'tiny.config', [f'train_config.{field}=false']))
+  builders.require_supported(
+    Pipeline.load(tiny / 'tiny.config', [f'train_config.{field}=false']).config
+  )
 
 
 MACHINERY = {
@@ -229,7 +232,7 @@ MACHINERY = {
 
 def test_machinery_is_accepted_and_told(tiny):
   overrides = [f'{field}={value}' for field, value in MACHINERY.items()]
-  loaded = config.load(tiny / 'tiny.config', overrides)
+  loaded = Pipeline.load(tiny / 'tiny.config', overrides).config
   builders.require_supported(loaded)
   told = supported_fields.ineffective_fields(loaded)
   assert set(told) == set(MACHINERY)

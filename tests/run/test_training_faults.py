@@ -9,7 +9,7 @@ import tensorflow as tf
 from stub_detector import stub_detectors
 
 from ssd_tf import fields
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.ops import schedules
 from ssd_tf.run.failures import explaining_failures
@@ -62,8 +62,7 @@ def fail_second_step(model_trainer, folder, model_dir):
   """What is said of a training whose second step fails, and leaves the weights as they were."""
   path = str(folder / 'tiny.config')
   explaining = explaining_failures(
-    config.load(path),
-    path,
+    Pipeline.load(path),
     failed_batch=model_trainer.non_finite_batch,
     model_dir=str(model_dir),
   )

@@ -13,7 +13,7 @@ import numpy as np
 import orbit
 
 from ssd_tf import builders
-from ssd_tf.config import pipeline as config_lib
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.models.box_predictor import convolutional_box_predictor
 from ssd_tf.models.conv_block import ConvHyperparams, conv_block
 from ssd_tf.run import run
@@ -43,12 +43,12 @@ def main():
   keras.utils.set_random_seed(0)
   rate = 'train_config.optimizer.momentum_optimizer.learning_rate'
   slow = f'{rate}={{constant_learning_rate {{learning_rate: 0.005}}}}'
-  config = config_lib.load('tiny.config', [slow])
+  config = Pipeline.load('tiny.config', [slow]).config
   with strategy.scope():
     detector = builders.build_detector(config.model, is_training=True)
     detector = dataclasses.replace(detector, model=shallow_model([3, 4, 4]))
     optimizer = builders.build_optimizer(config.train_config.optimizer)
-  dataset = builders.build_train_dataset(config, 'tiny.config', detector)
+  dataset = builders.build_train_dataset(Pipeline(config, 'tiny.config'), detector)
   controller = orbit.Controller(
     strategy=strategy,
     trainer=trainer.Trainer(

@@ -16,7 +16,7 @@ import tiny_project
 
 from ssd_tf import plots
 from ssd_tf.config import label_map
-from ssd_tf.config import pipeline as config_lib
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.run import run_evaluation
 from ssd_tf.ssd_tensorflow import eval_flags
@@ -179,7 +179,7 @@ def test_command_of_the_notes_splits_into_its_flags(shared_data):
 
 
 def test_thresholds_and_classes_reach_the_trainings_config(project, monkeypatch):
-  config, path, flags = prepare(
+  pipeline, flags = prepare(
     project,
     monkeypatch,
     select_threshold=0.3,
@@ -188,8 +188,9 @@ def test_thresholds_and_classes_reach_the_trainings_config(project, monkeypatch)
     batch_size=5,
     num_classes=4,
   )
+  config = pipeline.config
   suppression = config.model.ssd.post_processing.batch_non_max_suppression
-  assert (path, flags['num_classes']) == ('model/pipeline.config', 4)
+  assert (pipeline.path, flags['num_classes']) == ('model/pipeline.config', 4)
   assert suppression.score_threshold == pytest.approx(0.3)
   assert suppression.iou_threshold == pytest.approx(0.6)
   assert suppression.max_detections_per_class == 7
@@ -206,7 +207,7 @@ def test_thresholds_and_classes_reach_the_trainings_config(project, monkeypatch)
 
 def test_config_of_flags_alone(project, monkeypatch, tmp_path):
   (tmp_path / 'model.ckpt.index').touch()
-  config, path, _ = prepare(
+  pipeline, _ = prepare(
     project,
     monkeypatch,
     checkpoint_path=str(tmp_path / 'model.ckpt'),
@@ -214,11 +215,11 @@ def test_config_of_flags_alone(project, monkeypatch, tmp_path):
     num_classes=3,
     eval_dir=str(tmp_path),
   )
-  ssd = config.model.ssd
+  config, ssd = pipeline.config, pipeline.config.model.ssd
   assert (ssd.num_classes, ssd.feature_extractor.type) == (2, 'ssd_512_vgg')
   assert ssd.post_processing.batch_non_max_suppression.max_total_detections == 400
-  assert path == str(tmp_path / 'eval_pipeline.config')
-  assert config_lib.load(path).model == _with_defaults(config)
+  assert pipeline.path == str(tmp_path / 'eval_pipeline.config')
+  assert Pipeline.load(pipeline.path).config.model == _with_defaults(config)
   assert label_map.load(config.eval_input_reader[0].label_map_path).names == ('a', 'b')
 
 
@@ -232,8 +233,8 @@ def _with_defaults(config):
 
 
 def test_misspelt_split_is_taken(project, monkeypatch, caplog):
-  config, _, _ = prepare(project, monkeypatch, dataset_splict_name='test')
-  assert len(config.eval_input_reader[0].tf_record_input_reader.input_path) == 2
+  pipeline, _ = prepare(project, monkeypatch, dataset_splict_name='test')
+  assert len(pipeline.config.eval_input_reader[0].tf_record_input_reader.input_path) == 2
   assert '--dataset_splict_name: taken for --dataset_split_name' in caplog.text
 
 
@@ -289,9 +290,9 @@ def test_ids_outside_of_the_training_are_one_line(project, monkeypatch):
   image = tiny_project.annotation(1, np.random.default_rng(0), 1)
   image.class_ids[:] = 15
   tiny_project.write_records(folder / 'voc_test_000.tfrecord', [image])
-  config, path, _ = prepare(project, monkeypatch, dataset_dir='wrong', dataset_name='voc')
+  pipeline, _ = prepare(project, monkeypatch, dataset_dir='wrong', dataset_name='voc')
   strategy = tf.distribute.get_strategy()
   expected = r'1 boxes of class id 15 .* lie outside 1\.\.3: raise num_classes to 15.*voc_test_000'
   with pytest.raises(InputError, match=expected) as raised:
-    run_evaluation.evaluate_checkpoints(config, path, 'none', 'model', strategy=strategy)
+    run_evaluation.evaluate_checkpoints(pipeline, 'none', 'model', strategy=strategy)
   assert '\n' not in str(raised.value)

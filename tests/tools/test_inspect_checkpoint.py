@@ -10,7 +10,7 @@ import pytest
 import tiny_project
 
 from ssd_tf import builders
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.run.checkpoint_inspection import inspect
 from ssd_tf.run.starting import load_fine_tune_checkpoint
@@ -146,22 +146,22 @@ def test_what_is_no_checkpoint_is_one_line(spoil, message, project):
 
 def test_training_says_the_same(project):
   spoil_cut(project)
-  loaded = config.load(
+  loaded = Pipeline.load(
     project / 'tiny.config', ['train_config.fine_tune_checkpoint=model', 'train_config.seed=1']
-  )
+  ).config
   model = builders.build_model(loaded.model, is_training=True)
   with pytest.raises(InputError, match='cut short'):
-    load_fine_tune_checkpoint(loaded, str(project / 'tiny.config'), model)
+    load_fine_tune_checkpoint(Pipeline(loaded, str(project / 'tiny.config')), model)
 
 
 CLASS_MAP = """
 import sys
 sys.path.insert(0, 'tools')
 import model_main_tf2
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import Pipeline
 text = model_main_tf2.class_mappings(['a=b, c = it\\'s "d"', '7=1'])
 override = f'train_config.fine_tune_class_map={text}'
-loaded = config.load('tests/testdata/tiny.config', [override])
+loaded = Pipeline.load('tests/testdata/tiny.config', [override]).config
 print([(m.name, m.to) for m in loaded.train_config.fine_tune_class_map])
 """
 

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 import tiny_project
 
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.data import record_files, tf_example
 from ssd_tf.errors import InputError
 from ssd_tf.inference import records as inference_records
@@ -75,8 +75,7 @@ def project(tmp_path_factory):
 def label(folder, output, input_record='partial.record', **options):
   options = {'validation': 'validation.record', 'rules': RULES, 'batch_size': 4, **options}
   return labeling.pseudo_label(
-    config.load(folder / 'tiny.config'),
-    str(folder / 'tiny.config'),
+    Pipeline.load(folder / 'tiny.config'),
     str(folder / 'model'),
     input_paths=[str(folder / input_record)],
     validation_paths=[str(folder / options.pop('validation'))],

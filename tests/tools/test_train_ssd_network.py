@@ -13,8 +13,9 @@ import tensorflow as tf
 import tiny_project
 
 from ssd_tf import builders
-from ssd_tf.config import field_ranges, label_map, reader_classes, supported_fields
-from ssd_tf.config import pipeline as config_lib
+from ssd_tf.config import field_ranges, label_map, supported_fields
+from ssd_tf.config.checks.validation import validate
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.data import ssd_tensorflow_keys, tf_example
 from ssd_tf.errors import InputError
 from ssd_tf.pretrained.loading import LoadOptions
@@ -111,7 +112,7 @@ def prepare(given=(), **flags):
 
 
 def translated(**flags):
-  return prepare(**flags)[0]
+  return prepare(**flags)[0].config
 
 
 def test_every_flag_of_the_original_is_there_with_its_default():
@@ -128,7 +129,8 @@ def test_every_flag_of_the_original_is_there_with_its_default():
 def test_a_command_from_an_experiment(rate, batch_size, num_steps, hda, caplog):
   settings = f'--learning_rate={rate} --learning_rate_decay_type=fixed --batch_size={batch_size}'
   flags, given = parse(HDA.format(settings, f'--max_number_of_steps={num_steps}'))
-  config, load_options = train_flags.prepare(flags, given)
+  pipeline, load_options = train_flags.prepare(flags, given)
+  config = pipeline.config
   train, ssd = config.train_config, config.model.ssd
   assert (ssd.num_classes, ssd.feature_extractor.type) == (1, 'ssd_512_vgg')
   assert (train.batch_size, train.num_steps) == (4 * batch_size, num_steps)
@@ -395,9 +397,9 @@ def test_bad_values(flags, message, hda):
 
 
 def test_what_a_config_may_not_have_is_told_of_the_one_that_flags_become(hda):
-  config, _ = prepare(momentum=1.5, optimizer='momentum', weight_decay=-1.0, learning_rate=-0.5)
+  pipeline, _ = prepare(momentum=1.5, optimizer='momentum', weight_decay=-1.0, learning_rate=-0.5)
   optimizer = 'train_config.optimizer.momentum_optimizer'
-  faults = field_ranges.out_of_range(config)
+  faults = field_ranges.out_of_range(pipeline.config)
   assert f'{optimizer}.momentum_optimizer_value' in faults
   assert [field for field in faults if field.startswith(f'{optimizer}.learning_rate.')]
   assert [field for field in faults if field.endswith('l2_regularizer.weight')]
@@ -428,15 +430,14 @@ def test_ids_of_voc_with_two_classes_are_refused(voc):
 
 def test_classes_are_chosen_and_numbered_by_name(voc):
   flags = {'dataset_dir': 'd', 'dataset_name': 'pascalvoc_2007', 'batch_size': 1}
-  config = translated(classes='person', **flags)
-  path = 'logs/pipeline.config'
-  assert reader_classes.model_classes(config, path).names == ('person',)
-  (reader,) = config.train_input_reader
-  classes = reader_classes.reader_classes(config, path, 'train_input_reader', reader)
+  pipeline, _ = prepare(classes='person', **flags)
+  assert pipeline.path == 'logs/pipeline.config'
+  assert pipeline.model_classes.names == ('person',)
+  classes = pipeline.classes('train_input_reader')
   assert classes.table == {**dict.fromkeys(range(1, 21), 0), 15: 1}
-  config_lib.validate(config, path, checking='all')
-  builders.check_records(config, path, is_training=True)
-  (evaluation,) = config.eval_input_reader
+  validate(pipeline, checking='all')
+  builders.check_records(pipeline, is_training=True)
+  (evaluation,) = pipeline.config.eval_input_reader
   assert evaluation.tf_record_input_reader.input_path == ['d/voc_2007_test_000.tfrecord']
   # Of a training that is under way they stay.
   pathlib.Path('logs/checkpoint').touch()
@@ -449,7 +450,7 @@ def test_pascal_voc_has_its_twenty_classes(voc):
   config = translated(dataset_dir='d', dataset_name='pascalvoc_2007', num_classes=21, batch_size=1)
   classes = label_map.load(config.train_input_reader[0].label_map_path)
   assert (classes.ids, classes.id_of('person')) == (tuple(range(1, 21)), 15)
-  config_lib.validate(config, 'logs/pipeline.config', checking='all')
+  validate(Pipeline(config, 'logs/pipeline.config'), checking='all')
 
 
 @pytest.mark.parametrize(
@@ -561,7 +562,7 @@ def test_a_training_and_its_continuation(hda):
   code, log = run_tool(hda, *flags, '--max_number_of_steps=2')
   assert code == 0, log
   assert 'Step 2 per-step time' in log and 'Training 8 of ' in log
-  config = config_lib.load(hda / 'logs/pipeline.config')
+  config = Pipeline.load(hda / 'logs/pipeline.config').config
   assert config.train_config.num_steps == 2
   assert (hda / 'logs/ckpt-2.index').exists()
   before, after = (tf.train.load_checkpoint(str(hda / f'logs/ckpt-{step}')) for step in (0, 2))

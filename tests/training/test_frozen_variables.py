@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from ssd_tf import builders
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.pretrained import odapi_tf1
 from ssd_tf.run import run
@@ -17,7 +17,7 @@ from ssd_tf.training.variable_selection import VariableSelector
 
 @pytest.fixture
 def detector(tiny):
-  return builders.build_detector(config.load(tiny / 'tiny.config').model, is_training=True)
+  return builders.build_detector(Pipeline.load(tiny / 'tiny.config').config.model, is_training=True)
 
 
 def select(detector, update=(), freeze=()):
@@ -92,13 +92,13 @@ def test_a_model_without_names_of_the_api_has_its_own(detector):
 
 
 def test_frozen_weights_stay_bit_for_bit(tiny, detector):
-  loaded = config.load(tiny / 'tiny.config')
+  loaded = Pipeline.load(tiny / 'tiny.config').config
   half_frozen = 'mobilenet_v1_block_2_pointwise_batch_norm'
   whole = ('mobilenet_v1_conv_0', 'mobilenet_v1_block_1_', 'feature_map_2_expand')
   trainable = select(detector, freeze=[*whole, f'{half_frozen}/gamma', 'class_head_.*/kernel'])
   optimizer = builders.build_optimizer(loaded.train_config.optimizer)
   strategy = tf.distribute.get_strategy()
-  dataset = builders.build_train_dataset(loaded, str(tiny / 'tiny.config'), detector)
+  dataset = builders.build_train_dataset(Pipeline(loaded, str(tiny / 'tiny.config')), detector)
   keras.utils.set_random_seed(0)
   before = {v.path: v.numpy() for v in detector.model.variables}
   controller = orbit.Controller(
@@ -129,7 +129,7 @@ def test_frozen_weights_stay_bit_for_bit(tiny, detector):
 )
 def test_freezing_what_is_random_is_told(override, tiny, caplog):
   caplog.set_level('WARNING', logger='absl')
-  run._warn_of_differences(config.load(tiny / 'tiny.config', [f'train_config.{override}']))
+  run._warn_of_differences(Pipeline.load(tiny / 'tiny.config', [f'train_config.{override}']).config)
   assert caplog.messages == [
     f'train_config.{override.partition("=")[0]}: keeps weights as they start, and nothing is '
     'loaded: without train_config.fine_tune_checkpoint they stay random.'

@@ -10,7 +10,7 @@ import tensorflow as tf
 from test_run import FROZEN, SLOW
 
 from ssd_tf import builders
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.pretrained.loading import load_pretrained
 from ssd_tf.run import checkpoints
@@ -108,7 +108,7 @@ def test_a_training_averages_saves_resumes_and_evaluates(tiny, train_tiny, run_t
   saved = [tensors(tiny, f'whole/ckpt-{step}') for step in range(5)]
   averaged = {n.removeprefix('moving_average/') for n in saved[4] if n.startswith('moving')}
   detector = builders.build_detector(
-    config.load(tiny / 'whole/pipeline.config').model, is_training=True
+    Pipeline.load(tiny / 'whole/pipeline.config').config.model, is_training=True
   )
   assert averaged == {f'{v.path}{SUFFIX}' for v in detector.model.trainable_variables}
   for name in averaged:

@@ -11,7 +11,7 @@ import tensorflow as tf
 import tiny_project
 
 from ssd_tf import builders, fields, plots
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.ops import schedules
 from ssd_tf.ops.size_draws import SizeDraws
@@ -30,7 +30,7 @@ SSD_7 = (
 
 
 def load(*overrides, sizes=SIZES, steps_per_size=1, network=SSD_7):
-  return config.load(
+  return Pipeline.load(
     tiny_project.ROOT / 'tests/testdata/tiny.config',
     [
       *network,
@@ -38,7 +38,7 @@ def load(*overrides, sizes=SIZES, steps_per_size=1, network=SSD_7):
       f'train_config.multi_scale.steps_per_size={steps_per_size}',
       *overrides,
     ],
-  )
+  ).config
 
 
 def at_size(loaded, size):
@@ -85,14 +85,14 @@ def test_draws_are_a_function_of_seed_and_step():
 def test_batches_are_those_of_a_pipeline_of_the_drawn_size(built, tiny):
   loaded, detector, multi_scale = built
   path, start = str(tiny / 'tiny.config'), 7  # As a training that goes on.
-  dataset = builders.build_train_dataset(loaded, path, detector, start, multi_scale)
+  dataset = builders.build_train_dataset(Pipeline(loaded, path), detector, start, multi_scale)
   batches = list(dataset.take(4))
   sizes = [tuple(batch[fields.IMAGE].shape[1:3]) for batch in batches]
   assert sizes == [multi_scale.draws.size(step) for step in range(start, start + 4)]
   assert sizes == [BASE, WIDE, LARGE, BASE]
   for i, size in enumerate((BASE, WIDE)):
     sized = multi_scale.detectors[size]
-    single = builders.build_train_dataset(at_size(loaded, size), path, sized, start + i)
+    single = builders.build_train_dataset(Pipeline(at_size(loaded, size), path), sized, start + i)
     expected = next(iter(single))
     assert batches[i].keys() == expected.keys()
     for key, value in expected.items():  # The original image is resized, once.
@@ -105,7 +105,7 @@ def test_batches_that_make_one_step_have_one_size(built, tiny):
   detector, draws = built[1], SizeDraws((BASE, LARGE, WIDE), 2, seed=0)
   multi_scale = dataclasses.replace(built[2], draws=draws, batches_per_step=3)
   path = str(tiny / 'tiny.config')
-  dataset = builders.build_train_dataset(loaded, path, detector, 0, multi_scale)
+  dataset = builders.build_train_dataset(Pipeline(loaded, path), detector, 0, multi_scale)
   sizes = [tuple(batch[fields.IMAGE].shape[1:3]) for batch in dataset.take(18)]
   assert sizes == [draws.size(batch // 3) for batch in range(18)]
   assert sizes[0] == sizes[5] and len(set(sizes)) > 1
@@ -204,7 +204,7 @@ def test_steps_are_those_of_trainings_at_the_drawn_sizes(built, tiny, tmp_path):
   path = str(tiny / 'tiny.config')
   start = next(s for s in range(99) if [draws.size(s), draws.size(s + 1)] == [BASE, WIDE])
   traced = []
-  dataset = builders.build_train_dataset(loaded, path, detector, start, multi_scale)
+  dataset = builders.build_train_dataset(Pipeline(loaded, path), detector, start, multi_scale)
   ours = make_trainer(detector, dataset, multi_scale)
   ours.detectors = {size: noting(multi_scale.detectors[size], traced) for size in (BASE, WIDE)}
   ours.global_step.assign(start)  # As a training that goes on.
@@ -215,7 +215,7 @@ def test_steps_are_those_of_trainings_at_the_drawn_sizes(built, tiny, tmp_path):
     single = at_size(loaded, size)
     alone = builders.build_detector(single.model, is_training=True)
     alone.model.set_weights(before)
-    plain = make_trainer(alone, builders.build_train_dataset(single, path, alone, step))
+    plain = make_trainer(alone, builders.build_train_dataset(Pipeline(single, path), alone, step))
     plain.train_step(iter(plain.train_dataset))  # Not compiled, which would take longer.
     losses = [ours.measured[tag] for tag in fields.LOSSES]
     np.testing.assert_allclose(losses, plain._last_losses, rtol=1e-6)
@@ -232,7 +232,9 @@ def test_steps_are_those_of_trainings_at_the_drawn_sizes(built, tiny, tmp_path):
   assert list(heights) == [draws.size(step - 1)[0] for step in steps]
   # A data set of other steps than those that are trained does not pass.
   other = next(s for s in range(99) if draws.size(s) != draws.size(start + 10))
-  ours.train_dataset = builders.build_train_dataset(loaded, path, detector, other, multi_scale)
+  ours.train_dataset = builders.build_train_dataset(
+    Pipeline(loaded, path), detector, other, multi_scale
+  )
   with pytest.raises(tf.errors.InvalidArgumentError, match='Shape of tensor'):
     ours.train(tf.constant(1))
 
@@ -354,7 +356,7 @@ def test_grids_that_follow_from_the_image_and_a_padding_resizer_take_any_size(ca
 
 
 def test_nothing_is_drawn_without_sizes():
-  loaded = config.load(tiny_project.ROOT / 'tests/testdata/tiny.config')
+  loaded = Pipeline.load(tiny_project.ROOT / 'tests/testdata/tiny.config').config
   assert builders.build_multi_scale(loaded, detector=None) is None
 
 

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.data.sources import pascal_voc, voc_files
 from ssd_tf.diagnosis import overfit_checks
 from ssd_tf.diagnosis.finding import Severity
@@ -75,6 +75,6 @@ def test_four_images_are_learned_by_heart(model_name, num_steps, rate, folder):
 def test_the_diagnosis_says_so(folder):
   write_config(folder, 'ssd_300_mobilenet_v2', 300, 1e-3)
   path = folder / 'pipeline.config'
-  (finding,) = overfit_checks.check(Project(config.load(path), str(path)))
+  (finding,) = overfit_checks.check(Project(Pipeline.load(path)))
   assert (finding.check, finding.severity) == ('overfit', Severity.NOTE), finding
   assert finding.numbers['images'] == 4 and finding.numbers['curve'][-1]['ap50'] > 0.9

@@ -10,7 +10,7 @@ import tiny_project
 from test_run import FROZEN, SLOW, largest_difference, variables
 
 from ssd_tf import builders, fields, plots
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 
 
@@ -90,13 +90,13 @@ def test_two_data_sets_are_merged_by_the_config_alone(tiny, train_tiny):
   assert 'train_input_reader[0]: 2 records checked' in output
   assert 'train_input_reader[1]: 6 records checked' in output
   # The first reader's class keeps its id; evaluation's own ids are brought to the model's.
-  loaded = config.load(tiny / 'tiny.config')
+  loaded = Pipeline.load(tiny / 'tiny.config').config
   path = str(tiny / 'tiny.config')
-  assert builders.class_names(loaded, path) == {1: 'c', 2: 'a', 3: 'b'}
+  assert Pipeline(loaded, path).class_names == {1: 'c', 2: 'a', 3: 'b'}
   detector = builders.build_detector(loaded.model, is_training=True)
 
   def batches(start_step, count):
-    dataset = builders.build_train_dataset(loaded, path, detector, start_step)
+    dataset = builders.build_train_dataset(Pipeline(loaded, path), detector, start_step)
     return list(dataset.take(count).as_numpy_iterator())
 
   seen = {True: 0, False: 0}
@@ -112,7 +112,7 @@ def test_two_data_sets_are_merged_by_the_config_alone(tiny, train_tiny):
   for restarted, batch in zip(batches(248, 2), undisturbed[248:], strict=True):
     for key, value in batch.items():
       np.testing.assert_array_equal(restarted[key], value, err_msg=key)
-  evaluated = next(iter(builders.build_eval_dataset(loaded, path, detector)))
+  evaluated = next(iter(builders.build_eval_dataset(Pipeline(loaded, path), detector)))
   original = tiny_project.annotations(5, seed=1)[1].class_ids  # Image 0 has no box.
   row = evaluated[fields.GROUNDTRUTH_CLASSES][1].numpy()
   np.testing.assert_array_equal(row[: len(original)], [{1: 2, 2: 3, 3: 1}[i] for i in original])
@@ -120,9 +120,7 @@ def test_two_data_sets_are_merged_by_the_config_alone(tiny, train_tiny):
 
 def check(folder, images):
   tiny_project.write_records(folder / 'train.record', images)
-  builders.check_records(
-    config.load(folder / 'tiny.config'), str(folder / 'tiny.config'), is_training=True
-  )
+  builders.check_records(Pipeline.load(folder / 'tiny.config'), is_training=True)
 
 
 def test_a_labeled_id_outside_the_label_map_is_refused(tiny):
@@ -149,9 +147,9 @@ def test_ids_of_every_list_are_looked_at(key, tiny):
 def test_modes_of_the_config_reach_the_loss(tiny):
   totals = {}
   for mode in ('MASKED', 'NAIVE', 'MASKED_BUT_BACKGROUND'):
-    loaded = config.load(tiny / 'tiny.config', [f'model.ssd.loss.partial_labels={mode}'])
+    loaded = Pipeline.load(tiny / 'tiny.config', [f'model.ssd.loss.partial_labels={mode}']).config
     detector = builders.build_detector(loaded.model, is_training=True)
-    dataset = builders.build_train_dataset(loaded, str(tiny / 'tiny.config'), detector)
+    dataset = builders.build_train_dataset(Pipeline(loaded, str(tiny / 'tiny.config')), detector)
     batch = next(iter(dataset))
     num_anchors = len(detector.anchors)
     outputs = {
@@ -171,14 +169,14 @@ def test_modes_of_the_config_reach_the_loss(tiny):
 
 
 def test_a_background_column_of_softmax_cannot_be_told_apart(tiny):
-  loaded = config.load(
+  loaded = Pipeline.load(
     tiny / 'tiny.config',
     [
       'model.ssd.loss.partial_labels=MASKED_BUT_BACKGROUND',
       'model.ssd.loss.classification_loss={weighted_softmax {}}',
       'model.ssd.encode_background_as_zeros=false',
     ],
-  )
+  ).config
   with pytest.raises(InputError, match='model.ssd.loss.partial_labels: .*sigmoid'):
     builders.build_detector(loaded.model, is_training=True)
 
@@ -187,9 +185,9 @@ def test_unused_ids_count_as_labeled_whatever_a_record_says(tiny):
   (tiny / 'label_map.pbtxt').write_text("item { id: 1 name: 'a' } item { id: 3 name: 'c' }")
   image = only(tiny_project.annotations(2, seed=0)[1], (), [1])
   tiny_project.write_records(tiny / 'train.record', [image])
-  loaded, path = config.load(tiny / 'tiny.config'), str(tiny / 'tiny.config')
+  loaded, path = Pipeline.load(tiny / 'tiny.config').config, str(tiny / 'tiny.config')
   detector = builders.build_detector(loaded.model, is_training=True)
-  batch = next(iter(builders.build_train_dataset(loaded, path, detector)))
+  batch = next(iter(builders.build_train_dataset(Pipeline(loaded, path), detector)))
   assert batch[fields.LABELED_CLASSES].numpy().tolist() == [[True, True, False]] * 4
 
 
@@ -216,13 +214,13 @@ def test_a_damaged_file_of_several_readers_is_named(tiny):
   content = bytearray((tiny / 'train.record').read_bytes())
   content[40] ^= 1
   (tiny / 'train.record').write_bytes(content)
-  loaded, path = config.load(tiny / 'tiny.config'), str(tiny / 'tiny.config')
+  loaded, path = Pipeline.load(tiny / 'tiny.config').config, str(tiny / 'tiny.config')
   detector = builders.build_detector(loaded.model, is_training=True)
   with (
     pytest.raises(InputError, match=r'train\.record: record 0 .*cannot be read'),
-    builders.explained_record_errors(loaded, path, training=True, evaluation=True),
+    builders.explained_record_errors(Pipeline(loaded, path), training=True, evaluation=True),
   ):
-    for _ in builders.build_train_dataset(loaded, path, detector).take(9):
+    for _ in builders.build_train_dataset(Pipeline(loaded, path), detector).take(9):
       pass
 
 
@@ -251,11 +249,11 @@ def test_odd_labels_are_told_by_image_and_class(tiny, caplog):
 def test_a_labeled_id_that_slips_past_the_check_stops_the_decoder(tiny):
   images = [dataclasses.replace(tiny_project.annotations(2, seed=0)[1], labeled_classes=[4])]
   tiny_project.write_records(tiny / 'train.record', images)
-  loaded, path = config.load(tiny / 'tiny.config'), str(tiny / 'tiny.config')
+  loaded, path = Pipeline.load(tiny / 'tiny.config').config, str(tiny / 'tiny.config')
   detector = builders.build_detector(loaded.model, is_training=True)
-  dataset = builders.build_train_dataset(loaded, path, detector)
+  dataset = builders.build_train_dataset(Pipeline(loaded, path), detector)
   with (
     pytest.raises(InputError, match=r'labeled_classes must lie in 1\.\.3'),
-    builders.explained_record_errors(loaded, path, training=True, evaluation=False),
+    builders.explained_record_errors(Pipeline(loaded, path), training=True, evaluation=False),
   ):
     next(iter(dataset))

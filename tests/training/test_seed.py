@@ -5,15 +5,15 @@ import numpy as np
 import tensorflow as tf
 
 from ssd_tf import builders, fields
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import Pipeline
 
 
 def begun(folder, seed):
   """(weights by path, the first 6 batches) of a training of that seed, as `run.train` begins it."""
-  loaded = config.load(folder / 'tiny.config', [f'train_config.seed={seed}'])
+  loaded = Pipeline.load(folder / 'tiny.config', [f'train_config.seed={seed}']).config
   keras.utils.set_random_seed(loaded.train_config.seed)
   detector = builders.build_detector(loaded.model, is_training=True)
-  dataset = builders.build_train_dataset(loaded, str(folder / 'tiny.config'), detector)
+  dataset = builders.build_train_dataset(Pipeline(loaded, str(folder / 'tiny.config')), detector)
   weights = {v.path: v.numpy() for v in detector.model.variables}
   return weights, list(dataset.take(6).as_numpy_iterator())
 

@@ -10,7 +10,7 @@ from google.protobuf import text_format
 from stub_detector import stub_detectors
 
 from ssd_tf import builders, fields
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.models.normalization import FusedBatchNormalization
 from ssd_tf.pretrained.layer_groups import group_of
@@ -416,5 +416,5 @@ def built_model(kind, folder):
     options['depth_multiplier'] = 1 / 16
   overrides = [f'model.ssd.feature_extractor.{name}={v}' for name, v in options.items()]
   overrides.append(f'model.ssd.anchor_generator={generator}')
-  loaded = config.load(folder / 'tiny.config', overrides)
+  loaded = Pipeline.load(folder / 'tiny.config', overrides).config
   return builders.build_model(loaded.model, is_training=True)

@@ -14,7 +14,7 @@ import tensorflow as tf
 from absl import flags
 
 from ssd_tf import builders, command_line, fields
-from ssd_tf.config import pipeline as config_lib
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.evaluation.pictures import Pictures
 from ssd_tf.models.folding import fold_batch_norm
 from ssd_tf.pretrained.loading import load_pretrained
@@ -78,11 +78,11 @@ def measure(
     The whole loop over all batches, then each of its parts alone on batches in memory, then the
     metrics, whose result comes once, after the loop.
   """
-  config = config_lib.load(config_path, overrides)
-  detector = builders.build_detector(config.model, is_training=False)
+  pipeline = Pipeline.load(config_path, overrides)
+  detector = builders.build_detector(pipeline.config.model, is_training=False)
   if checkpoint:
     load_pretrained(detector.model, checkpoint)
-  dataset = builders.build_eval_dataset(config, config_path, detector)
+  dataset = builders.build_eval_dataset(pipeline, detector)
   model = fold_batch_norm(detector.model)
   batches = list(dataset)
   num_images = sum(int(np.sum(batch[fields.EXAMPLE_MASK])) for batch in batches)
@@ -93,7 +93,7 @@ def measure(
   losses = tf.function(detector.sum_losses)
   outputs = [forward(batch) for batch in batches]
   pairs = list(zip(outputs, batches, strict=True))
-  evaluator = _evaluator(config, config_path, detector, dataset)
+  evaluator = _evaluator(pipeline, detector, dataset)
 
   def parts():
     loop = tf.function(lambda iterator: evaluator.eval_step(iterator))
@@ -112,7 +112,7 @@ def measure(
     found = [detect(*pair) for pair in pairs]
 
     def result():
-      metrics = builders.build_metrics(config, config_path)
+      metrics = builders.build_metrics(pipeline)
       for batch, detections in zip(batches, found, strict=True):
         metrics.update(batch, detections)
       metrics.result()
@@ -135,11 +135,11 @@ def report(parts: Sequence[Part]) -> str:
   return '\n'.join(lines)
 
 
-def _evaluator(config, config_path, detector, dataset):
+def _evaluator(pipeline, detector, dataset):
   return Evaluator(
     detector=detector,
     dataset=dataset,
-    make_metrics=lambda: builders.build_metrics(config, config_path),
+    make_metrics=lambda: builders.build_metrics(pipeline),
     strategy=tf.distribute.get_strategy(),
     pictures=Pictures(names={}, max_images=0),
   )

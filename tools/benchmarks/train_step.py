@@ -15,7 +15,7 @@ import tensorflow as tf
 from absl import flags
 
 from ssd_tf import builders, command_line, fields
-from ssd_tf.config import pipeline as config_lib
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.models import vgg
 from ssd_tf.training import trainer
@@ -61,7 +61,7 @@ def compare(
   Raises:
     InputError: the config's network has no bare counterpart.
   """
-  config = config_lib.load(config_path)
+  config = Pipeline.load(config_path).config
   kind = config.model.ssd.feature_extractor.type
   if kind.removesuffix('_keras') not in _BARE_MODELS:
     raise InputError(
