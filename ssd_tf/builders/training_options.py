@@ -50,8 +50,14 @@ def check_training_options(config: PipelineConfig, num_replicas: int = 1) -> Non
     precision_of(train_config)
   except InputError as error:
     faults.append(str(error))
+  ssd, heads = config.model.ssd, config.model.ssd.box_predictor
+  layers = (
+    ssd.feature_extractor,
+    heads.convolutional_box_predictor,
+    heads.weight_shared_convolutional_box_predictor,
+  )
   # The replicas cannot meet inside of a loop of each.
-  synchronized = 'sync_batch_norm' in str(config.model)
+  synchronized = any(part.conv_hyperparams.HasField('sync_batch_norm') for part in layers)
   if train_config.gradient_accumulation_steps > 1 and synchronized and num_replicas > 1:
     faults.append(
       'train_config.gradient_accumulation_steps: is '
