@@ -25,6 +25,10 @@ class FusedBatchNormalization(keras.layers.Layer):
     frozen: stay in inference mode; gamma and beta are learned all the same, as the original does
       with `freeze_batchnorm`. (With Keras's `trainable=False` they are not.)
     **kwargs: of `keras.layers.Layer`.
+
+  Attributes:
+    fuses_frozen: whether the fused kernel also computes what is frozen, in training; see
+      `make_deterministic`.
   """
 
   def __init__(
@@ -44,6 +48,7 @@ class FusedBatchNormalization(keras.layers.Layer):
     self.scale = scale
     self.synchronized = synchronized
     self.frozen = frozen
+    self.fuses_frozen = True
 
   def build(self, input_shape):
     """Creates gamma, beta and the moving statistics, each f32[channels]."""
@@ -74,6 +79,9 @@ class FusedBatchNormalization(keras.layers.Layer):
   def call(self, inputs, training=False):
     """Normalizes f[B,H,W,channels]; updates the moving statistics in training."""
     if self.frozen or not (training and self.trainable):
+      if training and not self.fuses_frozen:
+        mean, variance = self.moving_mean.value, self.moving_variance.value
+        return self._affine(inputs, tf.cast(inputs, tf.float32) - mean, variance)
       return self._fused(inputs, self.moving_mean, self.moving_variance, training=False)[0]
     if self.synchronized:
       outputs, mean, variance = self._synchronized(inputs)
@@ -109,10 +117,12 @@ class FusedBatchNormalization(keras.layers.Layer):
     mean = mean_over_replicas(values)
     centered = values - mean
     variance = mean_over_replicas(centered**2)
-    scale = tf.math.rsqrt(variance + self.epsilon) * self.gamma.value
-    outputs = centered * scale + self.beta.value
     unbiased = variance * (count / tf.maximum(count - 1.0, 1.0))
-    return tf.cast(outputs, inputs.dtype), mean, unbiased
+    return self._affine(inputs, centered, variance), mean, unbiased
+
+  def _affine(self, inputs, centered, variance):
+    scale = tf.math.rsqrt(variance + self.epsilon) * self.gamma.value
+    return tf.cast(centered * scale + self.beta.value, inputs.dtype)
 
   def compute_output_shape(self, input_shape):
     """The shape of the input."""
@@ -129,3 +139,17 @@ class FusedBatchNormalization(keras.layers.Layer):
       'synchronized': self.synchronized,
       'frozen': self.frozen,
     }
+
+
+def make_deterministic(model: keras.Model) -> None:
+  """Lets frozen batch norms compute single operations in training instead of the fused kernel.
+
+  On a GPU its gradient by fixed statistics is not deterministic, so that TensorFlow refuses it with
+  `tf.config.experimental.enable_op_determinism`. The numbers differ by rounding.
+
+  Args:
+    model: the layers of it are changed.
+  """
+  for layer in model.layers:
+    if isinstance(layer, FusedBatchNormalization):
+      layer.fuses_frozen = False

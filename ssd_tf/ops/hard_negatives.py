@@ -223,12 +223,12 @@ def layer_shares(
 
   Source: SSD-Tensorflow's ssd_losses of SSD512.
   """
-  layers = tf.repeat(tf.range(len(layer_sizes)), layer_sizes)
 
   def shares(kind_mask):
-    counts = tf.reduce_sum(tf.cast(kind_mask, tf.float32), axis=0)
-    counts = tf.math.segment_sum(counts, layers)
-    return tf.gather(tf.math.divide_no_nan(1.0, counts), layers)
+    # Segment sums have no deterministic kernel for a GPU.
+    layers = tf.split(tf.cast(kind_mask, tf.float32), layer_sizes, axis=1)
+    counts = tf.stack([tf.reduce_sum(layer) for layer in layers])
+    return tf.repeat(tf.math.divide_no_nan(1.0, counts), layer_sizes)
 
   return tf.where(positive_mask, shares(mask & positive_mask), shares(mask & ~positive_mask))
 

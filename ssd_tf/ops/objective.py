@@ -236,12 +236,14 @@ def count_labels(targets: Targets, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
     f32[2, K]: images labeled for the class; anchors matched to it.
   """
   labeled_classes = batch[fields.LABELED_CLASSES]
-  num_columns = labeled_classes.shape[-1] + 1
   real = batch[fields.EXAMPLE_MASK][:, tf.newaxis]
   labeled = tf.reduce_sum(tf.cast(labeled_classes & real, tf.float32), axis=0)
-  matched = tf.where(real, targets.class_targets, 0)
-  positives = tf.math.bincount(matched, minlength=num_columns, maxlength=num_columns)
-  return tf.stack([labeled, tf.cast(positives[1:], tf.float32)])
+  # tf.math.bincount has no deterministic kernel for a GPU.
+  matched = tf.boolean_mask(targets.class_targets, real & (targets.class_targets > 0))
+  positives = tf.scatter_nd(
+    matched[:, tf.newaxis] - 1, tf.ones_like(matched, tf.float32), [labeled_classes.shape[-1]]
+  )
+  return tf.stack([labeled, positives])
 
 
 def _check_shapes(class_logits, box_encodings, targets):

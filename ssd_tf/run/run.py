@@ -14,6 +14,7 @@ from ssd_tf.config import supported_fields
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.detector import Detector
 from ssd_tf.errors import InputError
+from ssd_tf.models.normalization import make_deterministic
 from ssd_tf.pretrained.loading import LoadOptions
 from ssd_tf.run import best_metric, checkpoints, loop, run_record
 from ssd_tf.run.best_checkpoint import BestCheckpoint
@@ -252,6 +253,8 @@ def _build_model(config):
   with precision.compute_dtype(compute_dtype):
     detector = builders.build_detector(config.model, is_training=True)
     multi_scale = builders.build_multi_scale(config, detector)
+  if settings.op_determinism:
+    make_deterministic(detector.model)
   stages = build_stages(config, detector.model)
   optimizer = builders.build_optimizer(settings.optimizer, settings.stage)
   optimizer.build(stages.variables)

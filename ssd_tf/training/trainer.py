@@ -219,8 +219,6 @@ class Trainer(orbit.StandardTrainer):
     scale = tf.constant(1.0) if self._loss_scale is None else self._loss_scale.scale
     with tf.GradientTape() as tape:
       outputs = detector.model(batch[fields.IMAGE], training=True)
-      # Those of half precision too: the losses need the digits.
-      outputs = {key: tf.cast(value, tf.float32) for key, value in outputs.items()}
       parts = detector.compute_losses(outputs, targets, batch, normalizer)
       regularization = tf.constant(0.0)
       if self._regularize:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssd_tf.models.normalization import FusedBatchNormalization
+from ssd_tf.models.normalization import FusedBatchNormalization, make_deterministic
 
 INPUTS = np.random.default_rng(0).normal(2.0, 3.0, [4, 5, 7, 3]).astype(np.float32)
 
@@ -88,3 +88,21 @@ def test_a_saved_model_comes_back_with_its_settings(tmp_path):
   config = loaded.get_layer('norm').get_config()
   assert (config['momentum'], config['epsilon'], config['synchronized']) == (0.7, 0.02, True)
   np.testing.assert_allclose(loaded(INPUTS), model(INPUTS))
+
+
+def test_frozen_of_single_operations_is_what_the_kernel_computes():
+  results = []
+  for is_deterministic in (False, True):
+    layer = layer_with_values(frozen=True)
+    inputs = keras.Input(INPUTS.shape[1:])
+    model = keras.Model(inputs, layer(inputs))
+    if is_deterministic:
+      make_deterministic(model)
+    watched = [tf.constant(INPUTS), *(v.value for v in layer.trainable_variables)]
+    with tf.GradientTape() as tape:
+      tape.watch(watched)
+      outputs = model(watched[0], training=True)
+      loss = tf.reduce_sum(outputs**3)
+    results.append([outputs, *tape.gradient(loss, watched)])
+  for fused, single in zip(*results, strict=True):
+    np.testing.assert_allclose(single, fused, rtol=1e-4, atol=1e-3)
