@@ -1,10 +1,11 @@
 """Networks of the Object Detection API with the weights that its numbers were measured with."""
 
 import dataclasses
-import importlib.util
+import gzip
 import json
 import pathlib
 
+import golden_weights
 import keras
 import numpy as np
 import tensorflow as tf
@@ -20,7 +21,53 @@ TESTDATA = pathlib.Path(__file__).parent / 'testdata'
 
 def specification(name):
   """Variables and model config of a checkpoint, such as g_ssd_mobilenet_v1_fpn_640_zoo."""
-  return json.loads((TESTDATA / f'odapi/{name}.json').read_text())
+  return json.loads(gzip.decompress((TESTDATA / f'odapi/{name}.json.gz').read_bytes()))
+
+
+def arrays(name):
+  """The arrays of a file, such as a_anchors, by their names."""
+  return dict(np.load(TESTDATA / f'odapi/{name}.npz'))
+
+
+def losses():
+  """Random logits and box encodings of the nine images of c_targets, and what they cost there.
+
+  Returns:
+    logits, box_encodings: tensors f32[9,1917,4].
+    json: sums over all images, complete losses by config, and the anchors that mining selects.
+    the names of losses: of the anchors of image 1, summed over the classes.
+  """
+  random = np.random.RandomState(99)
+  logits = random.normal(0, 2, (9, 1917, 4)) - 2
+  return {
+    'logits': tf.constant(logits, tf.float32),
+    'box_encodings': tf.constant(random.normal(0, 1, (9, 1917, 4)), tf.float32),
+    'json': json.loads((TESTDATA / 'odapi/d_losses.json').read_text()),
+    **arrays('d_losses'),
+  }
+
+
+def write_checkpoint(name, prefix):
+  """Writes the checkpoint of a specification; one of TF2 has its object graph too."""
+  spec = specification(name)
+  rows = spec.get('tensors') or [{**row, 'key': row['name']} for row in spec['variables']]
+  tensors = {
+    row['key']: tf.constant(
+      golden_weights.odapi_value(
+        row['key'], row['shape'], row.get('dtype', 'float32'), gain=spec['gain']
+      )
+    )
+    for row in rows
+  }
+  if 'tensors' in spec:
+    graph = gzip.decompress((TESTDATA / f'odapi/{name}.graph.gz').read_bytes())
+    tensors['_CHECKPOINTABLE_OBJECT_GRAPH'] = tf.constant(graph)
+  tf.raw_ops.SaveV2(
+    prefix=str(prefix),
+    tensor_names=sorted(tensors),
+    shape_and_slices=[''] * len(tensors),
+    tensors=[tensors[key] for key in sorted(tensors)],
+  )
 
 
 def model_config(name):
@@ -40,44 +87,39 @@ class Golden:
   """A network of ours with the original's weights, and what the original says of fixed images.
 
   Attributes:
-    detector: with the weights of the rebuilt checkpoint, for inference.
+    detector: with the weights of the checkpoint.
     report: of loading them.
-    outputs: the original's numbers.
     images: preprocessed, f32[2,H,W,3].
   """
 
   detector: Detector
   report: object
-  outputs: dict
   images: tf.Tensor
 
 
-def load(name, shared_data, folder):
-  """Rebuilds the checkpoint `g_<name>_zoo` below folder, and loads it."""
-  spec_path = shared_data(f'goldens/odapi/g_{name}_zoo.json')
-  rebuild = _module(shared_data('goldens/odapi/rebuild_checkpoint.py'))
-  rebuild.write(str(spec_path), str(folder / 'ckpt-0'))
-  spec = json.loads(spec_path.read_text())
-  config = text_format.Parse(spec['model_config'], pipeline_pb2.DetectionModel())
-  detector = builders.build_detector(config, is_training=False)
+def load(name, folder, is_training=False):
+  """Writes the checkpoint `g_<name>_zoo` below folder, and loads it."""
+  write_checkpoint(f'g_{name}_zoo', folder / 'ckpt-0')
+  detector = builders.build_detector(model_config(name), is_training=is_training)
   report = load_pretrained(detector.model, str(folder / 'ckpt-0'))
-  outputs = dict(np.load(shared_data(f'goldens/odapi/g_{name}_outputs.npz')))
-  pixels = tf.constant(rebuild.golden_images(*spec['input_hw']), tf.uint8)
-  return Golden(detector, report, outputs, detector.preprocess_image(pixels)[0])
+  pixels = golden_weights.odapi_images(*specification(f'g_{name}_zoo')['input_hw'])
+  images = detector.preprocess_image(tf.constant(pixels, tf.uint8))[0]
+  return Golden(detector, report, images)
 
 
-def check_outputs(golden):
-  """Everything that an image goes through, against the original's numbers."""
-  report, theirs, detector = golden.report, golden.outputs, golden.detector
+def check_outputs(golden, theirs):
+  """Everything that an image goes through, against the original's numbers of some anchors."""
+  report, detector, rows = golden.report, golden.detector, theirs['rows']
   assert len(report.loaded) == len(detector.model.variables), report.table()
   assert not (report.skipped or report.missing or report.unused), report.table()
-  np.testing.assert_allclose(detector.anchors, theirs['anchors'], atol=1e-6)
+  np.testing.assert_allclose(tf.gather(detector.anchors, rows), theirs['anchors'], atol=1e-6)
   outputs = detector.model(golden.images, training=False)
   for key, name in (
     ('class_logits', 'class_predictions_with_background'),
     ('box_encodings', 'box_encodings'),
   ):
-    np.testing.assert_allclose(outputs[key], theirs[name], rtol=0, atol=1e-5)
+    found = tf.gather(outputs[key], rows, axis=1)
+    np.testing.assert_allclose(found, theirs[name], rtol=0, atol=1e-5)
   np.testing.assert_allclose(sum(detector.model.losses), theirs['regularization_loss'], rtol=1e-6)
   detections = detector.postprocess(outputs)
   for key in ('detection_boxes', 'detection_scores'):
@@ -85,25 +127,17 @@ def check_outputs(golden):
   np.testing.assert_array_equal(
     detections['detection_anchor_indices'], theirs['detection_anchor_indices']
   )
+  np.testing.assert_array_equal(
+    detections['detection_classes'], theirs['detection_classes'].astype(int) + 1
+  )
 
 
-def check_feature_maps(golden, layers):
+def check_feature_maps(golden, theirs, layers):
   """Mean, deviation, greatest value and first pixel of each feature map; layers: their names."""
   maps = [golden.detector.model.get_layer(name).output for name in layers]
   for i, features in enumerate(keras.Model(golden.detector.model.input, maps)(golden.images)):
     features, name = features.numpy(), f'feature_map_{i}'
-    assert features.shape == tuple(golden.outputs[f'{name}_shape'])
+    assert features.shape == tuple(theirs[f'{name}_shape'])
     statistics = features.mean(), features.std(), np.abs(features).max()
-    np.testing.assert_allclose(
-      statistics, golden.outputs[f'{name}_mean_std_absmax'], rtol=2e-6, atol=1e-6
-    )
-    np.testing.assert_allclose(
-      features[:, 0, 0], golden.outputs[f'{name}_pixel00'], rtol=0, atol=1e-5
-    )
-
-
-def _module(path):
-  spec = importlib.util.spec_from_file_location(path.stem, path)
-  loaded = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(loaded)
-  return loaded
+    np.testing.assert_allclose(statistics, theirs[f'{name}_mean_std_absmax'], rtol=2e-6, atol=1e-6)
+    np.testing.assert_allclose(features[:, 0, 0], theirs[f'{name}_pixel00'], rtol=0, atol=1e-5)

@@ -15,6 +15,7 @@ from ssd_tf.data import tf_example
 from ssd_tf.run import checkpoints
 
 ROOT = pathlib.Path(__file__).parents[1]
+TESTDATA = ROOT / 'tests/testdata'
 NAMES = ('a', 'b', 'c')
 HEIGHT, WIDTH = 48, 80
 

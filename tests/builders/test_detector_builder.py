@@ -3,11 +3,11 @@
 The network itself stays out of most of these: the builders of its surroundings are called alone.
 """
 
-import json
 import pathlib
 
 import batches
 import numpy as np
+import odapi_goldens
 import pytest
 import tensorflow as tf
 import tiny_project
@@ -44,16 +44,9 @@ def tiny_detector(*overrides):
 
 
 @pytest.fixture(scope='module')
-def measured(shared_data):
-  folder = shared_data('goldens/odapi')
-  arrays = dict(np.load(folder / 'd_losses.npz'))
-  anchors = np.load(folder / 'a_anchors.npz')['ssd_mobilenet_v2_320']
-  return {
-    'logits': tf.constant(arrays['logits']),
-    'box_encodings': tf.constant(arrays['box_encodings']),
-    'anchors': tf.constant(anchors),
-    'model_loss': json.loads((folder / 'd_losses.json').read_text())['model_loss'],
-  }
+def measured():
+  anchors = odapi_goldens.arrays('a_anchors')['ssd_mobilenet_v2_320']
+  return {**odapi_goldens.losses(), 'anchors': tf.constant(anchors)}
 
 
 def groundtruth():
@@ -109,7 +102,7 @@ def test_a_config_makes_the_originals_loss(name, path, overrides, measured):
     measured['anchors'],
   )
   for term in ('localization_loss', 'classification_loss'):
-    golden = measured['model_loss'][name][f'Loss/{term}']
+    golden = measured['json']['model_loss'][name][f'Loss/{term}']
     np.testing.assert_allclose(result[term], golden, rtol=1e-5)
 
 

@@ -18,14 +18,44 @@ from ssd_tf.run import checkpoints
 
 ROOT = pathlib.Path(__file__).parents[2]
 TINY = ROOT / 'tests/testdata/tiny.config'
-CONFIGS = [*sorted(ROOT.glob('configs/*.config')), *sorted(ROOT.glob('logs/*/*.config')), TINY]
+# 300x300: 19 * 19 locations with 3 anchors; 10 * 10, 5 * 5, 3 * 3, 2 * 2 and 1 with 6.
+SSD_300 = 1917
+# 320x320: 20 * 20 with 3, the others as at 300x300.
+SSD_320 = 2034
+# Levels 3 to 7 of a pyramid, 3 ratios at 2 scales: 6 * (40^2 + 20^2 + 10^2 + 5^2 + 3^2); at 640x640
+# 6 * (80^2 + 40^2 + 20^2 + 10^2 + 5^2); levels 3 to 5 alone 6 * (40^2 + 20^2 + 10^2).
+FPN_320, FPN_640, FPN_320_TO_LEVEL_5 = 12_804, 51_150, 12_600
+# 4, 6, 6, 6, 4, 4 on 38^2, 19^2, 10^2, 5^2, 3^2, 1; 4, 6, 6, 6, 6, 4, 4 on 64^2, 32^2, ..., 1.
+VGG_300, VGG_512 = 8732, 24_564
 NUM_ANCHORS = {
-  # 64x96, strides 16, 32, 64: 4*6 locations with 3 anchors, 2*3 and 1*2 with 4.
-  'tiny': 72 + 24 + 8,
-  # 300x300: 19*19 locations with 3 anchors; 10*10, 5*5, 3*3, 2*2, 1 with 6.
-  'ssd_mobilenet_v2_320x320_bccd': 1083 + 834,
-  'ssd_mobilenet_v1_0.75_300x300_bccd': 1083 + 834,
-  'ssd_mobilenet_v1_0.75_300x300_coco': 1083 + 834,
+  'configs/ssd300_vgg_voc0712': VGG_300,
+  'configs/ssd512_vgg_voc0712': VGG_512,
+  'configs/ssd_mobilenet_v1_0.75_300x300_bccd': SSD_300,
+  'configs/ssd_mobilenet_v1_0.75_300x300_coco': SSD_300,
+  'configs/ssd_mobilenet_v1_0.75_300x300_raccoon': SSD_300,
+  'configs/ssd_mobilenet_v1_0.75_300x300_raccoon_bccd': SSD_300,
+  'configs/ssd_mobilenet_v1_300x300_coco': SSD_300,
+  'configs/ssd_mobilenet_v1_512x512_digits': 2560,  # 2 on 32^2 and 16^2.
+  'configs/ssd_mobilenet_v1_fpn_640x640_coco': FPN_640,
+  'configs/ssd_mobilenet_v1_ppn_300x300_coco': 3000,  # 6 on 19^2 too.
+  'configs/ssd_mobilenet_v2_300x300_coco': SSD_300,
+  'configs/ssd_mobilenet_v2_320x320_bccd': SSD_300,
+  'configs/ssd_mobilenet_v2_fpnlite_320x320_coco': FPN_320,
+  'configs/ssd_mobilenet_v2_fpnlite_320x320_digits': FPN_320_TO_LEVEL_5,
+  'configs/ssdlite_mobilenet_v2_300x300_coco': SSD_300,
+  'configs/ssdlite_mobilenet_v3_large_320x320_coco': SSD_320,
+  'configs/ssdlite_mobilenet_v3_small_320x320_coco': SSD_320,
+  'logs/bccd_ssd_mobilenet_v2/pipeline': SSD_300,
+  'logs/digits_320/found_anchors/pipeline': FPN_320_TO_LEVEL_5,
+  'logs/digits_320/stock_anchors/pipeline': FPN_320_TO_LEVEL_5,
+  'logs/partial_labels/bccd': SSD_300,
+  'logs/partial_labels/digits': 160,  # 128x128: 2 on 8^2 and 4^2.
+  'logs/raccoon_freezing/base': SSD_300,
+  'logs/raccoon_freezing/best/pipeline': SSD_300,
+  'logs/ssd300_bccd/pipeline': VGG_300,
+  'logs/ssd_512_vgg_person/pipeline': VGG_512,
+  # 64x96, strides 16, 32, 64: 4 * 6 locations with 3 anchors, 2 * 3 and 1 * 2 with 4.
+  'tests/testdata/tiny': 104,
 }
 
 
@@ -68,20 +98,25 @@ def build(loaded, seed):
   return detector, optimizer
 
 
-@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
-def test_conformance(path, tmp_path):
+def test_every_config_has_its_number_of_anchors():
+  paths = [TINY, *ROOT.glob('configs/**/*.config'), *ROOT.glob('logs/**/*.config')]
+  assert {str(path.relative_to(ROOT).with_suffix('')) for path in paths} == set(NUM_ANCHORS)
+
+
+@pytest.mark.parametrize('name', NUM_ANCHORS)
+def test_conformance(name, tmp_path):
+  path = ROOT / f'{name}.config'
   loaded = load_with_stub_data(path, tmp_path)
   validate(Pipeline(loaded, path))
   builders.require_supported(loaded)
   builders.build_augmentation(loaded.train_config)
-  if path.stem.endswith(('_coco', '_voc0712')):
-    loaded.model.ssd.feature_extractor.depth_multiplier = 0.25  # Large ones; it is quicker so.
+  loaded.model.ssd.feature_extractor.depth_multiplier = 0.25  # It is quicker so.
   detector, optimizer = build(loaded, seed=0)
 
   image = noise(90, 160)
   outputs, detections = run(detector, image)
-  num_anchors, num_classes = len(detector.anchors), loaded.model.ssd.num_classes
-  assert num_anchors == NUM_ANCHORS.get(path.stem, num_anchors)
+  num_anchors, num_classes = NUM_ANCHORS[name], loaded.model.ssd.num_classes
+  assert len(detector.anchors) == num_anchors
   assert outputs[fields.CLASS_LOGITS].shape == (1, num_anchors, num_classes + 1)
   assert outputs[fields.BOX_ENCODINGS].shape == (1, num_anchors, 4)
   assert all(np.isfinite(value).all() for value in outputs.values())
@@ -99,6 +134,12 @@ def test_conformance(path, tmp_path):
   restored, _ = run(other, image)
   for key, value in outputs.items():
     np.testing.assert_array_equal(restored[key], value)
+
+  # Each with one type of input; all types below.
+  input_type = saved_model.INPUT_TYPES[len(name) % len(saved_model.INPUT_TYPES)]
+  [exported] = exported_detections(other, tmp_path, [image], input_type, batch_size=None)
+  for key in (fields.NUM_DETECTIONS, fields.DETECTION_SCORES):
+    np.testing.assert_allclose(exported[key], detections[key][0], atol=1e-4, err_msg=key)
 
 
 @pytest.fixture(scope='module')
@@ -123,26 +164,32 @@ def as_input(image, input_type):
   return tf_example.encode_example(annotation)
 
 
-@pytest.mark.parametrize('batch_size', [1, None])
-@pytest.mark.parametrize('input_type', saved_model.INPUT_TYPES)
-def test_an_export_detects_what_the_model_detects(input_type, batch_size, tiny_detector, tmp_path):
-  # Pixels of one batch share their size; encoded images need not.
-  sizes = [(48, 80), (48, 80) if 'image_tensor' in input_type else (100, 60)]
-  images = [noise(*size, seed=i) for i, size in enumerate(sizes[:batch_size])]
+def exported_detections(detector, folder, images, input_type, batch_size):
+  """What a SavedModel of the detector, written and loaded again, finds in each image."""
   path = saved_model.export_saved_model(
-    tiny_detector, str(tmp_path), input_type=input_type, batch_size=batch_size
+    detector, str(folder), input_type=input_type, batch_size=batch_size
   )
   detect = tf.saved_model.load(path).signatures['serving_default']
   # Not by NumPy, which drops the zeros at the end of a bytestring.
   batch = tf.stack([tf.constant(as_input(image, input_type)) for image in images])
   exported = detect(input_tensor=batch)
   assert set(exported) == set(saved_model.OUTPUTS)
-  for i, image in enumerate(images):
+  return [{key: value[i] for key, value in exported.items()} for i in range(len(images))]
+
+
+@pytest.mark.parametrize('batch_size', [1, None])
+@pytest.mark.parametrize('input_type', saved_model.INPUT_TYPES)
+def test_an_export_detects_what_the_model_detects(input_type, batch_size, tiny_detector, tmp_path):
+  # Pixels of one batch share their size; encoded images need not.
+  sizes = [(48, 80), (48, 80) if 'image_tensor' in input_type else (100, 60)]
+  images = [noise(*size, seed=i) for i, size in enumerate(sizes[:batch_size])]
+  exported = exported_detections(tiny_detector, tmp_path, images, input_type, batch_size)
+  for found, image in zip(exported, images, strict=True):
     _, expected = run(tiny_detector, image)
     scores = expected[fields.DETECTION_SCORES][0].numpy()
     assert np.diff(scores).max() < -1e-5  # So that rounding cannot change their order.
     for key in saved_model.OUTPUTS:
-      np.testing.assert_allclose(exported[key][i], expected[key][0], atol=1e-5, err_msg=key)
+      np.testing.assert_allclose(found[key], expected[key][0], atol=1e-5, err_msg=key)
 
 
 def field_exists(path):

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from test_voc_metrics import CATEGORIES, TINY, A, B, batch_of
+from detection_cases import CATEGORIES, TINY, A, B, batch_of
 
 from ssd_tf import fields
 from ssd_tf.evaluation import log_format, metrics_file

@@ -1,6 +1,7 @@
 """SSD7 against the layers that ssd_keras says it has."""
 
 import json
+import pathlib
 
 import keras
 import numpy as np
@@ -8,6 +9,8 @@ import numpy as np
 from ssd_tf import builders
 from ssd_tf.builders import feature_extractor
 from ssd_tf.protos import pipeline_pb2, ssd_pb2
+
+LAYERS = pathlib.Path(__file__).parents[1] / 'testdata/ssd_keras/layers.json'
 
 
 def ssd_7_config():
@@ -27,8 +30,8 @@ def ssd_7_config():
   return model
 
 
-def test_layers_of_ssd_keras(shared_data):
-  described = json.loads(shared_data('goldens/ssd_keras/layers.json').read_text())['ssd7']
+def test_layers_of_ssd_keras():
+  described = json.loads(LAYERS.read_text())['ssd7']
   expected = {
     f'{layer}/{name}': shape
     for layer, _, weights in described['layers_with_weights']

@@ -1,9 +1,9 @@
 """SSD300 and SSD512 with VGG-16 against SSD-Tensorflow's and ssd_keras's numbers."""
 
-import importlib.util
 import json
 import pathlib
 
+import golden_weights
 import keras
 import numpy as np
 import pytest
@@ -18,17 +18,12 @@ from ssd_tf.protos import ssd_pb2
 
 pytestmark = pytest.mark.slow
 
-CONFIGS = pathlib.Path(__file__).parents[2] / 'configs'
+ROOT = pathlib.Path(__file__).parents[2]
+CONFIGS = ROOT / 'configs'
+TESTDATA = ROOT / 'tests/testdata'
 STAGE_ENDS = ('conv1_2', 'conv2_2', 'conv3_3', 'conv4_3', 'conv5_3', 'conv6', 'conv7')
 HEADS = (4, 7, 8, 9, 10, 11, 12)  # Blocks of SSD-Tensorflow whose end a head looks at.
 LEAVES = {'kernel': 'weights', 'bias': 'biases', 'scale': 'gamma'}
-
-
-def load_weights_module(path):
-  spec = importlib.util.spec_from_file_location(f'{path.parent.name}_weights', path)
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module
 
 
 def name_in_ssd_tensorflow(path, net):
@@ -61,22 +56,20 @@ def end_layers(side):
   return {f'block{i}': f'{name}_activation' for i, name in enumerate(names, 1)}
 
 
-def check_outputs(outputs, logits, encodings):
+def check_outputs(outputs, rows, logits, encodings):
   """Of weights in the originals' order: x, y, width, height, where ours is y, x, height, width."""
-  np.testing.assert_allclose(outputs[fields.CLASS_LOGITS], logits, rtol=0, atol=1e-4)
-  np.testing.assert_allclose(outputs[fields.BOX_ENCODINGS], encodings, rtol=0, atol=1e-4)
+  for key, theirs in ((fields.CLASS_LOGITS, logits), (fields.BOX_ENCODINGS, encodings)):
+    np.testing.assert_allclose(tf.gather(outputs[key], rows, axis=1), theirs, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize(('side', 'num_images'), [(300, 2), (512, 1)])
-def test_ssd_tensorflow(side, num_images, shared_data):
-  folder, net = shared_data('goldens/balancap'), f'ssd_{side}_vgg'
-  weights = load_weights_module(folder / 'deterministic_weights.py')
+def test_ssd_tensorflow(side, num_images):
+  folder, net = TESTDATA / 'balancap', f'ssd_{side}_vgg'
   shapes = {
     v['name']: v['shape'] for v in json.loads((folder / f'variables_{net}.json').read_text())
   }
   described = json.loads((folder / f'forward_{net}.json').read_text())
   outputs = np.load(folder / f'forward_{net}.npz')
-  ends = np.load(folder / f'forward_{net}_endpoints.npz')
 
   detector = build(side)
   model = detector.model
@@ -87,26 +80,25 @@ def test_ssd_tensorflow(side, num_images, shared_data):
   names = {v.path: name_in_ssd_tensorflow(v.path, net) for v in model.variables}
   assert {names[v.path]: list(v.shape) for v in model.variables} == shapes
   for variable in model.variables:
-    variable.assign(weights.weight(names[variable.path], variable.shape))
+    variable.assign(golden_weights.vgg_value(names[variable.path], variable.shape))
 
   assert len(model.losses) == described['n_regularized']
   np.testing.assert_allclose(
     sum(model.losses), described['regularization_loss_wd0.0005'], rtol=1e-5
   )
-  pixels = np.stack([weights.image_uint8(side, i) for i in range(num_images)])
+  pixels = np.stack([golden_weights.vgg_image(side, i) for i in range(num_images)])
   images, _ = detector.preprocess_image(tf.constant(pixels))
-  expected_images = [weights.image_float(side, i) for i in range(num_images)]
-  np.testing.assert_allclose(images, expected_images, atol=1e-4)
+  np.testing.assert_allclose(images, pixels - np.float32([123, 117, 104]), atol=1e-4)
 
   layers = end_layers(side)
   inner = {block: model.get_layer(layer).output for block, layer in layers.items()}
   found = keras.Model(model.input, {**model.output, **inner})(images, training=False)
-  check_outputs(found, outputs['logits'], outputs['localisations'])
+  check_outputs(found, outputs['rows'], outputs['logits'], outputs['localisations'])
   for block in layers:
     features = found[block].numpy()
     assert list(features.shape) == described['endpoints'][block]['shape']
-    values = features.reshape(-1)[ends[f'ep_{block}_idx']]
-    np.testing.assert_allclose(values, ends[f'ep_{block}_val'], rtol=0, atol=1e-4, err_msg=block)
+    values = features.reshape(-1)[outputs[f'ep_{block}_idx']]
+    np.testing.assert_allclose(values, outputs[f'ep_{block}_val'], rtol=0, atol=1e-4, err_msg=block)
     np.testing.assert_allclose(
       [features.mean(), features.std(), np.abs(features).max()],
       [described['endpoints'][block][key] for key in ('mean', 'std', 'absmax')],
@@ -115,9 +107,8 @@ def test_ssd_tensorflow(side, num_images, shared_data):
     )
 
 
-def test_ssd_keras(shared_data):
-  folder = shared_data('goldens/ssd_keras')
-  weights = load_weights_module(folder / 'deterministic_weights.py')
+def test_ssd_keras():
+  folder = TESTDATA / 'ssd_keras'
   names = json.loads((folder / 'keras_to_balancap_names.json').read_text())['ssd300_voc']
   # The weights are made from <layer>/gamma, where the layer itself says conv4_3_norm_gamma.
   names = {tf1: name.replace('conv4_3_norm_gamma', 'gamma') for name, tf1 in names.items()}
@@ -125,13 +116,13 @@ def test_ssd_keras(shared_data):
   detector = build(300)
   for variable in detector.model.variables:
     name = names[name_in_ssd_tensorflow(variable.path, 'ssd_300_vgg')]
-    value = weights.weight(name, variable.shape)
+    value = golden_weights.vgg_value(name, variable.shape)
     # Its network turns red, green, blue around.
     variable.assign(value[:, :, ::-1] if name == 'conv1_1/kernel' else value)
-  images, _ = detector.preprocess_image(tf.constant(weights.image_uint8(300)[np.newaxis]))
+  images, _ = detector.preprocess_image(tf.constant(golden_weights.vgg_image(300)[np.newaxis]))
   found = detector.model(images, training=False)
-  found = {key: value[0] for key, value in found.items()}
-  check_outputs(found, outputs['mbox_conf_logits'], outputs['mbox_loc'])
+  logits, encodings = outputs['mbox_conf_logits'][np.newaxis], outputs['mbox_loc'][np.newaxis]
+  check_outputs(found, outputs['rows'], logits, encodings)
 
 
 def extractor(**fields_of_message):

@@ -2,9 +2,11 @@
 
 import batches
 import numpy as np
+import odapi_goldens
 import pytest
 import tensorflow as tf
 
+from ssd_tf.ops import anchors as anchor_ops
 from ssd_tf.ops import post_processor
 
 DEFAULTS = {
@@ -36,15 +38,29 @@ CASES = {
 }
 
 
+def fpnlite_anchors():
+  return anchor_ops.generate_multiscale_anchors(
+    [(40, 40), (20, 20), (10, 10), (5, 5), (3, 3)],
+    (320, 320),
+    min_level=3,
+    max_level=7,
+    anchor_scale=4.0,
+    aspect_ratios=[1.0, 2.0, 0.5],
+    scales_per_octave=2,
+    normalize_coordinates=True,
+  )
+
+
 @pytest.fixture
-def case(request, goldens):
+def case(request):
   """A measured case: settings, inputs and the original's outputs."""
   name = request.param
-  with np.load(goldens / 'e_postprocess.npz') as file:
-    golden = {key[len(name) + 2 :]: file[key] for key in file if key.startswith(f'{name}__')}
-  anchors = 'ssd_mobilenet_v2_fpnlite_320' if name == 'fpnlite_c3' else 'ssd_mobilenet_v2_320'
-  with np.load(goldens / 'a_anchors.npz') as file:
-    anchors = file[anchors]
+  measured = odapi_goldens.arrays('e_postprocess')
+  golden = {key[len(name) + 2 :]: measured[key] for key in measured if key.startswith(f'{name}__')}
+  if name == 'fpnlite_c3':
+    anchors = fpnlite_anchors()
+  else:
+    anchors = odapi_goldens.arrays('a_anchors')['ssd_mobilenet_v2_320']
   batch_size, num_classes = len(golden['num_detections']), int(golden['num_classes'])
   random = np.random.RandomState(int(golden['seed']))
   encodings = random.normal(0, 1, [batch_size, len(anchors), 4])

@@ -79,14 +79,17 @@ def test_targets_are_the_originals_above_the_match_threshold(
   net, groundtruth, targets, golden_file
 ):
   arrays = np.load(golden_file(f'balancap/encode_{net[0]}.npz'))
-  matched = arrays['scores'] > 0.5
-  np.testing.assert_array_equal(targets.positive_mask, matched)
-  np.testing.assert_array_equal(targets.class_targets, np.where(matched, arrays['labels'], 0))
-  np.testing.assert_array_equal(targets.class_weights, np.ones_like(matched))
-  expected = np.where(matched[..., None], arrays['localisations'][..., SWAPPED], 0)
-  np.testing.assert_allclose(targets.box_targets, expected, atol=1e-5)
+  shape = targets.class_targets.shape
+  where = tuple(arrays['matched'].T)  # Images and anchors.
+  class_targets, box_targets = np.zeros(shape, np.int32), np.zeros([*shape, 4], np.float32)
+  class_targets[where] = arrays['labels']
+  box_targets[where] = arrays['localisations'][:, SWAPPED]
+  np.testing.assert_array_equal(targets.positive_mask, class_targets > 0)
+  np.testing.assert_array_equal(targets.class_targets, class_targets)
+  np.testing.assert_array_equal(targets.class_weights, np.ones(shape))
+  np.testing.assert_allclose(targets.box_targets, box_targets, atol=1e-5)
   best = tf.reduce_max(similarity.IOU.compare(groundtruth[0], net[1]), axis=1)
-  np.testing.assert_allclose(best, arrays['scores'], atol=1e-6)
+  np.testing.assert_allclose(best[:, ::16], arrays['scores'], atol=1e-6)
 
 
 def taken(targets, images):

@@ -1,9 +1,9 @@
 """Small models of every box predictor, and checkpoints with given names and values."""
 
-import json
 import pathlib
 
 import numpy as np
+import odapi_goldens
 import tensorflow as tf
 from google.protobuf import text_format
 
@@ -71,10 +71,9 @@ def tiny_model(*args, seed=0, **kwargs):
   return model
 
 
-def golden_model(spec_path, num_classes=None):
-  """The network of a golden file's model_config, on small images: the weights are the same."""
-  spec = json.loads(pathlib.Path(spec_path).read_text())
-  config = text_format.Parse(spec['model_config'], pipeline_pb2.DetectionModel())
+def golden_model(name, num_classes=None):
+  """The network of a golden checkpoint, on small images: the weights are the same."""
+  config = odapi_goldens.model_config(name)
   resizer = config.ssd.image_resizer.fixed_shape_resizer
   resizer.height, resizer.width = 128, 192
   if num_classes:

@@ -1,9 +1,8 @@
 """The API's own lists of variables: each checkpoint loads wholly, and is told for what it is."""
 
-import importlib.util
-import json
-
+import golden_weights
 import numpy as np
+import odapi_goldens
 import pytest
 import small_checkpoints
 
@@ -40,26 +39,23 @@ TF1_MODELS = {
 }
 
 
-@pytest.fixture(scope='module')
-def rebuild(shared_data):
-  path = shared_data('goldens/odapi/rebuild_checkpoint.py')
-  spec = importlib.util.spec_from_file_location(path.stem, path)
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module
+def checkpoint(name, state):
+  """The specification's name; the backbones are the same of all models with a MobileNet."""
+  if state == 'classification':
+    return f'g_{MODELS[name][-1][:12]}_classification'
+  return f'g_{name}_{state}'
 
 
-def shapes_of(path):
-  spec = json.loads(path.read_text())
+def shapes_of(name):
+  spec = odapi_goldens.specification(name)
   rows = spec.get('tensors') or spec['variables']
   return {row.get('key') or row['name']: tuple(row['shape']) for row in rows}
 
 
 @pytest.mark.parametrize('name', MODELS)
-def test_tf2_checkpoints_load_wholly(name, shared_data, rebuild, tmp_path):
+def test_tf2_checkpoints_load_wholly(name, tmp_path):
   total, in_backbone, _, _ = MODELS[name]
-  zoo = shared_data(f'goldens/odapi/g_{name}_zoo.json')
-  model = small_checkpoints.golden_model(zoo)
+  model = small_checkpoints.golden_model(name)
   assert describe_model(model).model() == MODELS[name][-1]
   for state, num_loaded, groups in (
     ('zoo', total, layer_groups.GROUPS),
@@ -68,26 +64,25 @@ def test_tf2_checkpoints_load_wholly(name, shared_data, rebuild, tmp_path):
   ):
     for v in model.weights:
       v.assign(np.full(v.shape, 77.0))
-    spec_path = shared_data(f'goldens/odapi/g_{name}_{state}.json')
-    rebuild.write(str(spec_path), str(tmp_path / state))
+    odapi_goldens.write_checkpoint(checkpoint(name, state), tmp_path / state)
     report = load_pretrained(model, str(tmp_path / state), groups=groups)
     assert (len(report.loaded), report.backbone_share) == (num_loaded, 1.0)
     assert not (report.skipped or report.missing or report.unused), report.table()
-    gain = json.loads(spec_path.read_text())['gain']
+    gain = odapi_goldens.specification(checkpoint(name, state))['gain']
     for v in model.weights:
       if v.path in report.loaded:
-        expected = rebuild.tensor_value(report.loaded[v.path], v.shape, 'float32', gain)
+        expected = golden_weights.odapi_value(report.loaded[v.path], v.shape, gain=gain)
         np.testing.assert_array_equal(v.numpy(), expected, err_msg=v.path)
       else:
         assert (v.numpy() == 77).all() and v.path in report.left
 
 
 @pytest.mark.parametrize('name', MODELS)
-def test_detection_restores_the_apis_keys(name, shared_data):
+def test_detection_restores_the_apis_keys(name):
   """What fine_tune_checkpoint_type "detection" loads there: no heads."""
-  keys = json.loads(shared_data(f'goldens/odapi/g_{name}_detection_restore_keys.json').read_text())
+  keys = odapi_goldens.specification(f'g_{name}_detection_restore_keys')
   theirs = {key for key in keys if not key.startswith('save_counter')}
-  model = small_checkpoints.golden_model(shared_data(f'goldens/odapi/g_{name}_zoo.json'))
+  model = small_checkpoints.golden_model(name)
   names = checkpoint_kind.checkpoint_names(checkpoint_kind.TF2, model, ())
   groups = (BACKBONE, FEATURE_MAPS)
   ours = {names[v.path] for v in model.weights if layer_groups.group_of(v.path) in groups}
@@ -95,42 +90,40 @@ def test_detection_restores_the_apis_keys(name, shared_data):
 
 
 @pytest.mark.parametrize('name', TF1_MODELS)
-def test_tf1_checkpoints_load_wholly(name, shared_data, rebuild, tmp_path):
-  spec_path = shared_data(f'goldens/odapi/t_tf1_{name}_variables.json')
+def test_tf1_checkpoints_load_wholly(name, tmp_path):
+  listed = f't_tf1_{name}_variables'
   twin = {'ssd_mobilenet_v1_coco': 'ssd_mobilenet_v1_300_c90',
           'ssd_mobilenet_v2_coco': 'ssd_mobilenet_v2_320',
           'ssdlite_mobilenet_v2_coco': 'ssdlite_mobilenet_v2_300_c3'}[name]  # fmt: skip
-  model = small_checkpoints.golden_model(
-    shared_data(f'goldens/odapi/g_{twin}_zoo.json'), num_classes=90
-  )
-  rebuild.write(str(spec_path), str(tmp_path / 'model.ckpt'))
+  model = small_checkpoints.golden_model(twin, num_classes=90)
+  odapi_goldens.write_checkpoint(listed, tmp_path / 'model.ckpt')
   report = load_pretrained(model, str(tmp_path / 'model.ckpt'))
-  assert len(report.loaded) == len(shapes_of(spec_path)) == len(model.weights)
+  assert len(report.loaded) == len(shapes_of(listed)) == len(model.weights)
   assert not (report.skipped or report.missing or report.unused), report.table()
-  gain = json.loads(spec_path.read_text())['gain']
+  gain = odapi_goldens.specification(listed)['gain']
   for v in model.weights:
-    expected = rebuild.tf1_value(report.loaded[v.path], v.shape, gain)
+    expected = golden_weights.odapi_value(report.loaded[v.path], v.shape, gain=gain)
     np.testing.assert_array_equal(v.numpy(), expected, err_msg=v.path)
 
 
 @pytest.mark.parametrize('name', MODELS)
-def test_what_tf2_checkpoints_are(name, shared_data):
+def test_what_tf2_checkpoints_are(name):
   _, in_backbone, slots, model = MODELS[name]
   for state in ('zoo', 'train'):
-    shapes = shapes_of(shared_data(f'goldens/odapi/g_{name}_{state}.json'))
+    shapes = shapes_of(checkpoint(name, state))
     kind = checkpoint_kind.identify(shapes, 'p')
     assert kind == 'Object Detection API, TF2'
     assert describe(shapes, kind).model() == model
     assert slots_of(shapes) == ({'momentum': slots} if state == 'train' else {})
-  shapes = shapes_of(shared_data(f'goldens/odapi/g_{name}_classification.json'))
+  shapes = shapes_of(checkpoint(name, 'classification'))
   kind = checkpoint_kind.identify(shapes, 'p')
   assert kind == 'Object Detection API, TF2, backbone of a classification model'
   assert describe(shapes, kind).model() == f'{model[:12]}, depth_multiplier 1, no heads'
 
 
 @pytest.mark.parametrize('name', TF1_MODELS)
-def test_what_tf1_checkpoints_are(name, shared_data):
-  shapes = shapes_of(shared_data(f'goldens/odapi/t_tf1_{name}_variables.json'))
+def test_what_tf1_checkpoints_are(name):
+  shapes = shapes_of(f't_tf1_{name}_variables')
   shapes |= {f'{n}/Momentum': s for n, s in list(shapes.items())[:7]} | {'global_step': ()}
   kind = checkpoint_kind.identify(shapes, 'p')
   assert kind == 'Object Detection API, TF1'

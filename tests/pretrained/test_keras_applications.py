@@ -8,7 +8,7 @@ import pytest
 import small_checkpoints
 import tiny_project
 import vgg_weights
-from test_ssd_keras_h5 import write_h5
+from keras_2_file import write_h5
 
 from ssd_tf.errors import InputError
 from ssd_tf.pretrained import checkpoint_kind, keras_applications

@@ -1,7 +1,5 @@
 """Names of variables in the API's files: all of them, for each model whose files were listed."""
 
-import json
-
 import keras
 import odapi_goldens
 import pytest
@@ -9,41 +7,36 @@ from google.protobuf import text_format
 
 from ssd_tf import builders
 from ssd_tf.builders.box_predictor import build_box_predictor
-from ssd_tf.config.pipeline import Pipeline, PipelineConfig
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.pretrained import odapi_tf1, odapi_tf2
 from ssd_tf.protos import ssd_pb2
 
 VALUE = '/.ATTRIBUTES/VARIABLE_VALUE'
-HERE = (
-  *('ssd_mobilenet_v2_fpnlite_320', 'ssd_mobilenet_v1_fpn_640', 'ssdlite_mobilenet_v2_300_c3'),
+MODELS = (
+  'ssd_mobilenet_v1_300_c90',
+  'ssd_mobilenet_v1_fpn_640',
+  'ssd_mobilenet_v2_320',
+  'ssd_mobilenet_v2_fpnlite_320',
+  'ssdlite_mobilenet_v2_300_c3',
 )
-IN_SHARED_DATA = ('ssd_mobilenet_v2_320', 'ssd_mobilenet_v1_300_c90')
 
 
 def names_and_shapes(names, model):
   return {names[v.path]: tuple(v.shape) for v in model.variables}
 
 
-@pytest.mark.parametrize('name', [*HERE, *IN_SHARED_DATA])
-def test_tf2_names(name, shared_data):
-  if name in HERE:
-    spec = odapi_goldens.specification(f'g_{name}_zoo')
-  else:
-    spec = json.loads(shared_data(f'goldens/odapi/g_{name}_zoo.json').read_text())
-  model_config = text_format.Parse(spec['model_config'], PipelineConfig().model)
-  model = builders.build_model(model_config, is_training=False)
-  theirs = {t['key']: tuple(t['shape']) for t in spec['tensors']}
+@pytest.mark.parametrize('name', MODELS)
+def test_tf2_names(name):
+  model = builders.build_model(odapi_goldens.model_config(name), is_training=False)
+  tensors = odapi_goldens.specification(f'g_{name}_zoo')['tensors']
+  theirs = {t['key']: tuple(t['shape']) for t in tensors}
   assert theirs.pop(f'save_counter{VALUE}') == ()
   assert names_and_shapes(odapi_tf2.checkpoint_names(model), model) == theirs
 
 
 @pytest.mark.parametrize('name', ['ssd_mobilenet_v1', 'ssd_mobilenet_v2', 'ssdlite_mobilenet_v2'])
-def test_tf1_names(name, shared_data):
-  listed = f't_tf1_{name}_coco_variables'
-  if name.startswith('ssdlite'):
-    spec = odapi_goldens.specification(listed)
-  else:
-    spec = json.loads(shared_data(f'goldens/odapi/{listed}.json').read_text())
+def test_tf1_names(name):
+  spec = odapi_goldens.specification(f't_tf1_{name}_coco_variables')
   path = odapi_goldens.TESTDATA / f'odapi_configs/{name}_coco.config'
   model_config = Pipeline.load(path).config.model
   model_config.ssd.box_predictor.convolutional_box_predictor.use_dropout = False

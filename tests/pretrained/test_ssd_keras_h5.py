@@ -1,11 +1,12 @@
 """The .h5 files of ssd_keras: layout, names, outputs, classes; and files that are none of them."""
 
-import h5py
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 import vgg_weights
+from golden_weights import vgg_image, vgg_value
+from keras_2_file import SUFFIXES, write_h5
 from vgg_weights import values_of, vgg_model
 
 from ssd_tf import builders, fields
@@ -25,28 +26,6 @@ pytestmark = pytest.mark.slow
 
 NETS = {'ssd300_voc': (300, 20), 'ssd300_coco': (300, 80), 'ssd512_voc': (512, 20)}
 NETS['ssd512_coco'] = (512, 80)
-SUFFIXES = {'kernel': 'kernel:0', 'bias': 'bias:0', 'gamma': 'conv4_3_norm_gamma:0'}
-
-
-@pytest.fixture(scope='module')
-def folder(shared_data):
-  return shared_data('goldens/ssd_keras')
-
-
-def write_h5(path, weights, group=None, suffixes=SUFFIXES):
-  """Writes {'<layer>/<leaf>': value} as Keras 2 did; with a group, as of a whole model."""
-  with h5py.File(path, 'w') as file:
-    root = file.create_group(group) if group else file
-    layers = {}
-    for name, value in weights.items():
-      layers.setdefault(name.split('/')[0], []).append((name.split('/')[1], value))
-    root.attrs['layer_names'] = [name.encode() for name in ('input_1', *layers)]
-    root.create_group('input_1').attrs['weight_names'] = []
-    for layer, values in layers.items():
-      names = [f'{layer}/{suffixes.get(leaf, f"{leaf}:0")}' for leaf, _ in values]
-      root.create_group(layer).attrs['weight_names'] = [name.encode() for name in names]
-      for name, (_, value) in zip(names, values, strict=True):
-        root[layer].create_dataset(name, data=value)
 
 
 def random_weights(model, seed=3):
@@ -56,8 +35,8 @@ def random_weights(model, seed=3):
   return {names[v.path]: rng.normal(0, 0.1, v.shape).astype(np.float32) for v in model.weights}
 
 
-def golden_shapes(folder, net):
-  layers = vgg_weights.read_json(folder / 'layers.json')[net]['layers_with_weights']
+def golden_shapes(net):
+  layers = vgg_weights.read_json('ssd_keras/layers.json')[net]['layers_with_weights']
   return {
     f'{layer}/{leaf.removeprefix("conv4_3_norm_")}': tuple(shape)
     for layer, _, weights in layers
@@ -65,25 +44,23 @@ def golden_shapes(folder, net):
   }
 
 
-def test_a_trained_ssd_300_gives_its_outputs(folder, tmp_path):
-  golden = vgg_weights.load_module(folder / 'deterministic_weights.py')
-  shapes = golden_shapes(folder, 'ssd300_voc')
-  write_h5(tmp_path / 'ssd300.h5', {n: golden.weight(n, shape) for n, shape in shapes.items()})
-  outputs = np.load(folder / 'forward_ssd300_voc.npz')
+def test_a_trained_ssd_300_gives_its_outputs(tmp_path):
+  shapes = golden_shapes('ssd300_voc')
+  write_h5(tmp_path / 'ssd300.h5', {n: vgg_value(n, shape) for n, shape in shapes.items()})
   detector = builders.build_detector(vgg_weights.vgg_config().model, is_training=False)
   report = load_pretrained(detector.model, str(tmp_path / 'ssd300.h5'))
   assert report.kind == checkpoint_kind.SSD_KERAS
   assert len(report.loaded) == 71 and report.backbone_share == 1.0
   assert not (report.skipped or report.missing or report.unused), report.table()
 
-  images, _ = detector.preprocess_image(tf.constant(golden.image_uint8(300)[np.newaxis]))
+  images, _ = detector.preprocess_image(tf.constant(vgg_image(300)[np.newaxis]))
   found = detector.model(images, training=False)
-  np.testing.assert_allclose(
-    found[fields.CLASS_LOGITS][0], outputs['mbox_conf_logits'], rtol=0, atol=1e-4
+  theirs = np.load(vgg_weights.TESTDATA / 'ssd_keras/forward_ssd300_voc.npz')
+  logits, encodings = (
+    tf.gather(found[key][0], theirs['rows']) for key in (fields.CLASS_LOGITS, fields.BOX_ENCODINGS)
   )
-  np.testing.assert_allclose(
-    found[fields.BOX_ENCODINGS][0], outputs['mbox_loc'][:, [1, 0, 3, 2]], rtol=0, atol=1e-4
-  )
+  np.testing.assert_allclose(logits, theirs['mbox_conf_logits'], rtol=0, atol=1e-4)
+  np.testing.assert_allclose(encodings, theirs['mbox_loc'][:, [1, 0, 3, 2]], rtol=0, atol=1e-4)
   lines = list(checkpoint_inspection.inspect(str(tmp_path / 'ssd300.h5')))
   assert lines[1:] == [
     'written by  ssd_keras',
@@ -96,11 +73,11 @@ def test_a_trained_ssd_300_gives_its_outputs(folder, tmp_path):
 
 
 @pytest.mark.parametrize('net', NETS)
-def test_names_and_shapes_are_the_originals(net, folder):
+def test_names_and_shapes_are_the_originals(net):
   side, num_classes = NETS[net]
   model = vgg_model(side, num_classes)
   names = checkpoint_kind.checkpoint_names(checkpoint_kind.SSD_KERAS, model, ())
-  theirs = golden_shapes(folder, net)
+  theirs = golden_shapes(net)
   assert {names[v.path]: tuple(v.shape) for v in model.weights} == theirs
   assert {ssd_keras_h5.VGG_LAYERS.our_path(name): name for name in theirs} == names
   kind = checkpoint_kind.identify(theirs, 'weights.h5')
@@ -109,8 +86,8 @@ def test_names_and_shapes_are_the_originals(net, folder):
 
 
 @pytest.mark.parametrize('side', [300, 512])
-def test_both_originals_mean_the_same_layers(side, folder):
-  pairs = vgg_weights.read_json(folder / 'keras_to_balancap_names.json')[f'ssd{side}_voc']
+def test_both_originals_mean_the_same_layers(side):
+  pairs = vgg_weights.read_json('ssd_keras/keras_to_balancap_names.json')[f'ssd{side}_voc']
   pairs = {name.replace('conv4_3_norm_gamma', 'gamma'): tf1 for name, tf1 in pairs.items()}
   model = vgg_model(side, 20, small=True)
   theirs = checkpoint_kind.checkpoint_names(checkpoint_kind.SSD_KERAS, model, ())
@@ -226,8 +203,8 @@ def ssd_7_model():
   return builders.build_model(config, is_training=True)
 
 
-def test_ssd_7(folder, tmp_path):
-  shapes = golden_shapes(folder, 'ssd7')
+def test_ssd_7(tmp_path):
+  shapes = golden_shapes('ssd7')
   rng = np.random.default_rng(4)
   weights = {name: rng.normal(0, 1, shape).astype(np.float32) for name, shape in shapes.items()}
   write_h5(tmp_path / 'ssd7_weights.h5', weights)

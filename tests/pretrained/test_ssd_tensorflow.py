@@ -5,7 +5,8 @@ import pytest
 import small_checkpoints
 import tensorflow as tf
 import vgg_weights
-from vgg_weights import values_of, vgg_model
+from golden_weights import vgg_image, vgg_value
+from vgg_weights import read_json, values_of, vgg_model
 
 from ssd_tf import builders, fields
 from ssd_tf.config.pipeline import Pipeline
@@ -20,6 +21,7 @@ from ssd_tf.pretrained.original_names import original_names, paths_in_scopes
 from ssd_tf.run.starting import load_fine_tune_checkpoint
 
 pytestmark = pytest.mark.slow
+tf1 = tf.compat.v1
 
 # Scopes of the README's first command, with those of seven feature maps.
 NEW_SCOPES = tuple(
@@ -31,12 +33,6 @@ NEW_SCOPES = tuple(
   )
 )
 SWAPPED = [1, 0, 3, 2]  # x, y, width, height -> y, x, height, width.
-
-
-@pytest.fixture(scope='module')
-def goldens(shared_data):
-  folder = shared_data('goldens/balancap')
-  return folder, vgg_weights.load_module(folder / 'rebuild_tf1_checkpoint.py')
 
 
 @pytest.fixture(scope='module')
@@ -82,10 +78,30 @@ def write_vgg_16(path, model, seed=6):
   return tensors
 
 
-def test_a_trained_ssd_300_gives_its_outputs(goldens, tmp_path):
-  folder, rebuild = goldens
-  rebuild.write(folder / 'variables_ssd_300_vgg.json', str(tmp_path / 'model.ckpt'), 'v2', 7)
-  outputs = np.load(folder / 'forward_ssd_300_vgg.npz')
+def write_golden(path, variables, version='v2'):
+  """Writes variables as TF1 does, with the values that the original was measured with.
+
+  Args:
+    path: of the checkpoint.
+    variables: name and shape of each.
+    version: v2; v1 of one file, as the slim models were published.
+  """
+  values = {v['name']: vgg_value(v['name'], v['shape']) for v in variables}
+  with tf.Graph().as_default(), tf1.Session() as session:
+    saved = {name: tf1.placeholder(value.dtype, value.shape) for name, value in values.items()}
+    feed = {saved[name]: value for name, value in values.items()}
+    saved = {
+      name: tf1.Variable(initial, name=name, use_resource=False) for name, initial in saved.items()
+    }
+    saved['global_step'] = tf1.Variable(np.int64(7), name='global_step', use_resource=False)
+    session.run(tf1.global_variables_initializer(), feed)
+    version = getattr(tf1.train.SaverDef, version.upper())
+    saver = tf1.train.Saver(saved, write_version=version)
+    saver.save(session, str(path), write_meta_graph=False, write_state=False)
+
+
+def test_a_trained_ssd_300_gives_its_outputs(tmp_path):
+  write_golden(tmp_path / 'model.ckpt', read_json('balancap/variables_ssd_300_vgg.json'))
   detector = builders.build_detector(vgg_weights.vgg_config().model, is_training=False)
   report = load_pretrained(
     detector.model, str(tmp_path / 'model.ckpt'), options=LoadOptions(ignore_missing=False)
@@ -94,17 +110,19 @@ def test_a_trained_ssd_300_gives_its_outputs(goldens, tmp_path):
   assert len(report.loaded) == 71 and report.backbone_share == 1.0
   assert not (report.skipped or report.missing or report.unused or report.left), report.table()
 
-  images, _ = detector.preprocess_image(tf.constant(rebuild.dw.image_uint8(300)[np.newaxis]))
+  images, _ = detector.preprocess_image(tf.constant(vgg_image(300)[np.newaxis]))
   found = detector.model(images, training=False)
-  np.testing.assert_allclose(found[fields.CLASS_LOGITS][0], outputs['logits'][0], rtol=0, atol=1e-4)
-  np.testing.assert_allclose(
-    found[fields.BOX_ENCODINGS][0], outputs['localisations'][0][:, SWAPPED], rtol=0, atol=1e-4
+  theirs = np.load(vgg_weights.TESTDATA / 'balancap/forward_ssd_300_vgg.npz')
+  logits, encodings = (
+    tf.gather(found[key][0], theirs['rows']) for key in (fields.CLASS_LOGITS, fields.BOX_ENCODINGS)
   )
+  np.testing.assert_allclose(logits, theirs['logits'][0], rtol=0, atol=1e-4)
+  np.testing.assert_allclose(encodings, theirs['localisations'][0][:, SWAPPED], rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize('side', [300, 512])
-def test_names_and_shapes_are_the_originals(side, goldens):
-  variables = vgg_weights.read_json(goldens[0] / f'variables_ssd_{side}_vgg.json')
+def test_names_and_shapes_are_the_originals(side):
+  variables = read_json(f'balancap/variables_ssd_{side}_vgg.json')
   theirs = {v['name']: tuple(v['shape']) for v in variables}
   model = vgg_model(side)
   names = original_names(model)
@@ -118,22 +136,19 @@ def test_names_and_shapes_are_the_originals(side, goldens):
 
 
 @pytest.mark.parametrize('version', ['v1', 'v2'])
-def test_vgg_16_in_both_formats_of_tf1(version, goldens, tmp_path):
+def test_vgg_16_in_both_formats_of_tf1(version, tmp_path):
   """All of its names; the fully connected layers, 490 MB, are narrower."""
-  folder, rebuild = goldens
-  variables = vgg_weights.read_json(folder / 'variables_vgg_16.json')
+  variables = read_json('balancap/variables_vgg_16.json')
   for variable in variables:
     shape = variable['shape']
     if '/fc' in variable['name']:
       variable['shape'] = [*shape[:-2], 8, 8] if len(shape) == 4 else [8]
-  (tmp_path / 'variables.json').write_text(vgg_weights.json.dumps(variables))
-  path = str(tmp_path / 'vgg_16.ckpt')
-  rebuild.write(tmp_path / 'variables.json', path, version)
+  write_golden(tmp_path / 'vgg_16.ckpt', variables, version)
 
   model = vgg_model(300, seed=1)
   before = values_of(model)
-  report = load_pretrained(model, path, groups=(BACKBONE,))
-  mapping = vgg_weights.read_json(folder / 'init_fn_mapping.json')['ssd_300_vgg'][
+  report = load_pretrained(model, str(tmp_path / 'vgg_16.ckpt'), groups=(BACKBONE,))
+  mapping = read_json('balancap/init_fn_mapping.json')['ssd_300_vgg'][
     'phase1_vgg16_restore_map(checkpoint_name->model_name)'
   ]
   names = original_names(model)
@@ -143,7 +158,7 @@ def test_vgg_16_in_both_formats_of_tf1(version, goldens, tmp_path):
   assert report.backbone_share == pytest.approx(14_714_688 / (14_714_688 + 4_719_616 + 1_049_600))
   for ours, value in values_of(model).items():
     if ours in report.loaded:
-      expected = rebuild.dw.weight(report.loaded[ours], value.shape)
+      expected = vgg_value(report.loaded[ours], value.shape)
     else:
       expected = before[ours]
     np.testing.assert_array_equal(value, expected, err_msg=ours)

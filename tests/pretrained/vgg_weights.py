@@ -1,6 +1,5 @@
-"""Small VGG SSDs, and the modules of the goldens that make weights by name."""
+"""Small VGG SSDs, and what was measured of whole ones."""
 
-import importlib.util
 import json
 import pathlib
 
@@ -9,18 +8,14 @@ import numpy as np
 from ssd_tf import builders
 from ssd_tf.config.pipeline import Pipeline
 
-CONFIGS = pathlib.Path(__file__).parents[2] / 'configs'
+ROOT = pathlib.Path(__file__).parents[2]
+CONFIGS = ROOT / 'configs'
+TESTDATA = ROOT / 'tests/testdata'
 
 
-def load_module(path):
-  spec = importlib.util.spec_from_file_location(f'{path.parent.name}_{path.stem}', path)
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module
-
-
-def read_json(path):
-  return json.loads(pathlib.Path(path).read_text())
+def read_json(name):
+  """A file below tests/testdata, such as balancap/variables_vgg_16.json."""
+  return json.loads((TESTDATA / name).read_text())
 
 
 def vgg_config(side=300, num_classes=20, small=False):

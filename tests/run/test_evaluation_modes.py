@@ -56,19 +56,15 @@ def tags(folder):
   }
 
 
-def golden_eval_tags(shared_data):
-  golden = json.loads(shared_data('goldens/odapi/tags.json').read_text())
-  return golden['run_a/eval/events.out.tfevents']
-
-
-def test_tags_metrics_and_log_lines_are_a_superset_of_the_originals(project, shared_data, capfd):
+def test_tags_metrics_and_log_lines_are_a_superset_of_the_originals(project):
   records = tiny_project.annotations(12, seed=3)
   tiny_project.write_records(project / 'eval.record', records)
   metrics = evaluate()
   ours = tags(project / 'out/eval')
-  assert set(golden_eval_tags(shared_data)) <= set(ours)  # Ten pictures among them.
+  golden = json.loads((tiny_project.TESTDATA / 'odapi/eval_tags.json').read_text())
+  assert set(golden) <= set(ours)  # Ten pictures among them.
   assert set(ours.values()) == {0}
-  log = shared_data('goldens/odapi/eval_log.txt').read_text()
+  log = (tiny_project.TESTDATA / 'odapi_log_lines.txt').read_text()
   theirs = re.findall(r'^INFO:tensorflow:\t\+ (.*): -?\d+\.\d{6}$', log, re.MULTILINE)
   assert list(metrics) == theirs  # The order too.
   [line] = lines_of(project / 'out')

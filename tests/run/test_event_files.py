@@ -103,7 +103,7 @@ def test_a_damaged_file_of_evaluations_is_told_and_nothing_written(tmp_path, cap
 
 def kill(folder, what):
   """Runs a process that is killed between metrics.jsonl and the event file."""
-  script = tiny_project.ROOT / 'tests/training/kill_before_events.py'
+  script = tiny_project.ROOT / 'tests/run/kill_before_events.py'
   environment = {'CUDA_VISIBLE_DEVICES': '', 'PYTHONPATH': str(tiny_project.ROOT)}
   done = subprocess.run(
     [sys.executable, str(script), what], cwd=folder, env={**os.environ, **environment},

@@ -2,11 +2,9 @@
 
 import csv
 import json
-import pathlib
 import re
 import runpy
 import subprocess
-import time
 import xml.etree.ElementTree
 
 import numpy as np
@@ -23,7 +21,6 @@ from ssd_tf.ssd_tensorflow import eval_flags
 
 pytestmark = pytest.mark.slow
 
-SEED = pathlib.Path('seeds/001_33dfcbcc2d599659.txt')
 DEFAULTS = {
   'checkpoint_path': 'model',
   'eval_dir': 'out',
@@ -139,43 +136,19 @@ def test_whole_run_over_all_checkpoints(project):
       assert f'{name}  {shown}' in texts
 
 
-def test_help_is_quick_and_has_every_flag_of_the_original(shared_data):
-  began = time.time()
-  done = run(pathlib.Path.cwd(), '--helpshort')
-  assert time.time() - began < 3
-  golden = json.loads(shared_data('goldens/balancap/flags.json').read_text())
-  declared = {flag['name']: flag for flag in golden['eval_ssd_network.py']}
-  branches = golden['fisheess_fork']['branches']['omni:eval_ssd_network.py']
-  declared |= {flag['name']: flag for flag in branches['added']}
-  for name in [*declared, 'dataset_splict_name', 'gpu_momory_fraction']:
-    assert re.search(rf'--(\[no\])?{name}:', done.stdout), name
-
-
-def test_defaults_are_the_originals(shared_data):
-  golden = json.loads(shared_data('goldens/balancap/flags.json').read_text())
+def test_flags_and_defaults_are_the_originals():
+  golden = json.loads((tiny_project.TESTDATA / 'balancap/flags.json').read_text())
   module = runpy.run_path(str(tiny_project.ROOT / 'tools/eval_ssd_network.py'))
   ours = {holder.name: holder.default for holder in module['_FLAGS']}
+  added = {*golden['fork: eval_ssd_network.py'], 'dataset_splict_name', 'gpu_momory_fraction'}
+  assert {*golden['eval_ssd_network.py'], *added} <= set(ours)
   differ = {
-    flag['name']: (flag['default'], ours[flag['name']])
-    for flag in golden['eval_ssd_network.py']
-    if ours[flag['name']] != flag['default']
+    name: (default, ours[name])
+    for name, default in golden['eval_ssd_network.py'].items()
+    if ours[name] != default
   }
   # Those of a classifier, which nothing could be evaluated with.
   assert differ == {'model_name': ('inception_v3', None), 'dataset_name': ('imagenet', None)}
-
-
-def test_command_of_the_notes_splits_into_its_flags(shared_data):
-  """A backslash ends the line before the blanks of the next one: eval_dir is whole."""
-  text = shared_data(str(SEED)).read_text()
-  command = text[text.index('python eval_ssd_network.py') :].removesuffix('```')
-  shell = f'python() {{ shift; printf "%s\\n" "$@"; }}\n{command}'
-  words = subprocess.run(['sh', '-c', shell], capture_output=True, text=True, check=True).stdout
-  assert words.splitlines()[:3] == [
-    '--eval_dir=/home/dst/SSD/experiments/hda_27-11-2017/eval',
-    '--dataset_dir=/home/dst/SSD/hda_tfrecords',
-    '--dataset_name=hda',
-  ]
-  assert '--wait_for_checkpoints=False' in words.splitlines()
 
 
 def test_thresholds_and_classes_reach_the_trainings_config(project, monkeypatch):

@@ -4,8 +4,6 @@ import dataclasses
 import json
 import re
 import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -255,22 +253,6 @@ def test_bad_input(project, tmp_path):
     with pytest.raises(InputError, match=f'{next(iter(wrong))} is'):
       Rules(**wrong)
   assert not list(tmp_path.iterdir())
-
-
-TOOL = str(tiny_project.ROOT / 'tools/pseudo_label.py')
-
-
-def test_help_comes_at_once_and_without_tensorflow():
-  began = time.time()
-  done = subprocess.run(
-    [sys.executable, '-X', 'importtime', TOOL, '--help'],
-    capture_output=True,
-    text=True,
-    check=False,
-  )
-  assert time.time() - began < 3
-  assert 'Fills the unlabeled (image, class) cells' in done.stdout
-  assert not re.search(r'\|\s+(tensorflow|keras)\b', done.stderr)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import pathlib
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -123,9 +122,3 @@ def test_bad_flags(tmp_path):
   done = run(tmp_path, '--dataset_dir=gone')
   assert done.returncode == 2 and 'Traceback' not in done.stderr
   assert 'tf_convert_data.py: error: --dataset_dir=gone: expected a folder that' in done.stderr
-
-
-def test_help_comes_at_once(tmp_path):
-  began = time.time()
-  assert '200 images a file' in run(tmp_path, '--help').stdout
-  assert time.time() - began < 3

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_run import FROZEN, SLOW
+from replicas import FROZEN, SLOW
 
 from ssd_tf import builders
 from ssd_tf.config.pipeline import Pipeline

@@ -19,15 +19,13 @@ from ssd_tf.ssd_tensorflow.model_text import model_text
 
 pytestmark = pytest.mark.slow
 ROOT = pathlib.Path(__file__).parents[2]
-IMAGES = ('raccoon-100', 'raccoon-105', 'raccoon-111', 'raccoon-118')
 READER = 'label_map_path: "map.pbtxt" tf_record_input_reader { input_path: "four.record" }'
 
 
 @pytest.fixture
-def folder(tmp_path, shared_data):
-  data = shared_data('data/raccoon')
+def folder(tmp_path):
+  data = ROOT / 'tests/testdata/raccoon'
   files = voc_files.list_folder(str(data / 'annotations'), [str(data / 'images')])
-  files = [file for file in files if pathlib.Path(file.path).stem in IMAGES]
   pascal_voc.write_files(files, {'raccoon': 1}, str(tmp_path / 'four.record'))
   (tmp_path / 'map.pbtxt').write_text("item { id: 1 name: 'raccoon' }")
   return tmp_path

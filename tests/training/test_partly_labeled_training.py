@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny_project
-from test_run import FROZEN, SLOW, largest_difference, variables
+from replicas import FROZEN, SLOW, largest_difference, variables
 
 from ssd_tf import builders, fields, plots
 from ssd_tf.config.pipeline import Pipeline

@@ -1,17 +1,14 @@
 """One training step of the original, from its own weights: losses, gradients, moving statistics."""
 
-import importlib.util
 import json
 
 import numpy as np
+import odapi_goldens
 import pytest
 import tensorflow as tf
-from google.protobuf import text_format
 
-from ssd_tf import builders, fields
+from ssd_tf import fields
 from ssd_tf.pretrained import odapi_tf2
-from ssd_tf.pretrained.loading import load_pretrained
-from ssd_tf.protos import pipeline_pb2
 
 SUFFIX = '/.ATTRIBUTES/VARIABLE_VALUE'
 
@@ -20,18 +17,11 @@ MODELS = ('ssd_mobilenet_v2_320', 'ssd_mobilenet_v1_300_c90', 'ssd_mobilenet_v2_
 
 
 @pytest.mark.parametrize('name', MODELS)
-def test_a_training_step_equals_the_originals(name, shared_data, tmp_path):
-  folder = shared_data('goldens/odapi')
-  spec = importlib.util.spec_from_file_location('rebuild', folder / 'rebuild_checkpoint.py')
-  rebuild = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(rebuild)
-  spec_path = str(folder / f'g_{name}_zoo.json')
-  rebuild.write(spec_path, str(tmp_path / 'ckpt-0'))
-  made_with = rebuild.load_spec(spec_path)[0]
-  config = text_format.Parse(made_with['model_config'], pipeline_pb2.DetectionModel())
-  detector = builders.build_detector(config, is_training=True)
-  load_pretrained(detector.model, str(tmp_path / 'ckpt-0'))
-  golden = np.load(folder / f'g_{name}_trainstep.npz')
+def test_a_training_step_equals_the_originals(name, tmp_path):
+  loaded = odapi_goldens.load(name, tmp_path, is_training=True)
+  detector = loaded.detector
+  golden = odapi_goldens.arrays(f'g_{name}_trainstep')
+  folder = odapi_goldens.TESTDATA / 'odapi'
   numbers = json.loads((folder / f'g_{name}_trainstep.json').read_text())
 
   weights = golden['gt_weights']
@@ -45,11 +35,9 @@ def test_a_training_step_equals_the_originals(name, shared_data, tmp_path):
     fields.EXAMPLE_MASK: tf.constant([True, True]),
     fields.LABELED_CLASSES: tf.ones([2, detector.num_classes], tf.bool),
   }
-  pixels = tf.constant(rebuild.golden_images(*made_with['input_hw']), tf.uint8)
-  images, _ = detector.preprocess_image(pixels)
   variables = [v.value for v in detector.model.trainable_variables]
   with tf.GradientTape() as tape:
-    outputs = detector.model(images, training=True)
+    outputs = detector.model(loaded.images, training=True)
     parts = detector.compute_losses(outputs, detector.assign_targets(batch), batch)
     regularization = tf.add_n(detector.model.losses)
     total = sum(parts.values()) + regularization
