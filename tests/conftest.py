@@ -2,9 +2,9 @@
 
 import os
 import pathlib
-import subprocess
 
 import pytest
+import tool_processes
 
 # The originals were measured without oneDNN, whose sums differ in the sixth digit.
 os.environ['TF_ENABLE_ONEDNN_OPTS'] = '0'
@@ -22,31 +22,15 @@ def tiny(tmp_path):
   return tmp_path
 
 
-@pytest.fixture
+@pytest.fixture(scope='session')
 def run_tool():
   """Returns a function: (folder, tool, *flags) -> (exit code, all it printed)."""
 
   def run(folder, tool, *flags):
-    import tiny_project
-
-    args, kwargs = tiny_project.command(folder, tool, *flags)
-    done = subprocess.run(args, check=False, timeout=300, **kwargs)
-    return done.returncode, done.stdout
+    done = tool_processes.run(folder, tool, *flags)
+    return done.returncode, done.stdout + done.stderr
 
   return run
-
-
-@pytest.fixture
-def start_tool():
-  """As run_tool, but returns the running process."""
-
-  def start(folder, tool, *flags):
-    import tiny_project
-
-    args, kwargs = tiny_project.command(folder, tool, *flags)
-    return subprocess.Popen(args, **kwargs)
-
-  return start
 
 
 TRAIN = ('--pipeline_config_path=tiny.config', '--log_every_n=2', '--checkpoint_every_n=2')

@@ -1,10 +1,7 @@
 """A project of seconds: tiny images in records, a label map, a config; and the tools' commands."""
 
-import os
 import pathlib
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import tensorflow as tf
@@ -93,14 +90,3 @@ def randomize(model, seed):
       variable.assign(rng.normal(0, np.sqrt(2 / fan_in), variable.shape))
     else:
       variable.assign(variable + rng.uniform(0, 0.2, variable.shape))
-
-
-def command(folder, tool, *flags):
-  """The arguments of subprocess.run for a tool: its command line, and the rest by name."""
-  return [sys.executable, str(ROOT / 'tools' / tool), *flags], {
-    'cwd': folder,
-    'env': {**os.environ, 'CUDA_VISIBLE_DEVICES': '', 'PYTHONPATH': str(ROOT)},
-    'stdout': subprocess.PIPE,
-    'stderr': subprocess.STDOUT,
-    'text': True,
-  }

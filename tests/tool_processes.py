@@ -1,37 +1,55 @@
 """Tools in processes that begin with TensorFlow imported, which spares seconds for each."""
 
+import functools
 import multiprocessing
 import os
 import pathlib
 import runpy
+import subprocess
 import sys
+import tempfile
 
 ROOT = pathlib.Path(__file__).parents[1]
 
 
+@functools.cache
 def context():
   """What the processes are forked from."""
   forks = multiprocessing.get_context('forkserver')
   forks.set_forkserver_preload(
-    ['ssd_tf.run.run', 'ssd_tf.export.exporter', 'ssd_tf.inference.picture_folder']
+    ['ssd_tf.run.run', 'ssd_tf.export.exporter', 'ssd_tf.inference.detection']
   )
   return forks
 
 
-def start(forks, folder, tool, flags, prepare=None):
-  """Starts a tool in a folder, which gets stdout.txt and stderr.txt.
+def start(forks, folder, tool, flags, prepare=None, logs=None):
+  """Starts a tool in a folder, which gets stdout.txt and stderr.txt; logs: another folder for them.
 
   `prepare`, a function of a module, is called first, in the new process.
   """
-  process = forks.Process(target=_main, args=(folder, tool, flags, prepare))
+  process = forks.Process(target=_main, args=(folder, tool, flags, prepare, logs or folder))
   process.start()
   return process
 
 
-def _main(folder, tool, flags, prepare):
+def run(folder, tool, *flags):
+  """Runs a tool in a folder to its end; as subprocess.run, with its stdout and stderr."""
+  with tempfile.TemporaryDirectory() as logs:
+    process = start(context(), folder, tool, flags, logs=logs)
+    process.join(300)
+    if process.is_alive():
+      process.kill()
+      process.join()
+    stdout, stderr = (pathlib.Path(logs, name).read_text() for name in ('stdout.txt', 'stderr.txt'))
+    return subprocess.CompletedProcess([tool, *flags], process.exitcode, stdout, stderr)
+
+
+def _main(folder, tool, flags, prepare, logs):
   os.chdir(folder)
+  os.environ['CUDA_VISIBLE_DEVICES'] = ''
   for descriptor, name in ((1, 'stdout.txt'), (2, 'stderr.txt')):
-    os.dup2(os.open(name, os.O_CREAT | os.O_TRUNC | os.O_WRONLY), descriptor)
+    path = os.path.join(logs, name)
+    os.dup2(os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY), descriptor)
   sys.argv = [tool, *flags]
   if prepare:
     prepare()

@@ -1,7 +1,6 @@
 """Anchors for a data set: the boxes that train, overlaps by brute force, the block built."""
 
 import dataclasses
-import subprocess
 import types
 import xml.etree.ElementTree as ElementTree
 
@@ -526,19 +525,17 @@ def test_the_config_that_is_read_is_not_written_over(tiny):
     dataset_anchors.check_outputs(path, str(tiny / '.' / 'tiny.config'))
 
 
-def test_the_tool(tiny):
+def test_the_tool(tiny, run_tool):
   write_many(tiny)
   outputs = [
     '--output_path=block.pbtxt',
     '--output_config_path=out/new.config',
     '--plot_path=a.svg',
   ]
-  arguments, options = tiny_project.command(
-    tiny, 'cluster_anchors.py', '--pipeline_config_path=tiny.config', '--num_anchors=5', *outputs
-  )
-  done = subprocess.run(arguments, check=False, **options)
-  assert done.returncode == 0, done.stdout
-  assert 'recall at IoU 0.5' in done.stdout
+  flags = ('--pipeline_config_path=tiny.config', '--num_anchors=5', *outputs)
+  code, output = run_tool(tiny, 'cluster_anchors.py', *flags)
+  assert code == 0, output
+  assert 'recall at IoU 0.5' in output
   block = (tiny / 'block.pbtxt').read_text()
   assert block.startswith('# Anchors for 120 boxes at 96x64 pixels (width x height), by')
   written = Pipeline.load(tiny / 'out/new.config').config.model.ssd
@@ -548,11 +545,9 @@ def test_the_tool(tiny):
   assert (tiny / 'a.svg').exists()
 
 
-def test_the_tool_with_a_bad_flag(tiny):
-  arguments, options = tiny_project.command(
-    tiny, 'cluster_anchors.py', '--pipeline_config_path=tiny.config', '--plot_path=a.png'
-  )
-  done = subprocess.run(arguments, check=False, **options)
-  assert done.returncode == 1
-  assert 'flag --plot_path=a.png: expected a name that ends in .svg' in done.stdout
-  assert 'Traceback' not in done.stdout
+def test_the_tool_with_a_bad_flag(tiny, run_tool):
+  flags = ('--pipeline_config_path=tiny.config', '--plot_path=a.png')
+  code, output = run_tool(tiny, 'cluster_anchors.py', *flags)
+  assert code == 1
+  assert 'flag --plot_path=a.png: expected a name that ends in .svg' in output
+  assert 'Traceback' not in output

@@ -1,10 +1,10 @@
 import json
-import subprocess
 
 import numpy as np
 import planted
 import pytest
 import tiny_project
+import tool_processes
 
 from ssd_tf.data.sources import seven_segment
 from ssd_tf.diagnosis import config_checks, data_checks, report, run
@@ -212,14 +212,13 @@ def test_faults_of_start_schedule_and_model_are_found(trained):
 
 
 def test_the_tool_exits_with_1_where_there_is_an_error(trained):
-  command, options = tiny_project.command(
+  done = tool_processes.run(
     trained,
     'diagnose.py',
     *('--pipeline_config_path=tiny.config', '--model_dir=model', '--json_path=out/found.json'),
     '--config_override=train_config.data_augmentation_options=[]',
   )
-  done = subprocess.run(command, **options)
-  assert done.returncode == 1, done.stdout
+  assert done.returncode == 1, done.stderr
   with open(trained / 'out/found.json', encoding='utf-8') as file:
     found = json.load(file)
   assert found['config'] == 'tiny.config'
@@ -237,11 +236,9 @@ def test_the_tool_exits_with_1_where_there_is_an_error(trained):
 
 
 def test_the_tool_refuses_flags_that_contradict_each_other(tmp_path):
-  command, options = tiny_project.command(
-    tmp_path, 'diagnose.py', '--pipeline_config_path=a', '--model_dir=b', '--checkpoint=c'
-  )
-  done = subprocess.run(command, **options)
-  assert (done.returncode, done.stdout) == (
+  flags = ('--pipeline_config_path=a', '--model_dir=b', '--checkpoint=c')
+  done = tool_processes.run(tmp_path, 'diagnose.py', *flags)
+  assert (done.returncode, done.stderr) == (
     2,
     'diagnose.py: error: --model_dir and --checkpoint: give one of them\n',
   )

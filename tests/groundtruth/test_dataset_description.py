@@ -2,21 +2,18 @@
 
 import io
 import json
-import pathlib
-import subprocess
-import sys
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
 import tensorflow as tf
+import tool_processes
 from PIL import Image
 
 from ssd_tf.data import tf_example
 from ssd_tf.errors import InputError
 from ssd_tf.groundtruth import dataset_description, dataset_plot
 
-TOOL = pathlib.Path(__file__).parents[2] / 'tools' / 'describe_dataset.py'
 NAMES = {1: 'cat', 2: 'dog', 5: 'cow', 6: '$x$'}
 
 
@@ -237,13 +234,7 @@ def test_svg(tmp_path, images, names):
 
 
 def run(folder, *flags):
-  return subprocess.run(
-    [sys.executable, TOOL, *flags],
-    cwd=folder,
-    capture_output=True,
-    text=True,
-    check=False,
-  )
+  return tool_processes.run(folder, 'describe_dataset.py', *flags)
 
 
 MAP = '--label_map_path=map.pbtxt'

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny_project
+import tool_processes
 from page_parser import Page
 from PIL import Image
 
@@ -235,10 +236,8 @@ def test_no_checkpoint(project, tmp_path):
   ],
 )
 def test_flags(flags, message, tmp_path):
-  command, options = tiny_project.command(tmp_path, 'analyze_run.py', *flags)
-  ended = subprocess.run(command, **options, check=False)
-  assert ended.returncode == 2
-  assert ended.stdout == f'analyze_run.py: error: {message}\n'
+  ended = tool_processes.run(tmp_path, 'analyze_run.py', *flags)
+  assert (ended.returncode, ended.stderr) == (2, f'analyze_run.py: error: {message}\n')
 
 
 @pytest.mark.skipif(_BROWSER is None, reason='there is no Chromium to open the page in')

@@ -1,16 +1,13 @@
 """Whole trainings by the real command: replicas, restarts, logs, curves, evaluation."""
 
 import json
-import os
 import re
-import signal
-import subprocess
 import time
 
 import numpy as np
 import pytest
 import tensorflow as tf
-import tiny_project
+import tool_processes
 from replicas import FROZEN, SLOW, largest_difference, variables
 
 from ssd_tf import plots
@@ -28,13 +25,12 @@ def test_two_replicas_make_the_same_weights_as_one_with_frozen_batch_norm(tiny, 
 
 
 @pytest.mark.parametrize('clip', [0.0, 0.5])
-def test_two_replicas_make_the_same_weights_as_one_with_synchronized_batch_norm(clip, tiny):
+def test_two_replicas_train_as_one_with_synchronized_batch_norm(clip, tiny, run_tool):
   results = []
   for num_replicas in (1, 2):
-    args, kwargs = tiny_project.command(tiny, '../tests/run/train_shallow.py')
-    args += [str(num_replicas), f'{num_replicas}.npz', str(clip)]
-    done = subprocess.run(args, check=False, timeout=300, **kwargs)
-    assert done.returncode == 0, done.stdout
+    flags = (str(num_replicas), f'{num_replicas}.npz', str(clip))
+    code, output = run_tool(tiny, '../tests/run/train_shallow.py', *flags)
+    assert code == 0, output
     results.append(dict(np.load(tiny / f'{num_replicas}.npz')))
   one, two = results
   assert np.abs(one['conv_0/kernel'] - one['before/conv_0/kernel']).max() > 1e-3  # It trained.
@@ -42,23 +38,17 @@ def test_two_replicas_make_the_same_weights_as_one_with_synchronized_batch_norm(
   assert largest_difference(one, two) < 1e-6
 
 
-def test_a_killed_training_goes_on_as_if_nothing_had_been(tiny, train_tiny, start_tool):
+def test_a_killed_training_goes_on_as_if_nothing_had_been(tiny, train_tiny):
   flags = ('--noevaluate', '--op_determinism', '--seed=3')
   train_tiny(tiny, 'whole', *flags)
-  process = start_tool(
-    tiny,
-    'model_main_tf2.py',
-    '--pipeline_config_path=tiny.config',
-    '--log_every_n=2',
-    '--checkpoint_every_n=2',
-    '--model_dir=killed',
-    *flags,
+  command = ('--pipeline_config_path=tiny.config', '--log_every_n=2', '--checkpoint_every_n=2')
+  process = tool_processes.start(
+    tool_processes.context(), tiny, 'model_main_tf2.py', (*command, '--model_dir=killed', *flags)
   )
-  deadline = time.time() + 120
-  while not (tiny / 'killed/ckpt-2.index').exists() and time.time() < deadline:
+  while not (tiny / 'killed/ckpt-2.index').exists() and process.is_alive():
     time.sleep(0.01)
-  os.kill(process.pid, signal.SIGKILL)
-  process.communicate()
+  process.kill()
+  process.join()
   assert not (tiny / 'killed/ckpt-8.index').exists(), 'it was killed too late to tell'
   output = train_tiny(tiny, 'killed', *flags)
   assert re.search(r'Going on from killed/ckpt-\d \(step \d\), since killed holds', output)

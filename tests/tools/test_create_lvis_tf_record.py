@@ -1,24 +1,14 @@
 """The tool from outside: its sets, its label map, what it says to bad flags."""
 
 import json
-import pathlib
-import subprocess
-import sys
 
 import pytest
+import tool_processes
 from PIL import Image
-
-TOOL = pathlib.Path(__file__).parents[2] / 'tools' / 'create_lvis_tf_record.py'
 
 
 def run(folder, *flags):
-  return subprocess.run(
-    [sys.executable, TOOL, *flags],
-    cwd=folder,
-    capture_output=True,
-    text=True,
-    check=False,
-  )
+  return tool_processes.run(folder, 'create_lvis_tf_record.py', *flags)
 
 
 def write_annotations(folder):

@@ -1,24 +1,14 @@
 """The tool from outside: its flags, those of the Object Detection API's, what it warns of."""
 
-import pathlib
-import subprocess
-import sys
-
 import pytest
+import tool_processes
 from PIL import Image
 
-TOOL = pathlib.Path(__file__).parents[2] / 'tools' / 'create_oid_tf_record.py'
 WARNING = 'warning: no verified image-level labels: every class of the label map counts as labeled'
 
 
 def run(folder, *flags):
-  return subprocess.run(
-    [sys.executable, TOOL, *flags],
-    cwd=folder,
-    capture_output=True,
-    text=True,
-    check=False,
-  )
+  return tool_processes.run(folder, 'create_oid_tf_record.py', *flags)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import csv
 import json
 import re
 import runpy
-import subprocess
 import xml.etree.ElementTree
 
 import numpy as np
@@ -90,20 +89,16 @@ def prepare(project, monkeypatch, **flags):
   return eval_flags.prepare({**DEFAULTS, **flags}, set(flags))
 
 
-def run(folder, *flags):
-  arguments, options = tiny_project.command(folder, 'eval_ssd_network.py', *flags)
-  return subprocess.run(arguments, check=False, **options)
-
-
-def test_whole_run_over_all_checkpoints(project):
-  done = run(
+def test_whole_run_over_all_checkpoints(project, run_tool):
+  code, output = run_tool(
     project,
+    'eval_ssd_network.py',
     *('--checkpoint_path=model', '--eval_all_checkpoints', '--eval_dir=results'),
     *('--dataset_dir=data', '--dataset_name=hda', '--batch_size=2', '--max_num_batches=2'),
     *('--select_threshold=0', '--keep_top_k=20', '--master=', '--gpu_momory_fraction=.9'),
   )
-  assert done.returncode == 0, done.stdout
-  assert '--gpu_momory_fraction: taken for --gpu_memory_fraction' in done.stdout
+  assert code == 0, output
+  assert '--gpu_momory_fraction: taken for --gpu_memory_fraction' in output
   lines = (project / 'results/metrics.jsonl').read_text().splitlines()
   first, second = map(json.loads, lines)
   assert (first['step'], second['step']) == (0, 1000)

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import tiny_project
+import tool_processes
 
 from ssd_tf import builders
 from ssd_tf.config.pipeline import Pipeline
@@ -22,8 +23,7 @@ MODEL = (
 
 
 def run(folder, *flags):
-  args, options = tiny_project.command(folder, 'inspect_checkpoint.py', *flags)
-  return subprocess.run(args, **options, timeout=120, check=False)
+  return tool_processes.run(folder, 'inspect_checkpoint.py', *flags)
 
 
 @pytest.fixture
@@ -67,8 +67,8 @@ def test_another_model_is_one_line(project):
     project, '--checkpoint=model', '--pipeline_config_path=tiny.config',
     '--config_override=model.ssd.feature_extractor.depth_multiplier=0.5',
   )  # fmt: skip
-  line = done.stdout.splitlines()[-1]
-  assert done.returncode != 0 and 'Traceback' not in done.stdout
+  line = done.stderr.splitlines()[-1]
+  assert done.returncode != 0 and 'Traceback' not in done.stderr
   assert line.startswith('inspect_checkpoint.py: error: ')
   assert 'of the backbone loads, expected at least 95%' in line
   assert f'The checkpoint (ssd_tf) has {MODEL}; the model has mobilenet_v1, depth_mult' in line
@@ -160,11 +160,10 @@ def test_the_class_map_flag_of_training():
 
 
 @pytest.mark.parametrize('value', ['a', 'a=', '=b', 'a=b,'])
-def test_a_class_map_flag_at_fault(value, project):
-  args, options = tiny_project.command(
-    project, 'model_main_tf2.py', '--pipeline_config_path=tiny.config', '--model_dir=run',
+def test_a_class_map_flag_at_fault(value, tiny, run_tool):
+  code, output = run_tool(
+    tiny, 'model_main_tf2.py', '--pipeline_config_path=tiny.config', '--model_dir=run',
     f'--class_map={value}',
   )  # fmt: skip
-  done = subprocess.run(args, **options, timeout=60, check=False)
-  assert done.returncode != 0
-  assert re.search(r'error: --class_map: .*: expected old=new', done.stdout.splitlines()[-1])
+  assert code != 0
+  assert re.search(r'error: --class_map: .*: expected old=new', output.splitlines()[-1])

@@ -1,23 +1,13 @@
 """The tool from outside: its files, its flags, what it says to bad ones."""
 
 import json
-import pathlib
-import subprocess
-import sys
 
 import pytest
-
-TOOL = pathlib.Path(__file__).parents[2] / 'tools' / 'make_partial_labels.py'
+import tool_processes
 
 
 def run(folder, *flags):
-  return subprocess.run(
-    [sys.executable, TOOL, *flags],
-    cwd=folder,
-    capture_output=True,
-    text=True,
-    check=False,
-  )
+  return tool_processes.run(folder, 'make_partial_labels.py', *flags)
 
 
 RECORDS = ('--input_path=train.record', '--label_map_path=label_map.pbtxt')

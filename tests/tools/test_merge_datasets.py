@@ -2,27 +2,18 @@
 
 import io
 import json
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+import tool_processes
 from PIL import Image
 
-TOOL = pathlib.Path(__file__).parents[2] / 'tools' / 'merge_datasets.py'
 A, B = [0, 0, 0.5, 0.5], [0.25, 0.25, 1, 1]
 OUTPUTS = ('--output_path=out/merged.record', '--label_map_output_path=maps/merged.pbtxt')
 
 
 def run(folder, *flags):
-  return subprocess.run(
-    [sys.executable, TOOL, *flags],
-    cwd=folder,
-    capture_output=True,
-    text=True,
-    check=False,
-  )
+  return tool_processes.run(folder, 'merge_datasets.py', *flags)
 
 
 def annotated(shade, class_id, name, box):

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import re
-import subprocess
 
 import numpy as np
 import pytest
@@ -263,9 +262,9 @@ def test_bad_input(project, tmp_path):
     (None, None),
   ],
 )
-def test_the_command(project, tmp_path, flag, expected):
+def test_the_command(project, tmp_path, flag, expected, run_tool):
   folder, _ = project
-  command, options = tiny_project.command(
+  code, output = run_tool(
     folder,
     'pseudo_label.py',
     '--pipeline_config_path=tiny.config',
@@ -276,12 +275,11 @@ def test_the_command(project, tmp_path, flag, expected):
     '--min_validation_boxes=2',
     *([flag] if flag else []),
   )
-  done = subprocess.run(command, **options, check=False)
   if expected:
-    assert done.returncode == 2 and 'Traceback' not in done.stdout
-    assert re.search(f'^pseudo_label.py: error: {expected}', done.stdout, re.MULTILINE)
+    assert code == 2 and 'Traceback' not in output
+    assert re.search(f'^pseudo_label.py: error: {expected}', output, re.MULTILINE)
   else:
-    assert done.returncode == 0, done.stdout
+    assert code == 0, output
     assert len(read(tmp_path / 'out/filled.record')) == NUM_IMAGES
     assert (tmp_path / 'out/filled.record.report.json').exists()
 

@@ -1,12 +1,9 @@
 """The converter from outside: names and sizes of files, ids, flags of objects."""
 
-import pathlib
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import tensorflow as tf
+import tool_processes
 from PIL import Image
 
 from ssd_tf.config import label_map
@@ -14,14 +11,11 @@ from ssd_tf.data import tf_example
 from ssd_tf.data.sources import ssd_tensorflow
 from ssd_tf.errors import InputError
 
-TOOL = pathlib.Path(__file__).parents[2] / 'tools' / 'tf_convert_data.py'
 IDS = dict(zip(label_map.PASCAL_VOC.names, label_map.PASCAL_VOC.ids, strict=True))
 
 
 def run(folder, *flags):
-  return subprocess.run(
-    [sys.executable, TOOL, *flags], cwd=folder, capture_output=True, text=True, check=False
-  )
+  return tool_processes.run(folder, 'tf_convert_data.py', *flags)
 
 
 def voc_object(name, box, difficult=0, truncated=0):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny_project
+import tool_processes
 
 from ssd_tf import builders
 from ssd_tf.config import field_ranges, label_map, supported_fields
@@ -547,9 +548,8 @@ def test_clones_on_the_cpu():
 
 
 def run_tool(folder, *flags):
-  args, kwargs = tiny_project.command(folder, 'train_ssd_network.py', *flags)
-  done = subprocess.run(args, check=False, timeout=300, **kwargs)
-  return done.returncode, done.stdout
+  done = tool_processes.run(folder, 'train_ssd_network.py', *flags)
+  return done.returncode, done.stdout + done.stderr
 
 
 @pytest.mark.slow

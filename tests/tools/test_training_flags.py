@@ -65,10 +65,8 @@ def test_flags_override_fields(given, expected):
   assert done.stdout == expected, done.stderr
 
 
-def test_an_unknown_preset(tmp_path):
-  args, options = tiny_project.command(
-    tmp_path, 'model_main_tf2.py', '--pipeline_config_path=x', '--model_dir=m', '--freeze=heads'
-  )
-  done = subprocess.run(args, **options, check=False)
-  assert done.returncode != 0 and 'Traceback' not in done.stdout
-  assert '--freeze=heads: value should be one of <none|backbone|all_but_heads>' in done.stdout
+def test_an_unknown_preset(tmp_path, run_tool):
+  flags = ('--pipeline_config_path=x', '--model_dir=m', '--freeze=heads')
+  code, output = run_tool(tmp_path, 'model_main_tf2.py', *flags)
+  assert code != 0 and 'Traceback' not in output
+  assert '--freeze=heads: value should be one of <none|backbone|all_but_heads>' in output

@@ -1,26 +1,17 @@
 """The converters of CSV, YOLO and COCO from outside: the commands that people know."""
 
 import json
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
+from tool_processes import run
 
 from ssd_tf.data import record_files, tf_example
 
-TOOLS = pathlib.Path(__file__).parents[2] / 'tools'
 XML = """<annotation><filename>a.jpg</filename><size><width>60</width><height>40</height></size>
 <object><name>cat</name><bndbox><xmin>6</xmin><ymin>4</ymin><xmax>30</xmax><ymax>20</ymax></bndbox>
 </object></annotation>"""
-
-
-def run(folder, tool, *flags):
-  return subprocess.run(
-    [sys.executable, TOOLS / tool, *flags], cwd=folder, capture_output=True, text=True, check=False
-  )
 
 
 def read(path):
