@@ -17,8 +17,6 @@ from ssd_tf.errors import InputError
 from ssd_tf.protos import ssd_pb2
 from ssd_tf.run import checkpoints
 
-pytestmark = pytest.mark.slow
-
 CONFIGS = pathlib.Path(__file__).parents[1] / 'testdata/odapi_configs'
 V3_LARGE = 'ssdlite_mobilenet_v3_large_320x320_coco'
 V3_SMALL = 'ssdlite_mobilenet_v3_small_320x320_coco'

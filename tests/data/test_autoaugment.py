@@ -10,8 +10,6 @@ from ssd_tf import fields
 from ssd_tf.data.augmentation import autoaugment
 from ssd_tf.data.augmentation.autoaugment_policies import POLICIES
 
-pytestmark = pytest.mark.slow
-
 HEIGHT, WIDTH = 60, 96
 
 

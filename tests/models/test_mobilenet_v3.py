@@ -9,8 +9,6 @@ from ssd_tf.models import mobilenet_v3
 from ssd_tf.models.conv_block import ConvHyperparams
 from ssd_tf.models.mobilenet_v3 import mobilenet_v3_large, mobilenet_v3_small
 
-pytestmark = pytest.mark.slow
-
 HYPERPARAMS = ConvHyperparams(keras.initializers.HeNormal, activation='RELU_6')
 BACKBONES = {'large': mobilenet_v3_large, 'small': mobilenet_v3_small}
 RNG = np.random.default_rng(0)

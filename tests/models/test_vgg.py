@@ -16,8 +16,6 @@ from ssd_tf.errors import InputError
 from ssd_tf.models.l2_normalization import L2Normalization
 from ssd_tf.protos import ssd_pb2
 
-pytestmark = pytest.mark.slow
-
 ROOT = pathlib.Path(__file__).parents[2]
 CONFIGS = ROOT / 'configs'
 TESTDATA = ROOT / 'tests/testdata'

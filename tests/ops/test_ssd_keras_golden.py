@@ -25,8 +25,6 @@ from ssd_tf.ops import (
   target_assigner,
 )
 
-pytestmark = pytest.mark.slow
-
 # Height, width, columns of class scores, scales of the box coder: 1 / variance.
 MODELS = {
   'ssd300_voc': (300, 300, 21, (10, 5)),

@@ -25,8 +25,6 @@ from ssd_tf.ops import (
   target_assigner,
 )
 
-pytestmark = pytest.mark.slow
-
 NETS = ('ssd_300_vgg', 'ssd_512_vgg')
 CASES = ('random_batch4', 'all_images_batch7', 'no_gt_batch2', 'single_batch1')
 SCOPES = {

@@ -17,8 +17,6 @@ from ssd_tf.pretrained.layer_groups import BACKBONE, FEATURE_MAPS, GROUPS, group
 from ssd_tf.run import checkpoints
 from ssd_tf.run.starting import load_fine_tune_checkpoint, restore, start
 
-pytestmark = pytest.mark.slow
-
 EXTRACTOR = (BACKBONE, FEATURE_MAPS)
 
 

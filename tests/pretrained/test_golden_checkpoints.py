@@ -11,8 +11,6 @@ from ssd_tf.pretrained.checkpoint_description import describe, describe_model, s
 from ssd_tf.pretrained.layer_groups import BACKBONE, FEATURE_MAPS
 from ssd_tf.pretrained.loading import load_pretrained
 
-pytestmark = pytest.mark.slow
-
 SSD = '6 feature maps with [3, 6, 6, 6, 6, 6] anchors per location'
 # Model -> (variables, those of the backbone, momentum slots, what it is).
 MODELS = {

@@ -13,8 +13,6 @@ from ssd_tf.pretrained.checkpoint_description import describe
 from ssd_tf.pretrained.layer_groups import BACKBONE
 from ssd_tf.pretrained.loading import LoadOptions, load_pretrained
 
-pytestmark = pytest.mark.slow
-
 MAKERS = {'v1': keras.applications.MobileNet, 'v2': keras.applications.MobileNetV2}
 VGG_16_NAMES = [
   f'block{stage}_conv{i}/{leaf}'

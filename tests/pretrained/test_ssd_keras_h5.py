@@ -22,8 +22,6 @@ from ssd_tf.protos import pipeline_pb2
 from ssd_tf.run import checkpoint_inspection, checkpoints
 from ssd_tf.run.starting import load_fine_tune_checkpoint
 
-pytestmark = pytest.mark.slow
-
 NETS = {'ssd300_voc': (300, 20), 'ssd300_coco': (300, 80), 'ssd512_voc': (512, 20)}
 NETS['ssd512_coco'] = (512, 80)
 

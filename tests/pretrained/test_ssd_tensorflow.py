@@ -20,7 +20,6 @@ from ssd_tf.pretrained.loading import LoadOptions, load_pretrained
 from ssd_tf.pretrained.original_names import original_names, paths_in_scopes
 from ssd_tf.run.starting import load_fine_tune_checkpoint
 
-pytestmark = pytest.mark.slow
 tf1 = tf.compat.v1
 
 # Scopes of the README's first command, with those of seven feature maps.

@@ -18,8 +18,6 @@ from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.run import checkpoints, run_evaluation
 
-pytestmark = pytest.mark.slow
-
 STRATEGY = tf.distribute.get_strategy()
 PER_CLASS = [f'AP@0.5IOU/{name}' for name in tiny_project.NAMES]
 
@@ -150,7 +148,7 @@ def test_batch_size_changes_no_metric(project):
      r'pascal_voc_detection_metrics\? There are coco_detection_metrics, pascal_voc'),
     ('metrics_set=coco_mask_metrics', r"'coco_mask_metrics' is not known: there is no mask in SSD"),
     ('recall_lower_bound=0.7',
-     r'eval_config: recall_lower_bound is 0\.7 and recall_upper_bound 0\.5; expected 0 <='),
+     r'eval_config: recall_lower_bound is 0\.7 and recall_upper_bound 0\.5; expected'),
     ('groundtruth_box_visualization_color=blakc', r"'blakc' is no colour; expected a name of CSS"),
     ('eval_instance_masks=true', r'eval_config\.eval_instance_masks: measures masks'),
     ('ignore_groundtruth=true', r'eval_config\.ignore_groundtruth: true leaves nothing to measure'),

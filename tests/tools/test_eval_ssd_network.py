@@ -18,8 +18,6 @@ from ssd_tf.errors import InputError
 from ssd_tf.run import run_evaluation
 from ssd_tf.ssd_tensorflow import eval_flags
 
-pytestmark = pytest.mark.slow
-
 DEFAULTS = {
   'checkpoint_path': 'model',
   'eval_dir': 'out',

@@ -16,8 +16,6 @@ from ssd_tf.pretrained.loading import load_pretrained
 from ssd_tf.run import checkpoints
 from ssd_tf.training.moving_average import AveragedEvaluator, MovingAverage
 
-pytestmark = pytest.mark.slow
-
 SUFFIX = '/.ATTRIBUTES/VARIABLE_VALUE'
 ON = (
   '--config_override=train_config.optimizer.use_moving_average=true',
@@ -99,6 +97,7 @@ def tensors(folder, checkpoint):
   return {name: reader.get_tensor(name) for name in names if name.startswith(parts)}
 
 
+@pytest.mark.slow
 def test_a_training_averages_saves_resumes_and_evaluates(tiny, train_tiny, run_tool):
   flags = (*ON, '--num_train_steps=4', '--checkpoint_every_n=1')
   output = train_tiny(tiny, 'whole', *flags)

@@ -1,6 +1,6 @@
 """A model learns four images by heart: anchors, targets, losses, decoding and metrics in one.
 
-Minutes on two cores, so it is marked slow: make test-slow.
+Minutes on two cores, so they are marked slow: make test-slow.
 """
 
 import json
@@ -17,7 +17,6 @@ from ssd_tf.diagnosis.finding import Severity
 from ssd_tf.diagnosis.project import Project
 from ssd_tf.ssd_tensorflow.model_text import model_text
 
-pytestmark = pytest.mark.slow
 ROOT = pathlib.Path(__file__).parents[2]
 READER = 'label_map_path: "map.pbtxt" tf_record_input_reader { input_path: "four.record" }'
 
@@ -55,6 +54,7 @@ def write_config(folder, model_name, num_steps, rate):
     eval_input_reader {{ {READER} }}""")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ('model_name', 'num_steps', 'rate'),
   [('ssd_300_mobilenet_v2', 300, 1e-3), ('ssd_300_vgg', 100, 1e-4)],
@@ -70,6 +70,7 @@ def test_four_images_are_learned_by_heart(model_name, num_steps, rate, folder):
   assert coco > 0.9 and abs(voc - coco) < 0.05, metrics
 
 
+@pytest.mark.slow
 def test_the_diagnosis_says_so(folder):
   write_config(folder, 'ssd_300_mobilenet_v2', 300, 1e-3)
   path = folder / 'pipeline.config'
