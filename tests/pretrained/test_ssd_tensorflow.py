@@ -261,7 +261,7 @@ def test_class_map_of_a_config(tmp_path):
   config.train_config.fine_tune_class_map.add(name='15', to='1')
   model = builders.build_model(config.model, is_training=True)
   report = load_fine_tune_checkpoint(
-    Pipeline(config, ''), model, {'exclude_scopes': ['ssd_300_vgg/block11_box']}
+    Pipeline(config, ''), model, LoadOptions(exclude_scopes=('ssd_300_vgg/block11_box',))
   )
   assert {path.split('/')[0] for path in report.left} == {'box_encoding_head_5', 'class_head_5'}
   bias = tensors['ssd_300_vgg/block10_box/conv_cls/biases'].reshape(4, 21)
