@@ -153,8 +153,8 @@ def test_layers_stand_in_order():
 
 def test_what_is_checked_is_all_there_is():
   checked = read_imports(ROOT)
-  assert {'config.pipeline', 'ops.boxes', 'run.run', 'tools.model_main_tf2'} <= set(checked)
-  assert 'run.run' in checked['tools.model_main_tf2']  # Inside a function.
+  assert {'config.pipeline', 'ops.boxes', 'run.train', 'tools.model_main_tf2'} <= set(checked)
+  assert 'run.train' in checked['tools.model_main_tf2']  # Inside a function.
   packages = {p.parent.name for p in ROOT.glob('ssd_tf/*/__init__.py')}
   assert packages == {layer for layer in LAYERS if (ROOT / 'ssd_tf' / layer).is_dir()}
 
@@ -178,8 +178,8 @@ SOUND = {
   'ssd_tf/training/trainer.py': 'from ssd_tf.ops import losses',
   'ssd_tf/builders/__init__.py': 'from ssd_tf.protos import ssd_pb2\nfrom ssd_tf.ops import losses',
   'ssd_tf/run/__init__.py': '',
-  'ssd_tf/run/run.py': 'from ssd_tf import builders\nfrom ssd_tf.training import trainer',
-  'tools/train.py': 'def main():\n  from ssd_tf.run import run',
+  'ssd_tf/run/train.py': 'from ssd_tf import builders\nfrom ssd_tf.training import trainer',
+  'tools/train.py': 'def main():\n  from ssd_tf.run import train',
 }
 
 
@@ -212,14 +212,14 @@ SOUND = {
       ['training.trainer imports builders'],
     ),
     (
-      'ssd_tf/run/run.py',
+      'ssd_tf/run/train.py',
       'from ssd_tf.protos import ssd_pb2',
-      ['run.run imports protos.ssd_pb2'],
+      ['run.train imports protos.ssd_pb2'],
     ),
     (
       'ssd_tf/builders/__init__.py',
-      'from ssd_tf.run import run',
-      ['builders imports run.run', 'circle: builders -> run.run -> builders'],
+      'from ssd_tf.run import train',
+      ['builders imports run.train', 'circle: builders -> run.train -> builders'],
     ),
     ('ssd_tf/models/net.py', 'from tf_keras import layers', ['models.net imports tf_keras']),
     (

@@ -116,12 +116,14 @@ def main():
 def evaluate(pipeline, values, settings):
   """Evaluates what --checkpoint_path says, and writes a report of each."""
   from ssd_tf.report.voc_report import VocReport
-  from ssd_tf.run import run, run_evaluation
+  from ssd_tf.run.evaluate import evaluate_all_checkpoints, evaluate_checkpoints
+  from ssd_tf.run.evaluator import Options
+  from ssd_tf.run.strategy import make_strategy
 
   eval_dir, checkpoints = values['eval_dir'], values['checkpoints']
   name = values['model_name'] or pipeline.config.model.ssd.feature_extractor.type
   title = f'{name} on {values["dataset_name"]} {values["dataset_split_name"]}'
-  options = run_evaluation.Options(
+  options = Options(
     eval_dir=eval_dir,
     max_num_batches=values['max_num_batches'] or 0,
     select_top_k=values['select_top_k'],
@@ -132,13 +134,13 @@ def evaluate(pipeline, values, settings):
     settings=settings,
     report=VocReport(eval_dir, title, settings),
   )
-  common = {'strategy': run.make_strategy(), 'options': options}
+  common = {'strategy': make_strategy(), 'options': options}
   if len(checkpoints) > 1 or values['eval_all_checkpoints']:
     chosen = checkpoints if len(checkpoints) > 1 else checkpoints[0]
-    run_evaluation.evaluate_all_checkpoints(pipeline, eval_dir, chosen, **common)
+    evaluate_all_checkpoints(pipeline, eval_dir, chosen, **common)
     return
   waits = values['wait_for_checkpoints']
-  run_evaluation.evaluate_checkpoints(
+  evaluate_checkpoints(
     pipeline,
     eval_dir,
     checkpoints[0],

@@ -214,13 +214,14 @@ def scale_sizes(values):
 def train(pipeline):
   """Trains, with evaluation in between."""
   from ssd_tf.evaluation import log_format
-  from ssd_tf.run import run
+  from ssd_tf.run.strategy import make_strategy
+  from ssd_tf.run.train import train
 
   log_format.setup_logging()
-  run.train(
+  train(
     pipeline,
     MODEL_DIR.value,
-    strategy=run.make_strategy(NUM_LOGICAL_CPUS.value),
+    strategy=make_strategy(NUM_LOGICAL_CPUS.value),
     checkpoint_every_n=CHECKPOINT_EVERY_N.value,
     log_every_n=LOG_EVERY_N.value,
     checkpoint_max_to_keep=CHECKPOINT_MAX_TO_KEEP.value,
@@ -232,22 +233,23 @@ def train(pipeline):
 def evaluate(pipeline):
   """Evaluates one checkpoint after the other."""
   from ssd_tf.evaluation import log_format
-  from ssd_tf.run import run, run_evaluation
+  from ssd_tf.run.evaluate import evaluate_all_checkpoints, evaluate_checkpoints
+  from ssd_tf.run.strategy import make_strategy
 
   log_format.setup_logging()
   on_train_data = EVAL_ON_TRAIN_DATA.value
-  evaluate_checkpoints = run_evaluation.evaluate_all_checkpoints
+  evaluate_them = evaluate_all_checkpoints
   if not EVAL_ALL_CHECKPOINTS.value:
-    evaluate_checkpoints = functools.partial(
-      run_evaluation.evaluate_checkpoints,
+    evaluate_them = functools.partial(
+      evaluate_checkpoints,
       timeout=EVAL_TIMEOUT.value,
       wait_for_first=flags.FLAGS['eval_timeout'].present > 0 and EVAL_TIMEOUT.value > 0,
     )
-  evaluate_checkpoints(
+  evaluate_them(
     pipeline,
     MODEL_DIR.value,
     CHECKPOINT_DIR.value,
-    strategy=run.make_strategy(NUM_LOGICAL_CPUS.value),
+    strategy=make_strategy(NUM_LOGICAL_CPUS.value),
     sample_1_of_n_eval_examples=(SAMPLE_EVAL_ON_TRAIN if on_train_data else SAMPLE_EVAL).value,
     on_train_data=on_train_data,
   )

@@ -67,7 +67,7 @@ def main():
   from ssd_tf.config import input_paths
   from ssd_tf.config.pipeline import Pipeline
   from ssd_tf.pseudo_labels import class_thresholds, labeling
-  from ssd_tf.run import run
+  from ssd_tf.run.strategy import make_strategy
 
   labeling.pseudo_label(
     Pipeline.load(PIPELINE_CONFIG_PATH.value, CONFIG_OVERRIDE.value),
@@ -75,7 +75,7 @@ def main():
     input_paths=input_paths.expand_input_paths(INPUT_PATH.value),
     validation_paths=input_paths.expand_input_paths(VALIDATION_PATH.value),
     output_path=OUTPUT_PATH.value,
-    strategy=run.make_strategy(),
+    strategy=make_strategy(),
     rules=class_thresholds.Rules(
       beta=BETA.value,
       low_beta=LOW_BETA.value,

@@ -120,7 +120,7 @@ flags.mark_flag_as_required('dataset_dir')
 def main():
   """Translates the flags, then trains."""
   from ssd_tf.evaluation import log_format
-  from ssd_tf.run import run
+  from ssd_tf.run.train import train
   from ssd_tf.ssd_tensorflow import clones, train_flags
 
   log_format.setup_logging()
@@ -128,7 +128,7 @@ def main():
   strategy = clones.make_clones(FLAGS.num_clones, FLAGS.clone_on_cpu)
   given = {name for name in FLAGS if FLAGS[name].present}
   pipeline, load_options = train_flags.prepare(FLAGS.flag_values_dict(), given)
-  run.train(
+  train(
     pipeline,
     FLAGS.train_dir,
     strategy=strategy,

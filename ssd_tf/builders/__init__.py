@@ -19,7 +19,6 @@ from ssd_tf.builders.detector import build_detector
 from ssd_tf.builders.metrics import (
   build_metrics,
   build_pictures,
-  evaluation_conditions,
   metric_names,
 )
 from ssd_tf.builders.model import build_anchors, build_model
@@ -46,7 +45,6 @@ __all__ = [
   'check_labeled',
   'check_records',
   'evaluated_paths',
-  'evaluation_conditions',
   'explained_record_errors',
   'metric_names',
   'precision_of',

@@ -4,18 +4,16 @@ import difflib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from google.protobuf import text_format
 from PIL import ImageColor
 
 from ssd_tf import fields
 from ssd_tf.builders.data import evaluated_paths
 from ssd_tf.builders.support import require_supported
-from ssd_tf.config.pipeline import Pipeline, PipelineConfig
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
-from ssd_tf.evaluation import metrics_file
 from ssd_tf.evaluation.coco_metrics import CocoEvaluator
 from ssd_tf.evaluation.detection_evaluator import DetectionEvaluator, EvaluatorGroup
-from ssd_tf.evaluation.open_images_metrics import OpenImagesEvaluator
+from ssd_tf.evaluation.open_images_metrics import open_images_evaluator
 from ssd_tf.evaluation.pictures import Pictures
 from ssd_tf.evaluation.voc_07_12_metrics import Voc0712Evaluator
 from ssd_tf.evaluation.voc_metrics import VocEvaluator
@@ -62,12 +60,12 @@ def _precision_at_recall(eval_config, categories, common):
 
 def _open_images(eval_config, categories, common):
   del eval_config
-  return OpenImagesEvaluator(categories, **common)
+  return open_images_evaluator(categories, **common)
 
 
 def _open_images_challenge(eval_config, categories, common):
   del eval_config
-  return OpenImagesEvaluator(categories, challenge=True, **common)
+  return open_images_evaluator(categories, challenge=True, **common)
 
 
 METRICS: dict[str, Callable[..., DetectionEvaluator]] = {
@@ -80,39 +78,6 @@ METRICS: dict[str, Callable[..., DetectionEvaluator]] = {
   'oid_V2_detection_metrics': _open_images,
   'oid_challenge_detection_metrics': _open_images_challenge,
 }
-
-
-# Fields of EvalConfig that no figure depends on: of batches, pictures, files, and more figures.
-_WITHOUT_EFFECT = (
-  *('batch_size', 'eval_interval_secs', 'eval_master', 'export_path', 'save_graph'),
-  *('include_metrics_per_category', 'all_metrics_per_category'),
-  *('num_visualizations', 'visualization_export_dir', 'keep_image_id_for_visualization_export'),
-  *('min_score_threshold', 'max_num_boxes_to_visualize', 'skip_scores', 'skip_labels'),
-  *('visualize_groundtruth_boxes', 'groundtruth_box_visualization_color'),
-  *('retain_original_images', 'retain_original_image_additional_channels'),
-)
-
-
-def evaluation_conditions(config: PipelineConfig, sample_1_of_n: int = 1) -> dict[str, int | str]:
-  """What an evaluation's figures depend on besides weights and data set.
-
-  Args:
-    config: the whole config.
-    sample_1_of_n: every n-th example only is evaluated.
-
-  Returns:
-    Names to values that JSON knows; figures with equal ones can be compared. Only losses depend on
-    `metrics_file.LOSSES`.
-  """
-  eval_config = type(config.eval_config)()
-  eval_config.CopyFrom(config.eval_config)
-  for field in _WITHOUT_EFFECT:
-    eval_config.ClearField(field)
-  parts = {'eval_config': eval_config, 'post_processing': config.model.ssd.post_processing}
-  texts = {name: text_format.MessageToString(p, as_one_line=True) for name, p in parts.items()}
-  # Of an earlier version, which has no such entry, the losses are means over the batches.
-  losses = {metrics_file.LOSSES: 'summed over the data set, divided once'}
-  return {'sample_1_of_n_examples': sample_1_of_n, **texts, **losses}
 
 
 def build_metrics(

@@ -17,7 +17,7 @@ from ssd_tf.errors import InputError
 from ssd_tf.evaluation.coco_metrics import CocoEvaluator
 from ssd_tf.models.normalization import FusedBatchNormalization
 from ssd_tf.ops.schedules import cosine_schedule
-from ssd_tf.run.starting import load_fine_tune_checkpoint
+from ssd_tf.run.fine_tuning import load_fine_tune_checkpoint
 from ssd_tf.training import optimizers
 from ssd_tf.training.trainer import NON_FINITE, NON_FINITE_GRADIENT, Trainer
 

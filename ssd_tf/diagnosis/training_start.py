@@ -15,7 +15,8 @@ from ssd_tf.models.normalization import FusedBatchNormalization
 from ssd_tf.ops import masked_loss
 from ssd_tf.pretrained.layer_groups import BACKBONE, CLASS_HEADS, group_of
 from ssd_tf.pretrained.load_report import LoadReport
-from ssd_tf.run.starting import build_stages, load_fine_tune_checkpoint
+from ssd_tf.run.fine_tuning import load_fine_tune_checkpoint
+from ssd_tf.run.learner import build_stages
 from ssd_tf.training.stages import Stages
 
 

@@ -7,39 +7,16 @@ import numpy as np
 from absl import logging
 
 from ssd_tf import fields
-from ssd_tf.evaluation import coco_categories, coco_tables, log_format
-from ssd_tf.evaluation.image_results import ImageResult, image_results
-
-# In the order of COCOeval.stats, which is also the order of the twelve printed lines.
-METRIC_NAMES = (
-  'DetectionBoxes_Precision/mAP',
-  'DetectionBoxes_Precision/mAP@.50IOU',
-  'DetectionBoxes_Precision/mAP@.75IOU',
-  'DetectionBoxes_Precision/mAP (small)',
-  'DetectionBoxes_Precision/mAP (medium)',
-  'DetectionBoxes_Precision/mAP (large)',
-  'DetectionBoxes_Recall/AR@1',
-  'DetectionBoxes_Recall/AR@10',
-  'DetectionBoxes_Recall/AR@100',
-  'DetectionBoxes_Recall/AR@100 (small)',
-  'DetectionBoxes_Recall/AR@100 (medium)',
-  'DetectionBoxes_Recall/AR@100 (large)',
+from ssd_tf.evaluation import coco_tables, log_format
+from ssd_tf.evaluation.coco_figures import (
+  FIGURES,
+  LABELED_AVERAGE,
+  LABELED_METRIC_NAMES,
+  METRIC_NAMES,
+  category_metrics,
+  summary_lines,
 )
-
-# The same of the labeled (image, class) pairs alone: DetectionBoxes_Precision_Labeled/mAP, ...
-LABELED_METRIC_NAMES = tuple(name.replace('/', '_Labeled/') for name in METRIC_NAMES)
-_LABELED_AVERAGE = 'DetectionBoxes_PerformanceByCategory_Labeled/mAP/{}'
-
-
-def of_all_pairs(name: str) -> str:
-  """The metric of all (image, class) pairs that one of the labeled pairs goes with.
-
-  Where every class is labeled in every image the two are the same, and only that one is given.
-
-  Args:
-    name: such as 'DetectionBoxes_Precision_Labeled/mAP'; any other metric is its own.
-  """
-  return name.replace('_Labeled/', '/', 1)
+from ssd_tf.evaluation.image_results import ImageResult, image_results
 
 
 class CocoEvaluator:
@@ -99,7 +76,8 @@ class CocoEvaluator:
     self._source_ids = set()
     self._image_names = []
     self._warned = set()
-    self._coco_evals = {}
+    self._coco_evals = {}  # Whether of the labeled pairs alone -> as coco_tables.evaluate gives it.
+    self.report = ''
 
   def update(self, batch: dict[str, Any], detections: dict[str, Any]) -> None:
     """Adds a batch of images with their groundtruth and detections.
@@ -119,36 +97,32 @@ class CocoEvaluator:
     )
 
   def result(self) -> dict[str, float]:
-    """Evaluates all images, and prints the twelve COCO lines to stdout.
+    """Evaluates all images; `report` has the lines that pycocotools prints of it.
 
-    If a class is not labeled in some image, prints the twelve lines of the labeled pairs too, under
-    a heading, and warns of what the missing labels do to AP.
+    If a class is not labeled in some image, the report has those of the labeled pairs too, under a
+    heading, and a warning tells what the missing labels do to AP.
 
     Returns:
       The twelve metrics in [0, 1], in COCO's order; -1 where there is no groundtruth of that size.
       With partial labels, then the same of the labeled (image, class) pairs, as
       LABELED_METRIC_NAMES. Then, if asked for, figures of the classes.
     """
-    coco_eval = self._evaluate(labeled_only=False)
-    coco_eval.summarize()
-    metrics = dict(zip(METRIC_NAMES, coco_eval.stats.tolist(), strict=True))
+    values, self.report = self._summarize(labeled_only=False)
+    metrics = dict(zip(METRIC_NAMES, values, strict=True))
     labeled = self._labeled_pairs()
     if not labeled.all():
-      coco_eval = self._evaluate(labeled_only=True)
-      print(f'Of the {labeled.sum()} labeled of {labeled.size} (image, class) pairs alone:')
-      coco_eval.summarize()
-      metrics.update(zip(LABELED_METRIC_NAMES, coco_eval.stats.tolist(), strict=True))
+      heading = f'Of the {labeled.sum()} labeled of {labeled.size} (image, class) pairs alone:'
+      values, text = self._summarize(heading, labeled_only=True)
+      self.report += text
+      metrics.update(zip(LABELED_METRIC_NAMES, values, strict=True))
       warning = self._partial_labels_warning(metrics)
       self._warn_once(warning, warning)
     if self._per_category:
-      coco_eval = self._evaluate(labeled_only=False)
-      metrics.update(
-        coco_categories.category_metrics(coco_eval, self._categories, **self._category_options)
-      )
-      for name, average in (
-        self.per_class_ap(labeled_only=True).items() if not labeled.all() else ()
-      ):
-        metrics[_LABELED_AVERAGE.format(name)] = average
+      coco_eval, _ = self._evaluate(labeled_only=False)
+      metrics |= self._category_metrics(lambda k, figure: figure.of(coco_eval, k))
+      if not labeled.all():
+        averages = self.per_class_ap(labeled_only=True)
+        metrics |= {LABELED_AVERAGE.format(name): value for name, value in averages.items()}
     return metrics
 
   @property
@@ -156,9 +130,8 @@ class CocoEvaluator:
     """The names in `result`, in its order, told without one; those of labeled pairs among them."""
     names = [*METRIC_NAMES, *LABELED_METRIC_NAMES]
     if self._per_category:
-      classes = [name for _, name in sorted(self._categories.items())]
-      names += coco_categories.category_metric_names(classes, **self._category_options)
-      names += map(_LABELED_AVERAGE.format, classes)
+      names += self._category_metrics(lambda k, figure: -1.0)
+      names += map(LABELED_AVERAGE.format, self._class_names())
     return names
 
   def per_class_ap(self, *, labeled_only: bool = False) -> dict[str, float]:
@@ -170,26 +143,21 @@ class CocoEvaluator:
     Returns:
       AP by class name, in the order of ids; -1 for a class without groundtruth.
     """
-    coco_eval = self._evaluate(labeled_only)
-    return {
-      self._categories[category_id]: coco_categories.class_average(coco_eval, k)
-      for k, category_id in enumerate(coco_eval.params.catIds)
-    }
+    coco_eval, _ = self._evaluate(labeled_only)
+    return {name: FIGURES[0].of(coco_eval, k) for k, name in enumerate(self._class_names())}
 
-  def class_figures(self, figure: str = 'Precision mAP') -> dict[int, float]:
+  def class_figures(self, name: str = 'Precision/mAP') -> dict[int, float]:
     """Gives one of COCO's twelve figures of each class alone.
 
     Args:
-      figure: such as 'Precision mAP@.50IOU' or 'Recall AR@100', see `coco_categories`.
+      name: of the figure, such as 'Precision/mAP@.50IOU' or 'Recall/AR@100'.
 
     Returns:
       By class id, rising; -1 where there is no groundtruth of that class and size.
     """
-    coco_eval = self._evaluate(labeled_only=False)
-    return {
-      class_id: coco_categories.class_average(coco_eval, k, figure)
-      for k, class_id in enumerate(coco_eval.params.catIds)
-    }
+    coco_eval, _ = self._evaluate(labeled_only=False)
+    [figure] = (figure for figure in FIGURES if figure.name == name)
+    return {id_: figure.of(coco_eval, k) for k, id_ in enumerate(coco_eval.params.catIds)}
 
   def class_curves(self, iou_threshold: float) -> dict[int, np.ndarray]:
     """Gives each class's precision at the recalls 0, .01, ..., 1; 100 detections per image.
@@ -201,7 +169,7 @@ class CocoEvaluator:
       f64[101] by class id, rising; interpolated: at a recall, the best precision from there; -1
       without groundtruth. Their means are the AP at this IoU.
     """
-    coco_eval = self._evaluate(labeled_only=False)
+    coco_eval, _ = self._evaluate(labeled_only=False)
     params = coco_eval.params
     at = int(np.flatnonzero(np.isclose(params.iouThrs, iou_threshold))[0])
     everything = (params.areaRngLbl.index('all'), params.maxDets.index(100))
@@ -291,6 +259,18 @@ class CocoEvaluator:
   def _of_labeled_pairs(self, table):
     labeled = np.concatenate(self._labeled)
     return table[labeled[table['image_id'] - 1, table['category_id'] - 1]]
+
+  def _class_names(self):
+    return [name for _, name in sorted(self._categories.items())]
+
+  def _category_metrics(self, value):
+    return category_metrics(value, self._class_names(), **self._category_options)
+
+  def _summarize(self, *heading, labeled_only):
+    """The twelve figures, and what pycocotools prints: on the way to them, then of them."""
+    coco_eval, text = self._evaluate(labeled_only)
+    values = [figure.of(coco_eval) for figure in FIGURES]
+    return values, '\n'.join([text, *heading, *summary_lines(values), ''])
 
   def _evaluate(self, labeled_only):
     labeled_only = labeled_only and not self._labeled_pairs().all()

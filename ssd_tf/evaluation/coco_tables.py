@@ -1,5 +1,7 @@
 """Boxes as tables with COCO's columns, and the evaluation of two such tables by pycocotools."""
 
+import contextlib
+import io
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -48,7 +50,7 @@ def evaluate(
   categories: Mapping[int, str],
   groundtruth: np.ndarray,
   detections: np.ndarray,
-) -> COCOeval:
+) -> tuple[COCOeval, str]:
   """Matches detections to groundtruth, image by image and class by class.
 
   Args:
@@ -58,13 +60,14 @@ def evaluate(
     detections: DETECTION[d].
 
   Returns:
-    What pycocotools has accumulated; `summarize()` still has to be called.
+    What pycocotools has accumulated, and what it prints meanwhile.
   """
-  tables = [_coco(images, categories, table) for table in (groundtruth, detections)]
-  coco_eval = COCOeval(*tables, iouType='bbox')
-  coco_eval.evaluate()
-  coco_eval.accumulate()
-  return coco_eval
+  with contextlib.redirect_stdout(io.StringIO()) as printed:
+    tables = [_coco(images, categories, table) for table in (groundtruth, detections)]
+    coco_eval = COCOeval(*tables, iouType='bbox')
+    coco_eval.evaluate()
+    coco_eval.accumulate()
+  return coco_eval, printed.getvalue().removesuffix('\n')
 
 
 def _coco(images, categories, table):

@@ -27,6 +27,10 @@ class DetectionEvaluator(Protocol):
   def details(self) -> dict[str, Any]:
     """What the metrics have to be read with: split, counts, thresholds."""
 
+  @property
+  def report(self) -> str:
+    """Lines on the last `result`, to be shown as they are; '' for none."""
+
 
 class EvaluatorGroup:
   """Several evaluators that measure the same detections."""
@@ -62,6 +66,11 @@ class EvaluatorGroup:
   def metric_names(self) -> list[str]:
     """Those of all, in the evaluators' order."""
     return [name for evaluator in self.evaluators for name in evaluator.metric_names]
+
+  @property
+  def report(self) -> str:
+    """Those of all, in the evaluators' order."""
+    return ''.join(evaluator.report for evaluator in self.evaluators)
 
   def coco_results(self) -> list[dict[str, Any]]:
     """The detections measured, in COCO's results format; see `CocoEvaluator.coco_results`."""

@@ -32,7 +32,7 @@ _CAPTION = (51, 51, 51)
 
 
 def class_color(class_id: int) -> tuple[int, int, int]:
-  """Gives a class its colour: RGB in 0..255, the same in every image, far from its neighbours'.
+  """Gives a class its color: RGB in 0..255, the same in every image, far from its neighbors'.
 
   All have a middling luma, so that they stand out from white and from black, under white letters.
   """

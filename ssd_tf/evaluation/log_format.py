@@ -21,16 +21,6 @@ from absl import flags, logging
 
 _LOGGER = python_logging.getLogger('tensorflow')
 _SIZE = re.compile(r'\((small|medium|large)\)')
-# (IoU, area, detections per image and class) of COCO's twelve figures; six are AP, the others AR.
-_COCO_SUMMARY_PRECISIONS = 6
-_COCO_SUMMARY = (
-  ('0.50:0.95', 'all', 100),
-  ('0.50', 'all', 100),
-  ('0.75', 'all', 100),
-  *(('0.50:0.95', area, 100) for area in ('small', 'medium', 'large')),
-  *(('0.50:0.95', 'all', max_detections) for max_detections in (1, 10, 100)),
-  *(('0.50:0.95', area, 100) for area in ('small', 'medium', 'large')),
-)
 _TABLE_COLUMNS = (
   'AP_VOC07/mAP',
   'AP_VOC12/mAP',
@@ -64,6 +54,11 @@ def emit(lines: Iterable[str]) -> None:
   """
   for line in lines:
     _LOGGER.info('%s', line, stacklevel=2)
+
+
+def show(text: str) -> None:
+  """Writes what is not for the log to stdout: what pycocotools prints, as the original does."""
+  sys.stdout.write(text)
 
 
 def step_lines(
@@ -109,27 +104,6 @@ def eval_lines(step: int, metrics: Mapping[str, float]) -> list[str]:
   return lines
 
 
-def coco_summary_lines(figures: Sequence[float]) -> list[str]:
-  """Writes the twelve lines that pycocotools prints, of figures read from a file.
-
-  Args:
-    figures: as in COCOeval.stats: AP, AP50, AP75, AP small, medium, large, AR@1, AR@10, AR@100, AR
-      small, medium, large.
-
-  Returns:
-    The lines.
-
-  Source: the layout is that of pycocotools 2.0, cocoeval.py.
-  """
-  lines = []
-  for figure, (iou, area, max_detections) in zip(figures, _COCO_SUMMARY, strict=True):
-    is_precision = len(lines) < _COCO_SUMMARY_PRECISIONS
-    name, short = ('Precision', '(AP)') if is_precision else ('Recall', '(AR)')
-    where = f'IoU={iou:<9} | area={area:>6} | maxDets={max_detections:>3}'
-    lines.append(f' Average {name:<10} {short} @[ {where} ] = {figure:.3f}')
-  return lines
-
-
 def _explanations(names, shown):
   groups = {}
   for name in names:
@@ -169,7 +143,16 @@ def evaluation_table(evaluations: Iterable[tuple[int, Mapping[str, float]]]) -> 
     if metrics.get(names[0]) == best:
       figures[0] += '*'
     rows.append([str(step), *figures])
+  return aligned(rows)
+
+
+def aligned(rows: Sequence[Sequence[str]], left: int | None = None) -> str:
+  """Puts rows of cells into lines; columns are aligned to the right, the one given to the left."""
   widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
   return '\n'.join(
-    '  '.join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows
+    '  '.join(
+      cell.ljust(width) if i == left else cell.rjust(width)
+      for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+    )
+    for row in rows
   )

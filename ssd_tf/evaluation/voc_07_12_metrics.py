@@ -1,14 +1,12 @@
 """VOC2007's and VOC2012's average precision side by side, by SSD-Tensorflow's names."""
 
-import dataclasses
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from absl import logging
 
-from ssd_tf.evaluation.image_results import ImageResult
-from ssd_tf.evaluation.voc_metrics import VocEvaluator, average_precision, precision_recall
+from ssd_tf.evaluation.average_precision import average_precision
+from ssd_tf.evaluation.voc_metrics import VocEvaluator
 
 KINDS = {'AP_VOC07': True, 'AP_VOC12': False}  # Name -> whether it is that of eleven points.
 
@@ -34,7 +32,7 @@ class ClassResult(NamedTuple):
 class Voc0712Evaluator(VocEvaluator):
   """Average precision of each class as the development kits of 2007 and of 2012 define it.
 
-  A class without groundtruth has AP nan and no part in the mean.
+  Its settings are those of `VocEvaluator`.
 
   Source: SSD-Tensorflow's eval_ssd_network.py, for the names, and the VOC development kits.
   SSD-Tensorflow differs: such a class counts 0 in the mean; a detection has to exceed the IoU, not
@@ -42,30 +40,6 @@ class Voc0712Evaluator(VocEvaluator):
   overlap. ssd_keras: its evaluator's `sample` mode is AP_VOC07; `integrate` lacks the area before
   the first detection, so that one perfect detection has AP 0, and is not AP_VOC12.
   """
-
-  def __init__(
-    self,
-    categories: Sequence[tuple[int, str]],
-    *,
-    split: str = '',
-    score_threshold: float | None = None,
-    iou_threshold: float = 0.5,
-    count_difficult: bool = False,
-  ):
-    """Starts an empty evaluation.
-
-    Args:
-      categories: (id, name) of each class, ids from 1.
-      split: the data set's name, for `details` only.
-      score_threshold: below which the detector drops its detections, for `details` only.
-      iou_threshold: that a detection has to reach.
-      count_difficult: whether difficult boxes are like others; else they are neither missed nor
-        found.
-    """
-    super().__init__(
-      categories, split=split, score_threshold=score_threshold, iou_threshold=iou_threshold
-    )
-    self._count_difficult = count_difficult
 
   def result(self) -> dict[str, float]:
     """Evaluates all images.
@@ -112,21 +86,9 @@ class Voc0712Evaluator(VocEvaluator):
 
   def _class_result(self, class_id, name):
     num_groundtruth = int(self._num_groundtruth[class_id])
-    matches = self._matches[class_id]
-    precision, recall = precision_recall(
-      np.concatenate([np.zeros(0), *(m.scores for m in matches)]),
-      np.concatenate([np.zeros(0), *(m.true_positives for m in matches)]),
-      num_groundtruth,
-    )
+    precision, recall = self.curve(class_id)
     averages = {
       kind: average_precision(precision, recall, eleven) if num_groundtruth else float('nan')
       for kind, eleven in KINDS.items()
     }
     return ClassResult(name, num_groundtruth, precision, recall, averages)
-
-  def _prepared(self, image: ImageResult) -> ImageResult:
-    """Without flags that are not to be heeded."""
-    image = super()._prepared(image)
-    if self._count_difficult:
-      image = dataclasses.replace(image, is_difficult=np.zeros_like(image.is_difficult))
-    return image

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from ssd_tf import plots
 from ssd_tf.errors import InputError
 from ssd_tf.evaluation import log_format
-from ssd_tf.evaluation.coco_metrics import METRIC_NAMES
+from ssd_tf.evaluation.coco_figures import METRIC_NAMES, summary_lines
 from ssd_tf.experiments import config_words
 from ssd_tf.experiments.experiment_run import ExperimentRun
 from ssd_tf.experiments.experiment_tables import class_table
@@ -101,7 +101,7 @@ def score_block(run: ExperimentRun, step: int) -> str:
   metrics = run.evaluations[step]['metrics']
   lines = []
   if all(name in metrics for name in METRIC_NAMES):
-    lines = log_format.coco_summary_lines([metrics[name] for name in METRIC_NAMES])
+    lines = summary_lines([metrics[name] for name in METRIC_NAMES])
   lines += [f'INFO:tensorflow:{line}' for line in log_format.eval_lines(step, metrics)]
   return '\n'.join(lines)
 
@@ -185,7 +185,7 @@ def _run_items(run) -> Iterator[str]:
 
 
 def hardware_text(hardware: dict) -> str:
-  """Says what `run_record.hardware` found."""
+  """Says what `machine.hardware` found."""
   gpus = ', '.join(hardware['gpus']) or 'no GPU'
   return f'{hardware["cores"]} cores of {hardware["cpu"]}, {hardware["memory_gb"]:g} GiB, {gpus}'
 

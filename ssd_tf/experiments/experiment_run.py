@@ -15,7 +15,7 @@ from ssd_tf.experiments.repeated_runs import read_evaluations
 from ssd_tf.fields import TOTAL_LOSS
 from ssd_tf.files import json_file
 from ssd_tf.files.atomic_file import write_json
-from ssd_tf.run import run_record
+from ssd_tf.run import record
 
 ABOUT_FIELDS = ('id', 'name', 'purpose', 'analysis', 'notes')
 _SEEDED = re.compile(r'(?P<id>.+)_seed\d+')
@@ -157,7 +157,7 @@ def read_run(model_dir: str, about: Mapping[str, str] | None = None) -> Experime
     model_dir=model_dir,
     config=Pipeline.load(config_path).config,
     evaluations=read_evaluations(os.path.join(model_dir, 'eval')),
-    records=run_record.read(model_dir),
+    records=record.read(model_dir),
     about={**about, 'id': about['id'] or (match['id'] if match else name)},
   )
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ssd_tf.experiments.experiment_run import ExperimentRun
 from ssd_tf.experiments.markdown import spread, table
 from ssd_tf.files.failed_writes import open_for_writing
-from ssd_tf.run.run_record import FINISHED
+from ssd_tf.run.record import FINISHED
 
 EXPERIMENTS = 'experiments'
 _COLUMNS = (

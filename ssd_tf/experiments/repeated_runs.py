@@ -12,7 +12,8 @@ from absl import logging
 
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
-from ssd_tf.evaluation import metrics_file
+from ssd_tf.run.conditions import LOSSES
+from ssd_tf.run.evaluation_log import EvaluationLog
 
 AP = 'DetectionBoxes_Precision/mAP'
 AP50 = 'DetectionBoxes_Precision/mAP@.50IOU'
@@ -149,13 +150,13 @@ def read_evaluations(eval_dir: str) -> dict[int, dict[str, Any]]:
     eval_dir: the folder that it lies in.
 
   Returns:
-    {step: line}, as `metrics_file.read_lines` gives it, steps ascending; empty if there is no file.
+    {step: line}, as `EvaluationLog.read` gives it, steps ascending; empty if there is no file.
 
   Raises:
     InputError: the file is damaged or mixes data sets.
   """
   groups = {}
-  for line in metrics_file.read_lines(eval_dir):
+  for line in (log := EvaluationLog(eval_dir)).read():
     groups.setdefault(_conditions(line), {})[line['step']] = line
   # As many: the later group, since `max` takes the first.
   evaluations = max(reversed(groups.values()), key=len, default={})
@@ -163,12 +164,12 @@ def read_evaluations(eval_dir: str) -> dict[int, dict[str, Any]]:
     logging.warning(
       '%s: %d evaluations under other conditions or settings than most, such as another '
       'post_processing, are left out.',
-      metrics_file.path(eval_dir), left_out,
+      log.path, left_out,
     )  # fmt: skip
   data_sets = {describe_data_set(line) for group in groups.values() for line in group.values()}
   if len(data_sets) > 1:
     raise InputError(
-      f'{metrics_file.path(eval_dir)}: expected evaluations on one data set, came '
+      f'{log.path}: expected evaluations on one data set, came '
       f'{"; ".join(sorted(data_sets))}: which is meant? move the lines of a test set to '
       'test/eval/metrics.jsonl, delete the others'
     )
@@ -178,7 +179,7 @@ def read_evaluations(eval_dir: str) -> dict[int, dict[str, Any]]:
 def _conditions(line):
   """What its figures depend on; those here are no losses."""
   conditions = dict(line.get('conditions') or {})
-  conditions.pop(metrics_file.LOSSES, None)
+  conditions.pop(LOSSES, None)
   return json.dumps([conditions, line.get('settings')], sort_keys=True)
 
 
@@ -193,7 +194,7 @@ def _read_coco_evaluations(eval_dir):
   for step, line in evaluations.items():
     if not {AP, AP50} <= line['metrics'].keys():
       raise InputError(
-        f'{metrics_file.path(eval_dir)}: step {step}: expected metrics {AP!r} and {AP50!r}, came '
+        f'{EvaluationLog(eval_dir).path}: step {step}: expected metrics {AP!r} and {AP50!r}, came '
         f'{", ".join(line["metrics"]) or "none"}'
       )
   return evaluations

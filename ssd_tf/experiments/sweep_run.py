@@ -16,7 +16,7 @@ from ssd_tf.errors import InputError, signal_of
 from ssd_tf.experiments import experiment_tables
 from ssd_tf.experiments.experiment_run import read_run, write_about
 from ssd_tf.experiments.sweep import BEST, Experiment, Sweep
-from ssd_tf.run import best_checkpoint, run_record
+from ssd_tf.run import best_checkpoint, record
 
 _SECONDS_TO_STOP = 60
 _LOG_TAIL_BYTES = 65536
@@ -84,7 +84,7 @@ def run_sweep(
   for number, job in enumerate(jobs, start=1):
     place = f'[{number}/{len(jobs)}] {job.name}'
     write_about(job.model_dir, job.experiment.about)
-    if run_record.is_finished(job.model_dir):
+    if record.is_finished(job.model_dir):
       say(f'{place}: done before: {_result(job)}')
       continue
     say(f'{place}: {job.experiment.about["name"]}{_time_left(jobs[number - 1 :], jobs)}')
@@ -148,10 +148,9 @@ def source_checkpoint(model_dir: str) -> str:
     Its prefix.
 
   Raises:
-    InputError: there is none, or what the best one's folder says of it is broken.
+    InputError: there is none.
   """
-  best = os.path.join(model_dir, best_checkpoint.FOLDER)
-  return find_checkpoint(model_dir if best_checkpoint.read(best) is None else best)
+  return best_checkpoint.find(model_dir) or find_checkpoint(model_dir)
 
 
 def last_error(log_path: str) -> str:
@@ -255,7 +254,7 @@ def _best_above(sweep, job, jobs):
   for other in jobs[: jobs.index(job)]:
     if job.seed not in other.experiment.seeds or other.experiment is job.experiment:
       continue
-    if not run_record.is_finished(other.model_dir):
+    if not record.is_finished(other.model_dir):
       continue
     run = read_run(other.model_dir)
     if run.config.model == model and run.best_step is not None:
@@ -276,12 +275,12 @@ def _result(job):
 def _time_left(ahead, jobs):
   """How long the jobs ahead will take, by the mean of those that are finished."""
   done = [
-    sum(entry['seconds'] for entry in run_record.read(job.model_dir))
+    sum(entry['seconds'] for entry in record.read(job.model_dir))
     for job in jobs
-    if run_record.is_finished(job.model_dir)
+    if record.is_finished(job.model_dir)
   ]
   if not done:
     return ''
-  pending = sum(not run_record.is_finished(job.model_dir) for job in ahead)
+  pending = sum(not record.is_finished(job.model_dir) for job in ahead)
   minutes = pending * statistics.mean(done) / 60
   return f'; about {minutes:.0f} min left for {pending}, by the mean of {len(done)} finished'

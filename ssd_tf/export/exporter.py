@@ -13,7 +13,7 @@ from ssd_tf.errors import InputError
 from ssd_tf.export import folder_exchange
 from ssd_tf.export.saved_model import export_saved_model
 from ssd_tf.run import checkpoints
-from ssd_tf.run.starting import restore
+from ssd_tf.run.start import restore
 
 
 def export(

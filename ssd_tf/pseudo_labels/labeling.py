@@ -19,7 +19,7 @@ from ssd_tf.inference.records import RecordDetector, read_annotations
 from ssd_tf.pseudo_labels import class_thresholds
 from ssd_tf.pseudo_labels.filled_images import FilledImages
 from ssd_tf.pseudo_labels.filling import human_part
-from ssd_tf.run.starting import restore
+from ssd_tf.run.start import restore
 
 
 def pseudo_label(
@@ -47,7 +47,7 @@ def pseudo_label(
     input_paths: TFRecord files to fill; read only.
     validation_paths: TFRecord files with boxes by people; those of a detector do not count.
     output_path: the record file; several shards add their number to it.
-    strategy: as `run.make_strategy` gives it.
+    strategy: as `make_strategy` gives it.
     rules: what a detection has to be to become a box.
     label_map_path: of all these records and of the model; None: that of the eval_input_reader.
     labeled_by_default: names of the classes labeled in those of the input's images whose records do

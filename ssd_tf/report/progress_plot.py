@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ssd_tf import plots
-from ssd_tf.evaluation import metrics_file
-from ssd_tf.evaluation.coco_metrics import METRIC_NAMES
+from ssd_tf.evaluation.coco_figures import METRIC_NAMES
 from ssd_tf.report import themed_svg
+from ssd_tf.run.evaluation_log import EvaluationLog
 
 Curves = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
@@ -33,7 +33,8 @@ def read_curves(model_dir: str, split: str) -> dict[str, tuple[np.ndarray, np.nd
     InputError: metrics.jsonl is damaged.
   """
   eval_dir = os.path.join(model_dir, 'eval')
-  evaluations = metrics_file.read(eval_dir, split)
+  lines = EvaluationLog(eval_dir).comparable({'split': split})
+  evaluations = {step: line['metrics'] for step, line in lines.items()}
   if evaluations:
     names = dict.fromkeys(name for metrics in evaluations.values() for name in metrics)
     scalars = {

@@ -20,10 +20,10 @@ from ssd_tf.run.evaluated_images import EvaluatedImages
 _NONE = '\u2013'
 # Heading of the table of classes -> COCO's figure.
 _CLASS_FIGURES = {
-  'AP': 'Precision mAP',
-  'AP .50': 'Precision mAP@.50IOU',
-  'AP .75': 'Precision mAP@.75IOU',
-  'AR@100': 'Recall AR@100',
+  'AP': 'Precision/mAP',
+  'AP .50': 'Precision/mAP@.50IOU',
+  'AP .75': 'Precision/mAP@.75IOU',
+  'AR@100': 'Recall/AR@100',
 }
 _KINDS = {
   error_analysis.LOCALIZATION: 'badly placed: IoU .1 to .5 with an object of its class',

@@ -17,7 +17,7 @@ from ssd_tf.experiments.experiment_run import original_config_path
 from ssd_tf.files.failed_writes import open_for_writing
 from ssd_tf.report import class_plots, class_statistics, gallery, progress_plot, report, themed_svg
 from ssd_tf.report.class_statistics import ClassStatistics
-from ssd_tf.run import evaluated_images, run_record
+from ssd_tf.run import evaluated_images, record
 from ssd_tf.run.evaluated_images import EvaluatedImages
 
 PAGE = 'index.html'
@@ -120,7 +120,7 @@ def read_pipeline(path: str | None, model_dir: str, overrides: Sequence[str]) ->
   if path:
     return Pipeline.load(path, overrides)
   saved = Pipeline.load(os.path.join(model_dir, 'pipeline.config'), overrides)
-  return Pipeline(saved.config, original_config_path(model_dir, run_record.read(model_dir)))
+  return Pipeline(saved.config, original_config_path(model_dir, record.read(model_dir)))
 
 
 def _measure_classes(pipeline) -> tuple[ClassStatistics, str]:

@@ -4,17 +4,19 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from ssd_tf.evaluation import log_format, metrics_file, voc_tables
+from ssd_tf.evaluation import log_format
 from ssd_tf.evaluation.detection_evaluator import EvaluatorGroup
 from ssd_tf.evaluation.voc_07_12_metrics import KINDS, ClassResult, Voc0712Evaluator
 from ssd_tf.files.failed_writes import open_for_writing
+from ssd_tf.report import voc_tables
 from ssd_tf.report.precision_recall_plot import plot_precision_recall
+from ssd_tf.run.evaluation_log import EvaluationLog
 
 _TABLE = 'average_precision'
 
 
 class VocReport:
-  """Writes the report of each evaluation; call it after `metrics_file.append`.
+  """Writes the report of each evaluation; call it once that is in the log.
 
   In eval_dir: average_precision.md and .csv, all classes at all steps evaluated so far on the same
   data set with the same settings; precision_recall_<step>.svg.
@@ -43,8 +45,9 @@ class VocReport:
     evaluator = next(e for e in evaluators.evaluators if isinstance(e, Voc0712Evaluator))
     results, details = evaluator.class_results(), evaluator.details
     log_format.emit([f'{self._title}, step {step}:\n{class_table(metrics, results)}'])
-    evaluations = metrics_file.read(self._eval_dir, details['split'], self._settings)
-    evaluations |= {step: metrics}
+    wanted = {'split': details['split'], 'settings': self._settings}
+    lines = EvaluationLog(self._eval_dir).comparable(wanted)
+    evaluations = {at: line['metrics'] for at, line in lines.items()} | {step: metrics}
     names = {id_: result.name for id_, result in results.items()}
     note = self._note(details, [result.name for result in results.values()
                                 if not result.num_groundtruth], len(results))  # fmt: skip
@@ -85,14 +88,7 @@ def class_table(metrics: Mapping[str, float], results: Mapping[int, ClassResult]
       (str(id_), result.name, str(result.num_groundtruth), str(len(result.precision)), *figures)
     )
   rows.append(('', 'mAP', '', '', *(_shown(metrics[f'{kind}/mAP']) for kind in KINDS)))
-  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-  return '\n'.join(
-    '  '.join(
-      cell.ljust(width) if i == 1 else cell.rjust(width)
-      for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-    )
-    for row in rows
-  )
+  return log_format.aligned(rows, left=1)
 
 
 def _shown(value):

@@ -3,6 +3,7 @@
 import contextlib
 import glob
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 
@@ -113,15 +114,9 @@ def model_checkpoint(model: keras.Model) -> tf.train.Checkpoint:
   return tf.train.Checkpoint(model=_by_layer({v.path: v.value for v in model.variables}))
 
 
-def checkpoint_step(path: str) -> int:
-  """The global step that a checkpoint was written at; 0 where it does not say, as .h5 files."""
-  if path.endswith(('.h5', '.hdf5')):
-    return 0
-  reader = tf.train.load_checkpoint(path)
-  for name in ('step/.ATTRIBUTES/VARIABLE_VALUE', 'global_step'):
-    if reader.has_tensor(name):
-      return int(reader.get_tensor(name))
-  return 0
+def step_in_name(path: str) -> int:
+  """The step in the name of a training's checkpoint, `ckpt-4` and what else begins so."""
+  return int(re.match(r'ckpt-(\d+)', os.path.basename(path))[1])
 
 
 def restore_all(checkpoint: tf.train.Checkpoint, path: str) -> None:
@@ -161,18 +156,17 @@ def save_last(manager: tf.train.CheckpointManager, step: int) -> None:
     step: the model is at.
   """
   latest = manager.latest_checkpoint
-  if latest is None or not latest.endswith(f'-{step}'):
+  if latest is None or step_in_name(latest) != step:
     manager.save(checkpoint_number=step, check_interval=False)
 
 
 def _without_missing_loss_scale(checkpoint, path):
-  parts = dict(checkpoint._trackable_children())
   names = tf.train.load_checkpoint(path).get_variable_to_shape_map()
-  if LOSS_SCALE not in parts or any(name.startswith(f'{LOSS_SCALE}/') for name in names):
+  if not hasattr(checkpoint, LOSS_SCALE) or any(n.startswith(f'{LOSS_SCALE}/') for n in names):
     return checkpoint
   logging.info('%s holds no loss scale: it begins anew.', path)
-  left_out = (LOSS_SCALE, 'save_counter')
-  return tf.train.Checkpoint(**{name: parts[name] for name in parts if name not in left_out})
+  parts = [name for name in ('step', 'model', 'optimizer', AVERAGES) if hasattr(checkpoint, name)]
+  return tf.train.Checkpoint(**{name: getattr(checkpoint, name) for name in parts})
 
 
 def _by_layer(variables):

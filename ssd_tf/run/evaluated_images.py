@@ -1,8 +1,6 @@
 """A checkpoint's detections on every image of a data set, kept beside the metrics."""
 
-import contextlib
 import dataclasses
-import sys
 from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
@@ -14,10 +12,9 @@ from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.evaluation.coco_metrics import CocoEvaluator
 from ssd_tf.evaluation.detection_evaluator import EvaluatorGroup
 from ssd_tf.evaluation.image_results import ImageResult, image_results
-from ssd_tf.evaluation.pictures import Pictures
+from ssd_tf.run.evaluator import Options, build_evaluator
 from ssd_tf.run.failures import explaining_failures
-from ssd_tf.run.starting import restore
-from ssd_tf.training.evaluator import Evaluator
+from ssd_tf.run.start import restore
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +50,7 @@ def evaluate_images(
 ) -> EvaluatedImages:
   """Runs a model over the evaluation's data set; measures and keeps what it detects.
 
-  Nothing is written; what pycocotools prints goes to stderr.
+  Nothing is written, and nothing printed.
 
   Args:
     pipeline: the config.
@@ -77,15 +74,19 @@ def evaluate_images(
     metrics = builders.build_metrics(pipeline, on_train_data)
     detector = builders.build_detector(config.model, is_training=False)
   step = restore(detector.model, path)
-  dataset = builders.build_eval_dataset(pipeline, detector, on_train_data=on_train_data)
-  if max_images:
-    dataset = dataset.unbatch().take(max_images).batch(config.eval_config.batch_size)
   split = ', '.join(builders.evaluated_paths(pipeline, on_train_data))
   recorder = _Recorder(metrics, names, split, config.model.ssd.num_classes)
+  evaluator = build_evaluator(
+    pipeline,
+    detector,
+    tf.distribute.get_strategy(),
+    on_train_data=on_train_data,
+    options=Options(max_images=max_images),
+    metrics=recorder,
+  )
   explaining = explaining_failures(pipeline, training=on_train_data, evaluation=not on_train_data)
-  evaluator = _evaluator(config, detector, dataset, recorder)
-  with explaining, contextlib.redirect_stdout(sys.stderr):
-    figures = _run(evaluator, dataset)
+  with explaining, recorder.progress:
+    figures = evaluator.evaluate(tf.constant(-1))
   return EvaluatedImages(
     checkpoint=path,
     step=step,
@@ -102,6 +103,8 @@ class _Recorder:
 
   def __init__(self, metrics, names, split, num_classes):
     self.images = []
+    # disable=None: no bar in a log file.
+    self.progress = tqdm.tqdm(desc='evaluated', unit='image', disable=None)
     self._num_classes = num_classes
     of_config = (e for e in metrics.evaluators if isinstance(e, CocoEvaluator))
     self.coco = next(of_config, None)
@@ -111,37 +114,11 @@ class _Recorder:
       self._groups.append(EvaluatorGroup([self.coco]))
 
   def update(self, batch, detections):
-    self.images += image_results(batch, detections, self._num_classes)
+    found = list(image_results(batch, detections, self._num_classes))
+    self.images += found
+    self.progress.update(len(found))
     for group in self._groups:
       group.update(batch, detections)
 
   def result(self):
     return self._groups[0].result()
-
-
-def _evaluator(config, detector, dataset, recorder):
-  return Evaluator(
-    detector=detector,
-    dataset=dataset,
-    with_losses=not config.eval_config.use_dummy_loss_in_eval,
-    make_metrics=lambda: recorder,
-    strategy=tf.distribute.get_strategy(),
-    pictures=Pictures(names={}, max_images=0),
-  )
-
-
-def _run(evaluator, dataset):
-  """The metrics and losses, after one pass."""
-  # No Python control flow depends on a tensor: AutoGraph would find nothing, in seconds of tracing.
-  step = tf.function(lambda iterator: evaluator.eval_step(iterator), autograph=False)
-  state, iterator = evaluator.eval_begin(), iter(dataset)
-  # disable=None: no bar in a log file.
-  with tqdm.tqdm(desc='evaluated', unit='image', disable=None) as progress:
-    while True:
-      try:
-        outputs = step(iterator)
-      except tf.errors.OutOfRangeError:
-        break
-      evaluator.eval_reduce(state, outputs)
-      progress.update(len(evaluator.metrics.images) - progress.n)
-  return evaluator.eval_end(state)

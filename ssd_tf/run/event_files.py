@@ -9,27 +9,27 @@ from absl import logging
 from google.protobuf.message import DecodeError
 
 from ssd_tf.errors import InputError
-from ssd_tf.evaluation import metrics_file
+from ssd_tf.run.evaluation_log import EvaluationLog
 from ssd_tf.run.summaries import CheckedSummaries, records
 
 # A scalar takes some hundred bytes; pictures take more, and need not be read.
 _MOST_BYTES_OF_A_SCALAR = 1 << 14
 
 
-def write_missing_scalars(eval_dir: str) -> None:
-  """Writes what metrics.jsonl has and the event files of the same folder lack.
+def write_missing_scalars(log: EvaluationLog) -> None:
+  """Writes what a log of evaluations has and the event files of the same folder lack.
 
-  An evaluation is in metrics.jsonl first; a process that is killed then, or a full disk, leaves it
+  An evaluation is in the log first; a process that is killed then, or a full disk, leaves it
   without its scalars in TensorBoard. What is there already is not written again: a metric of a step
   that n evaluations have, and m events, is written of the last n - m ones. So that may be repeated,
   also if it is killed itself. Call it before evaluating into the folder, from which no other
   process may be evaluating.
 
   Args:
-    eval_dir: the folder; it need not exist. A damaged metrics.jsonl is told, and nothing written.
+    log: its folder need not exist. That it is damaged is told, and nothing written.
   """
   try:
-    lines = metrics_file.read_lines(eval_dir)
+    lines = log.read()
   except InputError as error:
     logging.warning('%s. Whether TensorBoard has all evaluations is not known.', error)
     return
@@ -39,12 +39,12 @@ def write_missing_scalars(eval_dir: str) -> None:
   for line in lines:
     for tag, value in line['metrics'].items():
       values[line['step'], tag].append(value)
-  written = collections.Counter(_steps_and_tags(eval_dir))
+  written = collections.Counter(_steps_and_tags(log.eval_dir))
   missing = {key: found[written[key] :] for key, found in values.items()}
   missing = {key: found for key, found in missing.items() if found}
   if not missing:
     return
-  summaries = CheckedSummaries(eval_dir, None)
+  summaries = CheckedSummaries(log.eval_dir, None)
   with summaries.summary_writer().as_default():
     for (step, tag), found in missing.items():
       for value in found:
@@ -54,7 +54,7 @@ def write_missing_scalars(eval_dir: str) -> None:
   steps = sorted({step for step, _ in missing})
   logging.info(
     '%s: the event files lacked scalars of evaluations in metrics.jsonl, of step %s; they are '
-    'written now.', eval_dir, ', '.join(map(str, steps)),
+    'written now.', log.eval_dir, ', '.join(map(str, steps)),
   )  # fmt: skip
 
 

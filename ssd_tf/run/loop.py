@@ -2,19 +2,16 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import orbit
 import tensorflow as tf
 from absl import logging
 
 from ssd_tf import fields
-from ssd_tf.errors import InputError
-from ssd_tf.evaluation import log_format, metrics_file
-from ssd_tf.run import best_metric, checkpoints
+from ssd_tf.evaluation import log_format
+from ssd_tf.run import checkpoints
 from ssd_tf.run.early_stopping import EarlyStopping
-from ssd_tf.run.event_files import write_missing_scalars
 from ssd_tf.run.summaries import CheckedSummaries
 from ssd_tf.training.trainer import Trainer
 
@@ -73,40 +70,6 @@ def build_controller(
   )
 
 
-def make_up_evaluation(
-  controller: orbit.Controller,
-  metric: str,
-  details: Mapping[str, Any],
-  choices: Sequence[Callable[[Mapping[str, float]], None]],
-) -> None:
-  """Evaluates the step that a training goes on from, unless it is done with that.
-
-  A process may have died after it saved the checkpoint, or before its figures came to TensorBoard
-  and to all choices.
-
-  Args:
-    controller: of `build_controller`.
-    metric: that an evaluation has to have.
-    details: split and conditions of the evaluations now, as metrics.jsonl has them; one with others
-      does not count, nor does a damaged file.
-    choices: are called with the figures that are found.
-  """
-  step = int(controller.global_step.numpy())
-  eval_dir = os.path.join(controller.checkpoint_manager.directory, 'eval')
-  write_missing_scalars(eval_dir)
-  try:
-    figures = metrics_file.read(eval_dir, **details).get(step, {})
-  except InputError as error:
-    logging.warning('%s. Whether step %d is evaluated is not known.', error, step)
-    figures = {}
-  if best_metric.value_of(metric, figures) is None:
-    logging.info('Step %d is not evaluated yet.', step)
-    controller.evaluate(steps=-1)
-    return
-  for choice in choices:
-    choice(figures)
-
-
 def is_over(step: int, num_steps: int, stopping: EarlyStopping | None = None) -> bool:
   """Whether a training has come to its end before; logs why.
 
@@ -117,13 +80,11 @@ def is_over(step: int, num_steps: int, stopping: EarlyStopping | None = None) ->
   """
   if step >= num_steps:
     logging.info('Nothing to do: step %d of %d is reached.', step, num_steps)
-  elif stopping is not None and stopping.is_over:
-    logging.info(
-      'Nothing to do: the training was stopped early %s; %s.', stopping.reason(), stopping.advice()
-    )
-  else:
-    return False
-  return True
+    return True
+  if stopping is not None and (reason := stopping.reason(step)):
+    logging.info('Nothing to do: the training was stopped early %s.', reason)
+    return True
+  return False
 
 
 def train(
@@ -152,8 +113,8 @@ def train(
     checkpoints.save_last(manager, step)
     if evaluates:
       controller.evaluate(steps=-1)
-    if stopping is not None and stopping.is_over and step < num_steps:
-      logging.info('Stopped early %s; %s.', stopping.reason(), stopping.advice())
+    if stopping is not None and step < num_steps and (reason := stopping.reason(step)):
+      logging.info('Stopped early %s.', reason)
       break
 
 

@@ -4,7 +4,7 @@ import tensorflow as tf
 from absl import logging
 
 from ssd_tf.errors import InputError
-from ssd_tf.run import run
+from ssd_tf.run.strategy import make_strategy
 
 
 def make_clones(num_clones: int, on_cpu: bool = False) -> tf.distribute.Strategy:
@@ -28,10 +28,10 @@ def make_clones(num_clones: int, on_cpu: bool = False) -> tf.distribute.Strategy
         'which is that of a clone, or give --clone_on_cpu'
       )
     tf.config.set_visible_devices(gpus[:num_clones], 'GPU')
-    return run.make_strategy()
+    return make_strategy()
   tf.config.set_visible_devices([], 'GPU')
   if num_clones == 1:
-    return run.make_strategy()
+    return make_strategy()
   why = '--clone_on_cpu' if on_cpu else 'no GPU was found'
   logging.info('%d clones as logical CPUs, which share the processors: %s.', num_clones, why)
-  return run.make_strategy(num_clones)
+  return make_strategy(num_clones)

@@ -69,6 +69,8 @@ class Evaluator(orbit.StandardEvaluator):
     self.metrics = self._make_metrics()
     return {'steps': 0, 'drawn': 0, 'sums': np.zeros(len(_SUMS))}
 
+  # No Python control flow depends on a tensor: AutoGraph would find nothing, in seconds of tracing.
+  @tf.autograph.experimental.do_not_convert
   def eval_step(self, iterator) -> list[dict]:
     """Detects on one global batch; one dict for each replica."""
     batch = next(iterator)

@@ -14,6 +14,8 @@ from ssd_tf.config.pipeline import Pipeline, PipelineConfig
 from ssd_tf.data import tf_example
 from ssd_tf.errors import InputError
 from ssd_tf.export import saved_model
+from ssd_tf.pretrained.checkpoint_description import step_of
+from ssd_tf.pretrained.checkpoint_file import open_checkpoint
 from ssd_tf.run import checkpoints
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -130,7 +132,7 @@ def test_conformance(name, tmp_path):
   before, _ = run(other, image)
   assert np.abs(before[fields.CLASS_LOGITS] - outputs[fields.CLASS_LOGITS]).max() > 0.1
   checkpoints.restore_all(checkpoints.training_checkpoint(other.model, other_optimizer), saved)
-  assert int(other_optimizer.iterations) == checkpoints.checkpoint_step(saved) == 7
+  assert int(other_optimizer.iterations) == step_of(open_checkpoint(saved)) == 7
   restored, _ = run(other, image)
   for key, value in outputs.items():
     np.testing.assert_array_equal(restored[key], value)

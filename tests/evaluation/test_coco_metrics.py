@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 
 from ssd_tf import fields
-from ssd_tf.evaluation.coco_metrics import LABELED_METRIC_NAMES, METRIC_NAMES, CocoEvaluator
+from ssd_tf.evaluation.coco_figures import LABELED_METRIC_NAMES, METRIC_NAMES
+from ssd_tf.evaluation.coco_metrics import CocoEvaluator
 
 _CATEGORIES = [(1, 'cell'), (2, 'platelet')]
 _HEIGHT, _WIDTH = 100, 200
@@ -236,9 +237,12 @@ def test_details_say_what_the_figure_is_of():
   }
 
 
-def test_twelve_lines_on_stdout_have_cocos_shape(capsys):
-  _evaluator(_image([(_SMALL, 1)], [(_SMALL, 1, 0.9)])).result()
-  lines = [line for line in capsys.readouterr().out.splitlines() if 'maxDets' in line]
+def test_twelve_lines_of_the_report_have_cocos_shape(capsys):
+  evaluator = _evaluator(_image([(_SMALL, 1)], [(_SMALL, 1, 0.9)]))
+  assert evaluator.report == ''
+  evaluator.result()
+  assert capsys.readouterr().out == ''
+  lines = [line for line in evaluator.report.splitlines() if 'maxDets' in line]
   head = r' Average (Precision  \(AP\)|Recall     \(AR\)) @\[ IoU=0\.(50:0\.95|50     |75     ) '
   size = r'\| area=(   all| small|medium| large) \| maxDets=( *\d+) \] = '
   shape = head + size + r'(-1\.000|\d\.\d{3})'
@@ -311,14 +315,14 @@ def test_labels_change_none_of_the_twelve():
   assert {name: result[name] for name in METRIC_NAMES} == _evaluator(*unaware).result()
 
 
-def test_complete_labels_give_no_further_keys_lines_or_evaluation(caplog, capsys):
+def test_complete_labels_give_no_further_keys_lines_or_evaluation(caplog):
   hit = [(_SMALL, 1)], [(_SMALL, 1, 0.9)]
   evaluator = _evaluator(_image(*hit, labeled=[1, 2]), _image(*hit, source_id='b'))
   # A padded example is labeled for nothing, which is not to be read.
   evaluator.update(*_image(*hit, labeled=[], real=False))
   assert tuple(evaluator.result()) == METRIC_NAMES
   assert evaluator.per_class_ap(labeled_only=True) == {'cell': pytest.approx(1), 'platelet': -1.0}
-  output = capsys.readouterr().out
+  output = evaluator.report
   assert output.count('maxDets') == 12 and output.count('Running per image evaluation') == 1
   assert not caplog.records
   assert evaluator.details['labeled_pairs'] == evaluator.details['pairs'] == 4
@@ -349,9 +353,10 @@ def test_no_labeled_pair_is_minus_one(detections, caplog):
   assert 'the labeled pairs have no groundtruth to measure it on' in caplog.text
 
 
-def test_lines_of_the_labeled_pairs_follow_under_a_heading(capsys):
-  _evaluator(*_unlabeled_platelet()).result()
-  lines = capsys.readouterr().out.splitlines()
+def test_lines_of_the_labeled_pairs_follow_under_a_heading():
+  evaluator = _evaluator(*_unlabeled_platelet())
+  evaluator.result()
+  lines = evaluator.report.splitlines()
   first = ' Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ] = '
   assert [line for line in lines if line.startswith(first)] == [f'{first}0.750', f'{first}1.000']
   heading = lines.index('Of the 3 labeled of 4 (image, class) pairs alone:')

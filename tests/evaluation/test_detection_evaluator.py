@@ -7,7 +7,7 @@ import pytest
 from detection_cases import CATEGORIES, TINY, A, B, batch_of
 
 from ssd_tf import fields
-from ssd_tf.evaluation import log_format, metrics_file
+from ssd_tf.evaluation import log_format
 from ssd_tf.evaluation.coco_metrics import CocoEvaluator
 from ssd_tf.evaluation.detection_evaluator import EvaluatorGroup
 from ssd_tf.evaluation.image_results import drop_unlabeled_classes
@@ -90,18 +90,6 @@ def test_cocos_results_are_in_pixels_and_of_the_records_ids():
   assert [r['image_id'] for r in results] == [42, 42, 42, 'a.jpg']
   assert results[2]['bbox'] == pytest.approx([100, 40, 80, 50], abs=1e-4)
   assert results[2]['category_id'] == 2 and results[2]['score'] == pytest.approx(0.5)
-
-
-def test_metrics_file_keeps_what_was_written(tmp_path):
-  nan = {'PascalBoxes_Precision/mAP@0.5IOU': 0.5, 'PascalBoxes_PerformanceByCategory/x': math.nan}
-  metrics_file.append(str(tmp_path), 2, {'a': 0.25}, {'split': 'val'})
-  metrics_file.append(str(tmp_path), 4, nan, {'split': 'val'})
-  metrics_file.append(str(tmp_path), 6, {'a': 0.5}, {'split': 'test'})
-  read = metrics_file.read(str(tmp_path), 'val')
-  assert read[2] == {'a': 0.25} and list(read) == [2, 4]
-  assert math.isnan(read[4]['PascalBoxes_PerformanceByCategory/x'])
-  assert 'NaN' not in (tmp_path / 'metrics.jsonl').read_text()  # Which JSON does not know.
-  assert metrics_file.read(str(tmp_path / 'none'), 'val') == {}
 
 
 def test_table_of_evaluations():

@@ -19,7 +19,7 @@ def _draw(image, boxes, classes, scores=None, names=_NAMES):
 
 
 def _of_color(image, class_id):
-  """Gives where the class's colour is, as a mask."""
+  """Gives where the class's color is, as a mask."""
   return (image == np.array(drawing.class_color(class_id))).all(axis=-1)
 
 
@@ -68,7 +68,7 @@ def test_box_and_label_of_any_box_are_within_the_image(box):
 
 
 def test_labels_keep_clear_of_each_other():
-  # Two classes on the same box: each label's own colour keeps its whole area but for the letters.
+  # Two classes on the same box: each label's own color keeps its whole area but for the letters.
   box = [0.3, 0.3, 0.6, 0.6]
   alone = [_of_color(_draw(_blank(), [box], [k], np.array([0.5])), k).sum() for k in (1, 2)]
   both = _draw(_blank(), [box, box], [1, 2], np.array([0.9, 0.5]))

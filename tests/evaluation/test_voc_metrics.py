@@ -8,13 +8,13 @@ import pytest
 from detection_cases import CATEGORIES, TINY, A, B, balancap_batch, batch_of
 
 from ssd_tf import fields
-from ssd_tf.evaluation.open_images_metrics import OpenImagesEvaluator
-from ssd_tf.evaluation.voc_metrics import (
-  VocEvaluator,
+from ssd_tf.evaluation.average_precision import (
   average_precision,
   match_detections,
   precision_recall,
 )
+from ssd_tf.evaluation.open_images_metrics import open_images_evaluator
+from ssd_tf.evaluation.voc_metrics import VocEvaluator
 
 GOLDENS = pathlib.Path(__file__).parents[1] / 'testdata' / 'balancap'
 
@@ -192,7 +192,7 @@ def test_difficult_boxes_are_neither_missed_nor_found():
   name = 'AP@0.5IOU/cat'
   assert evaluated(VocEvaluator(CATEGORIES), *images)[f'PascalBoxes_PerformanceByCategory/{name}'] == 1.0  # fmt: skip  # noqa: E501
   # To Open Images it is like any other: right, wrong, right of two: 1/2 * 1 + 1/2 * 2/3.
-  metrics = evaluated(OpenImagesEvaluator(CATEGORIES), *images)
+  metrics = evaluated(open_images_evaluator(CATEGORIES), *images)
   assert metrics[f'OpenImagesV2_PerformanceByCategory/{name}'] == pytest.approx(5 / 6)
 
 
@@ -200,15 +200,15 @@ def test_groups():
   inside = [B + [0, 0, -30, -60], B + [30, 60, 0, 0]]  # Parts of it, IoU below one half.
   images = [([(B, 1, 'group_of'), (A, 1, '')], [(inside[0], 1, 0.9), (inside[1], 1, 0.8), (A, 1, 0.7), (A, 1, 0.6)])]  # fmt: skip  # noqa: E501
   # Version 2: both of the group are left out: right .7, wrong .6 of one.
-  metrics = evaluated(OpenImagesEvaluator(CATEGORIES), *images)
+  metrics = evaluated(open_images_evaluator(CATEGORIES), *images)
   assert metrics['OpenImagesV2_Precision/mAP@0.5IOU'] == 1.0
   # Challenge: the group is found with .9: right .9, right .7, wrong .6 of two.
-  metrics = evaluated(OpenImagesEvaluator(CATEGORIES, challenge=True), *images)
+  metrics = evaluated(open_images_evaluator(CATEGORIES, challenge=True), *images)
   assert metrics['OpenImagesDetectionChallenge_Precision/mAP@0.5IOU'] == 1.0
   # Nobody finds it: right .7 of two.
   missed = [(images[0][0], images[0][1][2:])]
-  assert evaluated(OpenImagesEvaluator(CATEGORIES), *missed)['OpenImagesV2_Precision/mAP@0.5IOU'] == 1.0  # fmt: skip  # noqa: E501
-  metrics = evaluated(OpenImagesEvaluator(CATEGORIES, challenge=True), *missed)
+  assert evaluated(open_images_evaluator(CATEGORIES), *missed)['OpenImagesV2_Precision/mAP@0.5IOU'] == 1.0  # fmt: skip  # noqa: E501
+  metrics = evaluated(open_images_evaluator(CATEGORIES, challenge=True), *missed)
   assert metrics['OpenImagesDetectionChallenge_Precision/mAP@0.5IOU'] == 0.5
   # VOC knows no groups: wrong .9, wrong .8, right .7, wrong .6 of two: 1/2 * 1/3.
   metrics = evaluated(VocEvaluator(CATEGORIES), *images)
@@ -221,10 +221,10 @@ def test_the_challenge_leaves_out_classes_that_are_not_labeled_in_an_image():
     ([(B, 2, '')], [(A, 1, 0.9), (B, 2, 0.9)], [2]),  # Nobody looked for cats.
     ([(B, 2, '')], [(A, 1, 0.8)], []),  # A class that is there is looked at.
   ]
-  challenge = evaluated(OpenImagesEvaluator(CATEGORIES, challenge=True), *images)
+  challenge = evaluated(open_images_evaluator(CATEGORIES, challenge=True), *images)
   assert challenge['OpenImagesDetectionChallenge_PerformanceByCategory/AP@0.5IOU/cat'] == 1.0
   assert challenge['OpenImagesDetectionChallenge_PerformanceByCategory/AP@0.5IOU/dog'] == 0.5
-  version_2 = evaluated(OpenImagesEvaluator(CATEGORIES), *images)
+  version_2 = evaluated(open_images_evaluator(CATEGORIES), *images)
   # Wrong .9, wrong .8, right .5.
   assert version_2['OpenImagesV2_PerformanceByCategory/AP@0.5IOU/cat'] == pytest.approx(1 / 3)
 

@@ -5,8 +5,8 @@ import json
 import tensorflow as tf
 
 from ssd_tf.config.pipeline import Pipeline
-from ssd_tf.evaluation import metrics_file
 from ssd_tf.evaluation.coco_metrics import METRIC_NAMES
+from ssd_tf.run.evaluation_log import EvaluationLog
 
 BY_CLASS = 'DetectionBoxes_PerformanceByCategory/mAP/'
 LOSSES = ('localization_loss', 'classification_loss', 'regularization_loss', 'total_loss')
@@ -42,7 +42,7 @@ def write_evaluations(model_dir, evaluations, others=()):
     metrics.update({f'{BY_CLASS}{name}': value for name, value in classes.items()})
     metrics.update(others)
     details = {'split': 'eval.record', 'images': 5, 'groundtruth_boxes': 4, 'max_detections': 100}
-    metrics_file.append(str(model_dir / 'eval'), step, metrics, details)
+    EvaluationLog(str(model_dir / 'eval')).append(step, metrics, details)
 
 
 def write_record(model_dir, *runs, folder='.'):

@@ -12,9 +12,9 @@ from pycocotools.cocoeval import COCOeval
 
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
-from ssd_tf.evaluation import log_format, metrics_file
-from ssd_tf.evaluation.coco_metrics import METRIC_NAMES
+from ssd_tf.evaluation.coco_figures import METRIC_NAMES, summary_lines
 from ssd_tf.experiments import config_words, experiment_log, experiment_run
+from ssd_tf.run.evaluation_log import EvaluationLog
 
 # The figures of the Object Detection API's evaluation of a digit detector, as its log has them.
 DIGITS = (
@@ -159,7 +159,7 @@ def test_score_block_is_that_of_the_original_and_explains_minus_one(tiny, monkey
   monkeypatch.chdir(tiny)
   folder.write_config(tiny / 'run')
   metrics = {**dict(zip(METRIC_NAMES, DIGITS, strict=True)), **DIGIT_LOSSES}
-  metrics_file.append('run/eval', 30000, metrics, {'split': 'eval.record'})
+  EvaluationLog('run/eval').append(30000, metrics, {'split': 'eval.record'})
   run = experiment_run.read_run('run')
   assert experiment_log.score_block(run, 30000) == SCORE_BLOCK
   assert f'```\n{SCORE_BLOCK}\n```\n' in experiment_log.describe_run(run)
@@ -173,7 +173,7 @@ def test_summary_lines_are_those_that_pycocotools_prints():
   evaluation.eval = {'precision': precision, 'recall': recall}
   with contextlib.redirect_stdout(io.StringIO()) as printed:
     evaluation.summarize()
-  assert log_format.coco_summary_lines(evaluation.stats) == printed.getvalue().splitlines()
+  assert summary_lines(evaluation.stats) == printed.getvalue().splitlines()
 
 
 def test_without_logged_losses_the_fault_is_named(run_dir):

@@ -6,8 +6,8 @@ import experiment_folder as folder
 import pytest
 
 from ssd_tf.errors import InputError
-from ssd_tf.evaluation import metrics_file
 from ssd_tf.experiments import experiment_run, experiment_tables
+from ssd_tf.run.evaluation_log import EvaluationLog
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def test_classes_of_voc_alone_and_none(tiny):
   folder.write_config(tiny / 'run', tiny / 'tiny.config')
   run = experiment_run.read_run(str(tiny / 'run'))
   assert experiment_tables.class_rows(run) == []
-  metrics_file.append(str(tiny / 'run/eval'), 500, OF_VOC, {'split': 'eval.record'})
+  EvaluationLog(str(tiny / 'run/eval')).append(500, OF_VOC, {'split': 'eval.record'})
   run = experiment_run.read_run(str(tiny / 'run'))
   assert run.metric == run.class_metric == VOC
   assert experiment_tables.class_rows(run) == [

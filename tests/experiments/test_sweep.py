@@ -267,8 +267,6 @@ def test_the_best_checkpoint_is_taken_where_there_is_one(tmp_path):
   best = tmp_path / 'best'
   best.mkdir()
   (best / 'ckpt-10.index').touch()
-  entry = {'step': 10, 'metric': 'mAP', 'value': 0.5, 'metrics': {'mAP': 0.5}}
-  (best / 'best.json').write_text(json.dumps({**entry, 'previous': None}))
   assert sweep_run.source_checkpoint(str(tmp_path)) == str(tmp_path / 'ckpt-20')
   (best / 'checkpoint').write_text('model_checkpoint_path: "ckpt-10"')
   assert sweep_run.source_checkpoint(str(tmp_path)) == str(best / 'ckpt-10')

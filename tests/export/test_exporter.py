@@ -17,7 +17,7 @@ from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.export import exporter
 from ssd_tf.inference import input_images, picture_folder
-from ssd_tf.run.starting import restore
+from ssd_tf.run.start import restore
 
 LIMIT = 'model.ssd.post_processing.batch_non_max_suppression.max_total_detections'
 

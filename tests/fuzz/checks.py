@@ -19,7 +19,7 @@ from ssd_tf.data import image_files, record_check, record_files, tf_example
 from ssd_tf.data.sources import coco, csv_boxes, lvis, open_images, pascal_voc, yolo
 from ssd_tf.errors import InputError
 from ssd_tf.inference import input_images
-from ssd_tf.run import best_metric
+from ssd_tf.run.criterion import resolve_metric
 
 _MIDS = {'cat': '/m/01yrx', 'dog': '/m/0bt9lr', 'traffic light': '/m/015qff'}
 _NAMES = {1: 'cat', 2: 'dog', 3: 'traffic light'}
@@ -31,9 +31,7 @@ def check_config(folder: str) -> None:
   path = _in(folder, 'pipeline.config')
   loaded = Pipeline.load(path).config
   builders.check_config(Pipeline(loaded, path))
-  best_metric.resolve(
-    loaded.train_config.best_metric, builders.metric_names(Pipeline(loaded, path))
-  )
+  resolve_metric(loaded.train_config.best_metric, builders.metric_names(Pipeline(loaded, path)))
   for field, value in _floats(loaded, ''):
     assert math.isfinite(value), f'{field} {value} is accepted'
 

@@ -15,7 +15,8 @@ from ssd_tf.errors import InputError
 from ssd_tf.pretrained.checkpoint_kind import SLIM, SSD_TF, TF1, TF2, TF2_CLASSIFICATION
 from ssd_tf.pretrained.layer_groups import BACKBONE, FEATURE_MAPS, GROUPS, group_of
 from ssd_tf.run import checkpoints
-from ssd_tf.run.starting import load_fine_tune_checkpoint, restore, start
+from ssd_tf.run.fine_tuning import load_fine_tune_checkpoint
+from ssd_tf.run.start import restore, start
 
 EXTRACTOR = (BACKBONE, FEATURE_MAPS)
 

@@ -19,8 +19,8 @@ from ssd_tf.pretrained.layer_groups import BACKBONE
 from ssd_tf.pretrained.loading import LoadOptions, load_pretrained
 from ssd_tf.pretrained.original_names import original_names
 from ssd_tf.protos import pipeline_pb2
-from ssd_tf.run import checkpoint_inspection, checkpoints
-from ssd_tf.run.starting import load_fine_tune_checkpoint
+from ssd_tf.run import checkpoint_inspection
+from ssd_tf.run.fine_tuning import load_fine_tune_checkpoint
 
 NETS = {'ssd300_voc': (300, 20), 'ssd300_coco': (300, 80), 'ssd512_voc': (512, 20)}
 NETS['ssd512_coco'] = (512, 80)
@@ -154,10 +154,6 @@ def test_vgg_16_fc_reduced(tmp_path):
   for path, value in values_of(model).items():
     if not path.startswith('vgg_16_'):
       np.testing.assert_array_equal(value, before[path])
-
-
-def test_a_file_has_no_step():
-  assert checkpoints.checkpoint_step('VGG_VOC0712_SSD_300x300_iter_120000.h5') == 0
 
 
 def test_classes_are_mapped(tmp_path):

@@ -18,7 +18,7 @@ from ssd_tf.pretrained.conversion import converted, decimate
 from ssd_tf.pretrained.layer_groups import BACKBONE, FEATURE_MAPS, GROUPS, group_of
 from ssd_tf.pretrained.loading import LoadOptions, load_pretrained
 from ssd_tf.pretrained.original_names import original_names, paths_in_scopes
-from ssd_tf.run.starting import load_fine_tune_checkpoint
+from ssd_tf.run.fine_tuning import load_fine_tune_checkpoint
 
 tf1 = tf.compat.v1
 

@@ -19,9 +19,9 @@ from PIL import Image
 from ssd_tf import builders
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
-from ssd_tf.evaluation import metrics_file
-from ssd_tf.evaluation.coco_metrics import METRIC_NAMES
+from ssd_tf.evaluation.coco_figures import METRIC_NAMES
 from ssd_tf.report import progress_plot, run_analysis
+from ssd_tf.run.evaluation_log import EvaluationLog
 
 EVIL = '<script>alert("1")</script>'
 _BROWSERS = ('chromium', 'chromium-browser', 'google-chrome')
@@ -53,7 +53,7 @@ def project(tmp_path_factory):
   model_dir = folder / 'model'
   for step in (4, 8):
     metrics = dict.fromkeys(METRIC_NAMES[:-1], step / 10) | {METRIC_NAMES[-1]: -1.0}
-    metrics_file.append(str(model_dir / 'eval'), step, metrics, {'split': 'eval.record'})
+    EvaluationLog(str(model_dir / 'eval')).append(step, metrics, {'split': 'eval.record'})
   writer = tf.summary.create_file_writer(str(model_dir / 'train'))
   with writer.as_default():
     for step in (4, 8):
@@ -126,8 +126,8 @@ def test_curves_come_from_events_where_metrics_are_of_another_data_set(tmp_path)
     for step, value in ((4, -1.0), (8, 0.25)):
       tf.summary.scalar(METRIC_NAMES[0], value, step)
   writer.close()
-  metrics_file.append(
-    str(tmp_path / 'eval'), 6, {METRIC_NAMES[0]: 0.75, METRIC_NAMES[3]: -1.0}, {'split': 'a'}
+  EvaluationLog(str(tmp_path / 'eval')).append(
+    6, {METRIC_NAMES[0]: 0.75, METRIC_NAMES[3]: -1.0}, {'split': 'a'}
   )
 
   def points(split):
@@ -147,7 +147,7 @@ def test_curves_of_voc_metrics_alone(tmp_path, has_file):
     for step, value in ((4, np.nan), (6, 0.5), (8, 0.25)):
       metrics = dict.fromkeys([*names, of_class], value)
       if has_file:
-        metrics_file.append(str(tmp_path / 'eval'), step, metrics, {'split': 'eval.record'})
+        EvaluationLog(str(tmp_path / 'eval')).append(step, metrics, {'split': 'eval.record'})
       for name in () if has_file else metrics:
         tf.summary.scalar(name, value, step)
   writer.close()

@@ -10,11 +10,16 @@ import pytest
 from absl import logging
 from detection_cases import TINY, A, B, balancap_batch, batch_of
 
-from ssd_tf.evaluation import metrics_file, voc_tables
+from ssd_tf.evaluation.average_precision import (
+  average_precision,
+  match_detections,
+  precision_recall,
+)
 from ssd_tf.evaluation.detection_evaluator import EvaluatorGroup
 from ssd_tf.evaluation.voc_07_12_metrics import Voc0712Evaluator
-from ssd_tf.evaluation.voc_metrics import average_precision, match_detections, precision_recall
+from ssd_tf.report import voc_tables
 from ssd_tf.report.voc_report import VocReport, class_table
+from ssd_tf.run.evaluation_log import EvaluationLog
 
 TESTDATA = pathlib.Path(__file__).parents[1] / 'testdata'
 BALANCAP, SSD_KERAS = TESTDATA / 'balancap', TESTDATA / 'ssd_keras'
@@ -208,11 +213,11 @@ def test_report_gathers_the_steps_of_the_same_settings(tmp_path, capfd):
   evaluator = evaluated(*IMAGES)
   folder = str(tmp_path)
   for split, used in (('other.record', settings), ('test.record', {'nms_threshold': 0.6})):
-    metrics_file.append(folder, 7, {'AP_VOC07/1': 1.0}, {'split': split, 'settings': used})
+    EvaluationLog(folder).append(7, {'AP_VOC07/1': 1.0}, {'split': split, 'settings': used})
   report = VocReport(folder, 'ssd_300_vgg on voc test', settings)
   for step in (1000, 2000):
     metrics = evaluator.result()
-    metrics_file.append(folder, step, metrics, evaluator.details | {'settings': settings})
+    EvaluationLog(folder).append(step, metrics, evaluator.details | {'settings': settings})
     report(step, metrics, EvaluatorGroup([evaluator]))
   text = (tmp_path / 'average_precision.md').read_text()
   assert '3 images with 4 boxes, of which 1 are difficult (left out), from `test.record`' in text

@@ -7,12 +7,13 @@ import tiny_project
 
 from ssd_tf import builders
 from ssd_tf.config.pipeline import Pipeline
-from ssd_tf.run import run, run_evaluation
+from ssd_tf.run.evaluator import build_evaluator
+from ssd_tf.run.strategy import make_strategy
 
 
 def main():
   num_replicas, batch_size = int(sys.argv[1]), int(sys.argv[2])
-  print(json.dumps(losses(run.make_strategy(num_replicas), [batch_size])))
+  print(json.dumps(losses(make_strategy(num_replicas), [batch_size])))
 
 
 def losses(strategy, batch_sizes, overrides=(), prepare=None):
@@ -34,7 +35,7 @@ def losses(strategy, batch_sizes, overrides=(), prepare=None):
   found = []
   for batch_size in batch_sizes:
     config.eval_config.batch_size = batch_size
-    evaluator = run_evaluation.build_evaluator(Pipeline(config, 'tiny.config'), detector, strategy)
+    evaluator = build_evaluator(Pipeline(config, 'tiny.config'), detector, strategy)
     metrics = evaluator.evaluate(-1)
     found.append({name: value for name, value in metrics.items() if name.startswith('Loss/')})
   return found

@@ -10,7 +10,9 @@ import sys
 import tensorflow as tf
 
 from ssd_tf.config.pipeline import Pipeline
-from ssd_tf.run import run, run_evaluation, summaries
+from ssd_tf.run import summaries
+from ssd_tf.run.evaluate import evaluate_checkpoints
+from ssd_tf.run.train import train
 
 
 def kill_if_evaluated(self, values):
@@ -27,11 +29,9 @@ def main():
   strategy = tf.distribute.get_strategy()
   summaries.CheckedSummaries.write_summaries = kill_if_evaluated
   if sys.argv[1] == 'evaluate':
-    run_evaluation.evaluate_checkpoints(
-      Pipeline(config, 'tiny.config'), 'out', 'model', strategy=strategy
-    )
+    evaluate_checkpoints(Pipeline(config, 'tiny.config'), 'out', 'model', strategy=strategy)
   else:
-    run.train(
+    train(
       Pipeline(config, 'tiny.config'), 'out', strategy=strategy, checkpoint_every_n=2, log_every_n=9
     )
 

@@ -9,7 +9,8 @@ from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.export import exporter
 from ssd_tf.pretrained import checkpoint_file
-from ssd_tf.run import checkpoint_inspection, evaluated_images, run_evaluation, starting
+from ssd_tf.run import checkpoint_inspection, evaluated_images, start
+from ssd_tf.run.evaluate import evaluate_all_checkpoints, evaluate_checkpoints
 
 STRATEGY = tf.distribute.get_strategy()
 
@@ -31,7 +32,7 @@ class Trainings:
 @pytest.fixture
 def training(tiny, monkeypatch):
   monkeypatch.chdir(tiny)
-  monkeypatch.setattr(run_evaluation, '_Evaluation', Evaluation)
+  monkeypatch.setattr('ssd_tf.run.evaluate._Evaluation', Evaluation)
   monkeypatch.setattr(Evaluation, 'meanwhile', [])
   monkeypatch.setattr(Evaluation, 'afterwards', [])
   training = Trainings('model')
@@ -74,7 +75,7 @@ def evaluate(evaluate_checkpoints, checkpoint_dir='model', **options):
 def test_the_next_one_is_evaluated(timeout, training, caplog):
   caplog.set_level('INFO', logger='tensorflow')
   Evaluation.meanwhile += [lambda: training.save(4), lambda: training.save(6)]
-  assert evaluate(run_evaluation.evaluate_checkpoints, timeout=timeout) == metrics(6)
+  assert evaluate(evaluate_checkpoints, timeout=timeout) == metrics(6)
   told = [message for message in caplog.messages if 'was deleted' in message]
   assert [message.split(':')[0] for message in told] == ['model/ckpt-2', 'model/ckpt-4']
 
@@ -82,13 +83,13 @@ def test_the_next_one_is_evaluated(timeout, training, caplog):
 def test_a_training_is_over_though_its_last_checkpoint_is_gone(training):
   training.save(6)
   Evaluation.afterwards.append(lambda: training.save(8))
-  assert evaluate(run_evaluation.evaluate_checkpoints, timeout=60) == metrics(6)
+  assert evaluate(evaluate_checkpoints, timeout=60) == metrics(6)
 
 
 def test_all_of_a_folder_are_those_that_are_left_and_newer_ones(training, caplog):
   caplog.set_level('INFO', logger='tensorflow')
   Evaluation.meanwhile += [lambda: training.save(4), lambda: training.save(6)]
-  assert evaluate(run_evaluation.evaluate_all_checkpoints) == {6: metrics(6)}
+  assert evaluate(evaluate_all_checkpoints) == {6: metrics(6)}
   assert '1 checkpoints of model on eval.record' in caplog.text
 
 
@@ -96,16 +97,16 @@ def test_of_those_given_by_name_the_rest_is_evaluated(training, tiny):
   other = Trainings('other')
   paths = [training.save(3), other.save(5)]
   Evaluation.meanwhile += [lambda: training.save(4)]
-  assert evaluate(run_evaluation.evaluate_all_checkpoints, paths) == {5: metrics(5)}
+  assert evaluate(evaluate_all_checkpoints, paths) == {5: metrics(5)}
   Evaluation.meanwhile += [lambda: other.save(7)]
   with pytest.raises(InputError, match='every checkpoint was deleted'):
-    evaluate(run_evaluation.evaluate_all_checkpoints, [paths[1]])
+    evaluate(evaluate_all_checkpoints, [paths[1]])
 
 
 def test_one_given_by_name_is_named(training):
   Evaluation.meanwhile += [lambda: training.save(4)]
   with pytest.raises(checkpoint_file.CheckpointDeleted, match='^model/ckpt-2: was deleted'):
-    evaluate(run_evaluation.evaluate_checkpoints, 'model/ckpt-2')
+    evaluate(evaluate_checkpoints, 'model/ckpt-2')
 
 
 def test_what_opens_or_reads_a_checkpoint_names_the_deleted_one(training, monkeypatch):
@@ -148,5 +149,5 @@ def test_an_evaluation_asks_nothing_of_a_checkpoint_that_it_has_read(tiny, monke
 
   monkeypatch.chdir(tiny)
   detector = tiny_project.write_checkpoint(tiny)
-  step = starting.restore(detector.model, 'model/ckpt-0')
+  step = start.restore(detector.model, 'model/ckpt-0')
   assert (step, type(step)) == (0, int)

@@ -1,6 +1,5 @@
 """When a training stops early, also one that goes on."""
 
-import json
 import math
 
 import pytest
@@ -9,8 +8,10 @@ import tensorflow as tf
 from ssd_tf import builders
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
-from ssd_tf.run import loop, run
+from ssd_tf.run import loop, preflight
+from ssd_tf.run.criterion import Criterion
 from ssd_tf.run.early_stopping import EarlyStopping, evaluations_without_better
+from ssd_tf.run.evaluation_log import EvaluationLog
 
 MAP, LOSS = 'DetectionBoxes_Precision/mAP', 'Loss/total_loss'
 
@@ -31,75 +32,63 @@ MAP, LOSS = 'DetectionBoxes_Precision/mAP', 'Loss/total_loss'
   ],
 )
 def test_evaluations_without_a_better_one_are_counted(values, metric, min_delta, expected):
-  assert evaluations_without_better(list(enumerate(values)), metric, min_delta) == expected
+  criterion = Criterion(metric, DETAILS)
+  assert evaluations_without_better(enumerate(values), criterion, min_delta) == expected
 
 
 DETAILS = {'split': 'a.record', 'conditions': {'sample_1_of_n_examples': 1}}
 
 
-def stopping(folder, step, metric=MAP, details=DETAILS, **settings):
-  step = tf.Variable(step, dtype=tf.int64)
-  return EarlyStopping(str(folder), step, metric, details, **settings)
+def reason(folder, step, metric=MAP, details=DETAILS, **settings):
+  return EarlyStopping(EvaluationLog(str(folder)), Criterion(metric, details), **settings).reason(
+    step
+  )
 
 
 def evaluated(folder, first, values, **settings):
-  """After evaluations at first, first + 2, ..."""
-  step = tf.Variable(first, dtype=tf.int64)
-  stops = EarlyStopping(str(folder), step, MAP, DETAILS, **settings)
+  """After evaluations at first, first + 2, ...: why to stop at the last of them."""
   for i, value in enumerate(values):
-    step.assign(first + 2 * i)
-    stops({MAP: value, LOSS: 1.0})
-  return stops
+    EvaluationLog(str(folder)).append(step := first + 2 * i, {MAP: value, LOSS: 1.0}, DETAILS)
+  return reason(folder, step, **settings)
 
 
 def test_it_stops_after_its_patience_and_says_why(tmp_path):
-  stops = evaluated(tmp_path, 2, [0.25, 0.2], patience=2)
-  assert not stops.is_over
-  stops = evaluated(tmp_path, 6, [0.25], patience=2)
-  assert stops.is_over
-  assert stops.reason() == f'at step 6: 2 evaluations without a {MAP} better than 0.25 at step 2'
-  assert stops.advice() == (
-    'to go on, raise train_config.early_stopping.patience (2), or take train_config.early_stopping '
-    'out'
+  assert evaluated(tmp_path, 2, [0.25, 0.2], patience=2) == ''
+  assert evaluated(tmp_path, 6, [0.25], patience=2) == (
+    f'at step 6: 2 evaluations without a {MAP} better than 0.25 at step 2; to go on, raise '
+    'train_config.early_stopping.patience (2), or take train_config.early_stopping out'
   )
 
 
 def test_the_count_goes_on_with_the_training(tmp_path):
   evaluated(tmp_path, 2, [0.5, math.nan], patience=3)
-  assert not evaluated(tmp_path, 6, [0.4], patience=3).is_over
-  stops = evaluated(tmp_path, 8, [0.4], patience=3)
-  assert stops.is_over
-  assert stopping(tmp_path, 8, patience=3).is_over  # The same command again.
-  assert not stopping(tmp_path, 8, patience=4).is_over
+  assert not evaluated(tmp_path, 6, [0.4], patience=3)
+  assert evaluated(tmp_path, 8, [0.4], patience=3)
+  assert not reason(tmp_path, 8, patience=4)
   # One that goes back to step 4 forgets the later ones.
-  assert not stopping(tmp_path, 4, patience=2).is_over
-  assert stopping(tmp_path, 4, patience=1).is_over
-  # Of another metric nothing is known.
-  assert not stopping(tmp_path, 8, LOSS, patience=1).is_over
+  assert not reason(tmp_path, 4, patience=2)
+  assert reason(tmp_path, 4, patience=1)
+  # Another metric has been in the log as long: the loss was 1 at all four.
+  assert reason(tmp_path, 8, LOSS, patience=3) and not reason(tmp_path, 8, LOSS, patience=4)
 
 
-def test_evaluations_under_other_conditions_do_not_count(tmp_path, caplog):
-  evaluated(tmp_path, 2, [0.62, 0.5], patience=1)
-  caplog.set_level('INFO', logger='absl')
+def test_evaluations_under_other_conditions_do_not_count(tmp_path):
+  assert evaluated(tmp_path, 2, [0.62, 0.5], patience=1)
   other = {**DETAILS, 'split': 'b.record'}
-  assert not stopping(tmp_path, 4, details=other, patience=1).is_over
-  assert caplog.messages == [
-    f'{tmp_path}/early_stopping.json: 2 evaluations do not count, they differ in split.'
-  ]
-  assert stopping(tmp_path, 4, patience=1).is_over
-  path = tmp_path / 'early_stopping.json'
-  path.write_text(json.dumps({'metric': MAP, 'evaluations': [[2, 0.5], [4, 0.5]]}))
-  assert not stopping(tmp_path, 4, patience=1).is_over  # It tells no conditions.
+  assert not reason(tmp_path, 4, details=other, patience=1)
+  log = EvaluationLog(str(tmp_path))
+  assert Criterion(MAP, other).left_out(log) == '2 evaluations do not count, they differ in split'
+  assert Criterion(MAP, DETAILS).left_out(log) == ''
+  for step in (6, 8):
+    log.append(step, {MAP: 0.1}, {'split': 'a.record'})  # It tells no conditions.
+  assert not reason(tmp_path, 8, patience=2)
 
 
 def test_an_evaluation_repeated_counts_once(tmp_path):
   evaluated(tmp_path, 2, [0.5, 0.4], patience=2)
-  again = evaluated(tmp_path, 4, [0.4], patience=2)
-  assert not again.is_over
-  assert json.loads((tmp_path / 'early_stopping.json').read_text())['evaluations'] == [
-    [2, 0.5],
-    [4, 0.4],
-  ]
+  assert not evaluated(tmp_path, 4, [0.4], patience=2)
+  # The later one holds.
+  assert 'better than 0.6 at step 4' in evaluated(tmp_path, 4, [0.6, 0.1], patience=1)
 
 
 def test_every_stage_is_counted_for_itself_and_only_the_last_one_ends(tmp_path):
@@ -107,26 +96,28 @@ def test_every_stage_is_counted_for_itself_and_only_the_last_one_ends(tmp_path):
   flat = [0.5] * 5
   for count, is_over in ((3, False), (4, False), (5, True)):
     folder = tmp_path / str(count)
-    folder.mkdir()
     # At 6 the figure is the first of its stage: at 8 one is no better, at 10 two.
-    stops = evaluated(folder, 2, flat[:count], patience=2, borders=(4,))
-    assert stops.is_over == is_over
+    assert bool(evaluated(folder, 2, flat[:count], patience=2, borders=(4,))) == is_over
     # Two borders: the second stage begins at 10, and is ahead.
-    assert not evaluated(folder, 2, flat[:count], patience=1, borders=(4, 10)).is_over
-  stops = evaluated(tmp_path, 2, flat, patience=2, borders=(4,))
-  assert stops.reason() == f'at step 10: 2 evaluations without a {MAP} better than 0.5 at step 6'
-  assert stopping(tmp_path, 10, patience=2, borders=(4,)).is_over
+    assert not evaluated(folder, 2, flat[:count], patience=1, borders=(4, 10))
+  assert evaluated(tmp_path, 2, flat, patience=2, borders=(4,)).startswith(
+    f'at step 10: 2 evaluations without a {MAP} better than 0.5 at step 6; '
+  )
 
 
 def test_no_figure_at_all_is_no_progress(tmp_path):
-  stops = evaluated(tmp_path, 2, [-1.0, -1.0], patience=2)
-  assert stops.reason() == f'at step 4: 2 evaluations without a {MAP} with a figure'
+  assert evaluated(tmp_path, 2, [-1.0, -1.0], patience=2).startswith(
+    f'at step 4: 2 evaluations without a {MAP} with a figure; '
+  )
 
 
 def test_the_loop_says_once_why_there_is_nothing_to_do(tmp_path, caplog):
   caplog.set_level('INFO', logger='absl')
-  stops = evaluated(tmp_path, 2, [0.25, 0.2], patience=1, min_delta=0.5)
-  assert loop.is_over(4, 10, stops)
+  log = EvaluationLog(str(tmp_path))
+  for step, value in ((2, 0.25), (4, 0.2)):
+    log.append(step, {MAP: value}, DETAILS)
+  stopping = EarlyStopping(log, Criterion(MAP, DETAILS), patience=1, min_delta=0.5)
+  assert loop.is_over(4, 10, stopping)
   assert caplog.messages == [
     'Nothing to do: the training was stopped early at step 4: 1 evaluation without a '
     f'{MAP} better than 0.25 at step 2 by 0.5; to go on, raise '
@@ -135,18 +126,12 @@ def test_the_loop_says_once_why_there_is_nothing_to_do(tmp_path, caplog):
   assert not loop.is_over(4, 10)
 
 
-def test_a_broken_file_is_told(tmp_path):
-  (tmp_path / 'early_stopping.json').write_text('[]')
-  with pytest.raises(InputError, match=r'early_stopping\.json: expected the metric and its eval'):
-    stopping(tmp_path, 2)
-
-
 class Controller:
   """Counts what is asked of it, as orbit's would do it."""
 
-  def __init__(self, folder, stops):
+  def __init__(self, folder, log=None):
     self.global_step = tf.Variable(1, dtype=tf.int64)
-    self.evaluator, self.calls, self._stops = object(), [], stops
+    self.evaluator, self.calls, self._log = object(), [], log
     self.checkpoint_manager = tf.train.CheckpointManager(
       tf.train.Checkpoint(step=self.global_step),
       str(folder),
@@ -164,12 +149,12 @@ class Controller:
     at = int(self.global_step)
     assert self.checkpoint_manager.latest_checkpoint.endswith(f'ckpt-{at}')  # Saved before.
     self.calls.append(f'evaluate {at}')
-    if self._stops is not None:
-      self._stops({MAP: 0.5})
+    if self._log is not None:
+      self._log.append(at, {MAP: 0.5}, DETAILS)
 
 
 def test_the_loop_evaluates_at_multiples_and_at_the_end(tmp_path):
-  controller = Controller(tmp_path, None)
+  controller = Controller(tmp_path)
   loop.train(controller, 10)
   expected = ['train to 4', 'evaluate 4', 'train to 8', 'evaluate 8', 'train to 10', 'evaluate 10']
   assert controller.calls == expected
@@ -177,11 +162,9 @@ def test_the_loop_evaluates_at_multiples_and_at_the_end(tmp_path):
 
 def test_the_loop_stops_early(tmp_path, caplog):
   caplog.set_level('INFO', logger='absl')
-  step = tf.Variable(0, dtype=tf.int64)
-  stops = EarlyStopping(str(tmp_path), step, MAP, DETAILS, patience=1)
-  controller = Controller(tmp_path, stops)
-  stops._step = controller.global_step
-  loop.train(controller, 100, stops)
+  log = EvaluationLog(str(tmp_path / 'eval'))
+  controller = Controller(tmp_path, log)
+  loop.train(controller, 100, EarlyStopping(log, Criterion(MAP, DETAILS), patience=1))
   assert controller.calls == ['train to 4', 'evaluate 4', 'train to 8', 'evaluate 8']
   assert [m for m in caplog.messages if m.startswith('Stopped')] == [
     f'Stopped early at step 8: 1 evaluation without a {MAP} better than 0.5 at step 4; to go on, '
@@ -226,9 +209,10 @@ def test_accumulation_with_synchronized_batch_norms_is_refused_on_replicas(tiny)
 
 
 def test_a_choice_without_evaluations_is_refused_before_training(tiny):
+  path = str(tiny / 'tiny.config')
   loaded = Pipeline.load(tiny / 'tiny.config', ['train_config.early_stopping={}']).config
   with pytest.raises(InputError) as error:
-    run._check_evaluation(Pipeline(loaded, str(tiny / 'tiny.config')), evaluate=False)
+    preflight.choose_metric(Pipeline(loaded, path), evaluate=False)
   assert str(error.value) == (
     'train_config.early_stopping: needs evaluations while training, but --noevaluate leaves them '
     'out; take one of the two out'
@@ -236,18 +220,19 @@ def test_a_choice_without_evaluations_is_refused_before_training(tiny):
 
 
 def test_an_unknown_metric_is_refused_before_training(tiny, capsys):
+  path = str(tiny / 'tiny.config')
   name = 'PascalBoxes_PerformanceByCategory/AP@0.5IOU/b'
   overrides = ['eval_config.metrics_set="pascal_voc_detection_metrics"']
   loaded = Pipeline.load(
     tiny / 'tiny.config', [*overrides, f'train_config.best_metric="{name}"']
   ).config
-  assert run._check_evaluation(Pipeline(loaded, str(tiny / 'tiny.config')), evaluate=True) == name
+  assert preflight.choose_metric(Pipeline(loaded, path), evaluate=True) == name
   loaded.train_config.best_metric = ''
   first = 'PascalBoxes_Precision/mAP@0.5IOU'
-  assert run._check_evaluation(Pipeline(loaded, str(tiny / 'tiny.config')), evaluate=True) == first
+  assert preflight.choose_metric(Pipeline(loaded, path), evaluate=True) == first
   loaded.train_config.best_metric = 'Loss/totalloss'
   with pytest.raises(InputError) as error:
-    run._check_evaluation(Pipeline(loaded, str(tiny / 'tiny.config')), evaluate=True)
+    preflight.choose_metric(Pipeline(loaded, path), evaluate=True)
   assert str(error.value) == (
     "train_config.best_metric: 'Loss/totalloss' is none of the metrics that eval_config gives; did "
     'you mean Loss/total_loss or Loss/localization_loss or Loss/regularization_loss? There are '

@@ -4,7 +4,9 @@ import tiny_project
 
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
-from ssd_tf.run import evaluated_images, run, run_evaluation
+from ssd_tf.run import evaluated_images
+from ssd_tf.run.evaluate import evaluate_checkpoints
+from ssd_tf.run.strategy import make_strategy
 
 
 @pytest.fixture(scope='module')
@@ -26,8 +28,8 @@ def test_metrics_are_those_of_an_evaluation_and_images_are_all_there(project, ca
   found = evaluated_images.evaluate_images(Pipeline(config, path), model_dir)
   assert capsys.readouterr().out == ''
 
-  expected = run_evaluation.evaluate_checkpoints(
-    Pipeline(config, path), str(project / 'out'), model_dir, strategy=run.make_strategy()
+  expected = evaluate_checkpoints(
+    Pipeline(config, path), str(project / 'out'), model_dir, strategy=make_strategy()
   )
   assert found.metrics.keys() == expected.keys()
   for name, value in expected.items():
@@ -56,7 +58,7 @@ def test_first_training_images_with_other_metrics_than_cocos(project):
   assert (found.coco.details['images'], found.coco.details['split']) == (3, 'train.record')
   average, curves = found.coco.class_figures(), found.coco.class_curves(0.5)
   assert average == {i + 1: ap for i, ap in enumerate(found.coco.per_class_ap().values())}
-  for class_id, ap50 in found.coco.class_figures('Precision mAP@.50IOU').items():
+  for class_id, ap50 in found.coco.class_figures('Precision/mAP@.50IOU').items():
     assert curves[class_id].shape == (101,)
     assert np.mean(curves[class_id]) == pytest.approx(ap50)
 

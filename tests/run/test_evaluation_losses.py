@@ -14,8 +14,7 @@ import tiny_project
 
 from ssd_tf import builders, fields
 from ssd_tf.config.pipeline import Pipeline
-from ssd_tf.evaluation import metrics_file
-from ssd_tf.run import best_metric
+from ssd_tf.run import conditions
 
 TINY = tiny_project.ROOT / 'tests/testdata/tiny.config'
 LOSS = 'model.ssd.loss'
@@ -154,10 +153,10 @@ def test_batch_size_and_replicas_change_no_loss(tiny, monkeypatch):
 
 
 def test_losses_of_earlier_versions_are_not_compared_but_other_metrics_are():
-  now = builders.evaluation_conditions(Pipeline.load(TINY).config)
-  before = {name: value for name, value in now.items() if name != metrics_file.LOSSES}
+  now = conditions.conditions_of(Pipeline.load(TINY).config)
+  before = {name: value for name, value in now.items() if name != conditions.LOSSES}
   details, earlier = {'split': 'a', 'conditions': now}, {'split': 'a', 'conditions': before}
-  assert best_metric.differences('Loss/total_loss', earlier, details) == metrics_file.LOSSES
-  assert not best_metric.differences('Loss/total_loss', details, details)
-  assert not best_metric.differences('DetectionBoxes_Precision/mAP', earlier, details)
-  assert best_metric.differences('DetectionBoxes_Precision/mAP', {'split': 'b'}, details)
+  assert conditions.differences(details, earlier) == conditions.LOSSES
+  assert not conditions.differences(details, details)
+  assert not conditions.differences(details, earlier, losses=False)
+  assert conditions.differences(details, {'split': 'b'}, losses=False)

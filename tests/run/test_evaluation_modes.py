@@ -16,7 +16,8 @@ from ssd_tf import builders
 from ssd_tf.config import supported_fields
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
-from ssd_tf.run import checkpoints, run_evaluation
+from ssd_tf.run import checkpoints
+from ssd_tf.run.evaluate import evaluate_all_checkpoints, evaluate_checkpoints
 
 STRATEGY = tf.distribute.get_strategy()
 PER_CLASS = [f'AP@0.5IOU/{name}' for name in tiny_project.NAMES]
@@ -32,7 +33,7 @@ def project(tiny, monkeypatch):
 
 def evaluate(*overrides, model_dir='out', checkpoint_dir='model', **kwargs):
   loaded = Pipeline.load('tiny.config', list(overrides)).config
-  return run_evaluation.evaluate_checkpoints(
+  return evaluate_checkpoints(
     Pipeline(loaded, 'tiny.config'), model_dir, checkpoint_dir, strategy=STRATEGY, **kwargs
   )
 
@@ -149,7 +150,7 @@ def test_batch_size_changes_no_metric(project):
     ('metrics_set=coco_mask_metrics', r"'coco_mask_metrics' is not known: there is no mask in SSD"),
     ('recall_lower_bound=0.7',
      r'eval_config: recall_lower_bound is 0\.7 and recall_upper_bound 0\.5; expected'),
-    ('groundtruth_box_visualization_color=blakc', r"'blakc' is no colour; expected a name of CSS"),
+    ('groundtruth_box_visualization_color=blakc', r"'blakc' is no color; expected a name of CSS"),
     ('eval_instance_masks=true', r'eval_config\.eval_instance_masks: measures masks'),
     ('ignore_groundtruth=true', r'eval_config\.ignore_groundtruth: true leaves nothing to measure'),
     ('force_no_resize=true', r'eval_config\.force_no_resize: true is not supported'),
@@ -193,7 +194,7 @@ def save(folder, step, seed):
 
 
 def all_checkpoints(*changes, **kwargs):
-  return run_evaluation.evaluate_all_checkpoints(
+  return evaluate_all_checkpoints(
     Pipeline.load('tiny.config', [*eval_config('num_visualizations=0'), *changes]),
     'out', 'many', strategy=STRATEGY, **kwargs,
   )  # fmt: skip
@@ -247,9 +248,7 @@ def test_no_checkpoint_is_told_at_once(folder, expected, tiny, monkeypatch):
   monkeypatch.chdir(tiny)
   (tiny / 'many').mkdir()
   with pytest.raises(InputError, match=expected):
-    run_evaluation.evaluate_all_checkpoints(
-      Pipeline.load('tiny.config'), 'out', folder, strategy=STRATEGY
-    )
+    evaluate_all_checkpoints(Pipeline.load('tiny.config'), 'out', folder, strategy=STRATEGY)
   with pytest.raises(InputError, match=expected):
     evaluate(checkpoint_dir=folder, timeout=3600)
 

@@ -12,8 +12,10 @@ import tensorflow as tf
 import tiny_project
 
 from ssd_tf.config.pipeline import Pipeline
-from ssd_tf.evaluation import metrics_file
-from ssd_tf.run import event_files, run, run_evaluation
+from ssd_tf.run import event_files
+from ssd_tf.run.evaluate import evaluate_all_checkpoints, evaluate_checkpoints
+from ssd_tf.run.evaluation_log import EvaluationLog
+from ssd_tf.run.train import train
 
 STRATEGY = tf.distribute.get_strategy()
 
@@ -32,7 +34,7 @@ def scalars(folder):
 def of_lines(folder):
   """The same of metrics.jsonl."""
   found = collections.defaultdict(list)
-  for line in metrics_file.read_lines(str(folder)):
+  for line in EvaluationLog(str(folder)).read():
     for tag, value in line['metrics'].items():
       found[line['step'], tag].append(pytest.approx(value, rel=1e-6, nan_ok=True))
   return dict(found)
@@ -53,25 +55,25 @@ METRICS = {'Precision/mAP': 0.5, 'Loss/total_loss': math.nan, 'Recall/AR@1': -1.
 
 def test_what_the_event_files_lack_is_written_once(tmp_path, caplog):
   caplog.set_level('INFO', logger='absl')
-  event_files.write_missing_scalars(str(tmp_path / 'missing'))
+  event_files.write_missing_scalars(EvaluationLog(str(tmp_path / 'missing')))
   assert not (tmp_path / 'missing').exists()
   for step in (2, 4, 6, 8):
-    metrics_file.append(str(tmp_path), step, METRICS, {'split': 'a'})
+    EvaluationLog(str(tmp_path)).append(step, METRICS, {'split': 'a'})
   write_events(tmp_path, 2, METRICS, picture=True)
   write_events(tmp_path, 4, {'Precision/mAP': 0.5})  # Killed while it wrote them.
   write_events(tmp_path, 8, METRICS)
   files = sorted(tmp_path.glob('*tfevents*'))
-  event_files.write_missing_scalars(str(tmp_path))
+  event_files.write_missing_scalars(EvaluationLog(str(tmp_path)))
   assert scalars(tmp_path) == of_lines(tmp_path)
   assert 'of step 4, 6; they are written now' in caplog.text
   [new] = set(tmp_path.glob('*tfevents*')) - set(files)
   before = new.read_bytes()
-  event_files.write_missing_scalars(str(tmp_path))
+  event_files.write_missing_scalars(EvaluationLog(str(tmp_path)))
   assert sorted([*files, new]) == sorted(tmp_path.glob('*tfevents*'))
   # Cut short, as by a kill while it is repaired, of a process that had the same number.
   for length in (len(before) - 1, len(before) - 20, len(before) // 2):
     new.write_bytes(before[:length])
-    event_files.write_missing_scalars(str(tmp_path))
+    event_files.write_missing_scalars(EvaluationLog(str(tmp_path)))
     [repair] = set(tmp_path.glob('*tfevents*')) - {*files, new}
     kept, added = scalars_of_whole_records(new), scalars_of_whole_records(repair)
     assert not kept & added and len(kept | added) == 5
@@ -88,16 +90,16 @@ def scalars_of_whole_records(path):
 
 def test_an_evaluation_under_other_conditions_counts_too(tmp_path):
   for value in (0.25, 0.5):
-    metrics_file.append(str(tmp_path), 2, {'Precision/mAP': value}, {'split': 'a'})
+    EvaluationLog(str(tmp_path)).append(2, {'Precision/mAP': value}, {'split': 'a'})
   write_events(tmp_path, 2, {'Precision/mAP': 0.25})
   for _ in range(2):
-    event_files.write_missing_scalars(str(tmp_path))
+    event_files.write_missing_scalars(EvaluationLog(str(tmp_path)))
     assert scalars(tmp_path) == {(2, 'Precision/mAP'): [0.25, 0.5]}
 
 
 def test_a_damaged_file_of_evaluations_is_told_and_nothing_written(tmp_path, caplog):
   (tmp_path / 'metrics.jsonl').write_text('[]\n')
-  event_files.write_missing_scalars(str(tmp_path))
+  event_files.write_missing_scalars(EvaluationLog(str(tmp_path)))
   assert 'metrics.jsonl:1' in caplog.text and os.listdir(tmp_path) == ['metrics.jsonl']
 
 
@@ -111,7 +113,7 @@ def kill(folder, what):
   )  # fmt: skip
   assert done.returncode == -signal.SIGKILL, done.stderr
   assert not scalars(folder / 'out/eval')
-  assert len(metrics_file.read_lines(str(folder / 'out/eval'))) == 1
+  assert len(EvaluationLog(str(folder / 'out/eval')).read()) == 1
 
 
 def test_a_killed_training_has_its_evaluation_in_tensorboard_at_its_next_start(tiny, monkeypatch):
@@ -119,7 +121,7 @@ def test_a_killed_training_has_its_evaluation_in_tensorboard_at_its_next_start(t
   kill(tiny, 'train')
   changes = ['train_config.num_steps=2', 'train_config.batch_size=2']
   for _ in range(2):
-    run.train(Pipeline.load('tiny.config', changes), 'out', strategy=STRATEGY)
+    train(Pipeline.load('tiny.config', changes), 'out', strategy=STRATEGY)
     assert scalars(tiny / 'out/eval') == of_lines(tiny / 'out/eval')
 
 
@@ -130,13 +132,13 @@ def test_so_has_a_killed_evaluator(every, tiny, monkeypatch):
   loaded = Pipeline.load('tiny.config').config
   if every:
     kill(tiny, 'evaluate')
-    evaluate = run_evaluation.evaluate_all_checkpoints
+    evaluate = evaluate_all_checkpoints
   else:  # How it was killed is all the same.
-    metrics_file.append('out/eval', 0, METRICS, {'split': 'a'})
-    evaluate = run_evaluation.evaluate_checkpoints
+    EvaluationLog('out/eval').append(0, METRICS, {'split': 'a'})
+    evaluate = evaluate_checkpoints
     nothing = type('Nothing', (), {'evaluate': lambda self, path: METRICS})
-    monkeypatch.setattr(run_evaluation, '_Evaluation', lambda *arguments: nothing())
+    monkeypatch.setattr('ssd_tf.run.evaluate._Evaluation', lambda *arguments: nothing())
   for _ in range(2):
     evaluate(loaded, 'tiny.config', 'out', 'model', strategy=STRATEGY)
     assert scalars(tiny / 'out/eval') == of_lines(tiny / 'out/eval')
-    assert len(metrics_file.read_lines('out/eval')) == 1
+    assert len(EvaluationLog('out/eval').read()) == 1

@@ -13,9 +13,9 @@ from ssd_tf.config import text_proto
 from ssd_tf.config.pipeline import PipelineConfig
 from ssd_tf.data import record_writer
 from ssd_tf.errors import InputError
-from ssd_tf.evaluation import metrics_file
 from ssd_tf.files import atomic_file, failed_writes
 from ssd_tf.run import checkpoints, summaries
+from ssd_tf.run.evaluation_log import EvaluationLog
 
 
 @pytest.fixture(params=[True, False], ids=['file system', 'limit'])
@@ -58,7 +58,7 @@ def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(disk, leave):
   assert files(disk.folder) == before
   assert not list(disk.folder.rglob('*_temp'))
   manager.save(checkpoint_number=6)
-  assert checkpoints.checkpoint_step(tf.train.latest_checkpoint(model_dir)) == 6
+  assert tf.train.latest_checkpoint(model_dir).endswith('ckpt-6')
 
 
 def test_what_a_killed_save_left_is_removed_before_the_next(tmp_path):
@@ -116,7 +116,7 @@ def write_json(path):
 
 
 def append_evaluation(path):
-  metrics_file.append(os.path.dirname(path), 4, {'x' * 50_000: 0.5}, {})
+  EvaluationLog(os.path.dirname(path)).append(4, {'x' * 50_000: 0.5}, {})
 
 
 @pytest.mark.parametrize(

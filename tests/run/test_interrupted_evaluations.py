@@ -10,8 +10,9 @@ import tensorflow as tf
 from ssd_tf import builders
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
-from ssd_tf.evaluation import metrics_file
-from ssd_tf.run import loop, run, run_record
+from ssd_tf.run import loop, record
+from ssd_tf.run.evaluation_log import EvaluationLog
+from ssd_tf.run.train import train as train_for_real
 
 MAP = 'DetectionBoxes_Precision/mAP'
 
@@ -46,10 +47,10 @@ def train(tiny, monkeypatch):
   model = keras.Model(image, keras.layers.Conv2D(1, 1, name='class_head_0')(image))
   detector = types.SimpleNamespace(model=model)
   monkeypatch.setattr(builders, 'build_detector', lambda *args, **kwargs: detector)
-  monkeypatch.setattr(run, '_build_trainer', build_trainer)
-  monkeypatch.setattr(run, 'build_evaluator', lambda *args: object())
+  monkeypatch.setattr('ssd_tf.run.train._build_trainer', build_trainer)
+  monkeypatch.setattr('ssd_tf.run.validation.build_evaluator', lambda *args: object())
   monkeypatch.setattr(loop, 'build_controller', Controller)
-  monkeypatch.setattr(run, 'log_evaluation', log_evaluation)
+  monkeypatch.setattr('ssd_tf.run.validation.log_evaluation', log_evaluation)
   model_dir = str(tiny / 'model')
 
   def run_it(evaluations, *overrides, **options):
@@ -58,7 +59,7 @@ def train(tiny, monkeypatch):
     monkeypatch.setattr(Controller, 'evaluations', list(evaluations))
     strategy = tf.distribute.get_strategy()
     options = {'checkpoint_every_n': 2, **options}
-    run.train(Pipeline(loaded, path), model_dir, strategy=strategy, **options)
+    train_for_real(Pipeline(loaded, path), model_dir, strategy=strategy, **options)
     assert not Controller.evaluations
 
   return run_it
@@ -69,31 +70,31 @@ def build_trainer(pipeline, learner, *args):
   return types.SimpleNamespace(global_step=learner.step, non_finite_batch=None, loss_watch=watch)
 
 
-def log_evaluation(step, evaluator, output, eval_dir, details):
+def log_evaluation(step, evaluator, output, log, details):
   del evaluator
-  metrics_file.append(eval_dir, int(step), output, details)
+  log.append(int(step), output, details)
 
 
 def evaluated(tiny):
   return [
-    (line['step'], line['metrics'][MAP]) for line in metrics_file.read_lines(tiny / 'model/eval')
+    (line['step'], line['metrics'][MAP]) for line in EvaluationLog(tiny / 'model/eval').read()
   ]
 
 
 def test_an_evaluation_that_died_is_made_up_for_and_the_training_ends(tiny, train, caplog):
   with pytest.raises(KeyboardInterrupt):
     train([KeyboardInterrupt()])
-  assert run_record.read(str(tiny / 'model'))[-1]['outcome'] == 'interrupted'
+  assert record.read(str(tiny / 'model'))[-1]['outcome'] == 'interrupted'
   with pytest.raises(InputError):
     train([0.3, InputError('no such image')])  # At step 2, made up for; at step 4.
   assert evaluated(tiny) == [(2, 0.3)]
-  assert run_record.read(str(tiny / 'model'))[-1]['outcome'] == 'failed: no such image'
+  assert record.read(str(tiny / 'model'))[-1]['outcome'] == 'failed: no such image'
   caplog.set_level('INFO', logger='absl')
   train([0.4])
   assert 'Step 4 is not evaluated yet.' in caplog.messages
   assert caplog.messages[-1] == 'Nothing to do: step 4 of 4 is reached.'
   assert evaluated(tiny) == [(2, 0.3), (4, 0.4)]
-  assert run_record.is_finished(str(tiny / 'model'))
+  assert record.is_finished(str(tiny / 'model'))
   assert json.loads((tiny / 'model/best/best.json').read_text())['step'] == 4
   train([])  # All is done.
   train([0.2], sample_1_of_n_eval_examples=2)  # Under other conditions it is not.
@@ -105,10 +106,35 @@ def test_figures_that_came_to_no_choice_come_there_later(tiny, train):
   stopping = 'train_config.early_stopping={patience: 9}'
   train([], stopping)
   assert json.loads((tiny / 'model/best/best.json').read_text())['value'] == 0.4
-  kept = json.loads((tiny / 'model/early_stopping.json').read_text())
-  assert (kept['metric'], kept['evaluations']) == (MAP, [[4, 0.4]])
+  log = (tiny / 'model/eval/metrics.jsonl').read_text()
   train([], stopping)
-  assert json.loads((tiny / 'model/early_stopping.json').read_text()) == kept
+  assert (tiny / 'model/eval/metrics.jsonl').read_text() == log
+  assert not (tiny / 'model/early_stopping.json').exists()
+
+
+def test_early_stopping_counts_what_was_evaluated_before_it_was_asked_for(tiny, train, caplog):
+  train([0.4, 0.3])
+  caplog.set_level('INFO', logger='absl')
+  more = ('train_config.num_steps=8', 'train_config.early_stopping={patience: 2}')
+  train([0.2], *more)
+  assert caplog.messages[-3].startswith(
+    f'Stopped early at step 6: 2 evaluations without a {MAP} better than 0.4 at step 2; to go on'
+  )
+
+
+def test_a_model_dir_of_an_earlier_version_goes_on(tiny, train):
+  """It had best.json with the entry before, and early_stopping.json; the log holds it all."""
+  train([0.4, 0.3])
+  best = tiny / 'model/best/best.json'
+  entry = json.loads(best.read_text())
+  best.write_text(json.dumps({**entry, 'previous': {**entry, 'step': 0}}))
+  old = {'metric': MAP, 'details': entry['details'], 'evaluations': [[2, 0.4], [4, 0.3]]}
+  (tiny / 'model/early_stopping.json').write_text(json.dumps(old))
+  train([0.35], 'train_config.num_steps=8', 'train_config.early_stopping={patience: 2}')
+  assert evaluated(tiny) == [(2, 0.4), (4, 0.3), (6, 0.35)]  # It stopped early.
+  assert json.loads(best.read_text())['step'] == 2
+  train([0.5], 'train_config.num_steps=8')
+  assert json.loads(best.read_text())['step'] == 8
 
 
 def test_a_damaged_file_of_evaluations_keeps_no_training_from_going_on(tiny, train, caplog):
@@ -117,8 +143,8 @@ def test_a_damaged_file_of_evaluations_keeps_no_training_from_going_on(tiny, tra
   with (tiny / 'model/eval/metrics.jsonl').open('a') as file:
     file.write('{"step": 4, "metrics": 1}\n')
   train([0.4])
-  assert 'Whether step 4 is evaluated is not known.' in caplog.text
-  assert run_record.is_finished(str(tiny / 'model'))
+  assert 'metrics.jsonl:2: expected a line of JSON' in caplog.text
+  assert record.is_finished(str(tiny / 'model'))
 
 
 def test_half_a_line_of_an_evaluation_is_no_evaluation(tiny, train, caplog):

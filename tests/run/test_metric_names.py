@@ -9,9 +9,12 @@ import tiny_project
 
 from ssd_tf import builders
 from ssd_tf.config.pipeline import Pipeline
-from ssd_tf.run import best_metric, run, run_evaluation
+from ssd_tf.run import preflight
 from ssd_tf.run.best_checkpoint import BestCheckpoint
+from ssd_tf.run.criterion import Criterion, value_of
 from ssd_tf.run.early_stopping import EarlyStopping
+from ssd_tf.run.evaluation_log import EvaluationLog
+from ssd_tf.run.evaluator import build_evaluator
 
 LABELED = 'DetectionBoxes_Precision_Labeled/mAP'
 OF_CLASSES = (
@@ -40,9 +43,7 @@ def evaluate(folder, *overrides):
   """All that a real evaluation of random weights gives."""
   loaded, path = load(folder, *overrides), str(folder / 'tiny.config')
   detector = builders.build_detector(loaded.model, is_training=False)
-  evaluator = run_evaluation.build_evaluator(
-    Pipeline(loaded, path), detector, tf.distribute.get_strategy()
-  )
+  evaluator = build_evaluator(Pipeline(loaded, path), detector, tf.distribute.get_strategy())
   return evaluator.evaluate(-1), evaluator.metrics
 
 
@@ -50,7 +51,7 @@ def assert_all_are_choices(folder, names, *overrides):
   for name in names:
     loaded = load(folder, *overrides, f'train_config.best_metric="{name}"')
     path = str(folder / 'tiny.config')
-    assert run._check_evaluation(Pipeline(loaded, path), evaluate=True) == name
+    assert preflight.choose_metric(Pipeline(loaded, path), evaluate=True) == name
 
 
 def test_of_every_set_of_metrics_and_its_losses(partly_labeled):
@@ -85,19 +86,20 @@ def test_where_all_is_labeled_the_labeled_pairs_are_all_pairs(tmp_path):
     'DetectionBoxes_PerformanceByCategory/mAP/a': 0.5,
     'PascalBoxes_Precision/mAP@0.5IOU': 0.75,
   }
-  assert best_metric.value_of(LABELED, metrics) == 0.25
-  assert best_metric.value_of(LABELED, {**metrics, LABELED: 0.3}) == 0.3
+  assert value_of(LABELED, metrics) == 0.25
+  assert value_of(LABELED, {**metrics, LABELED: 0.3}) == 0.3
   of_class = 'DetectionBoxes_PerformanceByCategory_Labeled/mAP/a'
-  assert best_metric.value_of(of_class, metrics) == 0.5
-  assert best_metric.value_of('Loss/total_loss', metrics) is None
+  assert value_of(of_class, metrics) == 0.5
+  assert value_of('Loss/total_loss', metrics) is None
   step = tf.Variable(2, dtype=tf.int64)
   manager = tf.train.CheckpointManager(tf.train.Checkpoint(step=step), tmp_path, max_to_keep=1)
-  best = BestCheckpoint(manager, step, LABELED, {})
-  stopping = EarlyStopping(str(tmp_path), step, LABELED, {}, patience=1)
-  for choice in (best, stopping):
-    choice(metrics)
-  assert (best.best.metric, best.best.value) == (LABELED, 0.25)
+  log, criterion = EvaluationLog(str(tmp_path / 'eval')), Criterion(LABELED, {})
+  best = BestCheckpoint(manager, step, log, criterion)
+  stopping = EarlyStopping(log, criterion, patience=1)
+  log.append(2, metrics, {})
+  best()
+  assert best.description() == f'step 2, {LABELED} 0.25, in {tmp_path}/best'
   step.assign(4)
-  for choice in (best, stopping):
-    choice({**metrics, 'DetectionBoxes_Precision/mAP': 0.2})
-  assert best.best.step == 2 and stopping.is_over
+  log.append(4, {**metrics, 'DetectionBoxes_Precision/mAP': 0.2}, {})
+  best()
+  assert best.step == 2 and stopping.reason(4)

@@ -16,7 +16,7 @@ from ssd_tf import builders
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.models.box_predictor import convolutional_box_predictor
 from ssd_tf.models.conv_block import ConvHyperparams, conv_block
-from ssd_tf.run import run
+from ssd_tf.run.strategy import make_strategy
 from ssd_tf.training import trainer
 
 
@@ -39,7 +39,7 @@ def shallow_model(anchors_per_location):
 
 def main():
   num_replicas, output_path = int(sys.argv[1]), sys.argv[2]
-  strategy = run.make_strategy(num_replicas if num_replicas > 1 else 0)
+  strategy = make_strategy(num_replicas if num_replicas > 1 else 0)
   keras.utils.set_random_seed(0)
   rate = 'train_config.optimizer.momentum_optimizer.learning_rate'
   slow = f'{rate}={{constant_learning_rate {{learning_rate: 0.005}}}}'

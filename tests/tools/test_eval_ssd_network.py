@@ -15,7 +15,7 @@ from ssd_tf import plots
 from ssd_tf.config import label_map
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
-from ssd_tf.run import run_evaluation
+from ssd_tf.run.evaluate import evaluate_checkpoints
 from ssd_tf.ssd_tensorflow import eval_flags
 
 DEFAULTS = {
@@ -260,5 +260,5 @@ def test_ids_outside_of_the_training_are_one_line(project, monkeypatch):
   strategy = tf.distribute.get_strategy()
   expected = r'1 boxes of class id 15 .* lie outside 1\.\.3: raise num_classes to 15.*voc_test_000'
   with pytest.raises(InputError, match=expected) as raised:
-    run_evaluation.evaluate_checkpoints(pipeline, 'none', 'model', strategy=strategy)
+    evaluate_checkpoints(pipeline, 'none', 'model', strategy=strategy)
   assert '\n' not in str(raised.value)

@@ -13,7 +13,7 @@ from ssd_tf import builders
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.run.checkpoint_inspection import inspect
-from ssd_tf.run.starting import load_fine_tune_checkpoint
+from ssd_tf.run.fine_tuning import load_fine_tune_checkpoint
 
 ROOT = pathlib.Path(__file__).parents[2]
 MODEL = (

@@ -20,7 +20,7 @@ from ssd_tf.data import ssd_tensorflow_keys, tf_example
 from ssd_tf.errors import InputError
 from ssd_tf.pretrained.loading import LoadOptions
 from ssd_tf.pretrained.original_names import original_names
-from ssd_tf.run import loop, run
+from ssd_tf.run import loop
 from ssd_tf.ssd_tensorflow import data_sets, model_text, script_flags, train_flags
 from ssd_tf.training.variable_selection import VariableSelector
 
@@ -526,7 +526,7 @@ def test_checkpoints_are_saved_by_time(monkeypatch):
     def save(self, checkpoint_number, check_interval):
       saved.append((now[0], int(checkpoint_number), check_interval))
 
-  monkeypatch.setattr(run.time, 'monotonic', lambda: now[0])
+  monkeypatch.setattr(loop.time, 'monotonic', lambda: now[0])
   step = tf.Variable(0, dtype=tf.int64)
   action = loop.SaveByTime(Manager(), step, 30)
   for now[0], number in ((110.0, 10), (130.0, 20), (159.0, 30), (161.0, 40)):

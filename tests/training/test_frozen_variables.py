@@ -10,7 +10,7 @@ from ssd_tf import builders
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.pretrained import odapi_tf1
-from ssd_tf.run import run
+from ssd_tf.run import preflight
 from ssd_tf.training import trainer
 from ssd_tf.training.variable_selection import VariableSelector
 
@@ -129,7 +129,9 @@ def test_frozen_weights_stay_bit_for_bit(tiny, detector):
 )
 def test_freezing_what_is_random_is_told(override, tiny, caplog):
   caplog.set_level('WARNING', logger='absl')
-  run._warn_of_differences(Pipeline.load(tiny / 'tiny.config', [f'train_config.{override}']).config)
+  preflight._warn_of_differences(
+    Pipeline.load(tiny / 'tiny.config', [f'train_config.{override}']).config
+  )
   assert caplog.messages == [
     f'train_config.{override.partition("=")[0]}: keeps weights as they start, and nothing is '
     'loaded: without train_config.fine_tune_checkpoint they stay random.'

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from ssd_tf.errors import InputError, Terminated
-from ssd_tf.run import run_record
+from ssd_tf.run import machine, record
 
 
 class _Training:
@@ -19,7 +19,7 @@ class _Training:
 
   def __init__(self, model_dir, first_step, seconds=0.0):
     self.step = first_step
-    self.record = run_record.RunRecord(
+    self.record = record.Record(
       str(model_dir),
       began=time.time() - seconds,
       step=lambda: self.step,
@@ -31,8 +31,8 @@ class _Training:
 
 def test_runs_add_up_and_say_how_they_ended(tmp_path, monkeypatch):
   monkeypatch.setattr(sys, 'argv', ['tools/model_main_tf2.py', '--model_dir=a b', '--seed=3'])
-  assert run_record.read(str(tmp_path)) == []
-  assert not run_record.is_finished(str(tmp_path))
+  assert record.read(str(tmp_path)) == []
+  assert not record.is_finished(str(tmp_path))
   first = _Training(tmp_path, first_step=0, seconds=60)
   first.record.__enter__()
   first.step = 5
@@ -44,11 +44,11 @@ def test_runs_add_up_and_say_how_they_ended(tmp_path, monkeypatch):
   third = _Training(tmp_path, first_step=8)
   with pytest.raises(InputError), third.record:
     raise InputError('the loss is not finite\nat step 9')
-  assert not run_record.is_finished(str(tmp_path))
+  assert not record.is_finished(str(tmp_path))
   last = _Training(tmp_path, first_step=8)
   with last.record:
     last.step = 20
-  entries = run_record.read(str(tmp_path))
+  entries = record.read(str(tmp_path))
   assert [(e['first_step'], e['last_step'], e['outcome']) for e in entries] == [
     (0, 5, 'running'),
     (4, 8, 'interrupted'),
@@ -58,7 +58,7 @@ def test_runs_add_up_and_say_how_they_ended(tmp_path, monkeypatch):
   assert [round(e['seconds'], -1) for e in entries] == [60, 30, 0, 0]
   assert entries[0]['command'] == "python tools/model_main_tf2.py '--model_dir=a b' --seed=3"
   assert (entries[0]['seed'], entries[0]['num_steps']) == (3, 20)
-  assert run_record.is_finished(str(tmp_path))
+  assert record.is_finished(str(tmp_path))
   assert [path.name for path in tmp_path.iterdir()] == ['run.json']
 
 
@@ -71,7 +71,7 @@ def test_what_interrupted_it_is_told(interrupt, name, tmp_path):
   with pytest.raises(KeyboardInterrupt), training.record:
     training.step = 7
     raise interrupt
-  (entry,) = run_record.read(str(tmp_path))
+  (entry,) = record.read(str(tmp_path))
   assert (entry['outcome'], entry['signal'], entry['last_step']) == ('interrupted', name, 7)
 
 
@@ -90,34 +90,34 @@ def test_a_second_signal_keeps_nothing_from_being_told(tmp_path, monkeypatch):
     interrupts.append(Terminated(signal.SIGTERM))
     raise KeyboardInterrupt
   assert interrupts == []
-  (entry,) = run_record.read(str(tmp_path))
+  (entry,) = record.read(str(tmp_path))
   assert (entry['outcome'], entry['signal'], entry['last_step']) == ('interrupted', 'SIGINT', 7)
 
 
 def test_code_and_machine_are_those_that_commands_tell(tmp_path, monkeypatch):
-  module = run_record.__file__
+  module = machine.__file__
   head = subprocess.run(
     ['git', '-C', module.rpartition('/')[0], 'rev-parse', 'HEAD'], capture_output=True, text=True
   )
-  version = run_record.code_version()
+  version = machine.code_version()
   if head.returncode == 0:
     assert version['commit'] == head.stdout.strip()
     assert isinstance(version['is_clean'], bool)
-  copy = tmp_path / 'run_record.py'  # Of no repository.
+  copy = tmp_path / 'machine.py'  # Of no repository.
   copy.write_text('')
-  monkeypatch.setattr(run_record, '__file__', str(copy))
-  assert run_record.code_version() == {'commit': None, 'is_clean': None}
-  hardware = run_record.hardware()
+  monkeypatch.setattr(machine, '__file__', str(copy))
+  assert machine.code_version() == {'commit': None, 'is_clean': None}
+  hardware = machine.hardware()
   assert hardware['cores'] >= 1 and hardware['memory_gb'] > 0 and hardware['cpu']
-  assert run_record.versions()['tensorflow'].startswith('2.')
-  assert run_record.versions()['python'] == '.'.join(map(str, sys.version_info[:3]))
+  assert machine.versions()['tensorflow'].startswith('2.')
+  assert machine.versions()['python'] == '.'.join(map(str, sys.version_info[:3]))
 
 
 @pytest.mark.parametrize('text', ['{"runs": [', '[]', '{"runs": [{"seconds": 1}]}'])
 def test_a_damaged_file_is_named(text, tmp_path):
   (tmp_path / 'run.json').write_text(text)
   with pytest.raises(InputError, match=r'run\.json: is no record of a training .*; delete it'):
-    run_record.read(str(tmp_path))
+    record.read(str(tmp_path))
 
 
 def test_a_damaged_file_is_put_aside_by_a_training(tmp_path, caplog):
@@ -125,7 +125,7 @@ def test_a_damaged_file_is_put_aside_by_a_training(tmp_path, caplog):
   (tmp_path / 'run.json').write_text('{"runs": [')
   with _Training(tmp_path, first_step=4).record:
     pass
-  (entry,) = run_record.read(str(tmp_path))
+  (entry,) = record.read(str(tmp_path))
   assert (entry['first_step'], entry['outcome']) == (4, 'finished')
   assert (tmp_path / 'run.json.broken').read_text() == '{"runs": ['
   (message,) = caplog.messages
@@ -142,9 +142,9 @@ def test_what_is_there_is_a_list_of_runs(tmp_path):
 
 
 def test_the_command_names_the_tool_and_no_folder_of_the_machine(tmp_path, monkeypatch):
-  tool = pathlib.Path(run_record.__file__).parents[2] / 'tools/model_main_tf2.py'
+  tool = pathlib.Path(machine.__file__).parents[2] / 'tools/model_main_tf2.py'
   monkeypatch.setattr(sys, 'argv', [str(tool), '--seed=3'])
   with _Training(tmp_path, first_step=0).record:
     pass
-  (entry,) = run_record.read(str(tmp_path))
+  (entry,) = record.read(str(tmp_path))
   assert entry['command'] == 'python tools/model_main_tf2.py --seed=3'

@@ -1,11 +1,9 @@
 """The evaluation of checkpoints, from a pipeline.config."""
 
 import contextlib
-import dataclasses
 import functools
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import orbit
 import tensorflow as tf
@@ -13,42 +11,15 @@ import tensorflow as tf
 from ssd_tf import builders
 from ssd_tf.config.input_paths import find_checkpoint
 from ssd_tf.config.pipeline import Pipeline
-from ssd_tf.detector import Detector
 from ssd_tf.errors import InputError
-from ssd_tf.evaluation import log_format, metrics_file
-from ssd_tf.evaluation.detection_evaluator import EvaluatorGroup
+from ssd_tf.evaluation import log_format
 from ssd_tf.pretrained.checkpoint_description import step_of
 from ssd_tf.pretrained.checkpoint_file import CheckpointDeleted, open_checkpoint
+from ssd_tf.run.evaluator import Options, build_evaluator, evaluation_details, log_evaluation
 from ssd_tf.run.event_files import write_missing_scalars
 from ssd_tf.run.failures import explaining_failures
-from ssd_tf.run.starting import restore
+from ssd_tf.run.start import restore
 from ssd_tf.run.summaries import CheckedSummaries
-from ssd_tf.training.evaluator import Evaluator
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-  """What an evaluation may be asked for besides its config.
-
-  Attributes:
-    eval_dir: gets event files and metrics.jsonl; None: the folder eval of model_dir.
-    max_num_batches: evaluate on so many batches; 0: on all.
-    select_top_k: of a class, detect among so many best candidates only; 0: among all.
-    voc_metrics: iou_threshold and count_difficult of `Voc0712Evaluator`.
-    settings: is written to metrics.jsonl; earlier evaluations with other settings do not count.
-    report: gets step, metrics and the evaluators after each evaluation.
-  """
-
-  eval_dir: str | None = None
-  max_num_batches: int = 0
-  select_top_k: int = 0
-  voc_metrics: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-  settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-  report: Callable[[int, Mapping[str, float], EvaluatorGroup], None] | None = None
-
-  def folder(self, model_dir: str) -> str:
-    """The eval_dir that is meant."""
-    return self.eval_dir or os.path.join(model_dir, 'eval')
 
 
 def evaluate_checkpoints(
@@ -86,9 +57,9 @@ def evaluate_checkpoints(
   if not wait_for_first:
     find_checkpoint(checkpoint_dir)  # A misspelt folder is told at once.
   options = options or Options()
-  write_missing_scalars(options.folder(model_dir))
+  write_missing_scalars(log := options.log(model_dir))
   evaluation = _Evaluation(
-    pipeline, model_dir, strategy, sample_1_of_n_eval_examples, on_train_data, options
+    pipeline, log, strategy, sample_1_of_n_eval_examples, on_train_data, options
   )
   metrics = {}
   # Nothing tells of new ones where a checkpoint is given by name, or was copied by hand.
@@ -137,23 +108,24 @@ def evaluate_all_checkpoints(
     InputError: config, data or a checkpoint are at fault, or there is no checkpoint.
   """
   options = options or Options()
-  eval_dir = options.folder(model_dir)
   steps = _steps(checkpoint_dir)
-  write_missing_scalars(eval_dir)
-  details = evaluation_details(pipeline, sample_1_of_n_eval_examples, on_train_data)
-  results = metrics_file.read(eval_dir, settings=options.settings, **details)
+  write_missing_scalars(log := options.log(model_dir))
+  details = evaluation_details(
+    pipeline, sample_1_of_n_eval_examples, on_train_data, options.settings
+  )
+  results = {step: line['metrics'] for step, line in log.comparable(details).items()}
   skipped = {step: path for path, step in steps.items() if step in results}
   if skipped:
     log_format.emit(
       [
-        f'Evaluated before, in {metrics_file.path(eval_dir)}: '
+        f'Evaluated before, in {log.path}: '
         f'{", ".join(f"{skipped[step]} (step {step})" for step in sorted(skipped))}'
       ]
     )
   pending = {path: step for path, step in steps.items() if step not in results}
   if pending:
     evaluation = _Evaluation(
-      pipeline, model_dir, strategy, sample_1_of_n_eval_examples, on_train_data, options
+      pipeline, log, strategy, sample_1_of_n_eval_examples, on_train_data, options
     )
   while pending:
     path, step = next(iter(pending.items()))
@@ -176,9 +148,8 @@ def evaluate_all_checkpoints(
 class _Evaluation:
   """A model and what measures it, for one checkpoint after the other."""
 
-  def __init__(self, pipeline, model_dir, strategy, sample_1_of_n, on_train_data, options):
+  def __init__(self, pipeline, log, strategy, sample_1_of_n, on_train_data, options):
     self._options = options
-    eval_dir = options.folder(model_dir)
     self._explaining = functools.partial(
       explaining_failures,
       pipeline,
@@ -195,18 +166,14 @@ class _Evaluation:
     self._evaluator = build_evaluator(
       pipeline, detector, strategy, sample_1_of_n, on_train_data, options
     )
-    self._model, self._step = detector.model, step
-    details = evaluation_details(pipeline, sample_1_of_n, on_train_data)
-    if options.settings:
-      details['settings'] = dict(options.settings)
+    self._step = step
+    details = evaluation_details(pipeline, sample_1_of_n, on_train_data, options.settings)
     self._controller = orbit.Controller(
       strategy=strategy,
       evaluator=self._evaluator,
       global_step=step,
-      eval_summary_manager=CheckedSummaries(eval_dir, step),
-      eval_actions=[
-        lambda output: log_evaluation(step, self._evaluator, output, eval_dir, details)
-      ],
+      eval_summary_manager=CheckedSummaries(log.eval_dir, step),
+      eval_actions=[lambda output: log_evaluation(step, self._evaluator, output, log, details)],
     )
 
   def evaluate(self, path):
@@ -223,99 +190,6 @@ class _Evaluation:
   def step(self):
     """Of the checkpoint evaluated last."""
     return int(self._step.numpy())
-
-
-def evaluation_details(
-  pipeline: Pipeline, sample_1_of_n: int = 1, on_train_data: bool = False
-) -> dict[str, Any]:
-  """What the figures of an evaluation depend on besides the weights, as metrics.jsonl has it.
-
-  Args:
-    pipeline: the config.
-    sample_1_of_n: every n-th example only is evaluated.
-    on_train_data: whether the training records are.
-
-  Returns:
-    {'split', 'conditions'}.
-  """
-  return {
-    'split': ', '.join(builders.evaluated_paths(pipeline, on_train_data)),
-    'conditions': builders.evaluation_conditions(pipeline.config, sample_1_of_n),
-  }
-
-
-def build_evaluator(
-  pipeline: Pipeline,
-  detector: Detector,
-  strategy: tf.distribute.Strategy,
-  sample_1_of_n: int = 1,
-  on_train_data: bool = False,
-  options: Options | None = None,
-) -> Evaluator:
-  """Builds what runs a model over the evaluation's data set and measures its detections.
-
-  Args:
-    pipeline: the config.
-    detector: what is evaluated.
-    strategy: that the model's variables were made under.
-    sample_1_of_n: evaluate on every n-th example only.
-    on_train_data: evaluate on the training records.
-    options: further ones.
-
-  Returns:
-    The evaluator.
-  """
-  options = options or Options()
-  make_metrics = functools.partial(
-    builders.build_metrics, pipeline, on_train_data, voc_options=options.voc_metrics
-  )
-  with pipeline.naming_errors():
-    make_metrics()  # Its faults are told at once.
-    pictures = builders.build_pictures(pipeline)
-  dataset = builders.build_eval_dataset(
-    pipeline,
-    detector,
-    num_replicas=strategy.num_replicas_in_sync,
-    sample_1_of_n_examples=sample_1_of_n,
-    on_train_data=on_train_data,
-  )
-  if options.max_num_batches:
-    dataset = dataset.take(options.max_num_batches)
-  if options.select_top_k:
-    post_processor = dataclasses.replace(
-      detector.post_processor, max_candidates_per_class=options.select_top_k
-    )
-    detector = dataclasses.replace(detector, post_processor=post_processor)
-  return Evaluator(
-    detector=detector,
-    dataset=strategy.experimental_distribute_dataset(dataset),
-    with_losses=not pipeline.config.eval_config.use_dummy_loss_in_eval,
-    make_metrics=make_metrics,
-    strategy=strategy,
-    pictures=pictures,
-    export_path=pipeline.config.eval_config.export_path,
-  )
-
-
-def log_evaluation(
-  step: tf.Variable,
-  evaluator: Evaluator,
-  output: dict[str, float],
-  eval_dir: str,
-  details: Mapping[str, Any],
-) -> None:
-  """Writes an evaluation's lines, and appends its numbers to metrics.jsonl.
-
-  Args:
-    step: of the model that was evaluated, i64[].
-    evaluator: that measured it.
-    output: the metrics by name.
-    eval_dir: gets metrics.jsonl.
-    details: what the numbers have to be read with, besides those that the evaluator has.
-  """
-  step = int(step.numpy())
-  log_format.emit(log_format.eval_lines(step, output))
-  metrics_file.append(eval_dir, step, output, evaluator.metrics.details | details)
 
 
 def _steps(checkpoint_dir):

@@ -1,13 +1,9 @@
 """run.json of a training's folder: command, code, machine and time of each time that it ran."""
 
-import importlib.metadata
 import json
 import os
 import pathlib
-import platform
-import resource
 import shlex
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -18,10 +14,10 @@ from absl import logging
 from ssd_tf.errors import InputError, signal_of
 from ssd_tf.files.atomic_file import write_json
 from ssd_tf.files.failed_writes import explain
-from ssd_tf.run.model_dir_lock import deleted
+from ssd_tf.run import machine
+from ssd_tf.run.lock import deleted
 
 RUNNING, FINISHED, INTERRUPTED = 'running', 'finished', 'interrupted'
-_PACKAGES = ('tensorflow', 'keras', 'tf-models-official', 'numpy')
 
 
 def path(model_dir: str) -> str:
@@ -44,7 +40,7 @@ def read(model_dir: str) -> list[dict[str, Any]]:
     (cpu, cores, memory_gb, gpus), versions. Empty if there is no such file.
 
   Raises:
-    InputError: the file is not what `RunRecord` writes.
+    InputError: the file is not what `Record` writes.
   """
   file_path = path(model_dir)
   if not os.path.exists(file_path):
@@ -54,10 +50,9 @@ def read(model_dir: str) -> list[dict[str, Any]]:
       entries = json.load(file)['runs']
       if all(entry['seconds'] >= 0 and entry['outcome'] for entry in entries):
         return entries
+      fault = 'seconds and outcome have to be there'
     except (ValueError, KeyError, TypeError) as error:
       fault = error
-    else:
-      fault = 'seconds and outcome have to be there'
   raise InputError(f'{file_path}: is no record of a training ({fault}); delete it')
 
 
@@ -67,7 +62,7 @@ def is_finished(model_dir: str) -> bool:
   return bool(entries) and entries[-1]['outcome'] == FINISHED
 
 
-class RunRecord:
+class Record:
   """Keeps an entry of run.json up to date: when entered, when called, and when left.
 
   Called now and then, so that a killed training has its time and step too.
@@ -107,9 +102,9 @@ class RunRecord:
       'config_path': config_path,
       'command': shlex.join(['python', _script(sys.argv[0]), *sys.argv[1:]]),
       'folder': os.getcwd(),
-      **code_version(),
-      'hardware': hardware(),
-      'versions': versions(),
+      **machine.code_version(),
+      'hardware': machine.hardware(),
+      'versions': machine.versions(),
     }
 
   def __enter__(self):
@@ -165,71 +160,3 @@ def _script(path):
   """The tool as the README has it, tools/x.py, wherever it was called from; others as given."""
   script, root = pathlib.Path(path).resolve(), pathlib.Path(__file__).resolve().parents[2]
   return str(script.relative_to(root)) if script.is_relative_to(root) else path
-
-
-def code_version() -> dict[str, Any]:
-  """The commit that this code is of, and whether no tracked file is changed; None, None unknown."""
-
-  def git(*arguments):
-    folder = os.path.dirname(os.path.abspath(__file__))
-    done = subprocess.run(
-      ['git', '-C', folder, *arguments], capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
-
-  try:
-    # Installed inside of some other repository, it is not of that one's commit.
-    git('ls-files', '--error-unmatch', os.path.basename(__file__))
-    commit = git('rev-parse', 'HEAD')
-    return {'commit': commit, 'is_clean': not git('status', '--porcelain', '-uno')}
-  except (OSError, subprocess.CalledProcessError):
-    return {'commit': None, 'is_clean': None}
-
-
-def hardware() -> dict[str, Any]:
-  """The machine: {'cpu': model, 'cores': usable ones, 'memory_gb': in all, 'gpus': models}."""
-  import tensorflow as tf
-
-  cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
-  memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
-  gpus = tf.config.list_physical_devices('GPU')
-  return {
-    'cpu': _cpu_model(),
-    'cores': cores,
-    'memory_gb': round(memory / 2**30, 1),
-    'gpus': [
-      tf.config.experimental.get_device_details(gpu).get('device_name', gpu.name) for gpu in gpus
-    ],
-  }
-
-
-def versions() -> dict[str, str]:
-  """Of Python and of the packages that a training's figures hang on."""
-  found = {'python': platform.python_version()}
-  for package in _PACKAGES:
-    try:
-      found[package] = importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-      # TensorFlow may be installed under another name, such as tensorflow-cpu.
-      if package == 'tensorflow':
-        import tensorflow as tf
-
-        found[package] = tf.__version__
-  return found
-
-
-def _cpu_model():
-  try:
-    with open('/proc/cpuinfo', encoding='utf-8') as file:
-      for line in file:
-        if line.startswith('model name'):
-          return line.partition(':')[2].strip()
-  except FileNotFoundError:
-    pass  # Not on Linux.
-  return platform.processor() or platform.machine()
-
-
-def peak_memory_mb() -> float:
-  """The most memory that this process has held so far, in units of 10^6 bytes."""
-  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-  return peak / 1e6 if sys.platform == 'darwin' else peak * 1024 / 1e6

@@ -8,12 +8,12 @@ import sys
 import pytest
 
 from ssd_tf.errors import InputError
-from ssd_tf.run import model_dir_lock
+from ssd_tf.run import lock
 
 HOLD = """
 import sys, time
-from ssd_tf.training import model_dir_lock
-with model_dir_lock.hold(sys.argv[1]):
+from ssd_tf.run import lock
+with lock.hold(sys.argv[1]):
   print('held', flush=True)
   time.sleep(60)
 """
@@ -24,7 +24,7 @@ def test_a_second_training_is_refused_until_the_first_is_gone(tmp_path):
   first = subprocess.Popen([sys.executable, '-c', HOLD, folder], stdout=subprocess.PIPE)
   try:
     assert first.stdout.readline() == b'held\n'
-    with pytest.raises(InputError) as error, model_dir_lock.hold(folder):
+    with pytest.raises(InputError) as error, lock.hold(folder):
       pass
     assert str(error.value) == (
       f'model_dir: another training is at work in {folder} (process {first.pid} on '
@@ -34,20 +34,22 @@ def test_a_second_training_is_refused_until_the_first_is_gone(tmp_path):
     first.send_signal(signal.SIGKILL)
     first.wait()
     first.stdout.close()
-  with model_dir_lock.hold(folder):  # Whatever ended it.
+  with lock.hold(folder):  # Whatever ended it.
     pass
 
 
-def test_the_folder_of_a_call_is_held_and_let_go(tmp_path):
-  @model_dir_lock.one_at_a_time
-  def train(config, model_dir, *, fails=False):
-    with pytest.raises(InputError, match='another training is at work'):
-      train(config, model_dir)
-    if fails:
-      raise ZeroDivisionError
-    return config
+def test_it_is_let_go_after_an_error(tmp_path):
+  with pytest.raises(ZeroDivisionError), lock.hold(str(tmp_path)) as check:
+    check()
+    raise ZeroDivisionError
+  with lock.hold(str(tmp_path)):
+    pass
 
-  assert train('a', str(tmp_path)) == 'a'
-  with pytest.raises(ZeroDivisionError):
-    train('b', model_dir=str(tmp_path), fails=True)
-  assert train('c', model_dir=str(tmp_path)) == 'c'
+
+def test_a_folder_that_was_replaced_is_seen(tmp_path):
+  folder = tmp_path / 'run'
+  with lock.hold(str(folder)) as check:
+    check()
+    (folder / '.training_lock').write_text('1 on another')
+    with pytest.raises(InputError, match='was deleted, emptied or replaced while the training ran'):
+      check()

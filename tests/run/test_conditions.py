@@ -3,14 +3,14 @@
 import pytest
 import tiny_project
 
-from ssd_tf import builders
 from ssd_tf.config.pipeline import Pipeline
+from ssd_tf.run.conditions import conditions_of
 
 PATH = tiny_project.ROOT / 'tests/testdata/tiny.config'
 
 
 def conditions(*overrides, **rest):
-  return builders.evaluation_conditions(Pipeline.load(PATH, overrides).config, **rest)
+  return conditions_of(Pipeline.load(PATH, overrides).config, **rest)
 
 
 @pytest.mark.parametrize(

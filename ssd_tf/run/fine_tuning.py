@@ -1,15 +1,10 @@
-"""What a model's variables start from: a training, another checkpoint, or nothing; which train."""
-
-import os
+"""What a training loads of its fine_tune_checkpoint, by type and class map."""
 
 import keras
-import tensorflow as tf
 from absl import logging
 
-from ssd_tf import builders
-from ssd_tf.config.pipeline import Pipeline, PipelineConfig
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
-from ssd_tf.files.failed_writes import open_for_writing
 from ssd_tf.pretrained.checkpoint_kind import (
   SLIM,
   SLIM_VGG,
@@ -21,13 +16,8 @@ from ssd_tf.pretrained.checkpoint_kind import (
 from ssd_tf.pretrained.layer_groups import BACKBONE, CLASS_HEADS, FEATURE_MAPS, GROUPS, group_of
 from ssd_tf.pretrained.load_report import LoadReport
 from ssd_tf.pretrained.loading import LoadOptions, load_pretrained
-from ssd_tf.pretrained.original_names import original_names
-from ssd_tf.run import checkpoints
-from ssd_tf.training.moving_average import MovingAverage
-from ssd_tf.training.stages import Stage, Stages
-from ssd_tf.training.variable_selection import VariableSelector
 
-_CLASS_MAP = 'train_config.fine_tune_class_map'
+CLASS_MAP = 'train_config.fine_tune_class_map'
 _GROUPS = {
   'classification': (BACKBONE,),
   'detection': (BACKBONE, FEATURE_MAPS),
@@ -35,63 +25,6 @@ _GROUPS = {
   'full': GROUPS,
 }
 _VERSIONS = {SLIM: 1, SLIM_VGG: 1, SSD_TENSORFLOW: 1, TF1: 1, TF2: 2, TF2_CLASSIFICATION: 2}
-
-
-def start(
-  pipeline: Pipeline,
-  model: keras.Model,
-  manager: tf.train.CheckpointManager,
-  moving_average: MovingAverage | None = None,
-  load_options: LoadOptions | None = None,
-) -> int:
-  """Loads what a training starts from.
-
-  Args:
-    pipeline: the config.
-    model: its variables are assigned.
-    manager: of the training's checkpoints; one is written at step 0.
-    moving_average: of the weights, which it begins at unless the training goes on; or None.
-    load_options: of fine_tune_checkpoint.
-
-  Returns:
-    The step that the training starts at.
-
-  Raises:
-    InputError: the checkpoint does not fit.
-  """
-  fine_tune = pipeline.config.train_config.fine_tune_checkpoint
-  latest, model_dir = manager.latest_checkpoint, manager.directory
-  if latest:
-    checkpoints.restore_all(manager.checkpoint, latest)
-    step = checkpoints.checkpoint_step(latest)
-    why = ', so fine_tune_checkpoint is not loaded again' if fine_tune else ''
-    logging.info(
-      'Going on from %s (step %d), since %s holds a training%s.', latest, step, model_dir, why
-    )
-    return step
-  _start_from_checkpoint(pipeline, model, model_dir, load_options)
-  if moving_average is not None:
-    moving_average.reset()
-  # The manager counts its interval from the last checkpoint, so there has to be one at step 0.
-  manager.save(checkpoint_number=0)
-  return 0
-
-
-def build_stages(config: PipelineConfig, model: keras.Model) -> Stages:
-  """Builds what says which variables a training trains, from which step on.
-
-  Args:
-    config: the whole config.
-    model: as it was built; nothing of it is set yet.
-
-  Returns:
-    The stages.
-
-  Raises:
-    InputError: a pattern matches nothing, or a stage leaves nothing to train.
-  """
-  selector = VariableSelector(model, group_of=group_of, api_names=original_names(model))
-  return Stages(selector, [Stage(**stage) for stage in builders.stages_of(config.train_config)])
 
 
 def load_fine_tune_checkpoint(
@@ -130,7 +63,7 @@ def load_fine_tune_checkpoint(
   groups = _GROUPS[kind]
   if class_ids is not None and kind == 'classification':
     raise InputError(
-      f'{_CLASS_MAP}: needs the heads, but train_config.fine_tune_checkpoint_type '
+      f'{CLASS_MAP}: needs the heads, but train_config.fine_tune_checkpoint_type '
       '"classification" is the backbone alone; take "fine_tune"'
     )
   if kind == 'detection' and (settings.load_all_detection_checkpoint_vars or class_ids):
@@ -145,44 +78,6 @@ def load_fine_tune_checkpoint(
   if class_ids is None and CLASS_HEADS in groups:
     _suggest_class_map(pipeline, report)
   return report
-
-
-def restore(model: keras.Model, path: str) -> int:
-  """Restores a model to evaluate or export it, where nothing may be missing.
-
-  Args:
-    model: its variables are assigned.
-    path: the prefix of a checkpoint, our own or one of the Object Detection API.
-
-  Returns:
-    The step that it was written at; 0 where it does not say. Nothing is read of it later: a
-    training may delete it.
-
-  Raises:
-    CheckpointDeleted: it is not there any more.
-    InputError: a variable of the model does not load.
-  """
-  report = load_pretrained(model, path)
-  logging.info('%s: %s', path, report.table())
-  if report.skipped or report.missing:
-    consequence = ', so it would detect by random numbers'
-    hint = 'is it of another model?' if report.missing else 'does num_classes fit?'
-    raise InputError(f'{report.faults(consequence)}; {hint}')
-  return report.step or 0
-
-
-def _start_from_checkpoint(pipeline, model, model_dir, load_options):
-  settings = pipeline.config.train_config
-  if not settings.fine_tune_checkpoint:
-    if settings.fine_tune_class_map:
-      raise InputError(f'{_CLASS_MAP}: there is no train_config.fine_tune_checkpoint for it')
-    logging.info('Training from scratch: no checkpoint in %s, no fine_tune_checkpoint.', model_dir)
-    return
-  report = load_fine_tune_checkpoint(pipeline, model, load_options)
-  logging.info('Starting from %s: %s', report.path, report.table())
-  path = os.path.join(model_dir, 'loaded_variables.txt')
-  with open_for_writing(path) as file:
-    file.writelines(f'{line}\n' for line in report.lines())
 
 
 def _checkpoint_type(settings):
@@ -214,15 +109,15 @@ def _class_ids(pipeline):
   for mapping in mappings:
     if mapping.drop or not mapping.name or not mapping.to:
       raise InputError(
-        f'{_CLASS_MAP}: needs name: "..." to: "...", and has no drop: the rows of a class that is '
+        f'{CLASS_MAP}: needs name: "..." to: "...", and has no drop: the rows of a class that is '
         f'not named stay as they are; received {str(mapping).split()}'
       )
     source = _id_of(mapping.name, theirs, 'train_config.fine_tune_label_map_path')
     target = _id_of(mapping.to, ours, 'train_input_reader.label_map_path')
     if target > pipeline.config.model.ssd.num_classes:
-      raise InputError(f'{_CLASS_MAP}: {mapping.to!r} is id {target}, above num_classes')
+      raise InputError(f'{CLASS_MAP}: {mapping.to!r} is id {target}, above num_classes')
     if target in class_ids:
-      raise InputError(f'{_CLASS_MAP}: {mapping.to!r} is there twice')
+      raise InputError(f'{CLASS_MAP}: {mapping.to!r} is there twice')
     class_ids[target] = source
   return class_ids
 
@@ -239,11 +134,11 @@ def _id_of(name, classes, field):
   if name.isdigit() and int(name) > 0:
     return int(name)
   if classes is None:
-    raise InputError(f'{_CLASS_MAP}: {name!r} is a name, but there is no {field} to look it up in')
+    raise InputError(f'{CLASS_MAP}: {name!r} is a name, but there is no {field} to look it up in')
   try:
     return classes.id_of(name)
   except InputError as error:
-    raise InputError(f'{_CLASS_MAP}: {field}: {error}') from None
+    raise InputError(f'{CLASS_MAP}: {field}: {error}') from None
 
 
 def _suggest_class_map(pipeline, report):

@@ -1,6 +1,7 @@
 """metrics.jsonl after kills and on a full disk: no line is lost but the one that was cut off."""
 
 import json
+import math
 import os
 import resource
 import signal
@@ -10,23 +11,41 @@ import sys
 import pytest
 
 from ssd_tf.errors import InputError
-from ssd_tf.evaluation import metrics_file
+from ssd_tf.run.evaluation_log import EvaluationLog
 
 DETAILS = {'split': 'val {"ä" \\ }', 'conditions': {'sample_1_of_n_examples': 1, 'text': 'a: "b"'}}
 
 
 def append(folder, step, value=0.5):
-  metrics_file.append(str(folder), step, {'Precision/mAP': value, 'Loss/total_loss': 3}, DETAILS)
+  metrics = {'Precision/mAP': value, 'Loss/total_loss': 3}
+  EvaluationLog(str(folder)).append(step, metrics, DETAILS)
 
 
 def steps(folder):
-  return [line['step'] for line in metrics_file.read_lines(str(folder))]
+  return [line['step'] for line in EvaluationLog(str(folder)).read()]
 
 
 @pytest.fixture
 def whole_line(tmp_path):
   append(tmp_path / 'other', 4)
   return (tmp_path / 'other/metrics.jsonl').read_bytes()
+
+
+def test_it_keeps_what_was_written(tmp_path):
+  log = EvaluationLog(str(tmp_path / 'eval'))
+  assert log.read() == [] and not (tmp_path / 'eval').exists()
+  nan = {'PascalBoxes_Precision/mAP@0.5IOU': 0.5, 'PascalBoxes_PerformanceByCategory/x': math.nan}
+  log.append(2, {'a': 0.25}, {'split': 'val', 'images': 3})
+  log.append(6, {'a': 0.5}, {'split': 'test'})
+  log.append(4, nan, {'split': 'val'})
+  log.append(2, {'a': 0.75}, {'split': 'val'})
+  for known in (log, EvaluationLog(log.eval_dir)):  # In memory, and read anew.
+    assert known.read()[0] == {'step': 2, 'metrics': {'a': 0.25}, 'split': 'val', 'images': 3}
+    assert [line['step'] for line in known.read()] == [2, 6, 4, 2]
+    assert math.isnan(known.read()[2]['metrics']['PascalBoxes_PerformanceByCategory/x'])
+    found = known.comparable({'split': 'val'})
+    assert list(found) == [2, 4] and found[2]['metrics'] == {'a': 0.75}  # The last of a step.
+  assert 'NaN' not in (tmp_path / 'eval/metrics.jsonl').read_text()  # Which JSON does not know.
 
 
 def test_a_line_cut_off_anywhere_is_passed_over_and_never_joined_with_the_next(
@@ -85,7 +104,7 @@ def test_other_damage_is_an_error_that_names_the_line_and_stays_one(tmp_path, da
     file.write(damage)
   for _ in range(2):
     with pytest.raises(InputError, match=r'metrics\.jsonl:2: expected'):
-      metrics_file.read(str(tmp_path), DETAILS['split'])
+      EvaluationLog(str(tmp_path)).comparable({'split': DETAILS['split']})
     append(tmp_path, 6)  # What was measured is kept all the same, on a line of its own.
   lines = (tmp_path / 'metrics.jsonl').read_bytes().splitlines()
   assert lines[1] == damage and [json.loads(line)['step'] for line in lines[2:]] == [6, 6]
@@ -96,8 +115,8 @@ def test_a_full_disk_leaves_the_file_as_it_was(tmp_path):
   before = (tmp_path / 'metrics.jsonl').read_bytes()
   # A limit of the size of files acts as a full disk does: a part of the line is written.
   code = (
-    'from ssd_tf.evaluation import metrics_file; import sys;'
-    'metrics_file.append(sys.argv[1], 4, {"a" * 100: 0.5}, {})'
+    'from ssd_tf.run.evaluation_log import EvaluationLog; import sys;'
+    'EvaluationLog(sys.argv[1]).append(4, {"a" * 100: 0.5}, {})'
   )
 
   def limit():

@@ -1,0 +1,69 @@
+"""What the figures of an evaluation depend on besides the weights, and whether two can be compared.
+
+A line of metrics.jsonl has three entries of this: `split`, the data set; `settings` of the command
+that asked for the evaluation, if it has any; and `conditions`, what the config says.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf import text_format
+
+from ssd_tf.config.pipeline import PipelineConfig
+
+LOSSES = 'losses'  # Of the conditions, the one that changes losses alone.
+# Fields of EvalConfig that no figure depends on: of batches, pictures, files, and more figures.
+_WITHOUT_EFFECT = (
+  *('batch_size', 'eval_interval_secs', 'eval_master', 'export_path', 'save_graph'),
+  *('include_metrics_per_category', 'all_metrics_per_category'),
+  *('num_visualizations', 'visualization_export_dir', 'keep_image_id_for_visualization_export'),
+  *('min_score_threshold', 'max_num_boxes_to_visualize', 'skip_scores', 'skip_labels'),
+  *('visualize_groundtruth_boxes', 'groundtruth_box_visualization_color'),
+  *('retain_original_images', 'retain_original_image_additional_channels'),
+)
+
+
+def conditions_of(config: PipelineConfig, sample_1_of_n: int = 1) -> dict[str, int | str]:
+  """The conditions of an evaluation.
+
+  Args:
+    config: the whole config.
+    sample_1_of_n: every n-th example only is evaluated.
+
+  Returns:
+    Names to values that JSON knows.
+  """
+  eval_config = type(config.eval_config)()
+  eval_config.CopyFrom(config.eval_config)
+  for field in _WITHOUT_EFFECT:
+    eval_config.ClearField(field)
+  parts = {'eval_config': eval_config, 'post_processing': config.model.ssd.post_processing}
+  texts = {name: text_format.MessageToString(p, as_one_line=True) for name, p in parts.items()}
+  # Evaluations of an earlier version lack this entry: their losses are means over the batches.
+  losses = {LOSSES: 'summed over the data set, divided once'}
+  return {'sample_1_of_n_examples': sample_1_of_n, **texts, **losses}
+
+
+def differences(wanted: Mapping[str, Any], found: Mapping[str, Any], *, losses: bool = True) -> str:
+  """In what an evaluation differs from those wanted, so that its figures cannot be compared.
+
+  Args:
+    wanted: split, settings, conditions; of these the settings are compared also if they are missing
+      here, the others are not.
+    found: the same of the evaluation; other entries do not count.
+    losses: whether its losses are to be compared; other figures may be where the losses may not.
+
+  Returns:
+    The names of what differs, separated by commas; '' if they can be compared.
+  """
+  wanted = {'settings': {}, **wanted}
+  first, second = _flat(wanted), _flat({name: found.get(name) or {} for name in wanted})
+  names = [name for name in first | second if first.get(name) != second.get(name)]
+  return ', '.join(name for name in names if losses or name != LOSSES)
+
+
+def _flat(entries):
+  flat = {}
+  for name, value in entries.items():
+    flat |= _flat(value) if isinstance(value, Mapping) else {name: value}
+  return flat

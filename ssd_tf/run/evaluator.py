@@ -1,0 +1,152 @@
+"""What evaluates a model on the evaluation's data set, and what is written of it."""
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from ssd_tf import builders
+from ssd_tf.config.pipeline import Pipeline
+from ssd_tf.detector import Detector
+from ssd_tf.evaluation import log_format
+from ssd_tf.evaluation.detection_evaluator import EvaluatorGroup
+from ssd_tf.evaluation.pictures import Pictures
+from ssd_tf.run.conditions import conditions_of
+from ssd_tf.run.evaluation_log import EvaluationLog
+from ssd_tf.training.evaluator import Evaluator
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """What an evaluation may be asked for besides its config.
+
+  Attributes:
+    eval_dir: gets event files and metrics.jsonl; None: the folder eval of model_dir.
+    max_num_batches: evaluate on so many batches; 0: on all.
+    max_images: evaluate on so many images, the first ones; 0: on all.
+    select_top_k: of a class, detect among so many best candidates only; 0: among all.
+    voc_metrics: iou_threshold and count_difficult of `Voc0712Evaluator`.
+    settings: is written to metrics.jsonl; earlier evaluations with other settings do not count.
+    report: gets step, metrics and the evaluators after each evaluation.
+  """
+
+  eval_dir: str | None = None
+  max_num_batches: int = 0
+  max_images: int = 0
+  select_top_k: int = 0
+  voc_metrics: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  report: Callable[[int, Mapping[str, float], EvaluatorGroup], None] | None = None
+
+  def log(self, model_dir: str) -> EvaluationLog:
+    """The log in the eval_dir that is meant."""
+    return EvaluationLog(self.eval_dir or os.path.join(model_dir, 'eval'))
+
+
+def evaluation_details(
+  pipeline: Pipeline,
+  sample_1_of_n: int = 1,
+  on_train_data: bool = False,
+  settings: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+  """What the figures of an evaluation depend on besides the weights, as the log has it.
+
+  Args:
+    pipeline: the config.
+    sample_1_of_n: every n-th example only is evaluated.
+    on_train_data: whether the training records are.
+    settings: of the command that asks for it; None or empty: none.
+
+  Returns:
+    split, conditions, and settings if there are any; see `conditions`.
+  """
+  return {
+    'split': ', '.join(builders.evaluated_paths(pipeline, on_train_data)),
+    'conditions': conditions_of(pipeline.config, sample_1_of_n),
+    **({'settings': dict(settings)} if settings else {}),
+  }
+
+
+def build_evaluator(
+  pipeline: Pipeline,
+  detector: Detector,
+  strategy: tf.distribute.Strategy,
+  sample_1_of_n: int = 1,
+  on_train_data: bool = False,
+  options: Options | None = None,
+  metrics: EvaluatorGroup | None = None,
+) -> Evaluator:
+  """Builds what runs a model over the evaluation's data set and measures its detections.
+
+  Args:
+    pipeline: the config.
+    detector: what is evaluated.
+    strategy: that the model's variables were made under.
+    sample_1_of_n: evaluate on every n-th example only.
+    on_train_data: evaluate on the training records.
+    options: further ones.
+    metrics: measure instead of those of eval_config, and nothing is drawn or exported; None: not.
+
+  Returns:
+    The evaluator.
+  """
+  options, writes = options or Options(), metrics is None
+  eval_config = pipeline.config.eval_config
+
+  def make_metrics():
+    return metrics or builders.build_metrics(
+      pipeline, on_train_data, voc_options=options.voc_metrics
+    )
+
+  with pipeline.naming_errors():
+    make_metrics()  # Its faults are told at once.
+    pictures = builders.build_pictures(pipeline) if writes else Pictures({}, 0)
+  dataset = builders.build_eval_dataset(
+    pipeline,
+    detector,
+    num_replicas=strategy.num_replicas_in_sync,
+    sample_1_of_n_examples=sample_1_of_n,
+    on_train_data=on_train_data,
+  )
+  if options.max_num_batches:
+    dataset = dataset.take(options.max_num_batches)
+  if options.max_images:
+    dataset = dataset.unbatch().take(options.max_images).batch(eval_config.batch_size)
+  if options.select_top_k:
+    post_processor = dataclasses.replace(
+      detector.post_processor, max_candidates_per_class=options.select_top_k
+    )
+    detector = dataclasses.replace(detector, post_processor=post_processor)
+  return Evaluator(
+    detector=detector,
+    dataset=strategy.experimental_distribute_dataset(dataset),
+    with_losses=not eval_config.use_dummy_loss_in_eval,
+    make_metrics=make_metrics,
+    strategy=strategy,
+    pictures=pictures,
+    export_path=eval_config.export_path if writes else '',
+  )
+
+
+def log_evaluation(
+  step: tf.Variable,
+  evaluator: Evaluator,
+  output: dict[str, float],
+  log: EvaluationLog,
+  details: Mapping[str, Any],
+) -> None:
+  """Writes an evaluation's lines, and adds its numbers to the log of evaluations.
+
+  Args:
+    step: of the model that was evaluated, i64[].
+    evaluator: that measured it.
+    output: the metrics by name.
+    log: gets the numbers.
+    details: what the numbers have to be read with, besides those that the evaluator has.
+  """
+  step = int(step.numpy())
+  log_format.show(evaluator.metrics.report)
+  log_format.emit(log_format.eval_lines(step, output))
+  log.append(step, output, evaluator.metrics.details | details)

@@ -1,0 +1,93 @@
+"""What a model's variables start from: a training, another checkpoint, or nothing."""
+
+import os
+
+import keras
+import tensorflow as tf
+from absl import logging
+
+from ssd_tf.config.pipeline import Pipeline
+from ssd_tf.errors import InputError
+from ssd_tf.files.failed_writes import open_for_writing
+from ssd_tf.pretrained.loading import LoadOptions, load_pretrained
+from ssd_tf.run import checkpoints
+from ssd_tf.run.fine_tuning import CLASS_MAP, load_fine_tune_checkpoint
+from ssd_tf.training.moving_average import MovingAverage
+
+
+def start(
+  pipeline: Pipeline,
+  model: keras.Model,
+  manager: tf.train.CheckpointManager,
+  moving_average: MovingAverage | None = None,
+  load_options: LoadOptions | None = None,
+) -> int:
+  """Loads what a training starts from.
+
+  Args:
+    pipeline: the config.
+    model: its variables are assigned.
+    manager: of the training's checkpoints; one is written at step 0.
+    moving_average: of the weights, which it begins at unless the training goes on; or None.
+    load_options: of fine_tune_checkpoint.
+
+  Returns:
+    The step that the training starts at.
+
+  Raises:
+    InputError: the checkpoint does not fit.
+  """
+  fine_tune = pipeline.config.train_config.fine_tune_checkpoint
+  latest, model_dir = manager.latest_checkpoint, manager.directory
+  if latest:
+    checkpoints.restore_all(manager.checkpoint, latest)
+    step = int(manager.checkpoint.step.numpy())
+    why = ', so fine_tune_checkpoint is not loaded again' if fine_tune else ''
+    logging.info(
+      'Going on from %s (step %d), since %s holds a training%s.', latest, step, model_dir, why
+    )
+    return step
+  _start_from_checkpoint(pipeline, model, model_dir, load_options)
+  if moving_average is not None:
+    moving_average.reset()
+  # The manager counts its interval from the last checkpoint, so there has to be one at step 0.
+  manager.save(checkpoint_number=0)
+  return 0
+
+
+def restore(model: keras.Model, path: str) -> int:
+  """Restores a model to evaluate or export it, where nothing may be missing.
+
+  Args:
+    model: its variables are assigned.
+    path: the prefix of a checkpoint, our own or one of the Object Detection API.
+
+  Returns:
+    The step that it was written at; 0 where it does not say. Nothing is read of it later: a
+    training may delete it.
+
+  Raises:
+    CheckpointDeleted: it is not there any more.
+    InputError: a variable of the model does not load.
+  """
+  report = load_pretrained(model, path)
+  logging.info('%s: %s', path, report.table())
+  if report.skipped or report.missing:
+    consequence = ', so it would detect by random numbers'
+    hint = 'is it of another model?' if report.missing else 'does num_classes fit?'
+    raise InputError(f'{report.faults(consequence)}; {hint}')
+  return report.step or 0
+
+
+def _start_from_checkpoint(pipeline, model, model_dir, load_options):
+  settings = pipeline.config.train_config
+  if not settings.fine_tune_checkpoint:
+    if settings.fine_tune_class_map:
+      raise InputError(f'{CLASS_MAP}: there is no train_config.fine_tune_checkpoint for it')
+    logging.info('Training from scratch: no checkpoint in %s, no fine_tune_checkpoint.', model_dir)
+    return
+  report = load_fine_tune_checkpoint(pipeline, model, load_options)
+  logging.info('Starting from %s: %s', report.path, report.table())
+  path = os.path.join(model_dir, 'loaded_variables.txt')
+  with open_for_writing(path) as file:
+    file.writelines(f'{line}\n' for line in report.lines())

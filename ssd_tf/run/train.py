@@ -1,0 +1,178 @@
+"""A whole training, from a pipeline.config."""
+
+import functools
+import os
+import time
+
+import keras
+import tensorflow as tf
+from absl import logging
+
+from ssd_tf import builders
+from ssd_tf.config.pipeline import Pipeline
+from ssd_tf.pretrained.loading import LoadOptions
+from ssd_tf.run import checkpoints, lock, loop, machine, preflight
+from ssd_tf.run.failures import explaining_failures
+from ssd_tf.run.learner import build_learner
+from ssd_tf.run.record import Record
+from ssd_tf.run.start import start
+from ssd_tf.run.validation import build_validation
+from ssd_tf.training import trainer
+from ssd_tf.training.loss_watch import LossWatch
+from ssd_tf.training.multi_scale import MultiScaleTrainer
+
+
+def train(
+  pipeline: Pipeline,
+  model_dir: str,
+  *,
+  strategy: tf.distribute.Strategy,
+  checkpoint_every_n: int | None = 1000,
+  checkpoint_every_secs: float | None = None,
+  log_every_n: int = 100,
+  checkpoint_max_to_keep: int = 7,
+  evaluate: bool = True,
+  sample_1_of_n_eval_examples: int = 1,
+  load_options: LoadOptions | None = None,
+) -> None:
+  """Trains until train_config.num_steps, going on from the newest checkpoint in model_dir.
+
+  Args:
+    pipeline: what to train; written to model_dir.
+    model_dir: gets checkpoints, event files, pipeline.config, evaluation results.
+    strategy: as `make_strategy` gives it.
+    checkpoint_every_n: steps between checkpoints; the last step is always saved. None: none are
+      saved by steps.
+    checkpoint_every_secs: seconds between checkpoints, besides; looked at with each line of the
+      log. None: none are saved by time.
+    log_every_n: steps between lines of the log and points of the curves.
+    checkpoint_max_to_keep: older checkpoints are deleted.
+    evaluate: whether to evaluate at each checkpoint.
+    sample_1_of_n_eval_examples: evaluate on every n-th example only.
+    load_options: of fine_tune_checkpoint.
+
+  Raises:
+    InputError: config or data are at fault, a loss is not finite, the disk is full, or model_dir is
+      deleted meanwhile.
+  """
+  began, config = time.time(), pipeline.config
+  num_steps = config.train_config.num_steps or loop.FOREVER
+  with checkpoints.telling_last_checkpoint(model_dir), lock.hold(model_dir) as check:
+    metric = preflight.check(pipeline, strategy.num_replicas_in_sync, evaluate)
+    learner = _build_learner(pipeline, strategy)
+    manager = checkpoints.Manager(
+      learner.checkpoint(),
+      model_dir,
+      max_to_keep=checkpoint_max_to_keep,
+      keep_checkpoint_every_n_hours=config.train_config.keep_checkpoint_every_n_hours,
+      step_counter=learner.step,
+      checkpoint_interval=checkpoint_every_n,
+      check=check,
+    )
+    validation = None
+    if evaluate:  # Before `start` writes to model_dir: its best checkpoint may be another's.
+      validation = build_validation(
+        pipeline, learner, manager, strategy, metric, sample_1_of_n_eval_examples
+      )
+    start_step = start(
+      pipeline, learner.detector.model, manager, learner.moving_average, load_options
+    )
+    record = _build_record(pipeline, learner, model_dir, began, check)
+    model_trainer = _build_trainer(pipeline, learner, strategy, start_step, log_every_n)
+    controller = loop.build_controller(
+      model_trainer,
+      manager,
+      num_steps,
+      log_every_n=log_every_n,
+      checkpoint_every_secs=checkpoint_every_secs,
+      train_actions=[record],
+      evaluator=validation and validation.evaluator,
+      # The record first, which sees whether the folder is still there.
+      eval_actions=[record, *validation.actions] if validation else [],
+    )
+    failed_batch, stopping = model_trainer.non_finite_batch, validation and validation.stopping
+    explaining = explaining_failures(
+      pipeline, evaluation=evaluate, failed_batch=failed_batch, model_dir=model_dir
+    )
+    with record, explaining:
+      if validation and start_step:
+        validation.make_up(controller)
+      if loop.is_over(start_step, num_steps, stopping):
+        return
+      # Not before the checkpoint is seen to fit: else the config that it fits would be lost.
+      _save_config(pipeline, model_dir)
+      loop.train(controller, num_steps, stopping)
+    model_trainer.loss_watch.flush(int(learner.step.numpy()))
+    _log_end(learner, start_step, began, validation and validation.best, model_dir)
+
+
+def _build_learner(pipeline, strategy):
+  settings = pipeline.config.train_config
+  keras.utils.set_random_seed(settings.seed)
+  if settings.op_determinism:
+    tf.config.experimental.enable_op_determinism()
+  with pipeline.naming_errors(), strategy.scope():
+    return build_learner(pipeline.config)
+
+
+def _log_end(learner, start_step, began, best, model_dir):
+  """What was trained, at what cost, and where the checkpoints are."""
+  step = int(learner.step.numpy())
+  logging.info(
+    'Trained %d steps in %.0f s, start-up and evaluation included; peak memory %.0f MB.',
+    step - start_step,
+    time.time() - began,
+    machine.peak_memory_mb(),
+  )
+  choice = f'best: {best.description()}; ' if best is not None else ''
+  logging.info('%slast: step %d, in %s.', choice, step, model_dir)
+
+
+def _build_record(pipeline, learner, model_dir, began, check):
+  return Record(
+    model_dir,
+    began=began,
+    step=lambda: int(learner.step.numpy()),
+    num_steps=pipeline.config.train_config.num_steps,
+    seed=pipeline.config.train_config.seed,
+    config_path=pipeline.path,
+    check=check,
+  )
+
+
+def _build_trainer(pipeline, learner, strategy, start_step, log_every_n):
+  settings, scales = pipeline.config.train_config, learner.multi_scale
+  dataset = builders.build_train_dataset(pipeline, learner.detector, start_step, multi_scale=scales)
+  make_trainer, detectors = trainer.Trainer, {learner.detector.image_size: learner.detector}
+  if scales:
+    make_trainer = functools.partial(MultiScaleTrainer, draws=scales.draws)
+    detectors = scales.detectors
+  return make_trainer(
+    detectors=detectors,
+    optimizer=learner.optimizer,
+    dataset=strategy.experimental_distribute_dataset(dataset),
+    strategy=strategy,
+    gradient_clipping_by_norm=settings.gradient_clipping_by_norm,
+    bias_grad_multiplier=settings.bias_grad_multiplier,
+    add_regularization_loss=settings.add_regularization_loss,
+    label_curves=trainer.LabelCurves(
+      class_names=pipeline.class_names,
+      interval=log_every_n,
+    ),
+    moving_average=learner.moving_average,
+    stages=learner.stages,
+    batches_per_step=settings.gradient_accumulation_steps,
+    loss_scale=learner.loss_scale,
+    loss_watch=LossWatch(log_every_n),
+  )
+
+
+def _save_config(pipeline, model_dir):
+  path = os.path.join(model_dir, 'pipeline.config')
+  if os.path.exists(path) and Pipeline.load(path).config != pipeline.config:
+    logging.warning(
+      '%s differs from the config given now, which replaces it; a training that goes on with other '
+      'data, batch size or seed is not the one that was begun.',
+      path,
+    )
+  pipeline.save(path)

@@ -1,0 +1,112 @@
+"""The evaluations of a training while it runs, and what is decided by them."""
+
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+
+import orbit
+import tensorflow as tf
+from absl import logging
+
+from ssd_tf import builders
+from ssd_tf.config.pipeline import Pipeline
+from ssd_tf.run.best_checkpoint import BestCheckpoint
+from ssd_tf.run.criterion import Criterion
+from ssd_tf.run.early_stopping import EarlyStopping
+from ssd_tf.run.evaluation_log import EvaluationLog
+from ssd_tf.run.evaluator import build_evaluator, evaluation_details, log_evaluation
+from ssd_tf.run.event_files import write_missing_scalars
+from ssd_tf.run.learner import Learner
+from ssd_tf.training import precision
+from ssd_tf.training.moving_average import AveragedEvaluator
+
+
+@dataclasses.dataclass(frozen=True)
+class Validation:
+  """The evaluations of a training.
+
+  Attributes:
+    log: of them.
+    criterion: by which they are compared.
+    evaluator: makes them.
+    actions: are called with {metric: value} after each.
+    best: keeps the best checkpoint; None: nothing does.
+    stopping: ends the training early; None: nothing does.
+  """
+
+  log: EvaluationLog
+  criterion: Criterion
+  evaluator: orbit.AbstractEvaluator
+  actions: Sequence[Callable]
+  best: BestCheckpoint | None
+  stopping: EarlyStopping | None
+
+  def make_up(self, controller: orbit.Controller) -> None:
+    """Evaluates the step that a training goes on from, unless it is done with that.
+
+    A process may have died after it saved the checkpoint, or before its figures came to TensorBoard
+    and to the best checkpoint.
+
+    Args:
+      controller: of the training.
+    """
+    write_missing_scalars(self.log)
+    if left_out := self.criterion.left_out(self.log):
+      logging.info('%s: %s.', self.log.path, left_out)
+    step = int(controller.global_step.numpy())
+    if step not in self.criterion.evaluations(self.log):
+      logging.info('Step %d is not evaluated yet.', step)
+      controller.evaluate(steps=-1)
+    elif self.best is not None:
+      self.best()
+
+
+def build_validation(
+  pipeline: Pipeline,
+  learner: Learner,
+  manager: tf.train.CheckpointManager,
+  strategy: tf.distribute.Strategy,
+  metric: str,
+  sample_1_of_n: int = 1,
+) -> Validation:
+  """Builds what evaluates a training.
+
+  Args:
+    pipeline: the config.
+    learner: what is trained.
+    manager: of the training's checkpoints, which the training has not begun to write.
+    strategy: that the model's variables were made under.
+    metric: by which evaluations are compared.
+    sample_1_of_n: evaluate on every n-th example only.
+
+  Returns:
+    The evaluations.
+
+  Raises:
+    InputError: model_dir holds the best checkpoint of another training.
+  """
+  settings = pipeline.config.train_config
+  log = EvaluationLog(os.path.join(manager.directory, 'eval'))
+  criterion = Criterion(metric, evaluation_details(pipeline, sample_1_of_n))
+  best, stopping = None, None
+  if settings.keep_best_checkpoint:
+    best = BestCheckpoint(manager, learner.step, log, criterion)
+  if settings.HasField('early_stopping'):
+    patience, min_delta = settings.early_stopping.patience, settings.early_stopping.min_delta
+    stopping = EarlyStopping(log, criterion, learner.stages.borders, patience, min_delta)
+  detector = learner.detector
+  if in_half := builders.precision_of(settings) != precision.FLOAT32:
+    with strategy.scope():
+      detector = builders.build_detector(pipeline.config.model, is_training=False)
+  evaluator = build_evaluator(pipeline, detector, strategy, sample_1_of_n)
+
+  def log_it(output):
+    log_evaluation(learner.step, evaluator, output, log, criterion.details)
+
+  evaluating = evaluator
+  if in_half:
+    evaluating = precision.Float32Evaluator(evaluator, learner.detector.model, detector.model)
+  if learner.moving_average:
+    evaluating = AveragedEvaluator(evaluating, learner.moving_average)
+  actions = [log_it, best] if best else [log_it]
+  return Validation(log, criterion, evaluating, actions, best, stopping)
