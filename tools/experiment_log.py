@@ -29,21 +29,21 @@ flags.mark_flags_as_required(['model_dir', 'output_dir'])
 
 def main() -> None:
   """Reads the trainings and writes their log or table."""
-  from ssd_tf.experiments import experiment_log, experiment_run, experiment_tables
-  from ssd_tf.experiments.repeated_runs import find_folders
+  from ssd_tf.experiments import experiment_log, experiment_tables
+  from ssd_tf.experiments.recorded_run import RecordedRun, find_runs
 
-  folders = find_folders(_MODEL_DIR.value)
+  runs = find_runs(_MODEL_DIR.value)
   about = {name: flag.value for name, flag in _ABOUT.items() if flag.value}
-  if len(folders) > 1 and about:
+  if len(runs) > 1 and about:
     raise InputError(
-      f'--{next(iter(about))}: is of one training, but --model_dir names {len(folders)}; write '
+      f'--{next(iter(about))}: is of one training, but --model_dir names {len(runs)}; write '
       'experiment.json into each, or give one --model_dir'
     )
-  runs = [experiment_run.read_run(folder, about) for folder in folders]
   if len(runs) > 1:
     paths = experiment_tables.write_tables(runs, _OUTPUT_DIR.value)
   else:
-    paths = experiment_log.write_log(runs[0], _OUTPUT_DIR.value)
+    run = RecordedRun(runs[0].model_dir, about)
+    paths = experiment_log.write_log(run, _OUTPUT_DIR.value)
   print('\n'.join(f'wrote {path}' for path in paths))
 
 

@@ -16,9 +16,9 @@ flags.mark_flags_as_required(['model_dir', 'output_path'])
 
 def main() -> None:
   """Reads the event files and writes the SVG."""
-  from ssd_tf import plots
+  from ssd_tf.experiments import curves
 
-  plots.plot_losses(_MODEL_DIR.value, _OUTPUT_PATH.value)
+  curves.plot_losses(_MODEL_DIR.value, _OUTPUT_PATH.value)
   print(f'wrote {_OUTPUT_PATH.value}')
 
 

@@ -5,13 +5,13 @@ import shutil
 import statistics
 from collections.abc import Iterator, Sequence
 
-from ssd_tf import plots
 from ssd_tf.errors import InputError
 from ssd_tf.evaluation import log_format
 from ssd_tf.evaluation.coco_figures import METRIC_NAMES, summary_lines
 from ssd_tf.experiments import config_words
-from ssd_tf.experiments.experiment_run import ExperimentRun
+from ssd_tf.experiments.curves import draw_curve_files
 from ssd_tf.experiments.experiment_tables import class_table
+from ssd_tf.experiments.recorded_run import RecordedRun
 from ssd_tf.files.failed_writes import open_for_writing
 from ssd_tf.groundtruth.dataset_description import describe_records
 
@@ -26,7 +26,7 @@ _MAX_NAMES = 20
 _UNKNOWN = 'not recorded (trained before there was a run.json)'
 
 
-def write_log(run: ExperimentRun, output_dir: str) -> list[str]:
+def write_log(run: RecordedRun, output_dir: str) -> list[str]:
   """Writes the log of a training.
 
   Args:
@@ -41,7 +41,7 @@ def write_log(run: ExperimentRun, output_dir: str) -> list[str]:
     InputError: there are no event files of the training, or they lack a loss.
   """
   os.makedirs(output_dir, exist_ok=True)
-  curves = plots.draw_curve_files(run.model_dir, output_dir)
+  curves = draw_curve_files(run.model_dir, output_dir)
   shutil.copyfile(
     os.path.join(run.model_dir, 'pipeline.config'), os.path.join(output_dir, 'pipeline.config')
   )
@@ -50,7 +50,7 @@ def write_log(run: ExperimentRun, output_dir: str) -> list[str]:
   return [os.path.join(output_dir, name) for name in ('README.md', 'pipeline.config', *curves)]
 
 
-def describe_run(run: ExperimentRun, curves: Sequence[str] = ()) -> str:
+def describe_run(run: RecordedRun, curves: Sequence[str] = ()) -> str:
   """Writes what was trained, on what, how it went, and how to do it again.
 
   Args:
@@ -87,7 +87,7 @@ def describe_run(run: ExperimentRun, curves: Sequence[str] = ()) -> str:
   return '\n\n'.join(filter(None, parts)) + '\n'
 
 
-def score_block(run: ExperimentRun, step: int) -> str:
+def score_block(run: RecordedRun, step: int) -> str:
   """The lines that an evaluation leaves in a log: COCO's twelve, then each figure by name.
 
   Args:
@@ -127,7 +127,7 @@ def _score_parts(run) -> Iterator[str]:
     )
     yield (
       f'Step {step:,}, the {" and ".join(names)} of {len(run.evaluations)} evaluations by '
-      f'`{run.metric}`, on `{line.get("split", "")}` ({conditions}). Figures are fractions of 1.'
+      f'`{run.criterion}`, on `{line.get("split", "")}` ({conditions}). Figures are fractions of 1.'
     )
     yield f'```\n{score_block(run, step)}\n```'
 

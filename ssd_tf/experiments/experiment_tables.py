@@ -4,8 +4,8 @@ import csv
 import os
 from collections.abc import Sequence
 
-from ssd_tf.experiments.experiment_run import ExperimentRun
 from ssd_tf.experiments.markdown import spread, table
+from ssd_tf.experiments.recorded_run import RecordedRun
 from ssd_tf.files.failed_writes import open_for_writing
 from ssd_tf.run.record import FINISHED
 
@@ -21,7 +21,7 @@ _HEADER = (
 
 
 def write_tables(
-  runs: Sequence[ExperimentRun], output_dir: str, remarks: Sequence[str] = ()
+  runs: Sequence[RecordedRun], output_dir: str, remarks: Sequence[str] = ()
 ) -> list[str]:
   """Writes the tables of trainings: experiments.md, experiments.csv, and <run>_classes.csv.
 
@@ -41,13 +41,12 @@ def write_tables(
   _write_csv(paths[1], [_COLUMNS, *([_plain(row[name]) for name in _COLUMNS] for row in rows)])
   for run in runs:
     if lines := class_rows(run):
-      name = os.path.basename(os.path.normpath(run.model_dir))
-      paths.append(os.path.join(output_dir, f'{name}_classes.csv'))
+      paths.append(os.path.join(output_dir, f'{run.name}_classes.csv'))
       _write_csv(paths[-1], lines)
   return paths
 
 
-def describe_experiments(runs: Sequence[ExperimentRun], remarks: Sequence[str] = ()) -> str:
+def describe_experiments(runs: Sequence[RecordedRun], remarks: Sequence[str] = ()) -> str:
   """Writes start losses, the table of experiments, and AP of each class over each run's steps.
 
   Args:
@@ -58,10 +57,12 @@ def describe_experiments(runs: Sequence[ExperimentRun], remarks: Sequence[str] =
     Markdown.
   """
   metrics = sorted({run.metric for run in runs if run.evaluations})
+  criteria = sorted({run.criterion for run in runs if run.criterion != run.metric})
   parts = [
     f'Best mAP is `{", ".join(metrics) or "not measured"}` on the validation set, a fraction of 1, '
     'with the epoch that it was reached in; loss is the total loss of the last logged training '
-    'step, start loss that of the first. Of several seeds: mean ± sample standard deviation.',
+    'step, start loss that of the first. Of several seeds: mean ± sample standard deviation.'
+    + (f' The best evaluation is that by `{", ".join(criteria)}`.' if criteria else ''),
     _start_losses(runs),
     experiment_table(runs),
     '\n'.join(f'- {remark}' for remark in remarks),
@@ -73,12 +74,12 @@ def describe_experiments(runs: Sequence[ExperimentRun], remarks: Sequence[str] =
   return '\n\n'.join(filter(None, parts)) + '\n'
 
 
-def experiment_table(runs: Sequence[ExperimentRun]) -> str:
+def experiment_table(runs: Sequence[RecordedRun]) -> str:
   """A row for each experiment: the mean over its seeds."""
   return table(_HEADER, [_experiment_cells(group) for group in _rows_by_experiment(runs).values()])
 
 
-def experiment_row(run: ExperimentRun) -> dict[str, object]:
+def experiment_row(run: RecordedRun) -> dict[str, object]:
   """The figures of one training, by the names of the columns of experiments.csv.
 
   Args:
@@ -110,7 +111,7 @@ def experiment_row(run: ExperimentRun) -> dict[str, object]:
   }
 
 
-def class_rows(run: ExperimentRun) -> list[list[object]]:
+def class_rows(run: RecordedRun) -> list[list[object]]:
   """AP of each class over the steps, with a header; the last row is the mean.
 
   Args:
@@ -136,7 +137,7 @@ def class_rows(run: ExperimentRun) -> list[list[object]]:
   ]
 
 
-def class_table(run: ExperimentRun) -> str:
+def class_table(run: RecordedRun) -> str:
   """`class_rows` as Markdown, '' where there are none."""
   if not (rows := class_rows(run)):
     return ''

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from ssd_tf.errors import InputError
 from ssd_tf.experiments import comparison_plot
+from ssd_tf.experiments.comparable_evaluations import describe_data_set
 from ssd_tf.experiments.markdown import spread, table
-from ssd_tf.experiments.repeated_runs import AP, AP50, describe_data_set, read_runs
+from ssd_tf.experiments.repeated_runs import AP, AP50, finished_runs, planned_steps, read_runs
 
 _BY_CLASS = 'DetectionBoxes_PerformanceByCategory/mAP/'
 _CHECKPOINTS = ('last', 'best')
@@ -72,7 +73,7 @@ def compare_runs(
     parts.append(share)
     notes += share_notes
   if plot_path:
-    notes += comparison_plot.draw(runs, plot_path)
+    notes += comparison_plot.draw_runs(runs, plot_path)
   if notes:
     parts.append('Missing or to be kept in mind:\n\n' + '\n'.join(f'- {note}' for note in notes))
   return '\n\n'.join(filter(None, parts)) + '\n'
@@ -106,14 +107,17 @@ def recovered_share(
   return of_means, {s: value for s, value in by_seed.items() if value is not None}
 
 
+def _lines(run, split):
+  return run.test_evaluations if split == 'test' else run.evaluations
+
+
 def _figures(runs, variant, checkpoint, split):
   steps, metrics = {}, {}
-  for run in runs:
-    if run.variant == variant and run.is_finished:
-      step = run.last_step if checkpoint == 'last' else run.best_step
-      lines = run.test if split == 'test' else run.validation
-      if step in lines:
-        steps[run.seed], metrics[run.seed] = step, lines[step]['metrics']
+  for run in finished_runs(runs):
+    if run.variant == variant:
+      step = max(run.evaluations) if checkpoint == 'last' else run.best_step
+      if step in (lines := _lines(run, split)):
+        steps[run.seed_in_name], metrics[run.seed_in_name] = step, lines[step]['metrics']
   return Figures(variant, checkpoint, split, steps, metrics)
 
 
@@ -134,22 +138,23 @@ def _preferred_figures(runs, variants, checkpoint):
 def _missing(runs, variants):
   """What does not take part in the figures, or only with half its meaning."""
   notes = []
-  seeds = {run.seed for run in runs}
+  seeds = {run.seed_in_name for run in runs}
   for variant in variants:
-    absent = sorted(seeds - {run.seed for run in runs if run.variant == variant})
+    absent = sorted(seeds - {run.seed_in_name for run in runs if run.variant == variant})
     if absent:
       notes.append(f'{variant}: no run with seed {_join(absent)}')
+  finished = finished_runs(runs)
   for run in runs:
-    if not run.validation:
+    if not run.evaluations:
       notes.append(f'{run.name}: left out of the figures, eval/metrics.jsonl is missing or empty')
-    elif not run.is_finished:
-      score = run.validation[run.last_step]['metrics'][AP]
+    elif run not in finished:
+      last = max(run.evaluations)
       notes.append(
-        f'{run.name}: unfinished and left out of the figures, evaluated up to step '
-        f'{run.last_step} of {run.num_steps} (validation AP {score:.3f})'
+        f'{run.name}: unfinished and left out of the figures, evaluated up to step {last} of '
+        f'{planned_steps(run, runs)} (validation AP {run.evaluations[last]["metrics"][AP]:.3f})'
       )
   for split in ('validation', 'test'):
-    lines = [line for run in runs for line in getattr(run, split).values()]
+    lines = [line for run in runs for line in _lines(run, split).values()]
     data_sets = {describe_data_set(line): line for line in lines}
     if len(data_sets) > 1:
       notes.append(
@@ -166,7 +171,7 @@ def _missing(runs, variants):
 
 
 def _missing_test(runs, rows):
-  if not any(run.test for run in runs):
+  if not any(run.test_evaluations for run in runs):
     return ['no run has test/eval/metrics.jsonl: all figures are of the validation set']
   notes = []
   for row in rows:
@@ -182,12 +187,14 @@ def _missing_test(runs, rows):
 
 
 def _heading(runs):
+  criteria = _unique(run.criterion for run in runs if run.evaluations)
+  by = 'highest validation AP' if criteria in ([], [AP]) else f'by {_join(criteria)}'
   lines = [
     'Mean ± sample standard deviation over n seeds, of the last checkpoint and of the best one '
-    '(highest validation AP).'
+    f'({by}).'
   ]
   for split in ('validation', 'test'):
-    data_sets = {describe_data_set(line) for run in runs for line in getattr(run, split).values()}
+    data_sets = {describe_data_set(line) for run in runs for line in _lines(run, split).values()}
     if data_sets:
       lines.append(f'{split.capitalize()} set: {"; ".join(sorted(data_sets))}.')
   return '\n'.join(lines)

@@ -7,17 +7,23 @@ JSON, since Python reads it by itself and a change is then written as --config_o
     "overrides": ["train_config.batch_size=4"],
     "flags": {"checkpoint_every_n": 100},
     "seeds": [0, 1],
+    "test": ["eval_input_reader.tf_record_input_reader.input_path=data/test.record"],
     "experiments": [
       {"id": "01", "name": "from scratch", "purpose": "...", "overrides": [...]},
       {"id": "02", "name": "low rate", "like": "01", "overrides": [...], "seeds": [0]},
-      {"id": "03", "name": "fine-tuned", "from": "01"}
+      {"id": "03", "name": "fine-tuned", "from": "01"},
+      {"id": "04", "prepare": ["fill.py", "--model_dir={output_dir}/01_seed{seed}"]}
     ]
   }
 
 `like` takes the overrides and flags of an experiment above, and its own come after them. `from`
 starts from the best checkpoint (the last one where no best is kept) of an experiment above, of the
 same seed; `best` is the best of those above by the mean over its seeds, among those that have that
-seed and the same network. analysis and notes are for the table.
+seed and the same network. `prepare` is a Python script with its flags that runs before each
+training, such as one that fills labels. `test` has the changes to the config by which the last and
+the best checkpoint of each training are evaluated once it has ended, into its folder test. In
+overrides and scripts' flags, {seed} and {output_dir} stand for those of the training. analysis and
+notes are for the table.
 """
 
 import dataclasses
@@ -36,10 +42,14 @@ _FLAGS = (
   *('checkpoint_every_n', 'checkpoint_max_to_keep', 'log_every_n', 'num_logical_cpus'),
   'sample_1_of_n_eval_examples',
 )
-_TOP = {'config': str, 'overrides': list, 'flags': dict, 'seeds': list, 'experiments': list}
+_TOP = {
+  **{'config': str, 'overrides': list, 'flags': dict, 'seeds': list, 'test': list},
+  'experiments': list,
+}
 _OF_EXPERIMENT = {
   **dict.fromkeys(('id', 'like', 'from', *_ABOUT), str),
   **{name: _TOP[name] for name in ('overrides', 'flags', 'seeds')},
+  'prepare': list,
 }
 
 
@@ -53,6 +63,7 @@ class Experiment:
     flags: of the training's command, by name.
     seeds: one training each.
     source: the id of the experiment that it starts from; BEST; or '': from none.
+    prepare: a Python script and its flags, to run before each training; empty: there is none.
   """
 
   about: Mapping[str, str]
@@ -60,6 +71,7 @@ class Experiment:
   flags: Mapping[str, int]
   seeds: Sequence[int]
   source: str
+  prepare: Sequence[str]
 
   @property
   def id(self) -> str:
@@ -74,11 +86,13 @@ class Sweep:
   Attributes:
     path: the file.
     config_path: the config that all experiments change.
+    test_overrides: further changes, to evaluate on a test set; empty: it is not evaluated on.
     experiments: in the order to run.
   """
 
   path: str
   config_path: str
+  test_overrides: Sequence[str]
   experiments: Sequence[Experiment]
 
 
@@ -108,7 +122,7 @@ def load(path: str) -> Sweep:
     config_path = resolve_path(content['config'], path)
   except InputError as error:
     raise InputError(f'{path}: config: {error}') from error
-  return Sweep(path, config_path, list(experiments.values()))
+  return Sweep(path, config_path, content.get('test', []), list(experiments.values()))
 
 
 def _experiment(entry, top, above, place):
@@ -148,6 +162,7 @@ def _experiment(entry, top, above, place):
     flags=flags,
     seeds=seeds,
     source=source,
+    prepare=entry.get('prepare', []),
   )
 
 
@@ -167,9 +182,10 @@ def _check(content, kinds, place):
       raise InputError(f'{place}: flags: {name!r}: expected one of {", ".join(_FLAGS)}')
     if not _is_count(value):
       raise InputError(f'{place}: flags: {name}: expected a whole number, came {value!r}')
-  for item in content.get('overrides', []):
-    if not isinstance(item, str):
-      raise InputError(f'{place}: overrides: expected texts, came {json.dumps(item)[:60]}')
+  for name in ('overrides', 'test', 'prepare'):
+    for item in content.get(name, []):
+      if not isinstance(item, str):
+        raise InputError(f'{place}: {name}: expected texts, came {json.dumps(item)[:60]}')
   seeds = content.get('seeds', [0])
   if not seeds or not all(map(_is_count, seeds)) or len(set(seeds)) < len(seeds):
     raise InputError(f'{place}: seeds: expected different whole numbers, came {json.dumps(seeds)}')

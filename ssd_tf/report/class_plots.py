@@ -7,12 +7,10 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from ssd_tf import plots
 from ssd_tf.evaluation.error_analysis import ScoreHistogram
 from ssd_tf.evaluation.voc_07_12_metrics import ClassResult
-from ssd_tf.plots import STYLE
-from ssd_tf.report import themed_svg
 from ssd_tf.report.correlation import Correlation, correlate
-from ssd_tf.report.labels import literal, place_names
 from ssd_tf.report.precision_recall_plot import plot_precision_recall
 
 _MARK_COLOR = '#2166ac'
@@ -35,28 +33,22 @@ def plot_scatter(
     output_path: the file to write, .svg.
 
   Returns:
-    The correlation, or why there is none; and how many names found no room.
+    The correlation, or why there is none; and how many names are left out, since others are near.
   """
   found = correlate(x, y)
   is_small = len(names) <= MANY_CLASSES
-  with matplotlib.rc_context(STYLE):
+  with matplotlib.rc_context(plots.STYLE):
     figure = Figure(figsize=(4.8, 3.6) if is_small else (10.8, 7.2), layout='constrained')
     axes = figure.add_subplot()
     axes.plot(x, y, 'o', color=_MARK_COLOR, markersize=4.5, clip_on=False, zorder=3)
     low, high = _limits(x)
     axes.set(xlim=(low, high), ylim=_ap_limits(y), xlabel=x_label, ylabel='AP at IoU .50:.95')
-    line = np.zeros((0, 2))
     if isinstance(found, Correlation):
-      ends = np.linspace(low, high, 100)
-      line = np.stack([ends, found.intercept + found.slope * ends], axis=-1)
-      axes.plot(*line[[0, -1]].T, '--', color=_LINE_COLOR, linewidth=1.2, zorder=1)
-    figure.draw_without_rendering()
-    figure.set_layout_engine('none')  # Names are measured on the axes as they lie now.
-    points = list(zip(x.tolist(), y.tolist(), strict=True))
-    # Among many points a name may rather lie on the line than be left out.
-    obstacles = line if is_small else line[:0]
-    left_out = place_names(axes, points, names, 8 if is_small else 7, obstacles)
-    themed_svg.save(figure, output_path)
+      ends = np.array([low, high])
+      line = found.intercept + found.slope * ends
+      axes.plot(ends, line, '--', color=_LINE_COLOR, linewidth=1.2, zorder=1)
+    left_out = _write_names(axes, x, y, names, font_size=8 if is_small else 7)
+    plots.save(figure, output_path)
   return found, left_out
 
 
@@ -91,7 +83,6 @@ def plot_curves(
       )
     )
   plot_precision_recall(results, title, output_path, legend_title='AP')
-  themed_svg.adapt(output_path)
 
 
 def plot_confusion(matrix: np.ndarray, names: Mapping[int, str], output_path: str) -> None:
@@ -106,11 +97,11 @@ def plot_confusion(matrix: np.ndarray, names: Mapping[int, str], output_path: st
   occurs = (matrix.sum(axis=0) + matrix.sum(axis=1)) > 0
   kept = [*np.flatnonzero(occurs[1:]) + 1, 0]
   matrix = matrix[np.ix_(kept, kept)]
-  labels = [literal(names.get(i, f'class {i}')) for i in kept[:-1]]
+  labels = [plots.literal(names.get(i, f'class {i}')) for i in kept[:-1]]
   shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
   is_small = len(kept) <= MANY_CLASSES
   side = 0.42 * len(kept) if is_small else 0.14 * len(kept)
-  with matplotlib.rc_context({**STYLE, 'axes.grid': False}):
+  with matplotlib.rc_context({**plots.STYLE, 'axes.grid': False}):
     figure = Figure(figsize=(side + 2.2, side + 1.8), layout='constrained')
     axes = figure.add_subplot(aspect='equal')
     mesh = axes.pcolormesh(shares, cmap=_SHADES, vmin=0, vmax=1, edgecolors='none')
@@ -128,7 +119,7 @@ def plot_confusion(matrix: np.ndarray, names: Mapping[int, str], output_path: st
     axes.set(xlabel='detected as', ylabel='groundtruth')
     axes.invert_yaxis()
     axes.tick_params(length=0)
-    themed_svg.save(figure, output_path)
+    plots.save(figure, output_path)
 
 
 def plot_kinds(counts: Mapping[str, int], output_path: str) -> None:
@@ -138,7 +129,7 @@ def plot_kinds(counts: Mapping[str, int], output_path: str) -> None:
     counts: by kind.
     output_path: the file to write, .svg.
   """
-  with matplotlib.rc_context({**STYLE, 'axes.grid.axis': 'x'}):
+  with matplotlib.rc_context({**plots.STYLE, 'axes.grid.axis': 'x'}):
     figure = Figure(figsize=(4.8, 2.2), layout='constrained')
     axes = figure.add_subplot()
     bars = axes.barh(list(counts), list(counts.values()), color=_WRONG_COLOR, height=0.6)
@@ -148,7 +139,7 @@ def plot_kinds(counts: Mapping[str, int], output_path: str) -> None:
     axes.set_xlabel('false positives')
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.tick_params(axis='y', length=0)
-    themed_svg.save(figure, output_path)
+    plots.save(figure, output_path)
 
 
 def plot_scores(histogram: ScoreHistogram, output_path: str) -> None:
@@ -158,7 +149,7 @@ def plot_scores(histogram: ScoreHistogram, output_path: str) -> None:
     histogram: of the detections.
     output_path: the file to write, .svg.
   """
-  with matplotlib.rc_context(STYLE):
+  with matplotlib.rc_context(plots.STYLE):
     figure = Figure(figsize=(4.8, 3.0), layout='constrained')
     axes = figure.add_subplot()
     for counts, color, label in (
@@ -170,7 +161,28 @@ def plot_scores(histogram: ScoreHistogram, output_path: str) -> None:
     axes.set(xlim=(0, 1), xlabel='score', ylabel='detections')
     axes.set_ylim(0, 2 * max(1, histogram.wrong.max(), histogram.right.max()))
     axes.legend(frameon=False, loc='upper right')
-    themed_svg.save(figure, output_path)
+    plots.save(figure, output_path)
+
+
+def _write_names(axes, x, y, names, font_size):
+  """Writes each name beside its point unless it would cover another; returns how many it leaves."""
+  # In letters, which take .65 x 1.5 of the font size; the axes take .85 of the figure.
+  width, height = 0.85 * 72 / font_size * axes.figure.get_size_inches() / (0.65, 1.5)
+  (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+  columns, rows = (x - left) / (right - left) * width, (y - bottom) / (top - bottom) * height
+  written = []
+  for i, name in enumerate(names):
+    is_left = columns[i] + 1 + len(name) > width
+    begin = columns[i] - 1 - len(name) if is_left else columns[i] + 1
+    end = begin + len(name)
+    if any(begin < e and b < end and abs(rows[i] - row) < 1 for b, e, row in written):
+      continue
+    written.append((begin, end, rows[i]))
+    axes.annotate(
+      plots.literal(name), (x[i], y[i]), (-5 if is_left else 5, 0), textcoords='offset points',
+      ha='right' if is_left else 'left', va='center', fontsize=font_size,
+    )  # fmt: skip
+  return len(names) - len(written)
 
 
 def _limits(x):

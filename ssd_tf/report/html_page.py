@@ -12,6 +12,7 @@ _CSS = """
 @media (prefers-color-scheme: dark) {
   :root { --ink: #d6d6d6; --paper: #181818; --soft: #9a9a9a; --line: #3a3a3a;
     --link: #6fb1ea; }
+  img[src^="data:image/svg"] { filter: invert(.9) hue-rotate(180deg); }
 }
 body { margin: 0 auto; padding: 1.5rem; max-width: 72rem; background: var(--paper);
   color: var(--ink); font: 15px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }

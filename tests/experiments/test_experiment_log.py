@@ -13,7 +13,8 @@ from pycocotools.cocoeval import COCOeval
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.evaluation.coco_figures import METRIC_NAMES, summary_lines
-from ssd_tf.experiments import config_words, experiment_log, experiment_run
+from ssd_tf.experiments import config_words, experiment_log
+from ssd_tf.experiments.recorded_run import RecordedRun
 from ssd_tf.run.evaluation_log import EvaluationLog
 
 # The figures of the Object Detection API's evaluation of a digit detector, as its log has them.
@@ -84,7 +85,7 @@ def _num_points(path, curve):
 
 
 def test_a_log_has_the_files_of_the_form(run_dir, tmp_path):
-  experiment_log.write_log(experiment_run.read_run('run'), 'out')
+  experiment_log.write_log(RecordedRun('run'), 'out')
   assert sorted(path.name for path in (tmp_path / 'out').iterdir()) == [
     'AR.svg',
     *(f'Loss_{name}.svg' for name in sorted(folder.LOSSES)),
@@ -103,7 +104,7 @@ def test_a_log_has_the_files_of_the_form(run_dir, tmp_path):
 def test_readme_says_what_was_trained_and_where(run_dir):
   folder.write_record(run_dir, (90, 8, 'interrupted'), (60, 20, 'finished'))
   folder.write_about(run_dir, name='Tiny', purpose='To see', analysis='Seen', notes='Odd')
-  text = experiment_log.describe_run(experiment_run.read_run('run'), ['Loss_total_loss.svg'])
+  text = experiment_log.describe_run(RecordedRun('run'), ['Loss_total_loss.svg'])
   # The best of the three comes after the last, which is another one.
   assert [line for line in text.splitlines() if re.match('#|Step', line)] == [
     '# Tiny',
@@ -148,7 +149,7 @@ def test_readme_says_what_was_trained_and_where(run_dir):
 
 def test_a_training_from_before_there_was_a_record_or_whose_data_are_gone(run_dir, tiny):
   (tiny / 'train.record').unlink()
-  text = experiment_log.describe_run(experiment_run.read_run('run'))
+  text = experiment_log.describe_run(RecordedRun('run'))
   assert text.startswith('# Experiment run\n')
   assert '`train.record`: cannot be described now: no file matches train.record' in text
   assert '- Steps: 20\n' in text
@@ -160,7 +161,7 @@ def test_score_block_is_that_of_the_original_and_explains_minus_one(tiny, monkey
   folder.write_config(tiny / 'run')
   metrics = {**dict(zip(METRIC_NAMES, DIGITS, strict=True)), **DIGIT_LOSSES}
   EvaluationLog('run/eval').append(30000, metrics, {'split': 'eval.record'})
-  run = experiment_run.read_run('run')
+  run = RecordedRun('run')
   assert experiment_log.score_block(run, 30000) == SCORE_BLOCK
   assert f'```\n{SCORE_BLOCK}\n```\n' in experiment_log.describe_run(run)
 
@@ -182,7 +183,7 @@ def test_without_logged_losses_the_fault_is_named(run_dir):
   folder.write_events(run_dir / 'train', {'Loss/total_loss': {1: 1.0}})
   fault = r"^run/train: expected the scalars \['Loss/localization_loss', .*came \['Loss/total_loss"
   with pytest.raises(InputError, match=fault):
-    experiment_log.write_log(experiment_run.read_run('run'), 'out')
+    experiment_log.write_log(RecordedRun('run'), 'out')
 
 
 @pytest.mark.parametrize(

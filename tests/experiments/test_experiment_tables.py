@@ -6,7 +6,8 @@ import experiment_folder as folder
 import pytest
 
 from ssd_tf.errors import InputError
-from ssd_tf.experiments import experiment_run, experiment_tables
+from ssd_tf.experiments import experiment_about, experiment_tables
+from ssd_tf.experiments.recorded_run import RecordedRun
 from ssd_tf.run.evaluation_log import EvaluationLog
 
 
@@ -31,7 +32,7 @@ def runs(tiny, monkeypatch):
   folder.write_config(path)
   folder.write_record(path, (90, 3, 'failed: the loss is not finite'))
   names = ('01_seed0', '01_seed1', '02_seed0')
-  return [experiment_run.read_run(str(tiny / 'runs' / name)) for name in names]
+  return [RecordedRun(str(tiny / 'runs' / name)) for name in names]
 
 
 def test_table_of_experiments(runs):
@@ -81,6 +82,27 @@ def test_files_hold_every_run_unrounded(runs, tmp_path):
   assert (third['best'], third['last_loss'], third['steps']) == ('', '', '3')
 
 
+@pytest.mark.parametrize(
+  ('overrides', 'best'),
+  [([], 5), (['train_config.best_metric=Loss/total_loss'], 10)],
+)
+def test_the_best_step_is_that_of_the_checkpoint_that_the_training_keeps(overrides, best, tiny):
+  folder.write_config(tiny / 'run', tiny / 'tiny.config', overrides)
+  # Of equal losses the first; the last is no figure.
+  for step, figure, loss in (
+    (5, 0.4, 1.0),
+    (10, 0.3, 0.5),
+    (15, 0.2, 0.5),
+    (20, -1.0, float('nan')),
+  ):
+    folder.write_evaluations(tiny / 'run', {step: (figure, {})}, {'Loss/total_loss': loss})
+  run = RecordedRun(str(tiny / 'run'))
+  row = experiment_tables.experiment_row(run)
+  assert (row['best_step'], row['best']) == (best, {5: 0.4, 10: 0.3}[best])
+  text = experiment_tables.describe_experiments([run])
+  assert ('The best evaluation is that by `Loss/total_loss`' in text) == (best == 10)
+
+
 def test_classes_over_steps(tiny, monkeypatch):
   """As SSD300's log has them: rows are classes, columns steps, the last row the mean."""
   monkeypatch.chdir(tiny)
@@ -90,7 +112,7 @@ def test_classes_over_steps(tiny, monkeypatch):
     20000: (0.6874, {'cat': 0.75, 'a/c': 0.6248, 'rare': -1.0}),
   }
   folder.write_evaluations(tiny / 'run', evaluations)
-  run = experiment_run.read_run(str(tiny / 'run'))
+  run = RecordedRun(str(tiny / 'run'))
   assert experiment_tables.class_table(run).splitlines() == [
     '|  | Steps | 500 | 20k |',
     '| --- | --- | --- | --- |',
@@ -128,7 +150,7 @@ OF_VOC = {VOC: 0.6} | {
 def test_classes_and_mean_are_of_one_metric(tiny, of_coco, metric, lines):
   folder.write_config(tiny / 'run', tiny / 'tiny.config')
   folder.write_evaluations(tiny / 'run', {500: (0.3, of_coco)}, OF_VOC)
-  run = experiment_run.read_run(str(tiny / 'run'))
+  run = RecordedRun(str(tiny / 'run'))
   assert (run.metric, run.class_metric) == ('DetectionBoxes_Precision/mAP', metric)
   assert experiment_tables.class_table(run).splitlines()[2:] == [f'| {line} |' for line in lines]
   assert f'/run, `{metric}`\n' in experiment_tables.describe_experiments([run])
@@ -136,10 +158,10 @@ def test_classes_and_mean_are_of_one_metric(tiny, of_coco, metric, lines):
 
 def test_classes_of_voc_alone_and_none(tiny):
   folder.write_config(tiny / 'run', tiny / 'tiny.config')
-  run = experiment_run.read_run(str(tiny / 'run'))
+  run = RecordedRun(str(tiny / 'run'))
   assert experiment_tables.class_rows(run) == []
   EvaluationLog(str(tiny / 'run/eval')).append(500, OF_VOC, {'split': 'eval.record'})
-  run = experiment_run.read_run(str(tiny / 'run'))
+  run = RecordedRun(str(tiny / 'run'))
   assert run.metric == run.class_metric == VOC
   assert experiment_tables.class_rows(run) == [
     ['class', 500], ['cat', 0.6], ['b', 0.6], ['mAP', 0.6]
@@ -151,11 +173,11 @@ def test_files_are_found_from_another_folder(tiny, tmp_path_factory, monkeypatch
   folder.write_config(model_dir, tiny / 'tiny.config')
   folder.write_record(model_dir, (60, 8, 'finished'), folder=str(tiny))
   monkeypatch.chdir(model_dir.parent)
-  run = experiment_run.read_run('run')
+  run = RecordedRun('run')
   assert (run.pipeline.path, run.num_train_images) == (str(tiny / 'tiny.config'), 10)
   # Copied from another machine: what lies beside the saved config.
   folder.write_record(model_dir, (60, 8, 'finished'), folder='/no/such/folder')
-  assert experiment_run.read_run('run').pipeline.path == 'run/pipeline.config'
+  assert RecordedRun('run').pipeline.path == 'run/pipeline.config'
 
 
 def test_epochs_are_of_the_images_that_readers_take(tiny, monkeypatch):
@@ -166,7 +188,7 @@ def test_epochs_are_of_the_images_that_readers_take(tiny, monkeypatch):
     '"train.record"}}, {tf_record_input_reader {input_path: "eval.record"}}]'
   )
   folder.write_config(tiny / 'run', overrides=[override])
-  run = experiment_run.read_run('run')
+  run = RecordedRun('run')
   assert run.num_train_images == 3 + 5
   assert run.epochs(5) == pytest.approx(5 * 4 / 8)
 
@@ -174,9 +196,9 @@ def test_epochs_are_of_the_images_that_readers_take(tiny, monkeypatch):
 def test_epochs_are_unknown_without_the_records_and_count_accumulated_batches(tiny, monkeypatch):
   monkeypatch.chdir(tiny)
   folder.write_config(tiny / 'run', overrides=['train_config.gradient_accumulation_steps=3'])
-  assert experiment_run.read_run('run').epochs(5) == pytest.approx(5 * 4 * 3 / 10)
+  assert RecordedRun('run').epochs(5) == pytest.approx(5 * 4 * 3 / 10)
   (tiny / 'train.record').unlink()
-  run = experiment_run.read_run('run')
+  run = RecordedRun('run')
   assert run.epochs(5) is None and run.best_step is None
   row = experiment_tables.experiment_row(run)
   assert (row['id'], row['epochs'], row['seconds'], row['best']) == ('run', None, None, None)
@@ -185,17 +207,17 @@ def test_epochs_are_unknown_without_the_records_and_count_accumulated_batches(ti
 def test_what_experiment_json_may_hold(tiny, monkeypatch):
   monkeypatch.chdir(tiny)
   folder.write_config(tiny / 'a_seed3')
-  assert experiment_run.read_run('a_seed3').about['id'] == 'a'
-  experiment_run.write_about('a_seed3', {'name': 'first', 'notes': 'old'})
-  experiment_run.write_about('a_seed3', {'name': 'second', 'notes': ''})
-  about = experiment_run.read_run('a_seed3', {'purpose': 'why'}).about
+  assert RecordedRun('a_seed3').about['id'] == 'a'
+  experiment_about.write_about('a_seed3', {'name': 'first', 'notes': 'old'})
+  experiment_about.write_about('a_seed3', {'name': 'second', 'notes': ''})
+  about = RecordedRun('a_seed3', {'purpose': 'why'}).about
   assert (about['name'], about['notes'], about['purpose']) == ('second', 'old', 'why')
   with pytest.raises(TypeError):  # What fails half way leaves the file as it was.
-    experiment_run.write_about('a_seed3', {'name': 'third', 'notes': object()})
-  assert experiment_run.read_about('a_seed3')['name'] == 'second'
+    experiment_about.write_about('a_seed3', {'name': 'third', 'notes': object()})
+  assert experiment_about.read_about('a_seed3')['name'] == 'second'
   for text, fault in (('{"name": 3}', 'expected {"name": "..."}'), ('{', 'broken JSON')):
     (tiny / 'a_seed3/experiment.json').write_text(text)
     with pytest.raises(InputError, match=r'experiment\.json: ' + fault):
-      experiment_run.read_run('a_seed3')
+      _ = RecordedRun('a_seed3').about
   with pytest.raises(InputError, match='model_dir .: expected the folder of a training; it has no'):
-    experiment_run.read_run('.')
+    _ = RecordedRun('.').config

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from ssd_tf.errors import InputError
 from ssd_tf.experiments import comparison_plot, repeated_runs, run_comparison
+from ssd_tf.experiments.comparable_evaluations import read_evaluations
 from ssd_tf.run import conditions
 from ssd_tf.run.evaluation_log import EvaluationLog
 
@@ -128,7 +129,7 @@ def test_how_losses_are_summed_is_no_other_condition_of_the_average_precision(tm
   for step, losses in ((100, {}), (200, {conditions.LOSSES: 'summed'})):
     details = {'split': 'v', 'conditions': {'sample_1_of_n_examples': 1, **losses}}
     EvaluationLog(str(tmp_path)).append(step, {'AP': 0.5}, details)
-  assert list(repeated_runs.read_evaluations(str(tmp_path))) == [100, 200]
+  assert list(read_evaluations(str(tmp_path))) == [100, 200]
   assert not caplog.messages
 
 
@@ -144,7 +145,7 @@ def test_evaluations_under_other_conditions_are_left_out(tmp_path, caplog):
     metrics = {'DetectionBoxes_Precision/mAP': ap, 'DetectionBoxes_Precision/mAP@.50IOU': ap}
     lines.append({**lines[0], 'step': step, 'metrics': metrics, **rest})
   path.write_text('\n'.join(map(json.dumps, lines)))
-  found = repeated_runs.read_evaluations(str(path.parent))
+  found = read_evaluations(str(path.parent))
   assert {step: line['metrics'][repeated_runs.AP] for step, line in found.items()} == {
     100: 0.30,
     200: 0.32,

@@ -13,7 +13,7 @@ import pytest
 
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
-from ssd_tf.experiments import sweep, sweep_run
+from ssd_tf.experiments import logged_command, sweep, sweep_job, sweep_run
 
 ROOT = pathlib.Path(__file__).parents[2]
 # In place of a training: fails at batch size 3; else leaves a folder whose mAP is batch size / 100,
@@ -27,6 +27,15 @@ overrides = [value for name, value in flags if name == '--config_override']
 overrides.append(f"train_config.seed={one['--seed']}")
 loaded = Pipeline.load(one['--pipeline_config_path'], overrides)
 settings, folder = loaded.config.train_config, one['--model_dir']
+if '--checkpoint_dir' in one:
+  os.makedirs(f'{folder}/eval', exist_ok=True)
+  with open(f'{folder}/eval/metrics.jsonl', 'a') as file:
+    step = int(one['--checkpoint_dir'].partition('-')[2])
+    (split,) = loaded.config.eval_input_reader[0].tf_record_input_reader.input_path
+    file.write(json.dumps({'step': step, 'metrics': {'mAP': 0.5}, 'split': split}) + '\\n')
+  with open('calls.txt', 'a') as file:
+    file.write(f"tested {one['--checkpoint_dir']}\\n")
+  sys.exit()
 loaded.save(folder)
 with open('calls.txt', 'a') as file:
   file.write(f"{folder} {settings.batch_size} {settings.fine_tune_checkpoint}\\n")
@@ -246,6 +255,38 @@ def test_others_run_when_one_fails_and_what_is_done_is_not_run_again(write):
   assert '| little |' in pathlib.Path('out/experiments.md').read_text()
 
 
+def test_a_training_is_prepared_once_and_tested(write, tiny):
+  (tiny / 'fill.py').write_text(
+    'import shutil, sys\nassert open(f"{sys.argv[1]}/pipeline.config")\n'
+    'shutil.copy("train.record", sys.argv[2])\nopen("calls.txt", "a").write("filled\\n")\n'
+  )
+  path = 'tf_record_input_reader.input_path'
+  filled = '{output_dir}/filled_seed{seed}.record'
+  file = write(
+    {'id': '01', 'overrides': [batch(6)]},
+    {
+      'id': '02',
+      'overrides': [batch(2), f'train_input_reader.{path}={filled}'],
+      'prepare': ['fill.py', '{output_dir}/01_seed{seed}', filled],
+    },
+    seeds=[4],
+    test=[f'eval_input_reader.{path}=train.record'],
+  )
+  assert run(file)[0] == []
+  assert calls() == [
+    *('out/01_seed4 6 ', 'tested out/01_seed4/ckpt-8', 'filled', 'out/02_seed4 2 '),
+    'tested out/02_seed4/ckpt-8',
+  ]
+  assert (
+    '"split": "train.record"' in pathlib.Path('out/02_seed4/test/eval/metrics.jsonl').read_text()
+  )
+  os.remove('out/01_seed4/test/eval/metrics.jsonl')  # As if it had been stopped before.
+  os.remove('calls.txt')
+  _, said = run(file)
+  assert calls() == ['tested out/01_seed4/ckpt-8']
+  assert said[2].startswith('[2/2] 02 seed 4: done before')
+
+
 def test_what_starts_from_another_has_its_classes(write):
   mapped = ['train_config.fine_tune_class_map=[{name: "a" to: "b"}]']
   path = write(
@@ -262,14 +303,14 @@ def test_what_starts_from_another_has_its_classes(write):
 
 def test_the_best_checkpoint_is_taken_where_there_is_one(tmp_path):
   (tmp_path / 'ckpt-20.index').touch()
-  assert sweep_run.source_checkpoint(str(tmp_path)) == str(tmp_path / 'ckpt-20')
+  assert sweep_job.source_checkpoint(str(tmp_path)) == str(tmp_path / 'ckpt-20')
   # A process that died in its first save leaves these.
   best = tmp_path / 'best'
   best.mkdir()
   (best / 'ckpt-10.index').touch()
-  assert sweep_run.source_checkpoint(str(tmp_path)) == str(tmp_path / 'ckpt-20')
+  assert sweep_job.source_checkpoint(str(tmp_path)) == str(tmp_path / 'ckpt-20')
   (best / 'checkpoint').write_text('model_checkpoint_path: "ckpt-10"')
-  assert sweep_run.source_checkpoint(str(tmp_path)) == str(best / 'ckpt-10')
+  assert sweep_job.source_checkpoint(str(tmp_path)) == str(best / 'ckpt-10')
 
 
 def test_a_log_goes_on_below_half_a_line_of_a_killed_training(write):
@@ -291,7 +332,7 @@ def test_the_last_error_of_a_log(tmp_path):
     ('', 'no output'),
   ):
     log.write_text(text)
-    assert sweep_run.last_error(str(log)) == expected
+    assert logged_command.last_error(str(log)) == expected
 
 
 @pytest.fixture(params=[signal.SIGINT, signal.SIGTERM])

@@ -1,5 +1,3 @@
-import itertools
-
 import numpy as np
 import pytest
 from scipy import stats
@@ -24,29 +22,13 @@ def test_by_hand():
   assert found.spearman == pytest.approx(7 / 90**0.5)
 
 
-@pytest.mark.parametrize('n', [3, 4, 6])
-def test_p_of_few_ranks_counts_all_orders(n):
-  x, y = np.random.default_rng(n).normal(size=(2, n))
-  found = correlate(x, y)
-  rhos = [stats.spearmanr(np.array(order), y).statistic for order in itertools.permutations(x)]
-  assert found.spearman == pytest.approx(stats.spearmanr(x, y).statistic)
-  expected = np.mean(np.abs(rhos) >= abs(found.spearman) - 1e-9)
-  assert found.spearman_p == pytest.approx(expected)
-
-
-def test_three_classes_in_a_row_are_not_certain():
-  # Two of the six orders of three have |rho| = 1.
-  found = correlate(np.array([1.0, 2.0, 4.0]), np.array([0.1, 0.2, 0.3]))
-  assert (found.spearman, found.spearman_p) == (pytest.approx(1), pytest.approx(1 / 3))
-
-
 def test_many_points_as_scipy():
   x, y = np.random.default_rng(0).normal(size=(2, 30))
   y += x
   found = correlate(x, y)
   pearson, ranks, line = stats.pearsonr(x, y), stats.spearmanr(x, y), stats.linregress(x, y)
   assert (found.pearson, found.pearson_p) == pytest.approx((pearson.statistic, pearson.pvalue))
-  assert (found.spearman, found.spearman_p) == pytest.approx((ranks.statistic, ranks.pvalue))
+  assert found.spearman == pytest.approx(ranks.statistic)
   assert (found.slope, found.intercept) == pytest.approx((line.slope, line.intercept))
 
 
@@ -71,6 +53,4 @@ def test_no_coefficient(x, y, message):
 
 def test_text():
   text = str(correlate(np.array([1, 2, 3, 4, 5]), np.array([2, 4, 5, 4, 5])))
-  # Of the 120 orders; the p of rho is compared with an enumeration above.
-  assert text.startswith('Pearson r = 0.77 (p = 0.124), Spearman \u03c1 = 0.74 (p = ')
-  assert text.endswith('), n = 5')
+  assert text == 'Pearson r = 0.77 (p = 0.124), Spearman \u03c1 = 0.74, n = 5'

@@ -20,7 +20,8 @@ from ssd_tf import builders
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.evaluation.coco_figures import METRIC_NAMES
-from ssd_tf.report import progress_plot, run_analysis
+from ssd_tf.experiments.recorded_run import RecordedRun
+from ssd_tf.report import page, run_analysis
 from ssd_tf.run.evaluation_log import EvaluationLog
 
 EVIL = '<script>alert("1")</script>'
@@ -131,11 +132,11 @@ def test_curves_come_from_events_where_metrics_are_of_another_data_set(tmp_path)
   )
 
   def points(split):
-    curves = progress_plot.read_curves(str(tmp_path), split)
+    curves = RecordedRun(str(tmp_path)).evaluation_curves(split)
     return {name: [values.tolist() for values in curve] for name, curve in curves.items()}
 
-  assert points('a') == {METRIC_NAMES[0]: [[6], [0.75]]}
-  assert points('b') == {METRIC_NAMES[0]: [[8], [0.25]]}
+  assert points('a') == {METRIC_NAMES[0]: [[6], [0.75]], METRIC_NAMES[3]: [[6], [-1.0]]}
+  assert points('b') == {METRIC_NAMES[0]: [[4, 8], [-1.0, 0.25]]}
 
 
 @pytest.mark.parametrize('has_file', [True, False])
@@ -151,15 +152,11 @@ def test_curves_of_voc_metrics_alone(tmp_path, has_file):
       for name in () if has_file else metrics:
         tf.summary.scalar(name, value, step)
   writer.close()
-  curves = progress_plot.read_curves(str(tmp_path), 'eval.record')
-  assert {name: [values.tolist() for values in curve] for name, curve in curves.items()} == {
-    name: [[6, 8], [0.5, 0.25]] for name in names
-  }
-  found = run_analysis._draw_progress(str(tmp_path), 'eval.record', str(tmp_path))
-  assert found.plots == [('AP', f'{tmp_path}/ap_and_ar.svg')]
-  texts = [e.text for e in ElementTree.parse(found.plots[0][1]).getroot().iter() if e.text]
+  plots, _ = page.draw_progress(str(tmp_path), 'eval.record', str(tmp_path))
+  assert plots == [('AP', f'{tmp_path}/ap_and_ar.svg')]
+  texts = [e.text for e in ElementTree.parse(plots[0][1]).getroot().iter() if e.text]
   assert 'average precision' in texts and 'average recall' not in texts
-  assert {'PascalBoxes mAP@0.5IOU  0.250', 'WeightedPascalBoxes mAP@0.5IOU  0.250'} <= set(texts)
+  assert {'PascalBoxes mAP@0.5IOU 0.250', 'WeightedPascalBoxes mAP@0.5IOU 0.250'} <= set(texts)
 
 
 def test_the_saved_config_finds_what_lies_beside_the_original(project, tmp_path, monkeypatch):
@@ -179,9 +176,9 @@ def test_the_saved_config_finds_what_lies_beside_the_original(project, tmp_path,
 
 
 def test_a_checkpoint_alone_has_no_curves():
-  found = run_analysis._draw_progress('', 'eval.record', 'out')
-  assert found.plots == []
-  assert found.notes == ['A checkpoint was given without a model_dir: there are no curves.']
+  plots, notes = page.draw_progress('', 'eval.record', 'out')
+  assert plots == []
+  assert notes == ['A checkpoint was given without a model_dir: there are no curves.']
 
 
 def test_without_training_records_the_classes_are_those_evaluated(project):
@@ -207,9 +204,9 @@ def test_examples_are_those_of_the_evaluation_in_its_order(project):
 
 
 def test_curves_where_a_run_has_none_are_told(project, tmp_path):
-  found = run_analysis._draw_progress(str(tmp_path), 'eval.record', str(tmp_path))
-  assert found.plots == []
-  assert found.notes == [
+  plots, notes = page.draw_progress(str(tmp_path), 'eval.record', str(tmp_path))
+  assert plots == []
+  assert notes == [
     f'{tmp_path}/eval has no AP or AR of an evaluation on eval.record.',
     f'No losses: {tmp_path}/train: expected a folder with TensorBoard event files; it is missing.',
   ]

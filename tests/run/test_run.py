@@ -10,7 +10,7 @@ import tensorflow as tf
 import tool_processes
 from replicas import FROZEN, SLOW, largest_difference, variables
 
-from ssd_tf import plots
+from ssd_tf.experiments import event_scalars
 from ssd_tf.run import record
 
 
@@ -70,10 +70,10 @@ def test_training_logs_evaluates_and_writes_curves(tiny, train_tiny):
     assert re.search(line, output, re.MULTILINE), line
   checkpoints = sorted(path.name for path in (tiny / 'model').glob('*.index'))
   assert checkpoints == ['ckpt-0.index', 'ckpt-2.index', 'ckpt-3.index']
-  train = plots.read_scalars(str(tiny / 'model/train'))
+  train = event_scalars.read_scalars(str(tiny / 'model/train'))
   assert list(train['Loss/total_loss'][0]) == [2]
   assert {'learning_rate', 'steps_per_sec', 'Loss/regularization_loss'} <= set(train)
-  evaluation = plots.read_scalars(str(tiny / 'model/eval'))
+  evaluation = event_scalars.read_scalars(str(tiny / 'model/eval'))
   assert list(evaluation['DetectionBoxes_Recall/AR@100 (small)'][0]) == [2, 3]
   lines = [json.loads(line) for line in (tiny / 'model/eval/metrics.jsonl').open()]
   assert [line['step'] for line in lines] == [2, 3]

@@ -11,10 +11,10 @@ import pytest
 import tensorflow as tf
 import tiny_project
 
-from ssd_tf import plots
 from ssd_tf.config import label_map
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
+from ssd_tf.experiments import event_scalars
 from ssd_tf.run.evaluate import evaluate_checkpoints
 from ssd_tf.ssd_tensorflow import eval_flags
 
@@ -108,7 +108,7 @@ def test_whole_run_over_all_checkpoints(project, run_tool):
   assert metrics['AP_VOC07/mAP'] == pytest.approx(
     np.mean([metrics['AP_VOC07/1'], metrics['AP_VOC07/2']])
   )
-  scalars = plots.read_scalars(str(project / 'results'))
+  scalars = event_scalars.read_scalars(str(project / 'results'))
   for tag in ('AP_VOC07/1', 'AP_VOC07/mAP', 'AP_VOC12/2', 'DetectionBoxes_Precision/mAP'):
     steps, values = scalars[tag]
     np.testing.assert_array_equal(steps, [0, 1000])

@@ -10,9 +10,10 @@ import pytest
 import tensorflow as tf
 import tiny_project
 
-from ssd_tf import builders, fields, plots
+from ssd_tf import builders, fields
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
+from ssd_tf.experiments import event_scalars
 from ssd_tf.ops import schedules
 from ssd_tf.ops.size_draws import SizeDraws
 from ssd_tf.training import optimizers, trainer
@@ -227,7 +228,7 @@ def test_steps_are_those_of_trainings_at_the_drawn_sizes(built, tiny, tmp_path):
     for _ in range(4):
       ours.train(tf.constant(2))
   assert traced == [(4, *BASE, 3), (4, *WIDE, 3)]
-  steps, heights = plots.read_scalars(str(tmp_path))['input_height'][:2]
+  steps, heights = event_scalars.read_scalars(str(tmp_path))['input_height'][:2]
   assert list(steps) == [start + 4, start + 6, start + 8, start + 10]
   assert list(heights) == [draws.size(step - 1)[0] for step in steps]
   # A data set of other steps than those that are trained does not pass.

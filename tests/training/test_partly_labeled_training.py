@@ -9,9 +9,10 @@ import tensorflow as tf
 import tiny_project
 from replicas import FROZEN, SLOW, largest_difference, variables
 
-from ssd_tf import builders, fields, plots
+from ssd_tf import builders, fields
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
+from ssd_tf.experiments import event_scalars
 
 
 def only(annotation, class_ids, labeled_classes):
@@ -45,7 +46,7 @@ def test_two_replicas_make_the_same_weights_as_one(partial, train_tiny):
   assert largest_difference(one, two) < 1e-6
 
   for folder in ('one', 'two'):
-    curves = plots.read_scalars(str(partial / folder / 'train'))
+    curves = event_scalars.read_scalars(str(partial / folder / 'train'))
     # Of the 8 images between two points each is labeled for class a, or for b and c.
     a, b, c = (curves[f'PartialLabels/labeled_images/{name}'][1] for name in tiny_project.NAMES)
     np.testing.assert_array_equal(a + b, [8, 8])

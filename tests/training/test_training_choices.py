@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssd_tf import plots
+from ssd_tf.experiments import event_scalars
 from ssd_tf.ops.size_draws import SizeDraws
 
 SLOW_RATE = (
@@ -141,7 +141,7 @@ def test_all_choices_together_go_on_and_evaluate_as_their_checkpoints_do(
   start = variables(tiny / 'model/ckpt-4')
   name = 'model/mobilenet_v1_conv_0/kernel/.ATTRIBUTES/VARIABLE_VALUE'
   assert np.abs(start[name] - before[name]).max() > 0  # The fifth step still trains all.
-  heights = plots.read_scalars(str(tiny / 'model/train'))['input_height']
+  heights = event_scalars.read_scalars(str(tiny / 'model/train'))['input_height']
   draws = SizeDraws(((64, 96), (96, 96)), 1, seed=0)
   assert list(heights[0]) == [2, 4, 6, 8]
   assert list(heights[1]) == [draws.size(step - 1)[0] for step in (2, 4, 6, 8)]

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssd_tf import plots
 from ssd_tf.errors import InputError
+from ssd_tf.experiments import curves
+from ssd_tf.experiments.event_scalars import read_scalars
 
-_ROOT = Path(__file__).parents[1]
+_ROOT = Path(__file__).parents[2]
 _LOSSES = ('localization_loss', 'classification_loss', 'regularization_loss', 'total_loss')
 
 
@@ -42,7 +43,7 @@ def _texts(path):
 
 def test_tf2_scalars_are_read_and_images_are_not(tmp_path):
   _write(tmp_path, {'Loss/total_loss': {0: 2.5, 10: 0.25, 20: -1.0}, 'learning_rate': {10: 0.5}})
-  scalars = plots.read_scalars(str(tmp_path))
+  scalars = read_scalars(str(tmp_path))
   assert sorted(scalars) == ['Loss/total_loss', 'learning_rate']
   steps, values = scalars['Loss/total_loss']
   np.testing.assert_array_equal(steps, [0, 10, 20])
@@ -56,7 +57,7 @@ def test_tf1_scalars_are_read(tmp_path):
       summary = tf.compat.v1.Summary()
       summary.value.add(tag='loss', simple_value=value)
       writer.add_summary(summary, step)
-  steps, values = plots.read_scalars(str(tmp_path))['loss']
+  steps, values = read_scalars(str(tmp_path))['loss']
   np.testing.assert_array_equal(steps, [1, 2])
   np.testing.assert_array_equal(values, [0.5, 0.75])
 
@@ -68,7 +69,7 @@ def test_restart_overrides_steps_and_a_half_record_is_passed_over(tmp_path):
   first.write_bytes(first.read_bytes()[:-5])
   os.rename(first, tmp_path / 'events.out.tfevents.1000000000.host.first')
   _write(tmp_path, {'loss': {20: 2.5, 40: 4.0}}, suffix='.second')
-  steps, values = plots.read_scalars(str(tmp_path))['loss']
+  steps, values = read_scalars(str(tmp_path))['loss']
   np.testing.assert_array_equal(steps, [10, 20, 30, 40])
   np.testing.assert_array_equal(values, [1.0, 2.5, 3.0, 4.0])
 
@@ -80,8 +81,8 @@ def test_svg_names_its_panels_and_is_reproducible(tmp_path):
   nothing = {'DetectionBoxes_Precision/mAP@.50IOU': {1000: -1.0, 6000: -1.0}}
   _write(tmp_path / 'eval', {**precision, **losses, **nothing})
   first, second = tmp_path / 'new' / 'a.svg', tmp_path / 'b.svg'
-  plots.plot_losses(str(tmp_path), str(first))
-  plots.plot_losses(str(tmp_path), str(second))
+  curves.plot_losses(str(tmp_path), str(first))
+  curves.plot_losses(str(tmp_path), str(second))
   assert first.read_bytes() == second.read_bytes()
   texts = _texts(first)
   for name in _LOSSES:
@@ -94,8 +95,8 @@ def test_precision_of_voc_metrics_alone(tmp_path):
   _training(tmp_path)
   of_class = {'PascalBoxes_PerformanceByCategory/AP@0.5IOU/cat': {100: 0.2, 300: 0.4}}
   _write(tmp_path / 'eval', {'PascalBoxes_Precision/mAP@0.5IOU': {100: 0.25, 300: 0.5}, **of_class})
-  assert plots.draw_curve_files(str(tmp_path), str(tmp_path))[4:] == ['mAP.svg']
-  plots.plot_losses(str(tmp_path), str(tmp_path / 'losses.svg'))
+  assert curves.draw_curve_files(str(tmp_path), str(tmp_path))[4:] == ['mAP.svg']
+  curves.plot_losses(str(tmp_path), str(tmp_path / 'losses.svg'))
   for name in ('mAP.svg', 'losses.svg'):
     assert {'mean average precision', 'PascalBoxes mAP@0.5IOU 0.500'} <= set(
       _texts(tmp_path / name)
@@ -105,17 +106,18 @@ def test_precision_of_voc_metrics_alone(tmp_path):
 def test_coco_goes_before_voc(tmp_path):
   coco = ['DetectionBoxes_Precision/mAP', 'DetectionBoxes_Precision/mAP@.50IOU']
   voc = ['WeightedPascalBoxes_Precision/mAP@0.5IOU', 'PascalBoxes_Precision/mAP@0.5IOU']
-  assert plots.precision_tags([*voc, *coco[::-1]]) == coco
-  assert plots.precision_tags([*voc, 'OpenImagesV2_Precision/mAP@0.5IOU']) == voc
-  assert plots.precision_tags(['Loss/total_loss']) == []
-  short = [plots.short_name(tag) for tag in (*coco, voc[1], 'DetectionBoxes_Recall/AR@100 (small)')]
+  assert curves.precision_tags([*voc, *coco[::-1]]) == coco
+  assert curves.precision_tags([*voc, 'OpenImagesV2_Precision/mAP@0.5IOU']) == voc
+  assert curves.precision_tags(['Loss/total_loss']) == []
+  tags = (*coco, voc[1], 'DetectionBoxes_Recall/AR@100 (small)')
+  short = [curves.short_name(tag) for tag in tags]
   assert short == ['mAP', 'mAP@.50IOU', 'PascalBoxes mAP@0.5IOU', 'AR@100 (small)']
 
 
 @pytest.mark.parametrize('points', [1, 3])
 def test_short_training_without_evaluation(tmp_path, points):
   _training(tmp_path, points)
-  plots.plot_losses(str(tmp_path), str(tmp_path / 'losses.svg'))
+  curves.plot_losses(str(tmp_path), str(tmp_path / 'losses.svg'))
   texts = _texts(tmp_path / 'losses.svg')
   assert 'total loss' in texts and 'mean average precision' not in texts
 
@@ -123,15 +125,15 @@ def test_short_training_without_evaluation(tmp_path, points):
 def test_bad_input_is_named(tmp_path):
   output = str(tmp_path / 'losses.svg')
   with pytest.raises(InputError, match='train: expected a folder .* missing'):
-    plots.plot_losses(str(tmp_path), output)
+    curves.plot_losses(str(tmp_path), output)
   (tmp_path / 'train').mkdir()
   with pytest.raises(InputError, match=r'train: expected events.out.tfevents.\* files, found none'):
-    plots.plot_losses(str(tmp_path), output)
+    curves.plot_losses(str(tmp_path), output)
   _write(tmp_path / 'train', {'accuracy': {1: 0.5}})
   with pytest.raises(InputError, match=r"expected the scalars .*, came \['accuracy'\]"):
-    plots.plot_losses(str(tmp_path), output)
+    curves.plot_losses(str(tmp_path), output)
   with pytest.raises(InputError, match='losses.png.*ends in .svg'):
-    plots.plot_losses(str(tmp_path), 'losses.png')
+    curves.plot_losses(str(tmp_path), 'losses.png')
 
 
 def test_tool_says_in_one_line_what_is_wrong(tmp_path):
