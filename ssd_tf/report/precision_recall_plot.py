@@ -1,14 +1,12 @@
 """Precision over recall of every class, drawn as one SVG."""
 
 import math
-import os
 from collections.abc import Sequence
 
 import numpy as np
 
+from ssd_tf import plots
 from ssd_tf.evaluation.voc_07_12_metrics import ClassResult
-from ssd_tf.files.failed_writes import writing
-from ssd_tf.plots import STYLE
 
 _LEGEND_ROWS = 20
 _LINE_STYLES = ('-', '--', ':')
@@ -33,7 +31,7 @@ def plot_precision_recall(
 
   drawn = [result for result in results if result.num_groundtruth]
   columns = max(1, math.ceil(len(drawn) / _LEGEND_ROWS))
-  with matplotlib.rc_context(STYLE):
+  with matplotlib.rc_context(plots.STYLE):
     figure = Figure(figsize=(5.2 + 2.6 * columns, 4.6), layout='constrained')
     axes = figure.add_subplot()
     colors = matplotlib.colormaps['tab10'].colors
@@ -60,9 +58,7 @@ def plot_precision_recall(
     without = len(results) - len(drawn)
     if without:
       figure.supxlabel(f'{without} of {len(results)} classes have no groundtruth', fontsize=8)
-    os.makedirs(os.path.dirname(output_path) or '.', exist_ok=True)
-    with writing(output_path):
-      figure.savefig(output_path, format='svg', metadata={'Date': None})
+    plots.save(figure, output_path)
 
 
 def _points(result):
@@ -77,5 +73,5 @@ def _points(result):
 
 def _label(result):
   # Matplotlib leaves out labels that begin with an underscore, and takes $ for mathematics.
-  name = result.name.replace('$', r'\$').lstrip('_') or 'class'
+  name = plots.literal(result.name).lstrip('_') or 'class'
   return f'{name}  ' + ' / '.join(f'{ap:.3f}' for ap in result.average_precision.values())
