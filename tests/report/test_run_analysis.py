@@ -234,7 +234,9 @@ def test_no_checkpoint(project, tmp_path):
 )
 def test_flags(flags, message, tmp_path):
   ended = tool_processes.run(tmp_path, 'analyze_run.py', *flags)
-  assert (ended.returncode, ended.stderr) == (2, f'analyze_run.py: error: {message}\n')
+  assert ended.returncode == 2
+  # TensorFlow, which such processes have imported, may tell of a missing GPU before.
+  assert ended.stderr.endswith(f'analyze_run.py: error: {message}\n')
 
 
 @pytest.mark.skipif(_BROWSER is None, reason='there is no Chromium to open the page in')
