@@ -1,8 +1,9 @@
 # make demo: the whole job on drawn digits, in minutes.   make test: the tests.
-# Both set up a virtual environment in .venv first, once.
+# Both set up a virtual environment in .venv first, once. Another Python, beside it:
+# make test PYTHON=python3.12 VENV=.venv312
 
 PYTHON ?= python3
-VENV := .venv
+VENV ?= .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 DEMO := runs/demo
