@@ -14,6 +14,7 @@ from ssd_tf.builders.support import require_supported
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.data import (
   input_pipeline,
+  labeled_classes,
   partial_labels,
   preprocessing,
   record_check,
@@ -197,7 +198,7 @@ def check_labeled(
   for field, summary in summaries.items():
     table = pipeline.classes(field).table
     for class_ids in summary.labeled_sets:
-      labeled |= class_ids if table is None else partial_labels.map_labeled_ids(class_ids, table)
+      labeled |= class_ids if table is None else labeled_classes.map_labeled_ids(class_ids, table)
   is_complete = all(summary.is_complete for summary in summaries.values())
   fields = ', '.join(pipeline.used_readers(is_training))
   if not labeled and is_complete:

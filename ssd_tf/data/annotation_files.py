@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from ssd_tf.data.tf_example import Annotation
+from ssd_tf.data.annotation import Annotation
 from ssd_tf.files.failed_writes import open_for_writing
 
 

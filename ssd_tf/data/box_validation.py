@@ -5,25 +5,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ssd_tf.data.tf_example import Annotation
+from ssd_tf.data.annotation import Annotation
 
 # Rounding of pixel / size may exceed 1 by a float32's last digits; that is no clipping to report.
 _TOLERANCE = 1e-6
-
-_PER_BOX = (
-  'boxes',
-  'class_ids',
-  'class_names',
-  'difficult',
-  'truncated',
-  'is_crowd',
-  'group_of',
-  'area',
-  'weights',
-  'views',
-  'sources',
-  'scores',
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,23 +62,4 @@ def validate_boxes(annotation: Annotation) -> tuple[Annotation, BoxFindings]:
     dropped=[f'{describe(i)}: {reason(i)}' for i in np.flatnonzero(~keep)],
   )
   clipped = dataclasses.replace(annotation, boxes=clipped_boxes)
-  return select_boxes(clipped, keep), findings
-
-
-def select_boxes(annotation: Annotation, keep: np.ndarray) -> Annotation:
-  """Keeps some of an image's boxes, with all that is said about each.
-
-  Args:
-    annotation: n boxes.
-    keep: bool[n].
-
-  Returns:
-    The annotation with the boxes that are True, in their order; classes of the image unchanged.
-  """
-  kept = {name: getattr(annotation, name) for name in _PER_BOX}
-  for name, values in kept.items():
-    if isinstance(values, np.ndarray):
-      kept[name] = values[keep]
-    elif values is not None:
-      kept[name] = [value for value, wanted in zip(values, keep, strict=True) if wanted]
-  return dataclasses.replace(annotation, **kept)
+  return clipped if keep.all() else clipped.select(keep), findings

@@ -1,48 +1,11 @@
-"""Which classes an image is annotated for, and records of one label map in the ids of another.
-
-A class is labeled in an image if every instance of it there has a box. What is not labeled may be
-in the image all the same: a loss must not call it background.
-"""
+"""Labeled classes in a graph, see `labeled_classes`; records of one label map in ids of another."""
 
 from collections.abc import Collection, Mapping
 
 import tensorflow as tf
 
 from ssd_tf import fields
-
-DROPPED = 0  # In a table of `map_classes`: boxes of this class are left out.
-
-
-def labeled_class_ids(
-  *,
-  explicit: Collection[int] | None,
-  verified: Collection[int] | None,
-  not_exhaustive: Collection[int],
-  group_of: Collection[int],
-  boxes: Collection[int],
-  default: Collection[int],
-) -> set[int]:
-  """Returns the classes labeled in an image, by what its record says.
-
-  Args:
-    explicit: ids of `image/class/labeled_classes`, which decides alone; None: not in the record.
-    verified: ids of `image/class/label` and `image/neg_category_ids`: classes that somebody looked
-      for in this image; None: the record has neither.
-    not_exhaustive: ids of `image/not_exhaustive_category_ids`: some instances have no box.
-    group_of: classes with a box that holds a whole group of instances.
-    boxes: classes of the image's boxes.
-    default: the classes labeled where a record has neither explicit nor verified ids.
-
-  Returns:
-    Class ids.
-
-  Source: Gupta et al., LVIS, section 3 (federated annotation); Kuznetsova et al., Open Images V4,
-  section 3 (verified image-level labels).
-  """
-  if explicit is not None:
-    return set(explicit)
-  base = set(default) if verified is None else {*verified, *boxes}
-  return base - {*not_exhaustive, *group_of}
+from ssd_tf.data.labeled_classes import DROPPED
 
 
 def labeled_classes_mask(
@@ -55,7 +18,7 @@ def labeled_classes_mask(
   default: Collection[int],
   num_classes: int,
 ) -> tf.Tensor:
-  """Does what `labeled_class_ids` does, as tensors.
+  """Does what `labeled_classes.labeled_class_ids` does, as tensors.
 
   Args:
     explicit: i64[...]; empty: not in the record; the single id 0: no class.
@@ -112,20 +75,6 @@ def map_classes(
   missing = becomes & ~example[fields.LABELED_CLASSES][:, tf.newaxis]
   mapped[fields.LABELED_CLASSES] = tf.reduce_any(becomes, axis=0) & ~tf.reduce_any(missing, axis=0)
   return label_unused({**example, **mapped}, unused_ids)
-
-
-def map_labeled_ids(labeled: Collection[int], table: Mapping[int, int]) -> set[int]:
-  """Does to the labeled classes of an image what `map_classes` does.
-
-  Args:
-    labeled: the data set's ids.
-    table: data set's id -> model's id, or DROPPED.
-
-  Returns:
-    The model's ids.
-  """
-  missing = {target for class_id, target in table.items() if class_id not in labeled}
-  return {target for target in table.values() if target not in {DROPPED, *missing}}
 
 
 def label_unused(

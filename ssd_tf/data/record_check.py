@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 import tensorflow as tf
 from google.protobuf import message
 
-from ssd_tf.data import partial_labels, record_features, record_files
+from ssd_tf.data import labeled_classes, record_features, record_files
+from ssd_tf.data.annotation import BOX_SIDES, IMAGE_CLASSES
 from ssd_tf.data.ssd_tensorflow_keys import per_box_feature
 from ssd_tf.errors import InputError
 
@@ -15,7 +16,7 @@ from ssd_tf.errors import InputError
 _IMAGE_STARTS = (b'\xff\xd8\xff', b'\x89PNG', b'GIF8', b'BM')
 MAX_RECORDS = 20_000
 _MAX_PLACES = 3
-_LABELED_CLASSES = record_features.IMAGE_CLASSES['labeled_classes']
+_LABELED_CLASSES = IMAGE_CLASSES['labeled_classes']
 # What rounding to float32 may add to a box that ends at the image's border.
 _TOLERANCE = 1e-6
 
@@ -227,7 +228,7 @@ def _label_oddities(features, classes, summary, label_names, labeled_by_default)
   verified = ids('image/class/label') + ids('image/neg_category_ids')
   boxes = set(classes)
   group_of = zip(classes, ids('image/object/group_of'), strict=False)
-  labeled = partial_labels.labeled_class_ids(
+  labeled = labeled_classes.labeled_class_ids(
     explicit=ids(_LABELED_CLASSES) or None,
     verified=verified or None,
     not_exhaustive=ids('image/not_exhaustive_category_ids'),
@@ -259,9 +260,7 @@ def _problems_of(
     yield Problem(
       'records', f'records whose {fault.found}', f'expected {fault.expected}; write them again'
     )
-  sides = [
-    features[f'image/object/bbox/{side}'].float_list.value for side in record_features.BOX_SIDES
-  ]
+  sides = [features[f'image/object/bbox/{side}'].float_list.value for side in BOX_SIDES]
   if is_sound and len(classes) != len(sides[0]):
     yield Problem('records', 'records have boxes without classes', 'give each box its class')
     is_sound = False
@@ -277,7 +276,7 @@ def _problems_of(
       texts = per_box_feature(features, 'image/object/class/text').bytes_list.value
       text = texts[row].decode('utf-8', 'replace') if row < len(texts) else ''
       yield _class_problem(class_id, text or label_names.get(class_id, 'no name'), num_classes)
-  for key in record_features.IMAGE_CLASSES.values():
+  for key in IMAGE_CLASSES.values():
     for class_id in features[key].int64_list.value:
       if class_id not in {0, *(label_names or range(1, num_classes + 1))}:
         yield Problem(

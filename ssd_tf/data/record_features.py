@@ -6,45 +6,33 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from ssd_tf.data.annotation import BOX_FIELDS, BOX_SIDES, IMAGE_CLASSES
 from ssd_tf.data.ssd_tensorflow_keys import KEYS, per_box_feature
 
-BOX_SIDES = ('ymin', 'xmin', 'ymax', 'xmax')
-FLAGS = ('is_crowd', 'difficult', 'group_of', 'truncated')
-# Lists of class ids of the whole image. The first key is ours; the second is the Object Detection
-# API's and Open Images', the next two are LVIS', the last is ours.
-IMAGE_CLASSES = {
-  'labeled_classes': 'image/class/labeled_classes',
-  'verified_present': 'image/class/label',
-  'verified_absent': 'image/neg_category_ids',
-  'not_exhaustive': 'image/not_exhaustive_category_ids',
-  'human_labeled_classes': 'image/class/human_labeled_classes',
-}
-_LABEL, _TEXT = 'image/object/class/label', 'image/object/class/text'
 _TEXTS = ('image/format', 'image/filename', 'image/source_id')
-_TEXTS_OF_BOXES = (_TEXT, 'image/object/view', 'image/object/source')
-_ALL_TEXTS = (*_TEXTS, *_TEXTS_OF_BOXES)
 _SIZES = ('image/height', 'image/width')
-_FLAGS = tuple(f'image/object/{name}' for name in FLAGS)
 _SIDES = tuple(f'image/object/bbox/{side}' for side in BOX_SIDES)
-_AMOUNTS = ('image/object/weight', 'image/object/area')
-_SCORE = 'image/object/score'
+_FIELDS = {field.key: field for field in BOX_FIELDS}
+_LABEL, _TEXT = 'image/object/class/label', 'image/object/class/text'
 # Key -> the list of tf.train.Feature that it has to be.
 KINDS = {
-  **dict.fromkeys(('image/encoded', *_TEXTS, *_TEXTS_OF_BOXES), 'bytes_list'),
-  **dict.fromkeys((*_SIZES, _LABEL, *_FLAGS, *IMAGE_CLASSES.values()), 'int64_list'),
-  **dict.fromkeys((*_SIDES, *_AMOUNTS, _SCORE), 'float_list'),
+  **dict.fromkeys(('image/encoded', *_TEXTS), 'bytes_list'),
+  **dict.fromkeys((*_SIZES, *IMAGE_CLASSES.values()), 'int64_list'),
+  **dict.fromkeys(_SIDES, 'float_list'),
+  **{key: field.kind for key, field in _FIELDS.items()},
 }
 KINDS |= {other: KINDS[key] for key, other in KEYS.items()}
 _ONE = ('image/encoded', 'image/filename', 'image/source_id')  # Not a list.
-_OF_BOXES = (*_TEXTS_OF_BOXES, *_FLAGS, *_AMOUNTS, _SCORE)
 _NAMES = {'bytes_list': 'bytes', 'int64_list': 'integers', 'float_list': 'floats'}
 
 _DTYPES = {'bytes_list': tf.string, 'int64_list': tf.int64, 'float_list': tf.float32}
 # What neither training nor evaluation reads.
-_PASSED_OVER = (
-  *('image/format', *_SIZES, 'image/object/view', 'image/object/source', _SCORE),
-  *('image/object/truncated', 'image/object/bbox/truncated'),
-)
+_PASSED_OVER = {'image/format', *_SIZES} | {
+  each
+  for key, field in _FIELDS.items()
+  if field.example_key is None and key != _TEXT
+  for each in (key, KEYS.get(key, key))
+}
 _PARSED = {
   'image/encoded': tf.io.FixedLenFeature([], tf.string),
   'image/filename': tf.io.FixedLenFeature([], tf.string, ''),
@@ -52,7 +40,7 @@ _PARSED = {
   **{
     key: tf.io.FixedLenSequenceFeature([], _DTYPES[kind], allow_missing=True)
     for key, kind in KINDS.items()
-    if key not in (*_ONE, *_PASSED_OVER)
+    if key not in _PASSED_OVER.union(_ONE)
   },
 }
 
@@ -142,28 +130,29 @@ def _length_faults(lists):
     found = ', '.join(map(str, lengths))
     yield Fault(f'lists ymin, xmin, ymax, xmax, class have {found} entries', 'one each for a box')
     return
-  for key in _OF_BOXES:
-    if (count := len(lists.get(key, ()))) not in (0, lengths[0]):
+  for key in _FIELDS:
+    if key != _LABEL and (count := len(lists.get(key, ()))) not in (0, lengths[0]):
       yield Fault(f'{key} has {count} entries for {lengths[0]} boxes', 'one for each, or none')
 
 
 def _value_faults(lists):
   for key, numbers in lists.items():
-    if key in _ALL_TEXTS:
+    field = _FIELDS.get(key)
+    if key in _TEXTS or (field and field.dtype is str):
       if not all(map(_is_utf_8, numbers)):
         yield Fault(f'{key} is not UTF-8', 'text in UTF-8')
     elif key in _SIZES:
       if min(numbers, default=0) < 0:
         yield Fault(f'{key} is negative', 'pixels')
-    elif key in _FLAGS:
+    elif field and field.dtype is bool:
       if not {0, 1}.issuperset(numbers):
         yield Fault(f'{key} has a number that is no flag', '0 or 1')
-    elif key in _AMOUNTS:
+    elif field and field.is_amount:
       # A sum with NaN in it fails every comparison.
       if not (min(numbers, default=0) >= 0 and sum(numbers) < math.inf):
         yield Fault(f'{key} has a number that is negative or not finite', '0 or more')
-    elif key == _SCORE and not all(map(math.isfinite, numbers)):
-      yield Fault(f'{key} has a number that is not finite', 'a score')
+    elif field and not all(map(math.isfinite, numbers)):
+      yield Fault(f'{key} has a number that is not finite', 'a finite one')
 
 
 def _is_utf_8(text):

@@ -10,7 +10,8 @@ from typing import Any
 import tqdm
 
 from ssd_tf.data import box_validation, record_output
-from ssd_tf.data.tf_example import Annotation, encode_example
+from ssd_tf.data.annotation import Annotation
+from ssd_tf.data.tf_example import encode_example
 from ssd_tf.errors import InputError
 
 

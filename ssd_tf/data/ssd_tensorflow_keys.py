@@ -4,13 +4,10 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
+from ssd_tf.data.annotation import BOX_FIELDS
+
 # The Object Detection API's key -> SSD-Tensorflow's for the same list, one entry for each box.
-KEYS = {
-  'image/object/class/label': 'image/object/bbox/label',
-  'image/object/class/text': 'image/object/bbox/label_text',
-  'image/object/difficult': 'image/object/bbox/difficult',
-  'image/object/truncated': 'image/object/bbox/truncated',
-}
+KEYS = {field.key: field.ssd_tensorflow_key for field in BOX_FIELDS if field.ssd_tensorflow_key}
 
 
 def per_box_feature(features: Mapping[str, tf.train.Feature], key: str) -> tf.train.Feature:

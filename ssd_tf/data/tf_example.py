@@ -4,9 +4,8 @@ official.vision's TfExampleDecoder is not used: it has neither weight, difficult
 a missing label with nothing said, and importing it loads tf_keras beside Keras 3.
 """
 
-import dataclasses
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -14,90 +13,14 @@ from google.protobuf import message
 
 from ssd_tf import fields
 from ssd_tf.data import image_files, partial_labels, record_features, record_files
+from ssd_tf.data.annotation import BOX_FIELDS, BOX_SIDES, IMAGE_CLASSES, Annotation
 from ssd_tf.data.record_features import or_default
 from ssd_tf.errors import InputError
 
-_BOX_SIDES = record_features.BOX_SIDES
-
-
-@dataclasses.dataclass
-class Annotation:
-  """One image with its groundtruth, as a source gives it; n boxes.
-
-  Attributes:
-    encoded: the image file's bytes.
-    format: 'jpeg', 'png', 'bmp' or 'gif'.
-    height: of the image, in pixels.
-    width: of the image, in pixels.
-    filename: the image's file name.
-    source_id: what the evaluation calls the image; unique in a data set.
-    boxes: f32[n,4], normalized [ymin, xmin, ymax, xmax].
-    class_ids: i64[n], 1..K.
-    class_names: n names.
-    difficult: bool[n]; None means all False, as for the next three.
-    truncated: bool[n].
-    is_crowd: bool[n].
-    group_of: bool[n].
-    area: f32[n] of the objects (not of their boxes, where masks are known), px^2; None: the boxes'.
-    weights: f32[n]; None means all 1.
-    views: n poses such as 'Frontal'; None means not recorded.
-    labeled_classes: ids of the classes of which every instance in the image is annotated; None:
-      see the next three, and where they are None too, all classes.
-    verified_present: ids of classes known to be in the image; None means not recorded.
-    verified_absent: ids of classes known not to be in the image; None means not recorded.
-    not_exhaustive: ids of classes of which some instances may lack a box; None means not recorded.
-    human_labeled_classes: ids of the classes labeled before a detector's boxes filled others, see
-      `pseudo_labels.filling`; None means not recorded.
-    sources: who made each box, such as 'human' or 'pseudo'; None means not recorded.
-    scores: f32[n], of the detector that made the box, 1 for people's; None means not recorded.
-    remarks: what a converter has to tell about this image; reported, not written.
-    num_boxes_left_out: of the input, besides `boxes`; reported, not written.
-    exif_orientation: of the image, if the boxes are not on the pixels as viewers turn them by it;
-      see `image_files.EncodedImage`; reported, not written.
-  """
-
-  encoded: bytes
-  format: str
-  height: int
-  width: int
-  filename: str
-  source_id: str
-  boxes: np.ndarray
-  class_ids: np.ndarray
-  class_names: Sequence[str]
-  difficult: np.ndarray | None = None
-  truncated: np.ndarray | None = None
-  is_crowd: np.ndarray | None = None
-  group_of: np.ndarray | None = None
-  area: np.ndarray | None = None
-  weights: np.ndarray | None = None
-  views: Sequence[str] | None = None
-  labeled_classes: Sequence[int] | None = None
-  verified_present: Sequence[int] | None = None
-  verified_absent: Sequence[int] | None = None
-  not_exhaustive: Sequence[int] | None = None
-  human_labeled_classes: Sequence[int] | None = None
-  sources: Sequence[str] | None = None
-  scores: np.ndarray | None = None
-  remarks: Sequence[str] = ()
-  num_boxes_left_out: int = 0
-  exif_orientation: int = 1
-
-  def labeled_class_ids(self, default: Collection[int]) -> set[int]:
-    """The classes labeled in the image; `default` where the record does not say."""
-    verified = None
-    if self.verified_present is not None or self.verified_absent is not None:
-      verified = {*(self.verified_present or ()), *(self.verified_absent or ())}
-    group_of = np.zeros(len(self.boxes), bool) if self.group_of is None else self.group_of
-    class_ids = np.asarray(self.class_ids, np.int64)
-    return partial_labels.labeled_class_ids(
-      explicit=self.labeled_classes,
-      verified=verified,
-      not_exhaustive=self.not_exhaustive or (),
-      group_of=class_ids[group_of].tolist(),
-      boxes=class_ids.tolist(),
-      default=default,
-    )
+# What training and evaluation are given of each box, besides its class.
+_DECODED = [
+  field for field in BOX_FIELDS if field.example_key not in (None, fields.GROUNDTRUTH_CLASSES)
+]
 
 
 def encode_example(annotation: Annotation) -> bytes:
@@ -128,30 +51,19 @@ def encode_example(annotation: Annotation) -> bytes:
     'image/source_id': _bytes([annotation.source_id]),
     'image/key/sha256': _bytes([hashlib.sha256(annotation.encoded).hexdigest()]),
   }
-  per_box = {f'bbox/{side}': _floats(boxes[:, i]) for i, side in enumerate(_BOX_SIDES)}
-  per_box['class/label'] = _ints(annotation.class_ids)
-  per_box['class/text'] = _bytes(annotation.class_names)
-  for name in record_features.FLAGS:
-    flags = getattr(annotation, name)
-    per_box[name] = _ints(np.zeros(n) if flags is None else flags)
-  if annotation.area is not None:
-    per_box['area'] = _floats(annotation.area)
-  if annotation.weights is not None:
-    per_box['weight'] = _floats(annotation.weights)
-  if annotation.views is not None:
-    per_box['view'] = _bytes(annotation.views)
-  if annotation.sources is not None:
-    per_box['source'] = _bytes(annotation.sources)
-  if annotation.scores is not None:
-    per_box['score'] = _floats(annotation.scores)
-  for name, feature in per_box.items():
-    count = len(getattr(feature, feature.WhichOneof('kind')).value)
-    if count != n:
+  for i, side in enumerate(BOX_SIDES):
+    features[f'image/object/bbox/{side}'] = _floats(boxes[:, i])
+  for field in BOX_FIELDS:
+    if getattr(annotation, field.name) is None and not field.is_always_written:
+      continue
+    values = annotation.values(field)
+    if len(values) != n:
+      name = field.key.removeprefix('image/object/')
       raise ValueError(
-        f'{annotation.filename}: {name} has {count} entries; expected {n}, one for each box'
+        f'{annotation.filename}: {name} has {len(values)} entries; expected {n}, one for each box'
       )
-    features[f'image/object/{name}'] = feature
-  for name, key in record_features.IMAGE_CLASSES.items():
+    features[field.key] = _TO_FEATURE[field.kind](values)
+  for name, key in IMAGE_CLASSES.items():
     ids = getattr(annotation, name)
     if ids is not None:
       features[key] = _ints(ids or [0])
@@ -191,13 +103,14 @@ def parse_example(serialized: bytes, place: str = 'a record') -> Annotation:
   def texts(key):
     return [value.decode('utf-8') for value in values(key)]
 
-  def array(key, dtype):
-    found = values(key)
-    return np.asarray(found, dtype) if found else None
-
   def ids(key):
     return [i for i in values(key) if i] if values(key) else None
 
+  def of_boxes(field):
+    found = texts(field.key) if field.dtype is str else values(field.key)
+    return field.collect(found) if found or field.is_required else None
+
+  sides = [np.asarray(values(f'image/object/bbox/{side}'), np.float32) for side in BOX_SIDES]
   return Annotation(
     encoded=next(iter(values('image/encoded')), b''),
     format=next(iter(texts('image/format')), ''),
@@ -205,21 +118,9 @@ def parse_example(serialized: bytes, place: str = 'a record') -> Annotation:
     width=next(iter(values('image/width')), 0),
     filename=next(iter(texts('image/filename')), ''),
     source_id=next(iter(texts('image/source_id')), ''),
-    boxes=np.stack(
-      [np.asarray(values(f'image/object/bbox/{side}'), np.float32) for side in _BOX_SIDES], axis=-1
-    ),
-    class_ids=np.asarray(values('image/object/class/label'), np.int64),
-    class_names=texts('image/object/class/text'),
-    difficult=array('image/object/difficult', bool),
-    truncated=array('image/object/truncated', bool),
-    is_crowd=array('image/object/is_crowd', bool),
-    group_of=array('image/object/group_of', bool),
-    area=array('image/object/area', np.float32),
-    weights=array('image/object/weight', np.float32),
-    views=texts('image/object/view') or None,
-    sources=texts('image/object/source') or None,
-    scores=array('image/object/score', np.float32),
-    **{name: ids(key) for name, key in record_features.IMAGE_CLASSES.items()},
+    boxes=np.stack(sides, axis=-1),
+    **{field.name: of_boxes(field) for field in BOX_FIELDS},
+    **{name: ids(key) for name, key in IMAGE_CLASSES.items()},
   )
 
 
@@ -241,7 +142,7 @@ def decode_example(
     The example, keys of ssd_tf.fields: IMAGE u8[h,w,3]; GROUNDTRUTH_BOXES f32[n,4] normalized;
     _CLASSES i32[n]; _WEIGHTS f32[n], absent: 1; _IS_CROWD, _DIFFICULT, _GROUP_OF bool[n], absent:
     False; _AREA f32[n] px^2, absent: the boxes' own; LABELED_CLASSES bool[K], see
-    `partial_labels.labeled_class_ids`; SOURCE_ID string[], absent: the file name, else a hash of
+    `labeled_classes.labeled_class_ids`; SOURCE_ID string[], absent: the file name, else a hash of
     the image; ORIGINAL_SIZE i32[2], that of the decoded image, whatever the record says.
 
   Raises:
@@ -257,40 +158,48 @@ def decode_example(
   image = image_files.decode_image(record['image/encoded'])
   size = tf.shape(image)[:2]
   source_id = _source_id(record)
-  sides = [record[f'image/object/bbox/{side}'] for side in _BOX_SIDES]
-  n = tf.size(sides[0])
-  per_box = {
-    fields.GROUNDTRUTH_WEIGHTS: or_default(record['image/object/weight'], tf.ones([n])),
-    fields.GROUNDTRUTH_CLASSES: _classes(record, name_to_id),
-  }
-  for key, name in _FLAGS.items():
-    flags = record[f'image/object/{name}'] != 0
-    per_box[key] = or_default(flags, tf.zeros([n], tf.bool))
-  with tf.control_dependencies(_checks(record, sides, per_box, num_classes, source_id)):
+  sides = [record[f'image/object/bbox/{side}'] for side in BOX_SIDES]
+  classes = _classes(record, name_to_id)
+  with tf.control_dependencies(_checks(record, sides, classes, num_classes, source_id)):
     boxes = tf.stack(sides, axis=-1)
-    labeled_classes = _labeled_classes(record, per_box, num_classes, labeled_by_default)
-  pixels = tf.cast(tf.reduce_prod(size), tf.float32)
-  box_area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) * pixels
+    per_box = _per_box(record, boxes, size)
+    labeled_classes = _labeled_classes(
+      record, classes, per_box[fields.GROUNDTRUTH_GROUP_OF], num_classes, labeled_by_default
+    )
   return {
     fields.IMAGE: image,
     fields.GROUNDTRUTH_BOXES: boxes,
+    fields.GROUNDTRUTH_CLASSES: classes,
     **per_box,
-    fields.GROUNDTRUTH_AREA: or_default(record['image/object/area'], box_area),
     fields.LABELED_CLASSES: labeled_classes,
     fields.SOURCE_ID: source_id,
     fields.ORIGINAL_SIZE: size,
   }
 
 
-def _checks(record, sides, per_box, num_classes, source_id):
+def _per_box(record, boxes, size):
+  """What the record says of its boxes besides their class, by keys of `fields`."""
+  n, pixels = tf.shape(boxes)[0], tf.cast(tf.reduce_prod(size), tf.float32)
+  found = {}
+  for field in _DECODED:
+    values = record[field.key]
+    if field.is_box_area:
+      default = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) * pixels
+    else:
+      default = tf.fill([n], field.default)
+    found[field.example_key] = or_default(values != 0 if field.dtype is bool else values, default)
+  return found
+
+
+def _checks(record, sides, classes, num_classes, source_id):
   n = tf.size(sides[0])
-  area = record['image/object/area']
-  sizes = [tf.size(values) for values in (*sides[1:], *per_box.values())]
-  sizes.append(tf.where(tf.size(area) > 0, tf.size(area), n))
-  classes = per_box[fields.GROUNDTRUTH_CLASSES]
+  required = tf.stack([tf.size(values) for values in (*sides[1:], classes)])
+  optional = tf.stack([tf.size(record[field.key]) for field in _DECODED])
+  names = ' '.join(field.key.removeprefix('image/object/') for field in _DECODED)
   labeled = record['image/class/labeled_classes']
-  amounts = tf.concat([record['image/object/weight'], area], 0)
-  is_finite = tf.math.is_finite(tf.concat([amounts, *sides], 0))
+  amounts = tf.concat([record[field.key] for field in _DECODED if field.is_amount], 0)
+  numbers = [record[field.key] for field in _DECODED if field.dtype is np.float32]
+  is_finite = tf.math.is_finite(tf.concat([*numbers, *sides], 0))
   return [
     tf.debugging.Assert(
       tf.reduce_all(amounts >= 0) & tf.reduce_all(is_finite),
@@ -299,10 +208,10 @@ def _checks(record, sides, per_box, num_classes, source_id):
       summarize=100,
     ),
     tf.debugging.Assert(
-      tf.reduce_all(tf.stack(sizes) == n),
+      tf.reduce_all(required == n) & tf.reduce_all((optional == n) | (optional == 0)),
       ['a per-box list has another length than bbox/ymin; expected:', n,
-       'received xmin ymax xmax weight label is_crowd difficult group_of area:', tf.stack(sizes),
-       'record:', source_id],
+       f'received xmin ymax xmax label, and {names}, of which each may be absent:', required,
+       optional, 'record:', source_id],
       summarize=10,
     ),
     tf.debugging.Assert(
@@ -317,13 +226,6 @@ def _checks(record, sides, per_box, num_classes, source_id):
       summarize=100,
     ),
   ]  # fmt: skip
-
-
-_FLAGS = {
-  fields.GROUNDTRUTH_IS_CROWD: 'is_crowd',
-  fields.GROUNDTRUTH_DIFFICULT: 'difficult',
-  fields.GROUNDTRUTH_GROUP_OF: 'group_of',
-}
 
 
 def _source_id(record):
@@ -347,14 +249,13 @@ def _classes(record, name_to_id):
   return or_default(labels, tf.reduce_sum(tf.where(same, ids, 0), axis=1))
 
 
-def _labeled_classes(record, per_box, num_classes, default):
-  classes = tf.cast(per_box[fields.GROUNDTRUTH_CLASSES], tf.int64)
-  group_of = per_box[fields.GROUNDTRUTH_GROUP_OF]
-  verified = [record[key] for key in ('image/class/label', 'image/neg_category_ids')]
+def _labeled_classes(record, classes, group_of, num_classes, default):
+  classes = tf.cast(classes, tf.int64)
+  verified = [record[IMAGE_CLASSES[name]] for name in ('verified_present', 'verified_absent')]
   return partial_labels.labeled_classes_mask(
-    explicit=record['image/class/labeled_classes'],
+    explicit=record[IMAGE_CLASSES['labeled_classes']],
     verified=tf.concat(verified, 0),
-    not_exhaustive=record['image/not_exhaustive_category_ids'],
+    not_exhaustive=record[IMAGE_CLASSES['not_exhaustive']],
     group_of=tf.where(group_of, classes, 0),
     boxes=classes,
     default=range(1, num_classes + 1) if default is None else default,
@@ -374,3 +275,6 @@ def _ints(values):
 def _floats(values):
   values = np.asarray(values, np.float32).tolist()
   return tf.train.Feature(float_list=tf.train.FloatList(value=values))
+
+
+_TO_FEATURE = {'bytes_list': _bytes, 'int64_list': _ints, 'float_list': _floats}

@@ -9,7 +9,7 @@ import numpy as np
 import tqdm
 
 from ssd_tf.data import image_files, record_files, tf_example
-from ssd_tf.data.tf_example import Annotation
+from ssd_tf.data.annotation import Annotation
 from ssd_tf.errors import InputError
 from ssd_tf.groundtruth.dataset_text import describe
 

@@ -10,7 +10,7 @@ import numpy as np
 import tqdm
 
 from ssd_tf.config.reader_classes import ReaderClasses
-from ssd_tf.data import partial_labels, record_files
+from ssd_tf.data import labeled_classes, record_files
 from ssd_tf.errors import InputError
 from ssd_tf.groundtruth.dataset_description import image_size, parse_record
 
@@ -177,7 +177,7 @@ def _image_columns(annotation, classes):
   digest = hashlib.blake2b(annotation.encoded, digest_size=_DIGEST_BYTES).digest()
   labeled = annotation.labeled_class_ids(classes.labeled_ids)
   if classes.table is not None:
-    labeled = partial_labels.map_labeled_ids(labeled, classes.table)
+    labeled = labeled_classes.map_labeled_ids(labeled, classes.table)
   says = (annotation.labeled_classes, annotation.verified_present, annotation.verified_absent)
   return (
     annotation.source_id or annotation.filename,

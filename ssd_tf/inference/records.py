@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from ssd_tf import fields
 from ssd_tf.data import input_pipeline, preprocessing, record_files, tf_example
-from ssd_tf.data.tf_example import Annotation
+from ssd_tf.data.annotation import Annotation
 from ssd_tf.detector import Detector
 from ssd_tf.errors import InputError
 

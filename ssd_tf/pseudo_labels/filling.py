@@ -9,15 +9,12 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
-from ssd_tf.data.tf_example import Annotation
+from ssd_tf.data.annotation import BOX_FIELDS, Annotation, concatenate
 from ssd_tf.evaluation.overlaps import overlaps
 
 HUMAN = 'human'
 PSEUDO = 'pseudo'
 IGNORED = 'ignored'
-
-# Per-box fields that an annotation may leave out, with what a box that is added has in them.
-_ADDED = {'difficult': False, 'truncated': False, 'is_crowd': False, 'group_of': False}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,19 +56,8 @@ def human_part(annotation: Annotation) -> Annotation:
   if labeled is None and annotation.labeled_classes is not None:
     filled = set(np.asarray(annotation.class_ids)[~kept].tolist())
     labeled = sorted({*annotation.labeled_classes} - filled)
-  per_box = ('boxes', 'class_ids', 'area', 'weights', 'scores', *_ADDED)
-  arrays = {name: getattr(annotation, name) for name in per_box}
-  lists = {name: getattr(annotation, name) for name in ('class_names', 'views', 'sources')}
   return dataclasses.replace(
-    annotation,
-    labeled_classes=labeled,
-    human_labeled_classes=None,
-    **{name: None if values is None else values[kept] for name, values in arrays.items()},
-    **{
-      name: [value for value, wanted in zip(values, kept, strict=True) if wanted]
-      for name, values in lists.items()
-      if values
-    },
+    annotation.select(kept), labeled_classes=labeled, human_labeled_classes=None
   )
 
 
@@ -135,31 +121,18 @@ def _not_overlapping(human_boxes, candidates, max_overlap):
 
 
 def _append(human, added, names):
-  n, m = len(human.boxes), len(added.boxes)
-
-  def extended(values, default, new):
-    return np.concatenate([np.full(n, default) if values is None else values, new])
-
-  fields = {
-    name: extended(getattr(human, name), default, np.full(m, default))
-    for name, default in _ADDED.items()
-    if getattr(human, name) is not None
-  }
-  if human.area is not None:
-    sides = added.boxes[:, 2:] - added.boxes[:, :2]
-    fields['area'] = np.append(human.area, sides.prod(axis=1) * human.height * human.width)
-  if human.views is not None:
-    fields['views'] = [*human.views, *[''] * m]
-  return dataclasses.replace(
+  optional = [field.name for field in BOX_FIELDS if not field.is_required]
+  other = dataclasses.replace(
     human,
-    boxes=np.concatenate([np.reshape(human.boxes, [n, 4]), added.boxes]).astype(np.float32),
-    class_ids=np.concatenate([human.class_ids, added.class_ids]).astype(np.int64),
-    class_names=[*human.class_names, *(names[i] for i in added.class_ids.tolist())],
-    weights=extended(human.weights, 1.0, added.weights).astype(np.float32),
-    scores=extended(human.scores, 1.0, added.scores).astype(np.float32),
-    sources=[
-      *(human.sources or [HUMAN] * n),
-      *(PSEUDO if weight else IGNORED for weight in added.weights),
-    ],
-    **fields,
+    **{
+      **dict.fromkeys(optional),
+      'boxes': added.boxes,
+      'class_ids': added.class_ids,
+      'class_names': [names[i] for i in added.class_ids.tolist()],
+      'weights': added.weights,
+      'scores': added.scores,
+      'sources': [PSEUDO if weight else IGNORED for weight in added.weights],
+    },
   )
+  parts = [(part, np.arange(len(part.boxes))) for part in (human, other)]
+  return dataclasses.replace(human, **concatenate(parts))

@@ -1,7 +1,7 @@
 import numpy as np
 
 from ssd_tf.data import box_validation
-from ssd_tf.data.tf_example import Annotation
+from ssd_tf.data.annotation import Annotation
 
 NAN = float('nan')
 # The image is 100 high, 200 wide.

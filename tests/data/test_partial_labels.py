@@ -3,8 +3,8 @@ import pytest
 import tensorflow as tf
 
 from ssd_tf import fields
-from ssd_tf.data import partial_labels
-from ssd_tf.data.partial_labels import DROPPED
+from ssd_tf.data import labeled_classes, partial_labels
+from ssd_tf.data.labeled_classes import DROPPED
 
 both = pytest.mark.parametrize('how', ['eager', 'map'])
 
@@ -59,7 +59,7 @@ def case(expected, explicit=None, verified=None, not_exhaustive=(), group_of=(),
 )
 def test_labeled_classes_by_table(how, ids, expected):
   default = [4, 2, 1]
-  assert partial_labels.labeled_class_ids(**ids, default=default) == expected
+  assert labeled_classes.labeled_class_ids(**ids, default=default) == expected
   mask = mask_of(how, default, num_classes=4, **ids)
   assert mask.dtype == bool
   np.testing.assert_array_equal(mask, [class_id in expected for class_id in range(1, 5)])
@@ -88,7 +88,7 @@ def test_ids_and_mask_agree_on_random_images():
   in_map = list(tf.data.Dataset.from_tensor_slices(ragged).map(call).as_numpy_iterator())
   labeled = set()
   for i, image in enumerate(images):
-    ids = partial_labels.labeled_class_ids(**image, default=default)
+    ids = labeled_classes.labeled_class_ids(**image, default=default)
     expected = [class_id in ids for class_id in range(1, num_classes + 1)]
     np.testing.assert_array_equal(in_map[i], expected, err_msg=str(image))
     eager = call({name: values[i] for name, values in ragged.items()})

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from ssd_tf.data import box_units, image_files, record_writer
+from ssd_tf.data.annotation import Annotation
 from ssd_tf.data.sources import coco_entries, image_paths
-from ssd_tf.data.tf_example import Annotation
 from ssd_tf.errors import InputError
 from ssd_tf.files import json_file
 

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ssd_tf.data import box_units, image_files, record_writer
+from ssd_tf.data.annotation import Annotation
 from ssd_tf.data.sources import class_names, csv_rows, image_paths, stated_numbers
-from ssd_tf.data.tf_example import Annotation
 from ssd_tf.errors import InputError
 from ssd_tf.files import plain_text, text_file
 from ssd_tf.files.failed_writes import open_for_writing

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ssd_tf.data import record_writer
+from ssd_tf.data.annotation import Annotation
 from ssd_tf.data.sources import coco, coco_entries, image_paths
-from ssd_tf.data.tf_example import Annotation
 from ssd_tf.errors import InputError
 
 

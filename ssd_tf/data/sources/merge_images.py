@@ -5,21 +5,9 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from ssd_tf.data.tf_example import Annotation
+from ssd_tf.data.annotation import Annotation, concatenate
+from ssd_tf.data.labeled_classes import map_labeled_ids
 
-# What a box has where one of the united annotations records a field and its own does not; so says
-# Annotation. Area is the box's own.
-_DEFAULTS = {
-  'difficult': False,
-  'truncated': False,
-  'is_crowd': False,
-  'group_of': False,
-  'weights': 1.0,
-  'views': '',
-  'sources': 'human',
-  'scores': 1.0,
-}
-_TEXTS = ('class_names', 'views', 'sources')
 # Of the image's side: boxes no further apart are taken for the same.
 _TOLERANCE = 1e-3
 
@@ -59,22 +47,17 @@ def map_classes(
   Returns:
     The annotation, labeled_classes always given, ascending.
   """
-
-  def mapped(labeled):
-    missing = {table[i] for i in table.keys() - set(labeled)}
-    return sorted({table[i] for i in labeled if i in table} - missing)
-
   human = annotation.human_labeled_classes
   rows = np.flatnonzero([class_id in table for class_id in annotation.class_ids.tolist()])
-  kept = _concatenate([(annotation, rows)])
+  kept = concatenate([(annotation, rows)])
   class_ids = [table[class_id] for class_id in kept['class_ids'].tolist()]
   kept['class_ids'] = np.array(class_ids, np.int64)
   kept['class_names'] = [names[class_id] for class_id in class_ids]
   return dataclasses.replace(
     annotation,
     **kept,
-    labeled_classes=mapped(annotation.labeled_class_ids(default)),
-    human_labeled_classes=None if human is None else mapped(human),
+    labeled_classes=sorted(map_labeled_ids(annotation.labeled_class_ids(default), table)),
+    human_labeled_classes=None if human is None else sorted(map_labeled_ids(human, table)),
     verified_present=None,
     verified_absent=None,
     not_exhaustive=None,
@@ -121,7 +104,7 @@ def unite(annotations: Sequence[Annotation]) -> tuple[Annotation, UnionFindings]
     differing += [c] * (not all(_are_same(those[0], other) for other in those[1:]))
   united = dataclasses.replace(
     first,
-    **_concatenate(rows),
+    **concatenate(rows),
     labeled_classes=sorted(set().union(*labeled)),
     human_labeled_classes=(
       None
@@ -132,34 +115,6 @@ def unite(annotations: Sequence[Annotation]) -> tuple[Annotation, UnionFindings]
   )
   num_left_out = sum(len(a.boxes) for a in annotations) - len(united.boxes)
   return united, UnionFindings(several, differing, num_left_out)
-
-
-def _concatenate(parts):
-  """The per-box fields of chosen rows of annotations; a field that none records stays None."""
-  fields = {
-    'boxes': np.concatenate([a.boxes.reshape(-1, 4)[rows] for a, rows in parts]),
-    'class_ids': np.concatenate([a.class_ids[rows] for a, rows in parts]),
-  }
-  for name in ('class_names', 'area', *_DEFAULTS):
-    if all(getattr(a, name) is None for a, _ in parts):
-      continue
-    values = [
-      value for a, rows in parts for value in np.asarray(_values(a, name), object)[rows].tolist()
-    ]
-    if name not in _TEXTS:
-      values = np.array(values, bool if _DEFAULTS.get(name) is False else np.float32)
-    fields[name] = values
-  return fields
-
-
-def _values(annotation, name):
-  values = getattr(annotation, name)
-  if values is not None:
-    return list(values)
-  if name == 'area':
-    ymin, xmin, ymax, xmax = annotation.boxes.reshape(-1, 4).T
-    return list((ymax - ymin) * (xmax - xmin) * annotation.height * annotation.width)
-  return [_DEFAULTS[name]] * len(annotation.boxes)
 
 
 def _boxes_by_class(annotation):

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ssd_tf.data import record_files, tf_example
+from ssd_tf.data.annotation import Annotation
 from ssd_tf.data.sources import coco, merge_plan, pascal_voc, voc_files
-from ssd_tf.data.tf_example import Annotation
 from ssd_tf.errors import InputError
 
 # What stands before and after the bytes of a record in its file: length and checksum, checksum.

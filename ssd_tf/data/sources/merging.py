@@ -18,6 +18,7 @@ from typing import Any
 import tqdm
 
 from ssd_tf.data import box_validation, record_output, record_writer
+from ssd_tf.data.annotation import Annotation
 from ssd_tf.data.sources import merge_images
 from ssd_tf.data.sources.merge_report import (
   MergedClass,
@@ -27,7 +28,6 @@ from ssd_tf.data.sources.merge_report import (
   find_similar_names,
 )
 from ssd_tf.data.sources.merge_sources import Source
-from ssd_tf.data.tf_example import Annotation
 from ssd_tf.errors import InputError
 
 _MAX_EXAMPLES = 10

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ssd_tf.data import image_files, record_writer
+from ssd_tf.data.annotation import Annotation
 from ssd_tf.data.sources.open_images_csv import (
   ImageRows,
   Reading,
@@ -22,7 +23,6 @@ from ssd_tf.data.sources.open_images_csv import (
   read_class_descriptions,
   read_verified_labels,
 )
-from ssd_tf.data.tf_example import Annotation
 from ssd_tf.errors import InputError
 
 NO_VERIFIED_LABELS = (

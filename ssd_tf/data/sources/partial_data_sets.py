@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ssd_tf.data import box_validation, partial_labels, record_output, record_writer
+from ssd_tf.data import box_validation, labeled_classes, record_output, record_writer
 from ssd_tf.data.sources import coco, coco_entries, label_dropping, merge_plan, merge_sources
 from ssd_tf.data.sources.label_dropping import DroppingRules
 from ssd_tf.errors import InputError
@@ -116,7 +116,7 @@ def write_partial_records(
     keep, labeled = dropping.apply(
       index, annotation.class_ids, annotation.labeled_class_ids(default=names)
     )
-    return _relabeled(box_validation.select_boxes(annotation, keep), labeled, findings)
+    return _relabeled(annotation.select(keep), labeled, findings)
 
   record_writer.write_records(
     list(enumerate(source.items)), convert, output_path, num_workers=num_workers, strict=True
@@ -152,7 +152,7 @@ def write_partial_coco(
   images, instances = [], []
   for index, image in enumerate(annotations.images):
     class_ids = [instance['category_id'] for instance in image.instances]
-    labeled = partial_labels.labeled_class_ids(
+    labeled = labeled_classes.labeled_class_ids(
       explicit=image.entry.get('labeled_category_ids'),
       verified=image.entry.get('neg_category_ids'),
       not_exhaustive=image.entry.get('not_exhaustive_category_ids') or (),

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from ssd_tf.data import box_units, image_files, record_writer
+from ssd_tf.data.annotation import Annotation
 from ssd_tf.data.sources import class_names, voc_files, voc_xml
 from ssd_tf.data.sources.voc_files import VocFile
-from ssd_tf.data.tf_example import Annotation
 from ssd_tf.errors import InputError
 
 

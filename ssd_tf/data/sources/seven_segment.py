@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ssd_tf.data import annotation_files, record_writer
-from ssd_tf.data.tf_example import Annotation
+from ssd_tf.data.annotation import Annotation
 from ssd_tf.errors import InputError
 
 CLASS_NAMES = tuple('0123456789')

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from ssd_tf.data import image_files, record_writer
+from ssd_tf.data.annotation import Annotation
 from ssd_tf.data.sources import yaml_file, yolo_labels, yolo_paths
-from ssd_tf.data.tf_example import Annotation
 from ssd_tf.errors import InputError
 from ssd_tf.files import plain_text, text_file
 

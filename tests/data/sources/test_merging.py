@@ -8,8 +8,8 @@ import tensorflow as tf
 from PIL import Image
 
 from ssd_tf.data import annotation_files, record_files, record_writer, tf_example
+from ssd_tf.data.annotation import Annotation
 from ssd_tf.data.sources import merge_images, merge_plan, merge_report, merge_sources, merging
-from ssd_tf.data.tf_example import Annotation
 from ssd_tf.errors import InputError
 
 WIDTH, HEIGHT = 80, 40
