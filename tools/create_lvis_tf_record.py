@@ -54,6 +54,7 @@ _SETS = (
 def main() -> None:
   """Reads every annotation file, then converts set after set."""
   from ssd_tf.config import label_map
+  from ssd_tf.data import record_writer
   from ssd_tf.data.sources import coco, lvis
 
   if FLAGS.include_masks:
@@ -67,7 +68,8 @@ def main() -> None:
   options = {name: FLAGS[name].value for name in ('num_workers', 'strict')}
   for annotations, each in zip(sets, given, strict=True):
     options['num_shards'] = each.num_shards
-    lvis.write_data_set(annotations, each.image_dir, each.output_path, **options)
+    source = lvis.open_source(annotations, each.image_dir)
+    record_writer.write_records(source, each.output_path, **options)
 
 
 if __name__ == '__main__':

@@ -49,13 +49,14 @@ flags.mark_flags_as_mutual_exclusive(['output_path', 'output_tf_record_path_pref
 def main() -> None:
   """Reads the CSV files, then converts."""
   from ssd_tf.config import label_map
+  from ssd_tf.data import record_writer
   from ssd_tf.data.sources import open_images
 
   classes = label_map.load(FLAGS.input_label_map)
   labels_csv = FLAGS.input_image_label_annotations_csv
   if not labels_csv:
     print(f'warning: {open_images.NO_VERIFIED_LABELS}', file=sys.stderr)
-  annotations = open_images.load_annotations(
+  source = open_images.open_source(
     FLAGS.input_images_directory,
     FLAGS.input_box_annotations_csv,
     labels_csv or None,
@@ -63,8 +64,8 @@ def main() -> None:
     FLAGS.class_descriptions_csv or None,
   )
   num_shards = FLAGS.num_shards or (1 if FLAGS.output_path else 100)
-  open_images.write_data_set(
-    annotations,
+  record_writer.write_records(
+    source,
     FLAGS.output_path or FLAGS.output_tf_record_path_prefix,
     num_shards=num_shards,
     num_workers=FLAGS.num_workers,

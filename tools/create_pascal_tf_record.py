@@ -28,17 +28,17 @@ flags.mark_flags_as_required(['data_dir', 'output_path', 'label_map_path'])
 def main() -> None:
   """Checks the class names, then converts."""
   from ssd_tf.config import label_map
-  from ssd_tf.data.sources import pascal_voc
+  from ssd_tf.data import record_writer
+  from ssd_tf.data.sources import pascal_voc, voc_files
 
   classes = label_map.load(FLAGS.label_map_path)
-  pascal_voc.write_data_set(
-    FLAGS.data_dir,
-    FLAGS.set,
-    dict(zip(classes.names, classes.ids, strict=True)),
+  files = voc_files.list_files(
+    FLAGS.data_dir, FLAGS.set, year=FLAGS.year, annotations_dir=FLAGS.annotations_dir
+  )
+  name_to_id = dict(zip(classes.names, classes.ids, strict=True))
+  record_writer.write_records(
+    pascal_voc.open_source(files, name_to_id, FLAGS.ignore_difficult_instances),
     FLAGS.output_path,
-    year=FLAGS.year,
-    annotations_dir=FLAGS.annotations_dir,
-    ignore_difficult=FLAGS.ignore_difficult_instances,
     **{name: FLAGS[name].value for name in ('num_shards', 'num_workers', 'strict')},
   )
 

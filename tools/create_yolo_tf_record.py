@@ -44,6 +44,7 @@ def _has_names(values):
 def main() -> None:
   """Finds the set, then converts it."""
   from ssd_tf.config import label_map
+  from ssd_tf.data import record_writer
   from ssd_tf.data.sources import yolo
 
   if FLAGS.data_yaml:
@@ -56,9 +57,8 @@ def main() -> None:
     else label_map.numbered(data.class_names)
   )
   options = {name: FLAGS[name].value for name in ('num_shards', 'num_workers', 'strict')}
-  yolo.write_data_set(
-    data, FLAGS.output_path, dict(zip(classes.names, classes.ids, strict=True)), **options
-  )
+  source = yolo.open_source(data, dict(zip(classes.names, classes.ids, strict=True)))
+  record_writer.write_records(source, FLAGS.output_path, **options)
   if FLAGS.label_map_output_path:
     label_map.save(classes, FLAGS.label_map_output_path)
 

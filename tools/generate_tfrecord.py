@@ -45,18 +45,23 @@ def _fits_csv(values):
 def main() -> None:
   """Converts one or the other."""
   from ssd_tf.config import label_map
+  from ssd_tf.data import record_writer
   from ssd_tf.data.sources import csv_boxes, pascal_voc, voc_files
 
   classes = label_map.load_or_list(FLAGS.label_map_path)
   name_to_id = dict(zip(classes.names, classes.ids, strict=True))
   options = {name: FLAGS[name].value for name in ('num_shards', 'num_workers', 'strict')}
   if FLAGS.csv_input:
-    options['include_unlisted_images'] = FLAGS.include_unlisted_images
-    args = (FLAGS.csv_input, FLAGS.image_dir, name_to_id, FLAGS.output_path)
-    csv_boxes.write_data_set(*args, **options)
-    return
-  files = voc_files.list_folder(FLAGS.xml_dir, [FLAGS.image_dir or FLAGS.xml_dir])
-  pascal_voc.write_files(files, name_to_id, FLAGS.output_path, **options)
+    source = csv_boxes.open_source(
+      FLAGS.csv_input,
+      FLAGS.image_dir,
+      name_to_id,
+      include_unlisted_images=FLAGS.include_unlisted_images,
+    )
+  else:
+    files = voc_files.list_folder(FLAGS.xml_dir, [FLAGS.image_dir or FLAGS.xml_dir])
+    source = pascal_voc.open_source(files, name_to_id)
+  record_writer.write_records(source, FLAGS.output_path, **options)
   if FLAGS.csv_path:
     csv_boxes.write_csv(FLAGS.csv_path, pascal_voc.list_rows(files))
 

@@ -102,11 +102,11 @@ def _drop_from_records():
   rules.check(classes.names)
   paths = input_paths.expand_input_paths(FLAGS.input_path)
   # TensorFlow: only once the flags are sound.
-  from ssd_tf.data.sources import partial_data_sets
+  from ssd_tf.data.sources import partial_data_sets, tfrecord
 
-  names = dict(zip(classes.ids, classes.names, strict=True))
+  source = tfrecord.open_source(paths, dict(zip(classes.ids, classes.names, strict=True)))
   return partial_data_sets.write_partial_records(
-    paths, names, FLAGS.output_path, rules, num_workers=FLAGS.num_workers
+    source, FLAGS.output_path, rules, num_workers=FLAGS.num_workers
   )
 
 

@@ -14,9 +14,12 @@ The plan is a list of sources; labeled_class, rename and drop may be left out:
 ]
 
 pascal_voc also takes year, annotations_dir and label_map_path (else its classes are those in the
-XML files). Paths are found from the working directory, or from the plan's folder. labeled_class:
-the classes of which every instance has a box (default: all of the source; a record that says itself
-what it is labeled for is believed). An image that occurs several times is written once.
+XML files). Other types: lvis, as coco; csv with csv_input and image_dir, yolo with data_yaml and
+set, both perhaps with label_map_path; open_images with image_dir, boxes_csv, label_map_path, and
+perhaps labels_csv and class_descriptions_csv. Paths are found from the working directory, or from
+the plan's folder. labeled_class: the classes of which every instance has a box (default: all of the
+source; a record that says itself what it is labeled for is believed). An image that occurs several
+times is written once.
 """
 
 import dataclasses
@@ -62,12 +65,12 @@ def _merge(plans, given):
   from ssd_tf.config import label_map
   from ssd_tf.data.sources import merge_sources, merging
 
-  sources = []
+  parts = []
   for plan in plans:
     path = plan.options.get('label_map_path')
-    sources.append(merge_sources.open_source(plan, _label_names(path) if path else None))
+    parts.append(merge_sources.open_part(plan, _label_names(path) if path else None))
   report = merging.merge(
-    sources,
+    parts,
     FLAGS.output_path,
     name_to_id=given and {name: class_id for class_id, name in given.items()},
     **{name: FLAGS[name].value for name in ('num_shards', 'num_workers', 'strict')},
@@ -87,12 +90,13 @@ def _label_names(path):
 
 def _with_found_paths(plan):
   from ssd_tf.config import input_paths
+  from ssd_tf.data.sources import merge_plan
 
   find = functools.partial(input_paths.resolve_path, beside=FLAGS.plan)
   options = dict(plan.options)
-  for key in ('annotations_file', 'image_dir', 'data_dir', 'label_map_path', 'input_path'):
+  for key in options.keys() - set(merge_plan.NO_PATHS):
     try:
-      if key == 'input_path' and key in options:
+      if key == 'input_path':
         paths = [options[key]] if isinstance(options[key], str) else options[key]
         options[key] = input_paths.expand_input_paths(paths, FLAGS.plan)
       elif options.get(key):

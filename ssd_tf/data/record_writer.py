@@ -4,13 +4,14 @@ import collections
 import concurrent.futures
 import dataclasses
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import tqdm
 
 from ssd_tf.data import box_validation, record_output
 from ssd_tf.data.annotation import Annotation
+from ssd_tf.data.source import Source
 from ssd_tf.data.tf_example import encode_example
 from ssd_tf.errors import InputError
 
@@ -101,32 +102,27 @@ class ConversionReport:
 
 
 def write_records(
-  items: Sequence[Any],
-  convert: Callable[[Any], Annotation],
+  source: Source,
   output_path: str,
   *,
   num_shards: int = 1,
   num_workers: int | None = None,
   strict: bool = False,
-  remarks: Sequence[tuple[str, str]] = (),
   images_per_file: int | None = None,
   encode: Callable[[Annotation], bytes] = encode_example,
 ) -> ConversionReport:
-  """Converts items to records and writes them, round robin over the shards, in the items' order.
+  """Writes a source's images as records, round robin over the shards, in the items' order.
 
   Files appear under their names only when all is written: a run that fails leaves none behind, nor
   touches those of an earlier run. Then they replace what an earlier run wrote under the same name,
   also where that is another number of files.
 
   Args:
-    items: whatever `convert` takes.
-    convert: makes the annotation of one item, boxes as they were annotated; called in threads.
-      Raises InputError, naming the file, where the input is broken.
+    source: the images, and what is remarked besides their own remarks.
     output_path: the record file; several shards add their number to it.
     num_shards: at least 1.
     num_workers: threads; None: one for each processor.
     strict: stop at the first broken input, instead of skipping it.
-    remarks: (file, remark) to report besides those of the images.
     images_per_file: instead of num_shards: fill one file after the other, voc_000.tfrecord and so
       on for the output_path voc.tfrecord.
     encode: makes the record of an annotation.
@@ -139,14 +135,14 @@ def write_records(
       written, or another process is writing it; with `strict`, the first broken input.
   """
   if images_per_file:
-    output = record_output.numbered(output_path, max(1, -(-len(items) // images_per_file)))
+    output = record_output.numbered(output_path, max(1, -(-len(source.items) // images_per_file)))
   else:
     output = record_output.sharded(output_path, num_shards)
-  report = ConversionReport(remarks=list(remarks))
+  report = ConversionReport(remarks=list(source.remarks))
   with output.open() as (write, removed):
-    results = _in_order(items, convert, encode, num_workers or os.cpu_count())
+    results = _in_order(source, encode, num_workers or os.cpu_count())
     # disable=None: no bar in a log file.
-    bar = tqdm.tqdm(results, output_path, len(items), unit='image', disable=None)
+    bar = tqdm.tqdm(results, output_path, len(source.items), unit='image', disable=None)
     for item, result in bar:
       if isinstance(result, InputError):
         if strict:
@@ -157,7 +153,7 @@ def write_records(
       done = report.num_images
       write(done // images_per_file if images_per_file else done % num_shards, serialized)
       report.add(annotation, findings)
-    _require_content(report, output_path, len(items))
+    _require_content(report, output_path, len(source.items))
   report.replaced = removed
   print(f'{output_path}\n{report}')
   return report
@@ -174,22 +170,35 @@ def _require_content(report, output_path, num_inputs):
     )
 
 
-def _in_order(items, convert, encode, num_workers) -> Iterator[tuple[Any, Any]]:
-  """Yields (item, result or InputError) in order; only a few results wait in memory at a time."""
+def convert(
+  item: Any, read: Callable[[Any], Annotation], encode: Callable[[Annotation], bytes]
+) -> tuple[Annotation, box_validation.BoxFindings, bytes] | InputError:
+  """Makes the record of one image; all that is done for each, in any thread or process.
 
-  def work(item):
-    try:
-      annotation, findings = box_validation.validate_boxes(convert(item))
-      return annotation, findings, encode(annotation)
-    except InputError as error:
-      return error
+  Args:
+    item: of a source.
+    read: of the source.
+    encode: makes the record of an annotation.
 
+  Returns:
+    The annotation with valid boxes, what was found wrong with them, and the record; or why the
+    input is broken.
+  """
+  try:
+    annotation, findings = box_validation.validate_boxes(read(item))
+    return annotation, findings, encode(annotation)
+  except InputError as error:
+    return error
+
+
+def _in_order(source, encode, num_workers) -> Iterator[tuple[Any, Any]]:
+  """Yields (item, what `convert` returns) in order; only a few wait in memory at a time."""
   # Threads, not processes: image codecs release the interpreter's lock, and TensorFlow does not
   # survive a fork.
   with concurrent.futures.ThreadPoolExecutor(num_workers) as executor:
     waiting = collections.deque()
-    for item in items:
-      waiting.append((item, executor.submit(work, item)))
+    for item in source.items:
+      waiting.append((item, executor.submit(convert, item, source.read, encode)))
       if len(waiting) >= 4 * num_workers:
         first, future = waiting.popleft()
         yield first, future.result()

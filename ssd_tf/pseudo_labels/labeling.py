@@ -13,6 +13,7 @@ from ssd_tf.config import label_map
 from ssd_tf.config.input_paths import find_checkpoint
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.data import record_check, record_output, record_writer
+from ssd_tf.data.source import Source
 from ssd_tf.errors import InputError
 from ssd_tf.files import json_file
 from ssd_tf.inference.records import RecordDetector, read_annotations
@@ -97,9 +98,8 @@ def pseudo_label(
     filled = FilledImages(
       records.detect(input_paths), num_images, thresholds, default, names, rules.max_overlap
     )
-    record_writer.write_records(
-      filled, lambda annotation: annotation, output_path, num_shards=num_shards, strict=True
-    )
+    source = Source(names, filled, read=lambda annotation: annotation)
+    record_writer.write_records(source, output_path, num_shards=num_shards, strict=True)
     report['images_filled'] = filled.num_filled
     for class_id, counts in filled.counts.items():
       classes[class_id].update(counts)

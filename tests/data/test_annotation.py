@@ -12,7 +12,7 @@ import tensorflow as tf
 import tiny_project
 
 from ssd_tf.data import annotation, box_validation, record_files, tf_example
-from ssd_tf.data.sources import label_dropping, merge_images, partial_data_sets
+from ssd_tf.data.sources import label_dropping, merge_images, partial_data_sets, tfrecord
 
 NAMES = {1: 'a', 2: 'b', 3: 'c'}
 # Nobody's default, each box its own: rows 0 to 3.
@@ -63,7 +63,8 @@ def check_every_field(folder):
   path = str(folder / 'a.record')
   tiny_project.write_records(path, [image])
   rules = label_dropping.DroppingRules(groups=[['a', 'c']])
-  partial_data_sets.write_partial_records([path], NAMES, str(folder / 'b.record'), rules)
+  source = tfrecord.open_source([path], NAMES)
+  partial_data_sets.write_partial_records(source, str(folder / 'b.record'), rules)
   [(_, _, dropped)] = record_files.read_records([str(folder / 'b.record')])
   require_rows(tf_example.parse_example(dropped), [1, 2, 3])
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 import tiny_project
 
 from ssd_tf.data import class_counts, record_check, record_features, record_files, tf_example
-from ssd_tf.data.sources import merge_plan, merge_sources
+from ssd_tf.data.sources import tfrecord
 from ssd_tf.errors import InputError
 from ssd_tf.groundtruth import dataset_description
 from ssd_tf.inference import input_images, records
@@ -176,8 +176,7 @@ def describe(path):
 
 
 def merge(path):
-  plan = merge_plan.SourcePlan(name='a', type='tfrecord', options={'input_path': [path]})
-  source = merge_sources.open_source(plan, NAMES)
+  source = tfrecord.open_source([path], NAMES)
   for item in source.items:
     source.read(item)
 

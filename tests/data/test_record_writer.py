@@ -6,6 +6,7 @@ import pytest
 import tiny_project
 
 from ssd_tf.data import record_writer
+from ssd_tf.data.source import Source
 from ssd_tf.errors import InputError
 
 EMPTY, ONE, TWO = tiny_project.annotations(3, seed=0)
@@ -18,7 +19,9 @@ def write(tmp_path, items, **options):
       raise InputError(f'{item} is broken')
     return item
 
-  return record_writer.write_records(items, convert, str(tmp_path / 'out.record'), **options)
+  return record_writer.write_records(
+    Source({}, items, convert), str(tmp_path / 'out.record'), **options
+  )
 
 
 @pytest.mark.parametrize(

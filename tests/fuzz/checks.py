@@ -15,8 +15,8 @@ import tensorflow as tf
 from ssd_tf import builders, fields
 from ssd_tf.config import label_map
 from ssd_tf.config.pipeline import Pipeline
-from ssd_tf.data import image_files, record_check, record_files, tf_example
-from ssd_tf.data.sources import coco, csv_boxes, lvis, open_images, pascal_voc, yolo
+from ssd_tf.data import image_files, record_check, record_files, record_writer, tf_example
+from ssd_tf.data.sources import coco, csv_boxes, lvis, open_images, pascal_voc, voc_files, yolo
 from ssd_tf.errors import InputError
 from ssd_tf.inference import input_images
 from ssd_tf.run.criterion import resolve_metric
@@ -43,44 +43,40 @@ def check_label_map(folder: str) -> None:
 
 def check_voc(folder: str) -> None:
   """Pascal VOC: a list, XML files and images."""
-  report = pascal_voc.write_data_set(folder, 'train', _NAME_TO_ID, _output(folder), strict=True)
-  _check_written(report, _output(folder), _NAMES)
+  files = voc_files.list_files(folder, 'train')
+  _convert(pascal_voc.open_source(files, _NAME_TO_ID), folder)
 
 
 def check_coco(folder: str) -> None:
   """COCO's JSON and images."""
   annotations = coco.load_annotations(_in(folder, 'instances.json'))
-  names = _check_categories(annotations, folder)
-  report = coco.write_data_set(annotations, folder, _output(folder), strict=True)
-  _check_written(report, _output(folder), names)
+  _check_categories(annotations, folder)
+  _convert(coco.open_source(annotations, folder), folder)
 
 
 def check_lvis(folder: str) -> None:
   """LVIS' JSON and images."""
   annotations = lvis.load_annotations(_in(folder, 'instances.json'))
-  names = _check_categories(annotations, folder)
-  report = lvis.write_data_set(annotations, folder, _output(folder), strict=True)
-  _check_written(report, _output(folder), names)
+  _check_categories(annotations, folder)
+  _convert(lvis.open_source(annotations, folder), folder)
 
 
 def check_csv(folder: str) -> None:
   """A CSV file of boxes, and images."""
   path = _in(folder, 'boxes.csv')
-  report = csv_boxes.write_data_set(path, folder, _NAME_TO_ID, _output(folder), strict=True)
-  _check_written(report, _output(folder), _NAMES)
+  _convert(csv_boxes.open_source(path, folder, _NAME_TO_ID), folder)
 
 
 def check_open_images(folder: str) -> None:
   """Open Images' three CSV files, and images."""
-  annotations = open_images.load_annotations(
+  source = open_images.open_source(
     folder,
     _in(folder, 'boxes.csv'),
     _in(folder, 'labels.csv'),
     _NAME_TO_ID,
     _in(folder, 'classes.csv'),
   )
-  report = open_images.write_data_set(annotations, _output(folder), strict=True)
-  _check_written(report, _output(folder), _NAMES)
+  _convert(source, folder)
 
 
 def check_yolo_yaml(folder: str) -> None:
@@ -171,9 +167,13 @@ def _check_categories(annotations, folder):
 def _convert_yolo(data, folder):
   classes = label_map.numbered(data.class_names)
   name_to_id = dict(zip(classes.names, classes.ids, strict=True))
-  report = yolo.write_data_set(data, _output(folder), name_to_id, strict=True)
   _check_classes(classes, folder)
-  _check_written(report, _output(folder), dict(zip(classes.ids, classes.names, strict=True)))
+  _convert(yolo.open_source(data, name_to_id), folder)
+
+
+def _convert(source, folder):
+  report = record_writer.write_records(source, _output(folder), strict=True)
+  _check_written(report, _output(folder), source.names)
 
 
 def _check_written(report, path, names):

@@ -12,6 +12,7 @@ from PIL import Image
 from ssd_tf.config import text_proto
 from ssd_tf.config.pipeline import PipelineConfig
 from ssd_tf.data import record_writer
+from ssd_tf.data.source import Source
 from ssd_tf.errors import InputError
 from ssd_tf.files import atomic_file, failed_writes
 from ssd_tf.run import checkpoints, summaries
@@ -152,11 +153,11 @@ def test_pictures_are_named(disk):
 def test_records_that_do_not_fit_leave_those_of_before(disk, leave):
   path = str(disk.folder / 'train.record')
   images = tiny_project.annotations(10, seed=0)
-  record_writer.write_records(images[:1], lambda image: image, path)
+  record_writer.write_records(Source({}, images[:1], lambda image: image), path)
   before = files(disk.folder)
   disk.fill(leave)
   with pytest.raises(InputError) as error:
-    record_writer.write_records(images, lambda image: image, path)
+    record_writer.write_records(Source({}, images, lambda image: image), path)
   disk.free()
   assert str(error.value).startswith(f'{path}: ') and disk.reason in str(error.value)
   assert len(str(error.value).splitlines()) == 1

@@ -43,14 +43,14 @@ def write_plan(folder, *sources):
 def test_merges_and_writes_label_map_and_report(tmp_path):
   from ssd_tf.config import label_map
   from ssd_tf.data import annotation_files, record_files, record_writer, tf_example
+  from ssd_tf.data.source import Source
 
   # Paths count from the plan's folder, too.
   annotation_files.write_pascal_voc(
     [annotated(1, 1, 'Cat', A)], str(tmp_path / 'plans/pets'), 'train'
   )
   record_writer.write_records(
-    [annotated(1, 2, 'dog', B), annotated(2, 1, 'cat', B)],
-    lambda annotation: annotation,
+    Source({}, [annotated(1, 2, 'dog', B), annotated(2, 1, 'cat', B)], lambda image: image),
     str(tmp_path / 'zoo.record'),
     num_shards=2,
   )

@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from ssd_tf.config.pipeline import Pipeline
+from ssd_tf.data import record_writer
 from ssd_tf.data.sources import pascal_voc, voc_files
 from ssd_tf.diagnosis import overfit_checks
 from ssd_tf.diagnosis.finding import Severity
@@ -25,7 +26,8 @@ READER = 'label_map_path: "map.pbtxt" tf_record_input_reader { input_path: "four
 def folder(tmp_path):
   data = ROOT / 'tests/testdata/raccoon'
   files = voc_files.list_folder(str(data / 'annotations'), [str(data / 'images')])
-  pascal_voc.write_files(files, {'raccoon': 1}, str(tmp_path / 'four.record'))
+  source = pascal_voc.open_source(files, {'raccoon': 1})
+  record_writer.write_records(source, str(tmp_path / 'four.record'))
   (tmp_path / 'map.pbtxt').write_text("item { id: 1 name: 'raccoon' }")
   return tmp_path
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ssd_tf.data import box_units, image_files, record_writer
+from ssd_tf.data import box_units, image_files
 from ssd_tf.data.annotation import Annotation
+from ssd_tf.data.source import Source
 from ssd_tf.data.sources import coco_entries, image_paths
 from ssd_tf.errors import InputError
 from ssd_tf.files import json_file
@@ -194,37 +195,33 @@ def read_annotation(image: CocoImage, image_dir: str, id_to_name: Mapping[int, s
   )
 
 
-def write_data_set(
+def open_source(
   annotations: CocoAnnotations,
   image_dir: str,
-  output_path: str,
   *,
   read: Callable[..., Annotation] = read_annotation,
-  **options: Any,
-) -> record_writer.ConversionReport:
-  """Converts an annotation file and its images to TFRecords.
+) -> Source:
+  """Opens an annotation file and its images as a data set.
 
   Args:
     annotations: of `load_annotations`.
     image_dir: the folder of the images.
-    output_path: the record file.
     read: what `read_annotation` is for this kind of images.
-    **options: num_shards, num_workers, strict of `record_writer.write_records`.
 
   Returns:
-    The report.
+    The source; classes by id.
 
   Raises:
-    InputError: as `require_pixels` and `record_writer.write_records`.
+    InputError: as `require_pixels`.
   """
   require_pixels(annotations)
-  id_to_name = {class_id: name for name, class_id in annotations.name_to_id.items()}
-  return record_writer.write_records(
+  names = dict(sorted((class_id, name) for name, class_id in annotations.name_to_id.items()))
+  return Source(
+    names,
     annotations.images,
-    functools.partial(read, image_dir=image_dir, id_to_name=id_to_name),
-    output_path,
-    remarks=annotations.remarks,
-    **options,
+    functools.partial(read, image_dir=image_dir, id_to_name=names),
+    annotations.remarks,
+    [annotations.path],
   )
 
 

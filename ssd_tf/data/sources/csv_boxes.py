@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ssd_tf.data import box_units, image_files, record_writer
+from ssd_tf.data import box_units, image_files
 from ssd_tf.data.annotation import Annotation
+from ssd_tf.data.source import Source
 from ssd_tf.data.sources import class_names, csv_rows, image_paths, stated_numbers
 from ssd_tf.errors import InputError
 from ssd_tf.files import plain_text, text_file
@@ -144,35 +145,32 @@ def read_annotation(image: CsvImage, name_to_id: Mapping[str, int]) -> Annotatio
   )
 
 
-def write_data_set(
+def open_source(
   csv_path: str,
   image_dir: str,
-  name_to_id: Mapping[str, int],
-  output_path: str,
+  name_to_id: Mapping[str, int] | None = None,
   *,
   include_unlisted_images: bool = False,
-  **options: Any,
-) -> record_writer.ConversionReport:
-  """Converts a CSV file and its images to TFRecords.
+) -> Source:
+  """Opens a CSV file and its images as a data set.
 
   Args:
     csv_path: see `read_csv`.
     image_dir: see there.
-    name_to_id: the label map.
-    output_path: the record file.
-    include_unlisted_images: write the images of image_dir that no row names, as images without
+    name_to_id: the label map; None: the classes that occur, numbered from 1 in this order.
+    include_unlisted_images: with the images of image_dir that no row names, as images without
       objects. Left out, their number is remarked.
-    **options: num_shards, num_workers, strict of `record_writer.write_records`.
 
   Returns:
-    The report.
+    The source.
 
   Raises:
-    InputError: as `read_csv` and `record_writer.write_records`; class names that the label map
-      lacks.
+    InputError: as `read_csv`; class names that the label map lacks.
   """
   images = read_csv(csv_path, image_dir)
   counts = collections.Counter(box.name for image in images for box in image.boxes)
+  if name_to_id is None:
+    name_to_id = {name: class_id for class_id, name in enumerate(counts, start=1)}
   found = {name: f'{count} rows' for name, count in counts.most_common()}
   class_names.require_known(found, name_to_id, f'the rows of {csv_path}')
   unlisted = unlisted_images(images, image_dir)
@@ -180,15 +178,14 @@ def write_data_set(
   if unlisted and include_unlisted_images:
     images = [*images, *unlisted]
   elif unlisted:
-    remarks = [
-      (
-        image_dir,
-        f'{len(unlisted)} images are in no row of {csv_path} and were left out; '
-        '--include_unlisted_images writes them as images without objects',
-      )
-    ]
-  convert = functools.partial(read_annotation, name_to_id=name_to_id)
-  return record_writer.write_records(images, convert, output_path, remarks=remarks, **options)
+    text = (
+      f'{len(unlisted)} images are in no row of {csv_path} and were left out; '
+      '--include_unlisted_images writes them as images without objects'
+    )
+    remarks = [(image_dir, text)]
+  read = functools.partial(read_annotation, name_to_id=name_to_id)
+  names = {class_id: name for name, class_id in name_to_id.items()}
+  return Source(names, images, read, remarks, [csv_path])
 
 
 def _read_table(csv_path):

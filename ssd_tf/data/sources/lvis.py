@@ -5,10 +5,9 @@ import dataclasses
 import os
 import re
 from collections.abc import Mapping
-from typing import Any
 
-from ssd_tf.data import record_writer
 from ssd_tf.data.annotation import Annotation
+from ssd_tf.data.source import Source
 from ssd_tf.data.sources import coco, coco_entries, image_paths
 from ssd_tf.errors import InputError
 
@@ -111,24 +110,20 @@ def read_annotation(image: LvisImage, image_dir: str, id_to_name: Mapping[int, s
   )
 
 
-def write_data_set(
-  annotations: coco.CocoAnnotations, image_dir: str, output_path: str, **options: Any
-) -> record_writer.ConversionReport:
-  """Converts an annotation file and its images to TFRecords.
+def open_source(annotations: coco.CocoAnnotations, image_dir: str) -> Source:
+  """Opens an annotation file and its images as a data set.
 
   Args:
     annotations: of `load_annotations`.
     image_dir: see `read_annotation`.
-    output_path: the record file.
-    **options: num_shards, num_workers, strict of `record_writer.write_records`.
 
   Returns:
-    The report.
+    The source.
 
   Raises:
-    InputError: as `record_writer.write_records`.
+    InputError: as `coco.open_source`.
   """
-  return coco.write_data_set(annotations, image_dir, output_path, read=read_annotation, **options)
+  return coco.open_source(annotations, image_dir, read=read_annotation)
 
 
 def _without_mask(entry):

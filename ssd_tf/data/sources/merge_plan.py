@@ -11,6 +11,7 @@ from ssd_tf.files import json_file, plain_text
 # What each type of source needs besides, and what holds where it is left out (None: required).
 OPTIONS = {
   'coco': {'annotations_file': None, 'image_dir': None},
+  'lvis': {'annotations_file': None, 'image_dir': None},
   'pascal_voc': {
     'data_dir': None,
     'set': 'train',
@@ -18,8 +19,19 @@ OPTIONS = {
     'annotations_dir': 'Annotations',
     'label_map_path': '',
   },
+  'csv': {'csv_input': None, 'image_dir': None, 'label_map_path': ''},
+  'yolo': {'data_yaml': None, 'set': 'train', 'label_map_path': ''},
+  'open_images': {
+    'image_dir': None,
+    'boxes_csv': None,
+    'labels_csv': '',
+    'label_map_path': None,
+    'class_descriptions_csv': '',
+  },
   'tfrecord': {'input_path': None, 'label_map_path': None},
 }
+# Those that are no paths.
+NO_PATHS = ('set', 'year', 'annotations_dir')
 _COMMON = ('name', 'type', 'labeled_class', 'rename', 'drop')
 
 

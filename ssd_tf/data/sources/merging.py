@@ -19,6 +19,7 @@ import tqdm
 
 from ssd_tf.data import box_validation, record_output, record_writer
 from ssd_tf.data.annotation import Annotation
+from ssd_tf.data.source import Source
 from ssd_tf.data.sources import merge_images
 from ssd_tf.data.sources.merge_report import (
   MergedClass,
@@ -27,7 +28,7 @@ from ssd_tf.data.sources.merge_report import (
   SourceReport,
   find_similar_names,
 )
-from ssd_tf.data.sources.merge_sources import Source
+from ssd_tf.data.sources.merge_sources import Part
 from ssd_tf.errors import InputError
 
 _MAX_EXAMPLES = 10
@@ -58,7 +59,7 @@ class _Seen:
 
 
 def merge(
-  sources: Sequence[Source],
+  parts: Sequence[Part],
   output_path: str,
   *,
   name_to_id: Mapping[str, int] | None = None,
@@ -72,7 +73,8 @@ def merge(
   says which classes its image is labeled for; its source_id is "<source's name>/<its own id>".
 
   Args:
-    sources: in this order: classes, images, and who comes first where two say different things.
+    parts: the data sets, in the order of classes and images; of two that say different things, the
+      first counts.
     output_path: the record file.
     name_to_id: the merged set's label map; None: ids from 1, in the order of first appearance over
       the sources.
@@ -90,15 +92,14 @@ def merge(
       `record_writer.write_records`.
   """
   record_output.sharded(output_path, num_shards).require_apart_from(
-    path for source in sources for path in source.files
+    path for part in parts for path in part.source.files
   )
-  report = _plan_classes(sources, name_to_id)
-  images = _scan(sources, report, num_workers or os.cpu_count(), strict)
+  report = _plan_classes(parts, name_to_id)
+  images = _scan(parts, report, num_workers or os.cpu_count(), strict)
   _check_labeled(report)
-  writer = _Writer(sources, report)
+  names = {entry.id: entry.name for entry in report.classes}
   written = record_writer.write_records(
-    images,
-    writer.convert,
+    Source(names, images, _Reader(parts, report).read),
     output_path,
     num_shards=num_shards,
     num_workers=num_workers,
@@ -115,12 +116,12 @@ def merge(
   return report
 
 
-def _plan_classes(sources, name_to_id):
+def _plan_classes(parts, name_to_id):
   """The report with all classes and what their names tell; nothing is counted yet."""
   merged = {name: MergedClass(i, name) for name, i in sorted((name_to_id or {}).items(), key=_id)}
-  for source in sources:
-    plan = source.plan
-    for name in source.names.values():
+  for part in parts:
+    plan = part.plan
+    for name in part.source.names.values():
       becomes = plan.becomes(name)
       if becomes is None:
         continue
@@ -135,11 +136,11 @@ def _plan_classes(sources, name_to_id):
       entry.sources.setdefault(plan.name, []).append(name)
   if not any(entry.sources for entry in merged.values()):
     raise InputError('no class is left: every source drops all of its classes, or has none')
-  report = MergeReport([_source_report(source) for source in sources], list(merged.values()))
+  report = MergeReport([_source_report(part) for part in parts], list(merged.values()))
   for entry in report.classes:
     if len(entry.sources) > 1:
       report.same_name.append(f'{entry.name!r}: {", ".join(entry.sources)}')
-  report.renamed_onto = _renamed_onto(sources, merged)
+  report.renamed_onto = _renamed_onto(parts, merged)
   report.similar_names = find_similar_names(report.classes)
   return report
 
@@ -148,10 +149,11 @@ def _id(item):
   return item[1]
 
 
-def _source_report(source):
-  plan = source.plan
-  classes = [SourceClass(name, plan.becomes(name)) for name in source.names.values()]
-  report = SourceReport(plan.name, plan.type, classes, remarks=list(source.remarks))
+def _source_report(part):
+  plan = part.plan
+  classes = [SourceClass(name, plan.becomes(name)) for name in part.source.names.values()]
+  remarks = [f'{file}: {remark}' for file, remark in part.source.remarks]
+  report = SourceReport(plan.name, plan.type, classes, remarks=remarks)
   if plan.labeled_class is not None and not plan.labeled_class:
     report.remarks.append('labeled_class is []: its images are labeled for no class')
   if all(entry.becomes is None for entry in classes):
@@ -159,34 +161,35 @@ def _source_report(source):
   return report
 
 
-def _renamed_onto(sources, merged):
+def _renamed_onto(parts, merged):
   lines = []
-  for source in sources:
-    for old, new in source.plan.rename.items():
+  for plan in (part.plan for part in parts):
+    for old, new in plan.rename.items():
       others = [
-        f'{name} ({", ".join(n for n in names if (name, n) != (source.plan.name, old))})'
+        f'{name} ({", ".join(n for n in names if (name, n) != (plan.name, old))})'
         for name, names in merged[new].sources.items()
-        if (name, names) != (source.plan.name, [old])
+        if (name, names) != (plan.name, [old])
       ]
       if others:
         origins = ', '.join(others)
-        lines.append(f'{source.plan.name}: {old!r} -> {new!r}, which comes from {origins}')
+        lines.append(f'{plan.name}: {old!r} -> {new!r}, which comes from {origins}')
   return lines
 
 
-def _scan(sources, report, num_workers, strict):
+def _scan(parts, report, num_workers, strict):
   """Reads every image once; returns those to write, each once, and counts into the report."""
   by_digest, source_ids = {}, set()
-  for number, (source, found) in enumerate(zip(sources, report.sources, strict=True)):
-    classes = dict(zip(source.names, found.classes, strict=True))
+  for number, (part, found) in enumerate(zip(parts, report.sources, strict=True)):
+    plan, names = part.plan, part.source.names
+    classes = dict(zip(names, found.classes, strict=True))
     other_texts = collections.Counter()
-    for item, seen in _examined(source, num_workers):
+    for item, seen in _examined(part, num_workers):
       if isinstance(seen, InputError):
-        if strict or source.plan.type == 'tfrecord':
-          raise InputError(f'{source.plan.place}: {seen}') from seen
+        if strict or plan.type == 'tfrecord':
+          raise InputError(f'{plan.place}: {seen}') from seen
         found.skipped.append(str(seen))
         continue
-      source_id = f'{source.plan.name}/{seen.source_id}'
+      source_id = f'{plan.name}/{seen.source_id}'
       found.images += 1
       found.self_described += seen.is_self_described
       _count(classes, source_id, seen)
@@ -202,11 +205,11 @@ def _scan(sources, report, num_workers, strict):
         _unique(source_id, source_ids, found.remarks), [(number, item)]
       )
     if not found.images:
-      raise InputError(f'{source.plan.place}: none of its images can be read: {found.skipped[0]}')
+      raise InputError(f'{plan.place}: none of its images can be read: {found.skipped[0]}')
     for (text, class_id), count in other_texts.items():
       found.remarks.append(
         f'{count} boxes have the class text {text!r} and the id {class_id}, which is '
-        f'{source.names[class_id]!r} in the label map: the id counts'
+        f'{names[class_id]!r} in the label map: the id counts'
       )
   return list(by_digest.values())
 
@@ -221,9 +224,9 @@ def _unique(source_id, source_ids, remarks):
   return name
 
 
-def _examined(source, num_workers):
+def _examined(part, num_workers):
   """Yields (item, _Seen or InputError) in order."""
-  labeled = _labeled_by_default(source)
+  source, labeled = part.source, _labeled_by_default(part)
 
   def work(item):
     try:
@@ -235,13 +238,13 @@ def _examined(source, num_workers):
     concurrent.futures.ThreadPoolExecutor(num_workers) as executor,
     contextlib.closing(executor.map(work, source.items)) as results,
   ):
-    bar = tqdm.tqdm(results, source.plan.name, len(source.items), unit='image', disable=None)
+    bar = tqdm.tqdm(results, part.plan.name, len(source.items), unit='image', disable=None)
     yield from zip(source.items, bar, strict=True)
 
 
-def _labeled_by_default(source):
-  wanted = source.plan.labeled_class
-  return [i for i, name in source.names.items() if wanted is None or name in wanted]
+def _labeled_by_default(part):
+  wanted = part.plan.labeled_class
+  return [i for i, name in part.source.names.items() if wanted is None or name in wanted]
 
 
 def _examine(item, annotation, names, labeled_by_default):
@@ -294,11 +297,11 @@ def _check_labeled(report):
     )
 
 
-class _Writer:
-  """Makes the annotation of each image to write, and counts into the report; used by threads."""
+class _Reader:
+  """Reads each image to write from all its sources, and counts into the report; for threads."""
 
-  def __init__(self, sources: Sequence[Source], report: MergeReport):
-    self._sources = sources
+  def __init__(self, parts: Sequence[Part], report: MergeReport):
+    self._sources = [part.source for part in parts]
     self._report = report
     self._by_id = {entry.id: entry for entry in report.classes}
     self._names = {entry.id: entry.name for entry in report.classes}
@@ -306,15 +309,15 @@ class _Writer:
     self._tables = [
       {
         class_id: name_to_id[becomes]
-        for class_id, name in source.names.items()
-        if (becomes := source.plan.becomes(name)) is not None
+        for class_id, name in part.source.names.items()
+        if (becomes := part.plan.becomes(name)) is not None
       }
-      for source in sources
+      for part in parts
     ]
-    self._labeled = [_labeled_by_default(source) for source in sources]
+    self._labeled = [_labeled_by_default(part) for part in parts]
     self._lock = threading.Lock()
 
-  def convert(self, image: _MergedImage) -> Annotation:
+  def read(self, image: _MergedImage) -> Annotation:
     """Reads the image wherever it occurs, and unites what is said of it."""
     annotation, findings = merge_images.unite(
       [

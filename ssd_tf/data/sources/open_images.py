@@ -5,17 +5,17 @@ have boxes. Nothing is known of the other classes.
 """
 
 import collections
-import dataclasses
 import difflib
 import functools
 import os
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
-from ssd_tf.data import image_files, record_writer
+from ssd_tf.data import image_files
 from ssd_tf.data.annotation import Annotation
+from ssd_tf.data.source import Source
 from ssd_tf.data.sources.open_images_csv import (
   ImageRows,
   Reading,
@@ -31,29 +31,42 @@ NO_VERIFIED_LABELS = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class OpenImagesAnnotations:
-  """What is known of a folder's images.
+class OpenImage(NamedTuple):
+  """One image and its rows.
 
   Attributes:
-    image_dir: the folder.
-    numbers: image id -> number, of all images there.
-    image_ids: of the images that have a box or a verified label, by id.
-    names: the label map, id to name.
-    boxes: see `read_boxes`.
-    labels: see `read_verified_labels`; None: there is no such file.
-    broken: image id -> why its annotations cannot be used.
-    remarks: (file, remark).
+    image_id: its file name without .jpg.
+    boxes: of its rows: class ids i32[n], boxes f32[n,4], flags bool[n,2]; see `read_boxes`.
+    labels: of its verified labels: class ids i32[m], whether present bool[m]; see
+      `read_verified_labels`; None: there is no such file.
+    fault: why its rows cannot be used; ''.
   """
 
-  image_dir: str
-  numbers: Mapping[str, int]
-  image_ids: Sequence[str]
-  names: Mapping[int, str]
-  boxes: ImageRows
-  labels: ImageRows | None
-  broken: Mapping[str, str]
-  remarks: Sequence[tuple[str, str]]
+  image_id: str
+  boxes: tuple[np.ndarray, ...]
+  labels: tuple[np.ndarray, ...] | None
+  fault: str = ''
+
+  def __str__(self):
+    return self.image_id
+
+
+class _Images(Sequence):
+  """The images that have a box, a verified label or a fault, by id; their rows stay columns."""
+
+  def __init__(self, stems, boxes: ImageRows, labels: ImageRows | None, faults):
+    counts = boxes.counts if labels is None else boxes.counts + labels.counts
+    self._numbers = [i for i, stem in enumerate(stems) if counts[i] or stem in faults]
+    self._stems, self._boxes, self._labels, self._faults = stems, boxes, labels, faults
+
+  def __len__(self):
+    return len(self._numbers)
+
+  def __getitem__(self, index):
+    number = self._numbers[index]
+    labels = None if self._labels is None else self._labels.of(number)
+    stem = self._stems[number]
+    return OpenImage(stem, self._boxes.of(number), labels, self._faults.get(stem, ''))
 
 
 def find_labels(
@@ -94,14 +107,14 @@ def find_labels(
   return found
 
 
-def load_annotations(
+def open_source(
   image_dir: str,
   boxes_csv: str,
   labels_csv: str | None,
   name_to_id: Mapping[str, int],
   class_descriptions_csv: str | None = None,
-) -> OpenImagesAnnotations:
-  """Reads the annotations of the images in a folder.
+) -> Source:
+  """Opens the annotations of the images in a folder as a data set.
 
   Args:
     image_dir: has {image id}.jpg.
@@ -111,7 +124,8 @@ def load_annotations(
     class_descriptions_csv: see `find_labels`.
 
   Returns:
-    The annotations of the label map's classes.
+    The source: an `OpenImage` for each image that has a box or a verified label of the label map's
+    classes, by id.
 
   Raises:
     InputError: no image in the folder; a CSV file is broken; none of its classes is in the label
@@ -126,7 +140,7 @@ def load_annotations(
   numbers = {stem: i for i, stem in enumerate(stems)}
   boxes, box_reading = read_boxes(boxes_csv, numbers, class_ids)
   remarks = _box_remarks(boxes_csv, box_reading, boxes, image_dir, name_to_id)
-  counts, broken, labels = boxes.counts, box_reading.broken, None
+  faults, labels = box_reading.broken, None
   if labels_csv is None:
     remarks.append((boxes_csv, NO_VERIFIED_LABELS))
     _check_classes(boxes_csv, class_ids, box_reading)
@@ -134,16 +148,18 @@ def load_annotations(
     labels, reading = read_verified_labels(labels_csv, numbers, class_ids)
     remarks += _label_remarks(labels_csv, reading, labels, boxes, image_dir, name_to_id)
     _check_classes(boxes_csv, class_ids, box_reading, reading)
-    counts, broken = counts + labels.counts, {**reading.broken, **broken}
-  image_ids = [stem for stem, i in numbers.items() if counts[i] or stem in broken]
-  if num_silent := len(stems) - len(image_ids):
+    faults = {**reading.broken, **faults}
+  images = _Images(stems, boxes, labels, faults)
+  if num_silent := len(stems) - len(images):
     what = 'box' if labels is None else 'box or verified label'
     remarks.append((image_dir, f'{num_silent} images have no {what} of these classes: left out'))
   names = {class_id: name for name, class_id in name_to_id.items()}
-  return OpenImagesAnnotations(image_dir, numbers, image_ids, names, boxes, labels, broken, remarks)
+  read = functools.partial(read_annotation, image_dir=image_dir, names=names)
+  files = [path for path in (boxes_csv, labels_csv, class_descriptions_csv) if path]
+  return Source(names, images, read, remarks, files)
 
 
-def read_annotation(image_id: str, annotations: OpenImagesAnnotations) -> Annotation:
+def read_annotation(image: OpenImage, image_dir: str, names: Mapping[int, str]) -> Annotation:
   """Reads an image, its boxes and what is verified of its classes.
 
   A class that is verified present but has no box counts as not exhaustively annotated: Open Images
@@ -152,8 +168,9 @@ def read_annotation(image_id: str, annotations: OpenImagesAnnotations) -> Annota
   absent.
 
   Args:
-    image_id: its file name without .jpg.
-    annotations: of `load_annotations`.
+    image: of a source that `open_source` returns.
+    image_dir: the folder of the images.
+    names: the label map, id to name.
 
   Returns:
     The annotation; boxes as annotated, not yet clipped. source_id is the image id.
@@ -164,52 +181,30 @@ def read_annotation(image_id: str, annotations: OpenImagesAnnotations) -> Annota
   Source: Kuznetsova et al., Open Images V4, section 3; the Object Detection API's
   create_oid_tf_record, which does not tell verified present from verified absent.
   """
-  if image_id in annotations.broken:
-    raise InputError(annotations.broken[image_id])
-  image = image_files.read_image(os.path.join(annotations.image_dir, f'{image_id}.jpg'))
-  number = annotations.numbers[image_id]
-  class_ids, boxes, flags = annotations.boxes.of(number)
+  if image.fault:
+    raise InputError(image.fault)
+  filename = f'{image.image_id}.jpg'
+  encoded = image_files.read_image(os.path.join(image_dir, filename))
+  class_ids, boxes, flags = image.boxes
   verified, remarks = {}, []
-  if annotations.labels is not None:
-    verified, doubtful = _verified(*annotations.labels.of(number), {*class_ids.tolist()})
+  if image.labels is not None:
+    verified, doubtful = _verified(*image.labels, {*class_ids.tolist()})
     remarks = [
-      f'{annotations.names[class_id]} is verified absent, but has a box or is verified present, '
-      'too: not labeled'
+      f'{names[class_id]} is verified absent, but has a box or is verified present, too: not '
+      'labeled'
       for class_id in doubtful
     ]
   return Annotation(
-    **vars(image),
-    filename=f'{image_id}.jpg',
-    source_id=image_id,
+    **vars(encoded),
+    filename=filename,
+    source_id=image.image_id,
     boxes=boxes,
     class_ids=class_ids.astype(np.int64),
-    class_names=[annotations.names[class_id] for class_id in class_ids.tolist()],
+    class_names=[names[class_id] for class_id in class_ids.tolist()],
     group_of=flags[:, 0],
     truncated=flags[:, 1],
     remarks=remarks,
     **verified,
-  )
-
-
-def write_data_set(
-  annotations: OpenImagesAnnotations, output_path: str, **options: Any
-) -> record_writer.ConversionReport:
-  """Converts images and their annotations to TFRecords, by image id.
-
-  Args:
-    annotations: of `load_annotations`.
-    output_path: the record file.
-    **options: num_shards, num_workers, strict of `record_writer.write_records`.
-
-  Returns:
-    The report.
-
-  Raises:
-    InputError: as `record_writer.write_records`.
-  """
-  convert = functools.partial(read_annotation, annotations=annotations)
-  return record_writer.write_records(
-    annotations.image_ids, convert, output_path, remarks=annotations.remarks, **options
   )
 
 

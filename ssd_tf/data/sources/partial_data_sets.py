@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from ssd_tf.data import box_validation, labeled_classes, record_output, record_writer
-from ssd_tf.data.sources import coco, coco_entries, label_dropping, merge_plan, merge_sources
+from ssd_tf.data.source import Source
+from ssd_tf.data.sources import coco, coco_entries, label_dropping
 from ssd_tf.data.sources.label_dropping import DroppingRules
 from ssd_tf.errors import InputError
 from ssd_tf.files import json_file
@@ -68,8 +69,7 @@ class _Dropping:
 
 
 def write_partial_records(
-  input_paths: Sequence[str],
-  names: Mapping[int, str],
+  source: Source,
   output_path: str,
   rules: DroppingRules,
   *,
@@ -81,8 +81,7 @@ def write_partial_records(
   `box_validation` drops are not counted.
 
   Args:
-    input_paths: TFRecord files.
-    names: the label map, id to name.
+    source: the complete data set.
     output_path: the record file.
     rules: what to drop.
     num_workers: threads; None: one for each processor.
@@ -91,26 +90,22 @@ def write_partial_records(
     The manifest, see `make_manifest`.
 
   Raises:
-    InputError: the rules do not fit the classes; a record is broken or has a box of a class that is
-      not in the label map; the output is one of the inputs.
+    InputError: the rules do not fit the classes; an image is broken or has a box of a class that
+      the source has not; there is no image; the output is one of the inputs.
   """
-  record_output.sharded(output_path).require_apart_from(input_paths)
-  place = ', '.join(input_paths)
-  plan = merge_plan.SourcePlan(
-    name=place, type='tfrecord', options={'input_path': input_paths}, place=place
-  )
-  name_to_id = {name: class_id for class_id, name in names.items()}
-  rules.check(name_to_id)  # Before the records are looked through.
-  source = merge_sources.open_source(plan, names)
-  dropping = _Dropping(rules, name_to_id, len(source.items))
+  record_output.sharded(output_path).require_apart_from(source.files)
+  if not source.items:
+    raise InputError(f'{", ".join(source.files)}: the source has no image')
+  names = source.names
+  dropping = _Dropping(rules, source.name_to_id, len(source.items))
 
-  def convert(item):
-    index, record_place = item
-    annotation, findings = box_validation.validate_boxes(source.read(record_place))
+  def read(numbered):
+    index, item = numbered
+    annotation, findings = box_validation.validate_boxes(source.read(item))
     unknown = {*annotation.class_ids.tolist(), *(annotation.labeled_classes or ())} - names.keys()
     if unknown:
       raise InputError(
-        f'{record_place}: class ids {sorted(unknown)} (of boxes or labeled) are not in the label '
+        f'{item}: class ids {sorted(unknown)} (of boxes or labeled) are not in the label '
         'map; correct either'
       )
     keep, labeled = dropping.apply(
@@ -118,10 +113,9 @@ def write_partial_records(
     )
     return _relabeled(annotation.select(keep), labeled, findings)
 
-  record_writer.write_records(
-    list(enumerate(source.items)), convert, output_path, num_workers=num_workers, strict=True
-  )
-  return make_manifest(dropping, input_paths, output_path)
+  partial = Source(names, list(enumerate(source.items)), read, source.remarks)
+  record_writer.write_records(partial, output_path, num_workers=num_workers, strict=True)
+  return make_manifest(dropping, source.files, output_path)
 
 
 def write_partial_coco(

@@ -4,12 +4,12 @@ import collections
 import functools
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
-from ssd_tf.data import box_units, image_files, record_writer
+from ssd_tf.data import box_units, image_files
 from ssd_tf.data.annotation import Annotation
+from ssd_tf.data.source import Source
 from ssd_tf.data.sources import class_names, voc_files, voc_xml
 from ssd_tf.data.sources.voc_files import VocFile
 from ssd_tf.errors import InputError
@@ -138,64 +138,30 @@ def read_annotation(
   )
 
 
-def write_data_set(
-  data_dir: str,
-  set_name: str,
-  name_to_id: Mapping[str, int],
-  output_path: str,
-  *,
-  year: str = 'VOC2007',
-  annotations_dir: str = 'Annotations',
-  ignore_difficult: bool = False,
-  **options: Any,
-) -> record_writer.ConversionReport:
-  """Converts a set to TFRecords.
-
-  Args:
-    data_dir: see `voc_files.list_files`, as for the three others of its arguments.
-    set_name: see there.
-    name_to_id: the label map.
-    output_path: the record file.
-    year: see there.
-    annotations_dir: see there.
-    ignore_difficult: leave difficult objects out.
-    **options: num_shards, num_workers, strict of `record_writer.write_records`.
-
-  Returns:
-    The report.
-
-  Raises:
-    InputError: as `voc_files.list_files`, `check_class_names` and `record_writer.write_records`.
-  """
-  files = voc_files.list_files(data_dir, set_name, year=year, annotations_dir=annotations_dir)
-  return write_files(files, name_to_id, output_path, ignore_difficult=ignore_difficult, **options)
-
-
-def write_files(
+def open_source(
   files: Sequence[VocFile],
-  name_to_id: Mapping[str, int],
-  output_path: str,
-  *,
+  name_to_id: Mapping[str, int] | None = None,
   ignore_difficult: bool = False,
-  **options: Any,
-) -> record_writer.ConversionReport:
-  """Converts annotation files to TFRecords.
+) -> Source:
+  """Opens annotation files as a data set.
 
   Args:
     files: of `voc_files.list_files` or `voc_files.list_folder`.
-    name_to_id: the label map.
-    output_path: the record file.
+    name_to_id: the label map; None: the classes that occur, numbered from 1 in this order.
     ignore_difficult: leave difficult objects out.
-    **options: num_shards, num_workers, strict of `record_writer.write_records`.
 
   Returns:
-    The report.
+    The source.
 
   Raises:
-    InputError: as `check_class_names` and `record_writer.write_records`.
+    InputError: as `check_class_names`.
   """
-  check_class_names(files, name_to_id, ignore_difficult)
-  convert = functools.partial(
+  if name_to_id is None:
+    found = list_class_names(files, ignore_difficult)
+    name_to_id = {name: class_id for class_id, name in enumerate(found, start=1)}
+  else:
+    check_class_names(files, name_to_id, ignore_difficult)
+  read = functools.partial(
     read_annotation, name_to_id=name_to_id, ignore_difficult=ignore_difficult
   )
-  return record_writer.write_records(files, convert, output_path, **options)
+  return Source({class_id: name for name, class_id in name_to_id.items()}, files, read)

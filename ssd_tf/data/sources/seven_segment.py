@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 
 from ssd_tf.data import annotation_files, record_writer
 from ssd_tf.data.annotation import Annotation
+from ssd_tf.data.source import Source
 from ssd_tf.errors import InputError
 
 CLASS_NAMES = tuple('0123456789')
@@ -158,6 +159,12 @@ def generate_annotation(
   )
 
 
+def open_source(num_images: int, split: str, seed: int, style: DigitStyle | None = None) -> Source:
+  """A data set of drawn images, see `generate_annotation`; an item is the number of an image."""
+  read = functools.partial(generate_annotation, split=split, seed=seed, style=style)
+  return Source(dict(enumerate(CLASS_NAMES, start=1)), range(num_images), read)
+
+
 def write_data_set(
   output_dir: str,
   *,
@@ -192,10 +199,9 @@ def write_data_set(
   """
   reports = {}
   for split, count in (('train', num_train), ('eval', num_eval)):
-    convert = functools.partial(generate_annotation, split=split, seed=seed, style=style)
+    source = open_source(count, split, seed, style)
     reports[split] = record_writer.write_records(
-      range(count),
-      convert,
+      source,
       os.path.join(output_dir, f'digits_{split}.record'),
       num_shards=num_shards,
       num_workers=num_workers,
@@ -203,11 +209,11 @@ def write_data_set(
     # Drawn anew rather than kept: the bytes are the same, and memory stays small.
     if write_voc:
       root = os.path.join(output_dir, 'voc')
-      annotation_files.write_pascal_voc(map(convert, range(count)), root, split)
+      annotation_files.write_pascal_voc(map(source.read, source.items), root, split)
     if write_coco:
       root = os.path.join(output_dir, 'coco')
-      categories = {name: i + 1 for i, name in enumerate(CLASS_NAMES)}
-      annotation_files.write_coco(map(convert, range(count)), categories, root, split)
+      images = map(source.read, source.items)
+      annotation_files.write_coco(images, source.name_to_id, root, split)
   return reports
 
 

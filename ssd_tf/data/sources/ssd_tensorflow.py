@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ssd_tf.data import record_writer, ssd_tensorflow_keys, tf_example
-from ssd_tf.data.sources import pascal_voc
+from ssd_tf.data.sources import pascal_voc, voc_files
 from ssd_tf.errors import InputError
 
 IMAGES_PER_FILE = 200
@@ -31,7 +31,8 @@ def write_data_set(
     The report.
 
   Raises:
-    InputError: there is no folder Annotations; or as `pascal_voc.write_data_set`.
+    InputError: there is no folder Annotations; as `voc_files.list_files`,
+      `pascal_voc.open_source` and `record_writer.write_records`.
 
   Source: SSD-Tensorflow's pascalvoc_to_tfrecords. There, difficult and truncated are always 0 in
   the records; here they are as annotated, boxes are clipped to the image, and the Object Detection
@@ -42,10 +43,9 @@ def write_data_set(
       f'--dataset_dir={data_dir}: expected a folder that holds Annotations, with XML files, and '
       'JPEGImages'
     )
-  return pascal_voc.write_data_set(
-    data_dir,
-    'all',
-    name_to_id,
+  source = pascal_voc.open_source(voc_files.list_files(data_dir, 'all'), name_to_id)
+  return record_writer.write_records(
+    source,
     os.path.join(output_dir, f'{output_name}.tfrecord'),
     images_per_file=IMAGES_PER_FILE,
     encode=lambda annotation: ssd_tensorflow_keys.add_keys(tf_example.encode_example(annotation)),

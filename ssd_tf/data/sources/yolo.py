@@ -11,12 +11,12 @@ import functools
 import os
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
-from ssd_tf.data import image_files, record_writer
+from ssd_tf.data import image_files
 from ssd_tf.data.annotation import Annotation
+from ssd_tf.data.source import Source
 from ssd_tf.data.sources import yaml_file, yolo_labels, yolo_paths
 from ssd_tf.errors import InputError
 from ssd_tf.files import plain_text, text_file
@@ -183,19 +183,15 @@ def read_annotation(
   )
 
 
-def write_data_set(
-  data: YoloSet, output_path: str, name_to_id: Mapping[str, int] | None = None, **options: Any
-) -> record_writer.ConversionReport:
-  """Converts a set to TFRecords.
+def open_source(data: YoloSet, name_to_id: Mapping[str, int] | None = None) -> Source:
+  """Opens a set as a data set.
 
   Args:
     data: the set.
-    output_path: the record file.
     name_to_id: the label map; None: YOLO's numbers and 1.
-    **options: num_shards, num_workers, strict of `record_writer.write_records`.
 
   Returns:
-    The report.
+    The source.
 
   Raises:
     InputError: a class is not in the label map; no image has a text file: then the labels are
@@ -220,16 +216,18 @@ def write_data_set(
     remarks.append((os.path.dirname(missing[0]), text))
   found = sorted({*data.label_paths}.difference(missing))
   yolo_labels.check_files(found, len(data.class_names), data.keypoint_values)
-  names = {os.path.basename(path) for path in data.image_paths}
-  convert = functools.partial(
+  filenames = {os.path.basename(path) for path in data.image_paths}
+  is_unique = len(filenames) == len(data.image_paths)
+  read = functools.partial(
     read_annotation,
     class_names=data.class_names,
     name_to_id=name_to_id,
     keypoint_values=data.keypoint_values,
-    source_root='' if len(names) == len(data.image_paths) else _common_folder(data.image_paths),
+    source_root='' if is_unique else _common_folder(data.image_paths),
   )
   items = list(zip(data.image_paths, data.label_paths, strict=True))
-  return record_writer.write_records(items, convert, output_path, remarks=remarks, **options)
+  names = {class_id: name for name, class_id in name_to_id.items()}
+  return Source(names, items, read, remarks, found)
 
 
 def _text(value, where):

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from ssd_tf.data import tf_example
+from ssd_tf.data import record_writer, tf_example
 from ssd_tf.data.sources import coco, seven_segment
 from ssd_tf.errors import InputError
 
@@ -45,7 +45,8 @@ def data_set(root, **changes):
 def convert(root, path, **options):
   output = root / 'out.record'
   annotations = coco.load_annotations(str(path))
-  report = coco.write_data_set(annotations, str(root / 'images'), str(output), **options)
+  source = coco.open_source(annotations, str(root / 'images'))
+  report = record_writer.write_records(source, str(output), **options)
   return report, read(output)
 
 
@@ -197,7 +198,8 @@ def test_digits_written_as_coco_come_back(tmp_path):
   seven_segment.write_data_set(str(tmp_path), num_train=1, num_eval=2, style=style, write_coco=True)
   annotations = coco.load_annotations(str(tmp_path / 'coco/instances_eval.json'))
   output = tmp_path / 'again.record'
-  coco.write_data_set(annotations, str(tmp_path / 'coco/eval'), str(output))
+  source = coco.open_source(annotations, str(tmp_path / 'coco/eval'))
+  record_writer.write_records(source, str(output))
   originals = read(tmp_path / 'digits_eval.record')
   for annotation, original in zip(read(output), originals, strict=True):
     assert annotation.encoded == original.encoded
@@ -213,7 +215,8 @@ def test_coco_train_images(tmp_path):
     black = Image.new('RGB', (image['width'], image['height']))
     black.save(tmp_path / image['file_name'])
   output = tmp_path / 'coco.record'
-  report = coco.write_data_set(annotations, str(tmp_path), str(output), num_workers=2)
+  source = coco.open_source(annotations, str(tmp_path))
+  report = record_writer.write_records(source, str(output), num_workers=2)
   by_image = collections.defaultdict(list)
   for instance in content['annotations']:
     by_image[instance['image_id']].append(instance)

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from ssd_tf.data import tf_example
+from ssd_tf.data import record_writer, tf_example
 from ssd_tf.data.sources import coco, lvis, merge_plan, merge_sources
 from ssd_tf.errors import InputError
 
@@ -38,10 +38,14 @@ def write(root, value):
   return str(root / 'a.json')
 
 
+def write_records(annotations, root, output):
+  return record_writer.write_records(coco.open_source(annotations, str(root / 'images')), output)
+
+
 def convert(root, value):
   annotations = coco.load_annotations(write(root, value))
   output = str(root / 'out.record')
-  report = coco.write_data_set(annotations, str(root / 'images'), output, num_workers=1)
+  report = write_records(annotations, root, output)
   assert not report.skipped
   found = [tf_example.parse_example(record.numpy()) for record in tf.data.TFRecordDataset(output)]
   return report, found
@@ -151,7 +155,7 @@ def test_all_else_is_refused_by_name_by_every_reader_of_coco(tmp_path, value, wo
   readers = {
     coco.load_annotations: path,
     lvis.load_annotations: path,
-    merge_sources.open_source: plan,
+    merge_sources.open_part: plan,
   }
   for read, argument in readers.items():
     with pytest.raises(InputError) as raised:
@@ -209,7 +213,7 @@ def test_a_file_in_which_no_annotation_has_a_box_is_refused(tmp_path):
 def test_a_broken_bbox_is_named_and_its_image_left_out(tmp_path, bbox):
   annotations = coco.load_annotations(write(tmp_path, content(instance={'bbox': bbox})))
   output = str(tmp_path / 'out.record')
-  report = coco.write_data_set(annotations, str(tmp_path / 'images'), output)
+  report = write_records(annotations, tmp_path, output)
   ((item, reason),) = report.skipped
   assert str(item) == 'im0.jpg' and report.num_images == 1
   assert 'im0.jpg: annotation 5 has bbox ' in reason and len(reason) < 300
@@ -219,7 +223,7 @@ def test_a_broken_bbox_is_named_and_its_image_left_out(tmp_path, bbox):
 def test_an_image_outside_the_folder_is_left_out(tmp_path, name):
   annotations = coco.load_annotations(write(tmp_path, content({'file_name': name})))
   Image.new('RGB', (96, 80)).save(tmp_path / 'im0.jpg')
-  report = coco.write_data_set(annotations, str(tmp_path / 'images'), str(tmp_path / 'out.record'))
+  report = write_records(annotations, tmp_path, str(tmp_path / 'out.record'))
   ((_, reason),) = report.skipped
   assert reason.startswith(f'image 1: {name!r} lies outside') and report.num_images == 1
 
@@ -231,14 +235,14 @@ def test_boxes_that_are_fractions_are_refused(tmp_path):
   annotations = coco.load_annotations(path)
   output = str(tmp_path / 'out.record')
   with pytest.raises(InputError, match='a.json: .*all 2 boxes lie within 0..1'):
-    coco.write_data_set(annotations, str(tmp_path / 'images'), output)
+    write_records(annotations, tmp_path, output)
   options = {'annotations_file': path, 'image_dir': str(tmp_path / 'images')}
   plan = merge_plan.SourcePlan('pets', 'coco', options, place='plan.json: pets')
   with pytest.raises(InputError, match='plan.json: pets: .*a.json: .*lie within 0..1'):
-    merge_sources.open_source(plan)
+    merge_sources.open_part(plan)
   # Of one image only: what the other's are, nobody knows.
   changed['annotations'][1]['bbox'] = [0, 8, 96, 4]
   annotations = coco.load_annotations(write(tmp_path, changed))
-  report = coco.write_data_set(annotations, str(tmp_path / 'images'), output)
+  report = write_records(annotations, tmp_path, output)
   ((_, reason),) = report.skipped
   assert 'im0.jpg: ' in reason and 'all 1 boxes lie within 0..1' in reason

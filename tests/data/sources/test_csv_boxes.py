@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ssd_tf.data import record_files, tf_example
+from ssd_tf.data import record_files, record_writer, tf_example
 from ssd_tf.data.sources import csv_boxes
 from ssd_tf.errors import InputError
 
@@ -28,9 +28,8 @@ def convert(folder, text, **options):
   raw = text if isinstance(text, bytes) else text.encode('utf-8')
   (folder / 'boxes.csv').write_bytes(raw)
   output = str(folder / 'out.record')
-  report = csv_boxes.write_data_set(
-    str(folder / 'boxes.csv'), str(folder), IDS, output, num_workers=1, **options
-  )
+  source = csv_boxes.open_source(str(folder / 'boxes.csv'), str(folder), IDS, **options)
+  report = record_writer.write_records(source, output, num_workers=1)
   return report, read(output)
 
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 from PIL import Image
 
 from ssd_tf import fields
-from ssd_tf.data import tf_example
+from ssd_tf.data import record_writer, tf_example
 from ssd_tf.data.sources import coco, lvis
 from ssd_tf.errors import InputError
 
@@ -59,7 +59,9 @@ def convert(root, content, **options):
   (root / 'lvis.json').write_text(json.dumps(content))
   annotations = lvis.load_annotations(str(root / 'lvis.json'))
   output = str(root / 'out.record')
-  report = lvis.write_data_set(annotations, str(root / 'images'), output, **options)
+  report = record_writer.write_records(
+    lvis.open_source(annotations, str(root / 'images')), output, **options
+  )
   return report, [record.numpy() for record in tf.data.TFRecordDataset(output)]
 
 

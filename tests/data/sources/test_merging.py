@@ -9,6 +9,7 @@ from PIL import Image
 
 from ssd_tf.data import annotation_files, record_files, record_writer, tf_example
 from ssd_tf.data.annotation import Annotation
+from ssd_tf.data.source import Source
 from ssd_tf.data.sources import merge_images, merge_plan, merge_report, merge_sources, merging
 from ssd_tf.errors import InputError
 
@@ -65,7 +66,7 @@ def coco(name, names, *annotations, **plan):
 
 def records(name, names, *annotations, **plan):
   path = f'{name}.record'
-  record_writer.write_records(annotations, lambda annotation: annotation, path)
+  record_writer.write_records(Source(names, annotations, lambda annotation: annotation), path)
   return source(
     name, 'tfrecord', {'input_path': [path], 'label_map_path': 'x'}, label_map=names, **plan
   )
@@ -73,7 +74,7 @@ def records(name, names, *annotations, **plan):
 
 def source(name, kind, options, label_map=None, **plan):
   plan = merge_plan.SourcePlan(name, kind, options, **plan, place=f'plan.json: {name}')
-  return merge_sources.open_source(plan, label_map)
+  return merge_sources.open_part(plan, label_map)
 
 
 def found(annotation):
@@ -266,7 +267,7 @@ def test_shards_hold_the_images_in_turn(folder):
 def test_records_of_many_files_are_found_again(folder):
   for i in range(2):
     images = [annotated(10 * i + k, *[(1, 'cat', A)] * k) for k in range(3)]
-    record_writer.write_records(images, lambda a: a, f'{i}.record')
+    record_writer.write_records(Source(CAT_DOG, images, lambda a: a), f'{i}.record')
   options = {'input_path': ['0.record', '1.record'], 'label_map_path': 'x'}
   merging.merge([source('a', 'tfrecord', options, CAT_DOG)], 'merged.record')
   assert [(a.filename, len(a.boxes)) for a in read('merged.record')] == [

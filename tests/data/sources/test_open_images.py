@@ -4,7 +4,7 @@ import tensorflow as tf
 from PIL import Image
 
 from ssd_tf import fields
-from ssd_tf.data import tf_example
+from ssd_tf.data import record_writer, tf_example
 from ssd_tf.data.sources import open_images, open_images_csv
 from ssd_tf.errors import InputError
 
@@ -51,14 +51,14 @@ def data_set(root, boxes=BOXES, labels=LABELS):
 
 def load(root, with_labels=True, name_to_id=IDS, **kwargs):
   labels_csv = str(root / 'labels.csv') if with_labels else None
-  return open_images.load_annotations(
+  return open_images.open_source(
     str(root / 'train'), str(root / 'boxes.csv'), labels_csv, name_to_id, **kwargs
   )
 
 
 def convert(root, with_labels=True, **options):
   output = str(root / 'out.record')
-  report = open_images.write_data_set(load(root, with_labels), output, **options)
+  report = record_writer.write_records(load(root, with_labels), output, **options)
   return report, [record.numpy() for record in tf.data.TFRecordDataset(output)]
 
 
@@ -272,8 +272,9 @@ def test_a_label_map_of_plain_names(tmp_path):
   for header in ('', 'LabelName,DisplayName\n'):
     path.write_text(header + DESCRIPTIONS)
     assert open_images.find_labels(NAMES, str(path)) == IDS
-  annotations = load(tmp_path, name_to_id=NAMES, class_descriptions_csv=str(path))
-  found = open_images.read_annotation('aa', annotations)
+  source = load(tmp_path, name_to_id=NAMES, class_descriptions_csv=str(path))
+  assert str(source.items[0]) == 'aa'
+  found = source.read(source.items[0])
   assert found.class_names == ['Person', 'Cat', 'Person']
   assert found.class_ids.tolist() == [1, 2, 1]
   with pytest.raises(

@@ -8,7 +8,8 @@ import tensorflow as tf
 from PIL import Image
 
 from ssd_tf.data import record_files, record_writer, tf_example
-from ssd_tf.data.sources import partial_data_sets
+from ssd_tf.data.source import Source
+from ssd_tf.data.sources import partial_data_sets, tfrecord
 from ssd_tf.data.sources.label_dropping import DroppingRules
 from ssd_tf.errors import InputError
 
@@ -45,7 +46,7 @@ GROUPS = [['a', 'b'], ['b', 'c']]
 
 
 def write(path, annotations):
-  record_writer.write_records(annotations, lambda item: item, str(path))
+  record_writer.write_records(Source(NAMES, annotations, lambda item: item), str(path))
   return str(path)
 
 
@@ -56,8 +57,8 @@ def read(path):
 
 
 def drop(folder, rules, annotations=IMAGES, name='out.record'):
-  source = write(folder / 'in.record', annotations)
-  manifest = partial_data_sets.write_partial_records([source], NAMES, str(folder / name), rules)
+  source = tfrecord.open_source([write(folder / 'in.record', annotations)], NAMES)
+  manifest = partial_data_sets.write_partial_records(source, str(folder / name), rules)
   return manifest, read(folder / name)
 
 
@@ -112,7 +113,8 @@ def test_a_single_group_of_all_classes_changes_nothing_but_the_list(tmp_path):
 
 
 def test_same_seed_same_bytes_whatever_the_threads(tmp_path):
-  source = write(tmp_path / 'in.record', [annotation(i, [1, 2, 3]) for i in range(200)])
+  path = write(tmp_path / 'in.record', [annotation(i, [1, 2, 3]) for i in range(200)])
+  source = tfrecord.open_source([path], NAMES)
   rules = DroppingRules(
     groups=[['a', 'b'], ['b', 'c', 'd']], shuffle=True, drop_rate=0.2, class_drop={'b': 0.25}
   )
@@ -120,7 +122,7 @@ def test_same_seed_same_bytes_whatever_the_threads(tmp_path):
     changed = dataclasses.replace(rules, seed=seed)
     output = str(tmp_path / name)
     manifest = partial_data_sets.write_partial_records(
-      [source], NAMES, output, changed, num_workers=num_workers
+      source, output, changed, num_workers=num_workers
     )
     # a: 100 images, of which 80 keep it; b: 200, of which .75 * .8 = .6.
     assert 68 <= manifest['classes']['a']['boxes_kept'] <= 92
@@ -149,7 +151,7 @@ def test_boxes_of_no_use_are_remarked_and_not_counted(tmp_path, capsys):
   with tf.io.TFRecordWriter(str(path)) as writer:
     writer.write(tf_example.encode_example(annotation(0, [1, 2], boxes=boxes)))
   manifest = partial_data_sets.write_partial_records(
-    [str(path)], NAMES, str(tmp_path / 'out'), DroppingRules(groups=[['b']])
+    tfrecord.open_source([str(path)], NAMES), str(tmp_path / 'out'), DroppingRules(groups=[['b']])
   )
   assert (manifest['boxes_kept'], manifest['boxes_dropped']) == (0, 1)
   remarks = capsys.readouterr().out

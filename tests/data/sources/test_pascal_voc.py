@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from ssd_tf.data import tf_example
+from ssd_tf.data import record_writer, tf_example
 from ssd_tf.data.sources import pascal_voc, seven_segment, voc_files
 from ssd_tf.errors import InputError
 
@@ -45,9 +45,15 @@ def add(root, stem, content, image_name=None, image=True):
     save_image(root / 'JPEGImages' / (image_name or f'{stem}.jpg'))
 
 
+def write(root, set_name, ids, output, ignore_difficult=False, **options):
+  files = voc_files.list_files(str(root), set_name)
+  source = pascal_voc.open_source(files, ids, ignore_difficult)
+  return record_writer.write_records(source, str(output), **options)
+
+
 def convert(root, set_name='all', ids=None, **options):
   output = root / 'out.record'
-  report = pascal_voc.write_data_set(str(root), set_name, ids or IDS, str(output), **options)
+  report = write(root, set_name, ids or IDS, output, **options)
   return report, read(output)
 
 
@@ -327,9 +333,7 @@ def test_a_photo_is_turned_where_the_xml_states_its_turned_size(orientation, tmp
 def test_shards_are_filled_in_turn(tmp_path):
   for i in range(5):
     add(tmp_path, f'{i}', xml())
-  pascal_voc.write_data_set(
-    str(tmp_path), 'all', IDS, str(tmp_path / 'out'), num_shards=2, num_workers=3
-  )
+  write(tmp_path, 'all', IDS, tmp_path / 'out', num_shards=2, num_workers=3)
   names = [[a.filename for a in read(tmp_path / f'out-0000{i}-of-00002')] for i in range(2)]
   assert names == [['0.jpg', '2.jpg', '4.jpg'], ['1.jpg', '3.jpg']]
   assert not (tmp_path / 'out').exists() and not list(tmp_path.glob('*.tmp'))
@@ -375,7 +379,7 @@ def test_blood_cells_as_the_object_detection_api_counts_them(blood_cells, tmp_pa
   stats = json.loads((TESTDATA / 'odapi/bccd_stats.json').read_text())[split]
   ids = {'RBC': 1, 'WBC': 2, 'Platelets': 3}
   output = tmp_path / 'bccd.record'
-  report = pascal_voc.write_data_set(str(blood_cells), split, ids, str(output))
+  report = write(blood_cells, split, ids, output)
   assert (report.num_images, report.num_boxes) == (stats['images'], stats['boxes'])
   assert not report.clipped and not report.skipped and not report.remarks
   assert report.num_images_without_objects == 0
@@ -394,5 +398,5 @@ def test_raccoons_have_no_lists(tmp_path):
   with pytest.raises(InputError, match='all: every XML file'):
     voc_files.list_files(str(root), 'train')
   output = tmp_path / 'raccoon.record'
-  report = pascal_voc.write_data_set(str(root), 'all', {'raccoon': 1}, str(output))
+  report = write(root, 'all', {'raccoon': 1}, output)
   assert report.num_images == 4 and not report.skipped

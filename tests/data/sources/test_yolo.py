@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ssd_tf.data import record_files, tf_example
+from ssd_tf.data import record_files, record_writer, tf_example
 from ssd_tf.data.sources import yolo
 from ssd_tf.errors import InputError
 
@@ -29,9 +29,10 @@ def read(path):
   return [tf_example.parse_example(item[-1]) for item in record_files.read_records([path])]
 
 
-def convert(data, folder, **options):
+def convert(data, folder, name_to_id=None, **options):
   output = str(folder / 'out.record')
-  report = yolo.write_data_set(data, output, num_workers=1, **options)
+  source = yolo.open_source(data, name_to_id)
+  report = record_writer.write_records(source, output, num_workers=1, **options)
   return report, read(output)
 
 
