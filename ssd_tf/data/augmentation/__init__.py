@@ -1,9 +1,11 @@
 """Random changes of a decoded training example, each a pure function of the example and a seed.
 
-An operation is `operation(example, seed) -> example`: the image keeps its type, but for
-`pixels.normalize_image` and `pixels.subtract_channel_mean`, and every key of `fields.PER_BOX` stays
-in step with the boxes. groundtruth_area stays that of the original image, original_size the size of
-the image as stored.
+An operation is `operation(example, seed, **settings) -> example`; its docstring tells of its
+settings only. The example has an image u8 or f32 [h,w,3], of 0 to 255, and the keys of
+`fields.PER_BOX`; the seed is i32[2], and unused by an operation that draws nothing. The image keeps
+its type, but for `pixels.normalize_image` and `pixels.subtract_channel_mean`, and every key of
+`fields.PER_BOX` stays in step with the boxes. groundtruth_area stays that of the original image,
+original_size the size of the image as stored.
 """
 
 from ssd_tf.data.augmentation.crops import SSD_CROP_CASES, CropCase, crop, ssd_random_crop

@@ -44,8 +44,6 @@ def autoaugment_image(example: Example, seed: tf.Tensor, *, policy_name: str = '
   """Applies a sub-policy drawn from a learned policy.
 
   Args:
-    example: image u8 or f32 [h,w,3], of 0 to 255, the keys of `fields.PER_BOX`.
-    seed: i32[2].
     policy_name: 'v0' to 'v3', or 'test': shifts sideways and equalizes, always.
 
   Returns:

@@ -30,7 +30,6 @@ def boxes_in_window(
   A box stays if it meets the window and area(box and window) / area(box) >= overlap_thresh.
 
   Args:
-    example: the keys of `fields.PER_BOX`.
     window: f32[4], normalized to the image; it may reach beyond it.
     overlap_thresh: least share of a box inside the window.
     clip_boxes: whether boxes are cut at the window's border.
@@ -63,8 +62,6 @@ def random_jitter_boxes(
   on one side grows less on both.
 
   Args:
-    example: groundtruth_boxes f32[n,4].
-    seed: i32[2].
     ratio: at least 0.
     jitter_mode: one of `JITTER_MODES`.
 

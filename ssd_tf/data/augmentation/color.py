@@ -1,27 +1,24 @@
 """Changes of brightness, contrast, hue, saturation and gamma; gray images.
 
-The functions on pixels are those of the original: on values of 0 to 255 in float32, to which they
-limit the result. Of their operations on an image, `pixels` says how the result is rounded.
+The functions on pixels are those of the original: f32[h,w,3] of 0 to 255, to which they limit the
+result. Of their operations on an image, `pixels` says how the result is rounded.
 """
 
-import functools
+from collections.abc import Callable
 
 import tensorflow as tf
 
 from ssd_tf import fields
 from ssd_tf.data.augmentation.pixels import map_pixels
-from ssd_tf.data.augmentation.sequence import Example
+from ssd_tf.data.augmentation.sequence import Example, apply_if
 
 
 def adjust_brightness(pixels: tf.Tensor, delta: tf.Tensor | float) -> tf.Tensor:
   """Brightens: x -> x + 255 delta.
 
   Args:
-    pixels: f32[h,w,3], of 0 to 255.
+    pixels: see above.
     delta: f32[], a share of 255; negative to darken.
-
-  Returns:
-    f32[h,w,3], of 0 to 255.
   """
   return _limited(tf.image.adjust_brightness(pixels, 255.0 * delta))
 
@@ -30,11 +27,8 @@ def adjust_contrast(pixels: tf.Tensor, factor: tf.Tensor | float) -> tf.Tensor:
   """Scales the distance to each channel's mean: x -> mean + factor (x - mean).
 
   Args:
-    pixels: f32[h,w,3], of 0 to 255.
+    pixels: see above.
     factor: f32[].
-
-  Returns:
-    f32[h,w,3], of 0 to 255.
   """
   return _limited(tf.image.adjust_contrast(pixels, factor))
 
@@ -43,11 +37,8 @@ def adjust_hue(pixels: tf.Tensor, delta: tf.Tensor | float) -> tf.Tensor:
   """Turns the hue of HSV: h -> h + delta, modulo 1.
 
   Args:
-    pixels: f32[h,w,3], of 0 to 255.
+    pixels: see above.
     delta: f32[], in turns, of -1 to 1.
-
-  Returns:
-    f32[h,w,3], of 0 to 255.
   """
   return _limited(tf.image.adjust_hue(pixels, delta))
 
@@ -56,11 +47,8 @@ def adjust_saturation(pixels: tf.Tensor, factor: tf.Tensor | float) -> tf.Tensor
   """Scales the saturation of HSV: s -> min(1, factor s).
 
   Args:
-    pixels: f32[h,w,3], of 0 to 255.
+    pixels: see above.
     factor: f32[].
-
-  Returns:
-    f32[h,w,3], of 0 to 255.
   """
   return _limited(tf.image.adjust_saturation(pixels, factor))
 
@@ -71,17 +59,11 @@ def random_adjust_brightness(
   """Brightens or darkens, see `adjust_brightness`, by a random delta of -max_delta to max_delta.
 
   Args:
-    example: image u8 or f32 [h,w,3], of 0 to 255.
-    seed: i32[2].
     max_delta: greatest change, as a share of 255.
-
-  Returns:
-    The example.
 
   Source: the original's random_adjust_brightness.
   """
-  delta = tf.random.stateless_uniform([], seed, -max_delta, max_delta)
-  return map_pixels(example, functools.partial(adjust_brightness, delta=delta))
+  return _adjusted(example, seed, adjust_brightness, -max_delta, max_delta)
 
 
 def random_adjust_contrast(
@@ -90,35 +72,23 @@ def random_adjust_contrast(
   """Changes the contrast, see `adjust_contrast`, by a random factor.
 
   Args:
-    example: image u8 or f32 [h,w,3], of 0 to 255.
-    seed: i32[2].
     min_delta: least factor.
     max_delta: greatest factor.
 
-  Returns:
-    The example.
-
   Source: the original's random_adjust_contrast.
   """
-  factor = tf.random.stateless_uniform([], seed, min_delta, max_delta)
-  return map_pixels(example, functools.partial(adjust_contrast, factor=factor))
+  return _adjusted(example, seed, adjust_contrast, min_delta, max_delta)
 
 
 def random_adjust_hue(example: Example, seed: tf.Tensor, *, max_delta: float = 0.02) -> Example:
   """Turns the hues, see `adjust_hue`, by a random delta of -max_delta to max_delta.
 
   Args:
-    example: image u8 or f32 [h,w,3], of 0 to 255.
-    seed: i32[2].
     max_delta: greatest change, in turns, at most 1.
-
-  Returns:
-    The example.
 
   Source: the original's random_adjust_hue.
   """
-  delta = tf.random.stateless_uniform([], seed, -max_delta, max_delta)
-  return map_pixels(example, functools.partial(adjust_hue, delta=delta))
+  return _adjusted(example, seed, adjust_hue, -max_delta, max_delta)
 
 
 def random_adjust_saturation(
@@ -127,26 +97,18 @@ def random_adjust_saturation(
   """Changes the saturation, see `adjust_saturation`, by a random factor.
 
   Args:
-    example: image u8 or f32 [h,w,3], of 0 to 255.
-    seed: i32[2].
     min_delta: least factor.
     max_delta: greatest factor.
 
-  Returns:
-    The example.
-
   Source: the original's random_adjust_saturation.
   """
-  factor = tf.random.stateless_uniform([], seed, min_delta, max_delta)
-  return map_pixels(example, functools.partial(adjust_saturation, factor=factor))
+  return _adjusted(example, seed, adjust_saturation, min_delta, max_delta)
 
 
 def random_distort_color(example: Example, seed: tf.Tensor, *, color_ordering: int = 0) -> Example:
   """Changes brightness by up to 32 levels, contrast and saturation by .5 to 1.5, hue by up to .2.
 
   Args:
-    example: image u8 or f32 [h,w,3], of 0 to 255.
-    seed: i32[2].
     color_ordering: 0: brightness, saturation, hue, contrast; 1: brightness, contrast, saturation,
       hue.
 
@@ -177,10 +139,6 @@ def random_distort_color(example: Example, seed: tf.Tensor, *, color_ordering: i
 def rgb_to_gray(example: Example, seed: tf.Tensor) -> Example:
   """Turns the image gray: .2989 red + .587 green + .114 blue.
 
-  Args:
-    example: image u8 or f32 [h,w,3].
-    seed: not used.
-
   Returns:
     The example; all 3 channels of its image are the same.
 
@@ -197,8 +155,6 @@ def random_rgb_to_gray(example: Example, seed: tf.Tensor, *, probability: float 
   """Turns the image gray with a given probability.
 
   Args:
-    example: image u8 or f32 [h,w,3].
-    seed: i32[2].
     probability: of the change.
 
   Returns:
@@ -206,12 +162,8 @@ def random_rgb_to_gray(example: Example, seed: tf.Tensor, *, probability: float 
 
   Source: the original's random_rgb_to_gray.
   """
-  image = tf.cond(
-    tf.random.stateless_uniform([], seed) < probability,
-    lambda: rgb_to_gray(example, seed)[fields.IMAGE],
-    lambda: tf.identity(example[fields.IMAGE]),
-  )
-  return {**example, fields.IMAGE: image}
+  drawn = tf.random.stateless_uniform([], seed) < probability
+  return apply_if(example, drawn, lambda example: rgb_to_gray(example, seed), [fields.IMAGE])
 
 
 def adjust_gamma(
@@ -220,8 +172,6 @@ def adjust_gamma(
   """Corrects gamma: x -> 255 gain (x / 255)^gamma.
 
   Args:
-    example: image u8 or f32 [h,w,3], of 0 to 255.
-    seed: not used.
     gamma: the exponent, 0 or more.
     gain: the factor.
 
@@ -234,6 +184,12 @@ def adjust_gamma(
   return map_pixels(
     example, lambda pixels: _limited(255.0 * tf.image.adjust_gamma(pixels / 255.0, gamma, gain))
   )
+
+
+def _adjusted(example, seed, adjust: Callable, low, high):
+  """The example after a change of its pixels by an amount drawn from [low, high)."""
+  amount = tf.random.stateless_uniform([], seed, low, high)
+  return map_pixels(example, lambda pixels: adjust(pixels, amount))
 
 
 def _limited(pixels):

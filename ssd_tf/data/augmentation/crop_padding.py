@@ -36,8 +36,6 @@ def random_crop_pad_image(
   The size of the result is drawn from shares of the size before the crop.
 
   Args:
-    example: image u8 or f32 [h,w,3], the keys of `fields.PER_BOX`.
-    seed: i32[2].
     case: of crop and padding.
 
   Returns:
@@ -54,8 +52,6 @@ def ssd_random_crop_pad(
   """Crops and pads as `random_crop_pad_image` does, by a randomly chosen case.
 
   Args:
-    example: image u8 or f32 [h,w,3], the keys of `fields.PER_BOX`.
-    seed: i32[2].
     operations: the cases; each is equally likely.
 
   Returns:
@@ -93,8 +89,6 @@ def ssd_random_crop_pad_fixed_aspect_ratio(
   """Crops as `ssd_random_crop` does, then pads as `random_pad_to_aspect_ratio` does.
 
   Args:
-    example: image u8 or f32 [h,w,3], the keys of `fields.PER_BOX`.
-    seed: i32[2].
     operations: the cases of the crop; each is equally likely.
     aspect_ratio: width / height of the result, in pixels.
     min_padded_size_ratio: least height and width, as shares of those of the window.

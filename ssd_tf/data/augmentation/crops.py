@@ -48,8 +48,6 @@ def random_crop_image(
   case's attempts, the window is the whole image.
 
   Args:
-    example: image u8 or f32 [h,w,3], the keys of `fields.PER_BOX`.
-    seed: i32[2].
     case: of the window and of the boxes kept.
 
   Returns:
@@ -66,8 +64,6 @@ def ssd_random_crop(
   """Crops as `random_crop_image` does, by a randomly chosen case.
 
   Args:
-    example: image u8 or f32 [h,w,3], the keys of `fields.PER_BOX`.
-    seed: i32[2].
     operations: the cases; each is equally likely.
 
   Returns:
@@ -92,8 +88,6 @@ def ssd_random_crop_fixed_aspect_ratio(
   What its case leaves whole is cropped by `random_crop_to_aspect_ratio`.
 
   Args:
-    example: image u8 or f32 [h,w,3], the keys of `fields.PER_BOX`.
-    seed: i32[2].
     operations: the cases; each is equally likely. Their aspect_ratio_range is not looked at.
     aspect_ratio: width / height, in pixels.
 
@@ -125,8 +119,6 @@ def random_crop_to_aspect_ratio(
   """Crops to a random one of the largest windows that have a given aspect ratio.
 
   Args:
-    example: image u8 or f32 [h,w,3], the keys of `fields.PER_BOX`.
-    seed: i32[2].
     aspect_ratio: width / height of the window, in pixels.
     overlap_thresh: least share of a box inside the window.
     clip_boxes: whether boxes are cut at the window's border.
@@ -155,7 +147,6 @@ def crop(
   """Crops an example to a window.
 
   Args:
-    example: image u8 or f32 [h,w,3], the keys of `fields.PER_BOX`.
     begin: i32[2], (y, x) of the window's first pixel.
     size: i32[2], (height, width) of the window, pixels.
     overlap_thresh: least share of a box inside the window; see `boxes_in_window`.
@@ -189,7 +180,6 @@ def crop_by_case(
   """Crops to a random window, by one of several cases.
 
   Args:
-    example: image u8 or f32 [h,w,3], the keys of `fields.PER_BOX`.
     keep_seed: i32[2], of whether the example stays unchanged.
     window_seed: i32[2].
     cases: of the window and of the boxes kept.

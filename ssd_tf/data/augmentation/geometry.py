@@ -8,57 +8,36 @@ from ssd_tf import fields
 from ssd_tf.data.augmentation.sequence import Example, apply_if
 from ssd_tf.ops import boxes as box_ops
 
-_IMAGE_AND_BOXES = (fields.IMAGE, fields.GROUNDTRUTH_BOXES)
-
 
 def random_horizontal_flip(
   example: Example, seed: tf.Tensor, *, probability: float = 0.5
 ) -> Example:
   """Mirrors image and boxes left to right with a given probability.
 
-  Args:
-    example: image u8 or f32 [h,w,3], groundtruth_boxes f32[n,4].
-    seed: i32[2].
-    probability: of the flip.
-
-  Returns:
-    The example.
-
   Source: the original's random_horizontal_flip.
   """
-  return apply_if(example, _drawn(seed, probability), _flip_left_right, _IMAGE_AND_BOXES)
+  return _turned(
+    example, seed, probability, lambda image: tf.reverse(image, [1]), box_ops.flip_left_right
+  )
 
 
 def random_vertical_flip(example: Example, seed: tf.Tensor, *, probability: float = 0.5) -> Example:
   """Mirrors image and boxes top to bottom with a given probability.
 
-  Args:
-    example: image u8 or f32 [h,w,3], groundtruth_boxes f32[n,4].
-    seed: i32[2].
-    probability: of the flip.
-
-  Returns:
-    The example.
-
   Source: the original's random_vertical_flip.
   """
-  return apply_if(example, _drawn(seed, probability), _flip_up_down, _IMAGE_AND_BOXES)
+  return _turned(example, seed, probability, lambda image: tf.reverse(image, [0]), _flip_up_down)
 
 
 def random_rotation90(example: Example, seed: tf.Tensor, *, probability: float = 0.5) -> Example:
   """Turns image and boxes by 90 degrees counter-clockwise with a given probability.
-
-  Args:
-    example: image u8 or f32 [h,w,3], groundtruth_boxes f32[n,4].
-    seed: i32[2].
-    probability: of the turn.
 
   Returns:
     The example; a turned image is [w,h,3].
 
   Source: the original's random_rotation90.
   """
-  return apply_if(example, _drawn(seed, probability), _rotate_90, _IMAGE_AND_BOXES)
+  return _turned(example, seed, probability, tf.image.rot90, _rotate_90)
 
 
 def random_self_concat_image(
@@ -71,8 +50,6 @@ def random_self_concat_image(
   """Sets the image below itself, beside itself, or both, each with a given probability.
 
   Args:
-    example: image u8 or f32 [h,w,3], the keys of `fields.PER_BOX`.
-    seed: i32[2].
     concat_vertical_probability: of a second copy below.
     concat_horizontal_probability: of a second copy to the right, of all that is there by then.
 
@@ -95,32 +72,29 @@ def _drawn(seed, probability):
   return tf.random.stateless_uniform([], seed) < probability
 
 
-def _flip_left_right(example):
-  boxes = box_ops.flip_left_right(example[fields.GROUNDTRUTH_BOXES])
-  return {
-    **example,
-    fields.IMAGE: tf.reverse(example[fields.IMAGE], [1]),
-    fields.GROUNDTRUTH_BOXES: boxes,
-  }
+def _turned(example, seed, probability, change_image, change_boxes):
+  """The example, with a given probability with both of its image and its boxes changed."""
+
+  def change(example):
+    return {
+      **example,
+      fields.IMAGE: change_image(example[fields.IMAGE]),
+      fields.GROUNDTRUTH_BOXES: change_boxes(example[fields.GROUNDTRUTH_BOXES]),
+    }
+
+  keys = (fields.IMAGE, fields.GROUNDTRUTH_BOXES)
+  return apply_if(example, _drawn(seed, probability), change, keys)
 
 
-def _flip_up_down(example):
-  ymin, xmin, ymax, xmax = tf.unstack(example[fields.GROUNDTRUTH_BOXES], axis=1)
-  return {
-    **example,
-    fields.IMAGE: tf.reverse(example[fields.IMAGE], [0]),
-    fields.GROUNDTRUTH_BOXES: tf.stack([1.0 - ymax, xmin, 1.0 - ymin, xmax], axis=1),
-  }
+def _flip_up_down(boxes):
+  ymin, xmin, ymax, xmax = tf.unstack(boxes, axis=1)
+  return tf.stack([1.0 - ymax, xmin, 1.0 - ymin, xmax], axis=1)
 
 
-def _rotate_90(example):
-  ymin, xmin, ymax, xmax = tf.unstack(example[fields.GROUNDTRUTH_BOXES], axis=1)
-  return {
-    **example,
-    fields.IMAGE: tf.image.rot90(example[fields.IMAGE]),
-    # The right border becomes the top, the top the left border.
-    fields.GROUNDTRUTH_BOXES: tf.stack([1.0 - xmax, ymin, 1.0 - xmin, ymax], axis=1),
-  }
+def _rotate_90(boxes):
+  ymin, xmin, ymax, xmax = tf.unstack(boxes, axis=1)
+  # The right border becomes the top, the top the left border.
+  return tf.stack([1.0 - xmax, ymin, 1.0 - xmin, ymax], axis=1)
 
 
 def _set_beside_itself(example, axis):

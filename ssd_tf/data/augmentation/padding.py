@@ -24,8 +24,6 @@ def random_pad_image(
   the image; the image's first row and column in [0, what is missing).
 
   Args:
-    example: image u8 or f32 [h,w,3], groundtruth_boxes f32[n,4].
-    seed: i32[2].
     min_image_size: (height, width), pixels; None for those of the image.
     max_image_size: (height, width), pixels; None for twice those of the image.
     pad_color: red, green, blue, of 0 to 255; None for the image's mean.
@@ -55,8 +53,6 @@ def random_absolute_pad_image(
   """Sets an image at a random place into one that is a random number of pixels larger.
 
   Args:
-    example: image u8 or f32 [h,w,3], groundtruth_boxes f32[n,4].
-    seed: i32[2].
     max_height_padding: height grows by less than that, so 1 changes nothing.
     max_width_padding: width alike.
     pad_color: as in `random_pad_image`.
@@ -84,8 +80,6 @@ def random_pad_to_aspect_ratio(
   between both ratios times those of the image, as far as the aspect ratio allows.
 
   Args:
-    example: image u8 or f32 [h,w,3], groundtruth_boxes f32[n,4].
-    seed: i32[2].
     aspect_ratio: width / height of the result, in pixels.
     min_padded_size_ratio: least height and width, as shares of the image's.
     max_padded_size_ratio: greatest height and width, as shares of the image's.
@@ -115,7 +109,6 @@ def pad(
   """Sets an image at a given place into a larger one.
 
   Args:
-    example: image u8 or f32 [h,w,3], groundtruth_boxes f32[n,4].
     begin: i32[2], (y, x) that the image's first pixel gets.
     size: i32[2], (height, width) of the larger image.
     pad_color: red, green, blue, of 0 to 255; None for the image's mean.

@@ -11,14 +11,13 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 from ssd_tf import fields
-from ssd_tf.data.augmentation.sequence import Example
+from ssd_tf.data.augmentation.sequence import Example, apply_if
 
 
 def map_pixels(example: Example, function: Callable[[tf.Tensor], tf.Tensor]) -> Example:
   """Changes an example's pixels and keeps the type of its image.
 
   Args:
-    example: image u8 or f32 [h,w,3].
     function: f32[h,w,3] -> f32[h,w,3].
 
   Returns:
@@ -60,8 +59,6 @@ def normalize_image(
   The backbone's own normalization, which expects 0 to 255, still follows.
 
   Args:
-    example: image u8 or f32 [h,w,3].
-    seed: not used.
     original_minval: becomes target_minval.
     original_maxval: becomes target_maxval.
     target_minval: what original_minval becomes.
@@ -82,8 +79,6 @@ def subtract_channel_mean(example: Example, seed: tf.Tensor, *, means: Sequence[
   """Subtracts a value from each channel.
 
   Args:
-    example: image u8 or f32 [h,w,3].
-    seed: not used.
     means: of each of the 3 channels, on the image's scale.
 
   Returns:
@@ -102,8 +97,6 @@ def random_pixel_value_scale(
   """Multiplies every value of every pixel by a random number of its own.
 
   Args:
-    example: image u8 or f32 [h,w,3], of 0 to 255.
-    seed: i32[2].
     minval: least factor.
     maxval: greatest factor.
 
@@ -131,14 +124,9 @@ def random_jpeg_quality(
   """Encodes the image as a JPEG of a random quality, and decodes it again.
 
   Args:
-    example: image u8 or f32 [h,w,3], of 0 to 255.
-    seed: i32[2].
     random_coef: probability of no change.
     min_jpeg_quality: least quality.
     max_jpeg_quality: the greatest is one less.
-
-  Returns:
-    The example.
 
   Source: the original's random_jpeg_quality; a float32 image is rounded here, cut off there.
   """
@@ -148,11 +136,12 @@ def random_jpeg_quality(
   )
   image = example[fields.IMAGE]
 
-  def encode():
+  def encode(example):
     encoded = tf.image.adjust_jpeg_quality(as_type(image, tf.uint8), quality)
-    return as_type(encoded, image.dtype)
+    return {**example, fields.IMAGE: as_type(encoded, image.dtype)}
 
-  return {**example, fields.IMAGE: _unless(random_coef, keep_seed, encode, image)}
+  drawn = tf.random.stateless_uniform([], keep_seed) >= random_coef
+  return apply_if(example, drawn, encode, [fields.IMAGE])
 
 
 def random_patch_gaussian(
@@ -171,8 +160,6 @@ def random_patch_gaussian(
   outside the image is cut off.
 
   Args:
-    example: image u8 or f32 [h,w,3], of 0 to 255.
-    seed: i32[2].
     random_coef: probability of no change.
     min_patch_size: least side of the square, pixels.
     max_patch_size: the greatest is one less.
@@ -194,14 +181,16 @@ def random_patch_gaussian(
   center = tf.random.stateless_uniform([2], center_seed) * tf.cast(height_width, tf.float32)
   begin = tf.cast(center, tf.int32) - size // 2
 
-  def add_noise():
+  def add_noise(example):
     start = tf.maximum(begin, 0)
     end = tf.minimum(begin + size, height_width)
     patch = tf.cast(image[start[0] : end[0], start[1] : end[1]], tf.float32)
     patch += stddev * tf.random.stateless_normal(tf.shape(patch), noise_seed)
-    return paste(image, as_type(tf.clip_by_value(patch, 0.0, 255.0), image.dtype), start)
+    patch = as_type(tf.clip_by_value(patch, 0.0, 255.0), image.dtype)
+    return {**example, fields.IMAGE: paste(image, patch, start)}
 
-  return {**example, fields.IMAGE: _unless(random_coef, keep_seed, add_noise, image)}
+  drawn = tf.random.stateless_uniform([], keep_seed) >= random_coef
+  return apply_if(example, drawn, add_noise, [fields.IMAGE])
 
 
 def random_black_patches(
@@ -215,14 +204,9 @@ def random_black_patches(
   """Blackens squares at random places inside the image.
 
   Args:
-    example: image u8 or f32 [h,w,3].
-    seed: i32[2].
     max_black_patches: how many squares may be blackened.
     probability: of each of them being so.
     size_to_image_ratio: their side as a share of the image's shorter one; rounded down to pixels.
-
-  Returns:
-    The example.
 
   Source: the original's random_black_patches.
   """
@@ -259,13 +243,6 @@ def paste(image: tf.Tensor, patch: tf.Tensor, begin: tf.Tensor) -> tf.Tensor:
   paddings = [[begin[0], after[0]], [begin[1], after[1]], [0, 0]]
   inside = tf.pad(tf.ones_like(patch[..., :1], tf.bool), paddings)
   return tf.where(inside, tf.pad(patch, paddings), image)
-
-
-def _unless(random_coef, seed, change, image):
-  """The changed image, or with probability random_coef the image."""
-  return tf.cond(
-    tf.random.stateless_uniform([], seed) >= random_coef, change, lambda: tf.identity(image)
-  )
 
 
 def _between(count, begin, size):

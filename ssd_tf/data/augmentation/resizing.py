@@ -31,8 +31,6 @@ def resize_image(
   """Resizes the image to a given size.
 
   Args:
-    example: image u8 or f32 [h,w,3].
-    seed: not used.
     new_height: pixels.
     new_width: pixels.
     method: one of `RESIZE_METHODS`.
@@ -52,8 +50,6 @@ def random_resize_method(
   """Resizes the image to a given size by one of `RESIZE_METHODS`, each equally likely.
 
   Args:
-    example: image u8 or f32 [h,w,3].
-    seed: i32[2].
     target_height: pixels.
     target_width: pixels.
 
@@ -77,8 +73,6 @@ def random_image_scale(
   """Scales height and width by the same random factor, bilinearly.
 
   Args:
-    example: image u8 or f32 [h,w,3].
-    seed: i32[2].
     min_scale_ratio: least factor.
     max_scale_ratio: greatest factor.
 
@@ -103,8 +97,6 @@ def random_downscale_to_target_pixels(
   """Shrinks the image to a random number of pixels, unless it has no more than that.
 
   Args:
-    example: image u8 or f32 [h,w,3].
-    seed: i32[2].
     min_target_pixels: least height * width.
     max_target_pixels: height * width is less than that.
     random_coef: probability of leaving the example unchanged.

@@ -28,8 +28,6 @@ def random_square_crop_by_scale(
   from the image's borders: max_border / 2^k, k the least that is at most half of the image.
 
   Args:
-    example: image u8 or f32 [h,w,3], the keys of `fields.PER_BOX`.
-    seed: i32[2].
     max_border: pixels.
     scale_min: least share.
     scale_max: greatest share.
@@ -73,8 +71,6 @@ def random_scale_crop_and_pad_to_square(
   rest is black, below and to the right.
 
   Args:
-    example: image u8 or f32 [h,w,3], the keys of `fields.PER_BOX`.
-    seed: i32[2].
     output_size: side of the result, pixels.
     scale_min: least factor.
     scale_max: greatest factor.

@@ -45,8 +45,6 @@ def ssd_photometric_distortion(
   to 0 to 255 after each change.
 
   Args:
-    example: image u8 or f32 [h,w,3], of 0 to 255.
-    seed: i32[2].
     brightness_delta: greatest change, in levels.
     min_contrast: least factor.
     max_contrast: greatest factor.
@@ -106,8 +104,6 @@ def ssd_expand(
   """Sets the image at a random place on a larger canvas of one color, so that objects get smaller.
 
   Args:
-    example: image u8 or f32 [h,w,3], groundtruth_boxes f32[n,4].
-    seed: i32[2].
     probability: of the expansion.
     min_scale: least canvas, times the image's height and width; 1 or more.
     max_scale: greatest canvas.
@@ -151,8 +147,6 @@ def ssd_patch_crop(
   for which 100 rounds found nothing.
 
   Args:
-    example: image u8 or f32 [h,w,3], the keys of `fields.PER_BOX`.
-    seed: i32[2].
     min_iou: the bounds; each is equally likely. Any patch fits 0.
     keep_probability: of the whole image, in each round.
     min_scale: least height and width of a patch, each drawn alone, times the image's.
@@ -202,8 +196,6 @@ def resize_random_interpolation(
   To the size of the network's input, for which the image is then not resized again.
 
   Args:
-    example: image u8 or f32 [h,w,3].
-    seed: i32[2].
     height: pixels.
     width: pixels.
 

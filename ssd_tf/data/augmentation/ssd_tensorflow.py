@@ -46,8 +46,6 @@ def ssd_tensorflow_crop(
   the window is the whole image.
 
   Args:
-    example: image u8 or f32 [h,w,3], the keys of `fields.PER_BOX`.
-    seed: i32[2].
     min_object_covered: share of at least one box that the window has to cover.
     min_aspect_ratio: least width / height of the window, in pixels.
     max_aspect_ratio: greatest width / height.
@@ -78,10 +76,6 @@ def ssd_tensorflow_color(example: Example, seed: tf.Tensor) -> Example:
   """Changes brightness by up to 32 levels, saturation and contrast by .5 to 1.5, hue by up to .2.
 
   In one of `COLOR_ORDERS`, each equally likely; values are limited only at the end.
-
-  Args:
-    example: image u8 or f32 [h,w,3], of 0 to 255.
-    seed: i32[2].
 
   Returns:
     The example; a uint8 image is rounded once, at the end.
