@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import numpy as np
 
-from ssd_tf.data.tf_example import Annotation
+from ssd_tf.data.annotation import Annotation
 from ssd_tf.inference.records import Detected
 from ssd_tf.pseudo_labels.filling import IGNORED, PSEUDO, Candidates, fill
 from ssd_tf.pseudo_labels.score_thresholds import ScoreThresholds
