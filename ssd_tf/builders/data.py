@@ -46,13 +46,14 @@ def build_train_dataset(
   config = pipeline.config
   return input_pipeline.build_dataset(
     list(_sources(pipeline, is_training=True)),
-    **_preprocessing(pipeline, detector, is_training=True),
-    preprocess_in_batch_fn=multi_scale and multi_scale.preprocess,
+    preprocess_fn=multi_scale.preprocess if multi_scale else _preprocess_fn(detector),
     batch_size=config.train_config.batch_size,
-    is_training=True,
-    augment_operations=build_augmentation(config.train_config, config.model.ssd.num_classes),
-    seed=config.train_config.seed,
-    start_step=start_step * config.train_config.gradient_accumulation_steps,
+    max_num_boxes=_max_num_boxes(pipeline, is_training=True),
+    training=input_pipeline.TrainingOrder(
+      build_augmentation(config.train_config, config.model.ssd.num_classes),
+      seed=config.train_config.seed,
+      start_step=start_step * config.train_config.gradient_accumulation_steps,
+    ),
   )
 
 
@@ -82,9 +83,9 @@ def build_eval_dataset(
       dataclasses.replace(source, sample_1_of_n=source.sample_1_of_n * sample_1_of_n_examples)
       for source in sources
     ],
-    **_preprocessing(pipeline, detector, is_training=on_train_data),
+    preprocess_fn=_preprocess_fn(detector),
     batch_size=pipeline.config.eval_config.batch_size * num_replicas,
-    is_training=False,
+    max_num_boxes=_max_num_boxes(pipeline, is_training=on_train_data),
   )
 
 
@@ -284,13 +285,10 @@ def _decode_fn(pipeline, field):
   return decode
 
 
-def _preprocessing(pipeline, detector, is_training):
-  return {
-    'preprocess_fn': functools.partial(
-      preprocessing.preprocess, preprocess_image_fn=detector.preprocess_image
-    ),
-    'max_num_boxes': _max_num_boxes(pipeline, is_training),
-  }
+def _preprocess_fn(detector):
+  return lambda example, _: preprocessing.preprocess(
+    example, preprocess_image_fn=detector.preprocess_image
+  )
 
 
 def _max_num_boxes(pipeline, is_training):

@@ -21,6 +21,7 @@ from ssd_tf.errors import InputError
 Example = dict[str, tf.Tensor]
 
 
+_PREFETCHED_BATCHES = 2
 # Positions after which the order in which sources take turns begins anew.
 _TURNS = 1000
 
@@ -48,23 +49,31 @@ class RecordSource:
   sample_1_of_n: int = 1
 
 
+@dataclasses.dataclass(frozen=True)
+class TrainingOrder:
+  """How a training goes through its sources, for ever.
+
+  Attributes:
+    augment_operations: (name, operation), applied to each example in this order.
+    seed: of order and augmentation.
+    start_step: batches to leave out at the start.
+    max_shuffle_bytes: limit of the shuffle buffers' memory; lowers shuffle_buffer_size.
+  """
+
+  augment_operations: Sequence[tuple[str, augmentation.Operation]] = ()
+  seed: int = 0
+  start_step: int = 0
+  max_shuffle_bytes: int = 512 * 2**20
+
+
 def build_dataset(
   sources: Sequence[RecordSource],
   *,
-  preprocess_fn: Callable[[Example], Example],
-  preprocess_in_batch_fn: Callable[[Example, tf.Tensor], Example] | None = None,
+  preprocess_fn: Callable[[Example, tf.Tensor], Example],
   batch_size: int,
   max_num_boxes: int,
-  is_training: bool,
-  augment_operations: Sequence[tuple[str, augmentation.Operation]] = (),
-  seed: int = 0,
-  max_shuffle_bytes: int = 512 * 2**20,
-  num_epochs: int | None = None,
-  start_step: int = 0,
-  input_context: tf.distribute.InputContext | None = None,
+  training: TrainingOrder | None = None,
   num_parallel_calls: int = tf.data.AUTOTUNE,
-  prefetch_batches: int = 2,
-  private_threadpool_size: int | None = None,
 ) -> tf.data.Dataset:
   """Reads, shuffles, decodes, augments, preprocesses and batches examples.
 
@@ -76,29 +85,17 @@ def build_dataset(
 
   With a tf.distribute strategy, give the data set to `strategy.experimental_distribute_dataset`,
   which splits each global batch over the replicas, in order: the global batch does not depend on
-  their number. With several workers, `strategy.distribute_datasets_from_function` passes an
-  input_context: then batches are those of one replica, and worker i of W takes the positions
-  i, i + W, ... of the common order, which every worker reads.
+  their number.
 
   Args:
     sources: at least one.
-    preprocess_fn: example -> example with an image f32[H,W,C], equal sizes unless batch_size is 1.
-    preprocess_in_batch_fn: in place of preprocess_fn, where what it makes depends on the batch: it
-      also takes the number of the global batch, from 0 on, i64[]. Sizes are equal within a batch.
+    preprocess_fn: (example, number of the global batch, from 0 on, i64[]) -> example with an image
+      f32[H,W,C]; sizes are equal within a batch.
     batch_size: examples of a global batch.
     max_num_boxes: N; of an example with more boxes the first N are kept (`check_records` says how
       many have more).
-    is_training: whether to repeat and to augment.
-    augment_operations: (name, operation), applied in training only.
-    seed: of order and augmentation.
-    max_shuffle_bytes: limit of the shuffle buffers' memory; lowers shuffle_buffer_size.
-    num_epochs: times one source is gone through in training; None for ever. The examples left over
-      at the very end, too few for a batch, are dropped.
-    start_step: batches to leave out at the start.
-    input_context: of a worker in a multi-worker training; None for one process.
+    training: how a training repeats, shuffles and augments; None in evaluation.
     num_parallel_calls: examples made at the same time.
-    prefetch_batches: finished batches kept waiting.
-    private_threadpool_size: threads of this pipeline alone; None: TensorFlow's own threads.
 
   Returns:
     Batches: image f32[B,H,W,C], the keys of `fields.PER_BOX` padded with 0 or False to N,
@@ -107,7 +104,6 @@ def build_dataset(
 
   Raises:
     InputError: the files hold no record.
-    ValueError: input_context in evaluation; num_epochs with several sources.
 
   Source: the original's input_reader and pad_input_data_to_static_shapes. There the order differs
   from run to run, and groundtruth has one column for each class.
@@ -115,41 +111,32 @@ def build_dataset(
   for source in sources:
     if not sum(os.path.getsize(path) for path in source.paths):
       raise InputError(f'{", ".join(source.paths)}: no record in there; expected at least one')
-  if num_epochs and len(sources) > 1:
-    raise ValueError('num_epochs: sources take turns without end; give one source')
-  if input_context and not is_training:
-    raise ValueError('input_context is for training; evaluate in one process')
-  seed %= tf.int32.max
-  global_batch_size = batch_size
-  start = start_step * global_batch_size
-  if is_training:
-    records = _mixed_records(sources, start, num_epochs, seed, max_shuffle_bytes // len(sources))
-  else:
+  if training is None:
+    start, seed, operations = 0, 0, ()
     records = _records_in_turn(sources)
+  else:
+    start, operations = training.start_step * batch_size, training.augment_operations
+    seed = training.seed % tf.int32.max
+    records = _mixed_records(sources, start, seed, training.max_shuffle_bytes // len(sources))
 
   def make_example(position, record):
     number, serialized = record
     decoders = [lambda source=source: source.decode_fn(serialized) for source in sources]
     example = decoders[0]() if len(decoders) == 1 else tf.switch_case(number, decoders)
-    if is_training and augment_operations:
+    if operations:
       example_seed = tf.cast(tf.stack([seed, position % tf.int32.max]), tf.int32)
-      example = augmentation.augment(example, example_seed, augment_operations)
-    if preprocess_in_batch_fn is None:
-      example = preprocess_fn(example)
-    else:
-      example = preprocess_in_batch_fn(example, position // global_batch_size)
+      example = augmentation.augment(example, example_seed, operations)
+    example = preprocess_fn(example, position // batch_size)
     example = pad_groundtruth(example, max_num_boxes)
     return {**example, fields.EXAMPLE_MASK: tf.constant(True)}
 
-  records = records.enumerate(start)
-  if input_context:
-    records = records.shard(input_context.num_input_pipelines, input_context.input_pipeline_id)
-    batch_size = input_context.get_per_replica_batch_size(batch_size)
-  examples = records.map(make_example, num_parallel_calls=num_parallel_calls, deterministic=True)
-  if not is_training and batch_size > 1:
+  examples = records.enumerate(start).map(
+    make_example, num_parallel_calls=num_parallel_calls, deterministic=True
+  )
+  if training is None and batch_size > 1:
     examples = examples.concatenate(_empty_examples(examples.element_spec).repeat(batch_size - 1))
-  batches = examples.batch(batch_size, drop_remainder=True).prefetch(prefetch_batches)
-  return batches.with_options(_options(private_threadpool_size))
+  batches = examples.batch(batch_size, drop_remainder=True).prefetch(_PREFETCHED_BATCHES)
+  return batches.with_options(_options())
 
 
 def pad_groundtruth(example: Example, max_num_boxes: int) -> Example:
@@ -173,7 +160,7 @@ def pad_groundtruth(example: Example, max_num_boxes: int) -> Example:
   return padded
 
 
-def _mixed_records(sources, start, num_epochs, seed, max_shuffle_bytes):
+def _mixed_records(sources, start, seed, max_shuffle_bytes):
   """(number of the source, serialized record), from a position on."""
   turns = _turns([_weight(source, sources) for source in sources], seed)
   taken = [
@@ -182,7 +169,7 @@ def _mixed_records(sources, start, num_epochs, seed, max_shuffle_bytes):
   ]
   streams = []
   for i, source in enumerate(sources):
-    stream = _training_records(source, int(taken[i]), num_epochs, seed, max_shuffle_bytes)
+    stream = _training_records(source, int(taken[i]), seed, max_shuffle_bytes)
     streams.append(tf.data.Dataset.zip(tf.data.Dataset.from_tensors(i).repeat(), stream))
   if len(streams) == 1:
     return streams[0]
@@ -224,7 +211,7 @@ def _turns(weights, seed):
   return np.random.default_rng(seed).permutation(turns)
 
 
-def _training_records(source, start, num_epochs, seed, max_shuffle_bytes):
+def _training_records(source, start, seed, max_shuffle_bytes):
   """A source's serialized records, epoch after epoch, from the record numbered `start` on."""
   buffer_size = source.shuffle_buffer_size
   if source.shuffle:
@@ -236,7 +223,7 @@ def _training_records(source, start, num_epochs, seed, max_shuffle_bytes):
     return _shuffled_records(source, buffer_size, seed, epoch)
 
   start_epoch, skipped = _locate(start, source.paths, source.sample_1_of_n)
-  epochs = tf.data.Dataset.range(start_epoch, num_epochs or tf.int64.max)
+  epochs = tf.data.Dataset.range(start_epoch, tf.int64.max)
   return epochs.flat_map(epoch_records).skip(skipped)
 
 
@@ -289,11 +276,9 @@ def _empty_examples(element_spec):
   return tf.data.Dataset.from_tensors(empty)
 
 
-def _options(private_threadpool_size):
+def _options():
   options = tf.data.Options()
   options.deterministic = True
   # Sharding is ours: it has to follow the common order of the examples.
   options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-  if private_threadpool_size is not None:
-    options.threading.private_threadpool_size = private_threadpool_size
   return options

@@ -86,8 +86,8 @@ class RecordDetector:
       num_classes=detector.num_classes,
       name_to_id={name: class_id for class_id, name in names.items()},
     )
-    self._preprocess_fn = functools.partial(
-      preprocessing.preprocess, preprocess_image_fn=detector.preprocess_image
+    self._preprocess_fn = lambda example, _: preprocessing.preprocess(
+      example, preprocess_image_fn=detector.preprocess_image
     )
 
     def replica_step(batch):
@@ -115,7 +115,6 @@ class RecordDetector:
       preprocess_fn=self._preprocess_fn,
       batch_size=self._batch_size,
       max_num_boxes=1,  # Groundtruth comes from the annotation.
-      is_training=False,
     )
     with record_files.explained_errors([(paths, self._decode_fn)]):
       rows = self._detections(dataset)

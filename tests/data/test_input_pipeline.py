@@ -47,29 +47,28 @@ def build(paths, **changes):
   for name in ('shuffle', 'shuffle_buffer_size', 'num_readers', 'sample_1_of_n'):
     if name in changes:
       of_source[name] = changes.pop(name)
-  return input_pipeline.build_dataset(
-    [input_pipeline.RecordSource(paths, **of_source)], **{**options(), **changes}
+  return build_mixed([input_pipeline.RecordSource(paths, **of_source)], **changes)
+
+
+def build_mixed(sources, *, is_training=True, batch_size=4, num_parallel_calls=2, **training):
+  operations = [
+    ('random_horizontal_flip', augmentation.random_horizontal_flip),
+    ('ssd_random_crop', augmentation.ssd_random_crop),
+  ]
+  training = {'augment_operations': operations, 'seed': 7, **training}
+  preprocess_image_fn = functools.partial(
+    preprocessing.preprocess_image, resize_fn=functools.partial(preprocessing.resize, size=(6, 8))
   )
-
-
-def options():
-  return {
-    'preprocess_fn': functools.partial(
-      preprocessing.preprocess,
-      preprocess_image_fn=functools.partial(
-        preprocessing.preprocess_image,
-        resize_fn=functools.partial(preprocessing.resize, size=(6, 8)),
-      ),
+  return input_pipeline.build_dataset(
+    sources,
+    preprocess_fn=lambda example, _: preprocessing.preprocess(
+      example, preprocess_image_fn=preprocess_image_fn
     ),
-    'batch_size': 4,
-    'max_num_boxes': 5,
-    'is_training': True,
-    'augment_operations': [
-      ('random_horizontal_flip', augmentation.random_horizontal_flip),
-      ('ssd_random_crop', augmentation.ssd_random_crop),
-    ],
-    'seed': 7,
-  }
+    batch_size=batch_size,
+    max_num_boxes=5,
+    training=input_pipeline.TrainingOrder(**training) if is_training else None,
+    num_parallel_calls=num_parallel_calls,
+  )
 
 
 def batches_of(dataset, count=None):
@@ -187,7 +186,7 @@ def test_sources_take_turns_by_weight_also_after_a_restart(weights, tmp_path):
     sources.append(input_pipeline.RecordSource(paths, decode, weight=weight))
 
   def take(num_batches=None, **changes):
-    dataset = input_pipeline.build_dataset(sources, **{**options(), 'batch_size': 7, **changes})
+    dataset = build_mixed(sources, batch_size=7, **changes)
     batches = batches_of(dataset, num_batches)
     return [i for batch in batches for i in batch[fields.SOURCE_ID].tolist()]
 
@@ -205,8 +204,6 @@ def test_sources_take_turns_by_weight_also_after_a_restart(weights, tmp_path):
   found = take(is_training=False)
   assert sorted(found) == sorted(b'%d %d' % (n, i) for n in range(3) for i in range(counts[n]))
   assert [i.split()[0] for i in found] == [b'0'] * 11 + [b'1'] * 4 + [b'2'] * 6
-  with pytest.raises(ValueError, match='num_epochs'):
-    take(num_epochs=1)
 
 
 def test_a_small_source_beside_a_large_one_gets_a_turn():
@@ -243,17 +240,6 @@ def test_pad_groundtruth_keeps_the_first_rows_and_masks_the_rest(n, kept):
     assert padded[fields.SOURCE_ID] == b'x'
 
 
-def test_workers_share_the_global_batch(paths):
-  whole = batches_of(build(paths), 6)
-  for worker in range(2):
-    context = tf.distribute.InputContext(2, worker, num_replicas_in_sync=2)
-    part = batches_of(build(paths, input_context=context), 6)
-    # Batches of 4 for both: each worker's 2 are every second one.
-    assert_same(part, [{key: value[worker::2] for key, value in batch.items()} for batch in whole])
-  with pytest.raises(ValueError, match='input_context is for training'):
-    build(paths, is_training=False, input_context=context)
-
-
 def test_two_replicas_in_a_new_process_get_the_same_global_batches(paths):
   program = f"""
 import sys, numpy as np, tensorflow as tf
@@ -275,16 +261,15 @@ for step in range(3):
     np.testing.assert_array_equal(saved, batch[fields.IMAGE])
 
 
-def test_every_second_record_and_a_number_of_epochs(paths):
+def test_every_second_record(paths):
   evaluated = batches_of(build(paths, is_training=False, sample_1_of_n=2, batch_size=1))
   # Of 0 3 6 9, 1 4 7 10, 2 5 8.
   assert source_ids(evaluated) == [0, 6, 1, 7, 2, 8]
-  trained = batches_of(build(paths, sample_1_of_n=2, batch_size=3, num_epochs=2))
-  assert len(trained) == 4
+  trained = batches_of(build(paths, sample_1_of_n=2, batch_size=3), 4)
   epochs = np.reshape(source_ids(trained), [2, 6])
   np.testing.assert_array_equal(np.sort(epochs[0]), np.sort(epochs[1]))
   # A restart knows how long a sampled epoch is.
-  restarted = batches_of(build(paths, sample_1_of_n=2, batch_size=3, num_epochs=2, start_step=3))
+  restarted = batches_of(build(paths, sample_1_of_n=2, batch_size=3, start_step=3), 1)
   assert_same(restarted, trained[3:])
 
 

@@ -88,17 +88,18 @@ def time_training_input(
   resize_fn = functools.partial(preprocessing.resize, size=(image_size, image_size))
   dataset = input_pipeline.build_dataset(
     [input_pipeline.RecordSource(input_paths, decode_fn)],
-    preprocess_fn=functools.partial(
-      preprocessing.preprocess,
+    preprocess_fn=lambda example, _: preprocessing.preprocess(
+      example,
       preprocess_image_fn=functools.partial(preprocessing.preprocess_image, resize_fn=resize_fn),
     ),
-    augment_operations=[
-      ('random_horizontal_flip', augmentation.random_horizontal_flip),
-      ('ssd_random_crop', augmentation.ssd_random_crop),
-    ],
     batch_size=batch_size,
     max_num_boxes=100,
-    is_training=True,
+    training=input_pipeline.TrainingOrder(
+      [
+        ('random_horizontal_flip', augmentation.random_horizontal_flip),
+        ('ssd_random_crop', augmentation.ssd_random_crop),
+      ]
+    ),
   )
   with record_files.explained_errors([(input_paths, decode_fn)]):
     return time_batches(dataset, num_batches)
