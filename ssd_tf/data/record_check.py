@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
 
 import tensorflow as tf
 from google.protobuf import message
@@ -102,24 +103,15 @@ class RecordSummary:
 
 
 def check_records(
-  paths: Sequence[str],
-  num_classes: int,
-  label_names: Mapping[int, str],
-  *,
-  max_num_boxes: int | None = None,
-  max_records: int = MAX_RECORDS,
-  labeled_by_default: Collection[int] | None = None,
+  paths: Sequence[str], num_classes: int, label_names: Mapping[int, str], **options: Any
 ) -> RecordSummary:
   """Reads records, without decoding pixels, and refuses those that training could not use.
 
   Args:
     paths: TFRecord files.
-    num_classes: K; class ids are 1..K.
-    label_names: the label map, id to name, or empty; names classes in the error, and gives the ids
-      of records that hold class texts only.
-    max_num_boxes: boxes of an image that training uses; None if all are.
-    max_records: limit of the records read, the first of each file, as many of each.
-    labeled_by_default: ids of the classes labeled in an image whose record does not say; None: all.
+    num_classes: K.
+    label_names: the label map.
+    **options: of `survey_records`, as the others are.
 
   Returns:
     The summary; `str()` of it is one line for the log.
@@ -128,14 +120,7 @@ def check_records(
     InputError: everything that `survey_records` finds at once, each problem with its count and
       the first places; or as there.
   """
-  summary = survey_records(
-    paths,
-    num_classes,
-    label_names,
-    max_num_boxes=max_num_boxes,
-    max_records=max_records,
-    labeled_by_default=labeled_by_default,
-  )
+  summary = survey_records(paths, num_classes, label_names, **options)
   refuse_problems(summary)
   return summary
 
@@ -159,15 +144,16 @@ def survey_records(
   max_records: int = MAX_RECORDS,
   labeled_by_default: Collection[int] | None = None,
 ) -> RecordSummary:
-  """Reads records as `check_records` does, but refuses none.
+  """Reads records, without decoding pixels, and notes those that training could not use.
 
   Args:
-    paths: as there, and so are the others.
-    num_classes: K.
-    label_names: the label map.
-    max_num_boxes: boxes of an image that training uses.
-    max_records: limit of the records read.
-    labeled_by_default: ids of the classes labeled in an image whose record does not say.
+    paths: TFRecord files.
+    num_classes: K; class ids are 1..K.
+    label_names: the label map, id to name, or empty; names classes in the error, and gives the ids
+      of records that hold class texts only.
+    max_num_boxes: boxes of an image that training uses; None if all are.
+    max_records: limit of the records read, the first of each file, as many of each.
+    labeled_by_default: ids of the classes labeled in an image whose record does not say; None: all.
 
   Returns:
     The summary. Problems are class ids, of boxes or labeled, outside 1..K or not in the label map,
