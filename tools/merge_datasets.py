@@ -94,7 +94,7 @@ def _with_found_paths(plan):
 
   find = functools.partial(input_paths.resolve_path, beside=FLAGS.plan)
   options = dict(plan.options)
-  for key in options.keys() - set(merge_plan.NO_PATHS):
+  for key in [key for key in options if key not in merge_plan.NO_PATHS]:
     try:
       if key == 'input_path':
         paths = [options[key]] if isinstance(options[key], str) else options[key]

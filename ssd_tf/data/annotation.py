@@ -224,8 +224,9 @@ def concatenate(parts: Sequence[tuple[Annotation, np.ndarray]]) -> dict[str, Any
   for field in BOX_FIELDS:
     if all(getattr(part, field.name) is None for part, _ in parts):
       continue
-    chosen = [
-      [values[row] for row in rows] for part, rows in parts for values in [part.values(field)]
-    ]
-    found[field.name] = field.collect([value for values in chosen for value in values])
+    chosen = []
+    for part, rows in parts:
+      values = part.values(field)
+      chosen += [values[row] for row in rows]
+    found[field.name] = field.collect(chosen)
   return found

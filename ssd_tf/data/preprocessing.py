@@ -11,14 +11,8 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 from ssd_tf import fields
+from ssd_tf.data.augmentation.resizing import RESIZE_METHODS
 
-# The names of `ResizeType` in image_resizer.proto, in lower case, and TensorFlow's own.
-_METHODS = {
-  'bilinear': tf.image.ResizeMethod.BILINEAR,
-  'nearest_neighbor': tf.image.ResizeMethod.NEAREST_NEIGHBOR,
-  'bicubic': tf.image.ResizeMethod.BICUBIC,
-  'area': tf.image.ResizeMethod.AREA,
-}
 _VGG_MEANS = (123.0, 117.0, 104.0)
 
 
@@ -49,10 +43,12 @@ def resize(
 
   Source: the original's fixed_shape_resizer, bit for bit; half-pixel centers are an addition.
   """
-  if method not in _METHODS:
-    raise ValueError(f'resize method {method!r} is unknown: give one of {", ".join(_METHODS)}')
+  if method not in RESIZE_METHODS:
+    raise ValueError(
+      f'resize method {method!r} is unknown: give one of {", ".join(RESIZE_METHODS)}'
+    )
   resize_images = tf.image.resize if half_pixel_centers else tf.compat.v1.image.resize
-  return tf.cast(resize_images(image, size, method=_METHODS[method]), tf.float32)
+  return tf.cast(resize_images(image, size, method=RESIZE_METHODS[method]), tf.float32)
 
 
 def resize_keep_aspect_ratio(

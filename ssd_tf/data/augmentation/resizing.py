@@ -12,6 +12,7 @@ from ssd_tf import fields
 from ssd_tf.data.augmentation.pixels import as_type
 from ssd_tf.data.augmentation.sequence import Example, apply_if, one_of, random_integers
 
+# The names of `ResizeType` in image_resizer.proto, in lower case, and TensorFlow's own.
 RESIZE_METHODS = {
   'area': tf.image.ResizeMethod.AREA,
   'bicubic': tf.image.ResizeMethod.BICUBIC,

@@ -52,47 +52,6 @@ class CsvImage(NamedTuple):
     return self.path
 
 
-def read_csv(csv_path: str, image_dir: str) -> list[CsvImage]:
-  """Reads a CSV file of boxes.
-
-  A row whose class and coordinates are all empty says that its image has no objects.
-
-  Args:
-    csv_path: has a header with at least filename, class, xmin, ymin, xmax, ymax, in any order;
-      between two cells is what the header has there: commas, semicolons or tabs.
-    image_dir: what the file names are relative to.
-
-  Returns:
-    The images, in the order in which they first occur.
-
-  Raises:
-    InputError: the file is not UTF-8; a column is missing, or there twice; the first faulty row
-      with its line number; all coordinates of the file are fractions.
-  """
-  header, rows = _read_table(csv_path)
-  images, size_places = {}, {}
-  for line, row in rows:
-    where = f'{csv_path}: line {line}'
-    if any(cell.strip() for cell in row[len(header) :]):
-      raise InputError(f'{where}: {len(row)} cells; expected {len(header)} as in the header')
-    cells = {name: cell.strip() for name, cell in zip(header, row, strict=False)}
-    filename, boxes = _read_row(cells, where)
-    path = image_paths.locate(image_dir, filename, f'{where}: filename')
-    known = images.setdefault(path, CsvImage(path, os.path.relpath(path, image_dir), []))
-    known.boxes.extend(boxes)
-    size = _stated_size(cells, f'{where}: {filename}')
-    if size and known.stated_size and size != known.stated_size:
-      raise InputError(
-        f'{where}: {filename}: its size is {size[1]} x {size[0]}, but {known.stated_size[1]} x '
-        f'{known.stated_size[0]} on line {size_places[path]}; correct one of them'
-      )
-    if size and not known.stated_size:
-      images[path], size_places[path] = known._replace(stated_size=size), line
-  boxes = [entry.box for image in images.values() for entry in image.boxes]
-  box_units.require_pixels(np.reshape(boxes, [-1, 4]), csv_path)
-  return [*images.values()]
-
-
 def write_csv(csv_path: str, rows: Iterable[Sequence[Any]]) -> None:
   """Writes rows of COLUMNS below their header."""
   with open_for_writing(csv_path, newline='') as file:
@@ -101,21 +60,11 @@ def write_csv(csv_path: str, rows: Iterable[Sequence[Any]]) -> None:
     writer.writerows(rows)
 
 
-def unlisted_images(images: Iterable[CsvImage], image_dir: str) -> list[CsvImage]:
-  """The images of a folder that no row names, as images without objects, by name."""
-  listed = {os.path.normpath(image.path) for image in images}
-  names = [
-    name for name in sorted(os.listdir(image_dir)) if name.lower().endswith(image_files.EXTENSIONS)
-  ]
-  found = [CsvImage(os.path.join(image_dir, name), name) for name in names]
-  return [image for image in found if os.path.normpath(image.path) not in listed]
-
-
 def read_annotation(image: CsvImage, name_to_id: Mapping[str, int]) -> Annotation:
   """Reads an image and puts its rows beside it.
 
   Args:
-    image: of `read_csv`.
+    image: of `open_source`.
     name_to_id: the label map; it has every name that occurs.
 
   Returns:
@@ -154,26 +103,31 @@ def open_source(
 ) -> Source:
   """Opens a CSV file and its images as a data set.
 
+  A row whose class and coordinates are all empty says that its image has no objects.
+
   Args:
-    csv_path: see `read_csv`.
-    image_dir: see there.
+    csv_path: has a header with at least filename, class, xmin, ymin, xmax, ymax, in any order;
+      between two cells is what the header has there: commas, semicolons or tabs.
+    image_dir: what the file names are relative to.
     name_to_id: the label map; None: the classes that occur, numbered from 1 in this order.
     include_unlisted_images: with the images of image_dir that no row names, as images without
       objects. Left out, their number is remarked.
 
   Returns:
-    The source.
+    The source; a `CsvImage` for each image, in the order in which they first occur.
 
   Raises:
-    InputError: as `read_csv`; class names that the label map lacks.
+    InputError: the file is not UTF-8; a column is missing, or there twice; the first faulty row
+      with its line number; all coordinates of the file are fractions; class names that the label
+      map lacks.
   """
-  images = read_csv(csv_path, image_dir)
+  images = _read_images(csv_path, image_dir)
   counts = collections.Counter(box.name for image in images for box in image.boxes)
   if name_to_id is None:
     name_to_id = {name: class_id for class_id, name in enumerate(counts, start=1)}
   found = {name: f'{count} rows' for name, count in counts.most_common()}
   class_names.require_known(found, name_to_id, f'the rows of {csv_path}')
-  unlisted = unlisted_images(images, image_dir)
+  unlisted = _unlisted_images(images, image_dir)
   remarks = []
   if unlisted and include_unlisted_images:
     images = [*images, *unlisted]
@@ -186,6 +140,41 @@ def open_source(
   read = functools.partial(read_annotation, name_to_id=name_to_id)
   names = {class_id: name for name, class_id in name_to_id.items()}
   return Source(names, images, read, remarks, [csv_path])
+
+
+def _read_images(csv_path, image_dir):
+  header, rows = _read_table(csv_path)
+  images, size_places = {}, {}
+  for line, row in rows:
+    where = f'{csv_path}: line {line}'
+    if any(cell.strip() for cell in row[len(header) :]):
+      raise InputError(f'{where}: {len(row)} cells; expected {len(header)} as in the header')
+    cells = {name: cell.strip() for name, cell in zip(header, row, strict=False)}
+    filename, boxes = _read_row(cells, where)
+    path = image_paths.locate(image_dir, filename, f'{where}: filename')
+    known = images.setdefault(path, CsvImage(path, os.path.relpath(path, image_dir), []))
+    known.boxes.extend(boxes)
+    size = _stated_size(cells, f'{where}: {filename}')
+    if size and known.stated_size and size != known.stated_size:
+      raise InputError(
+        f'{where}: {filename}: its size is {size[1]} x {size[0]}, but {known.stated_size[1]} x '
+        f'{known.stated_size[0]} on line {size_places[path]}; correct one of them'
+      )
+    if size and not known.stated_size:
+      images[path], size_places[path] = known._replace(stated_size=size), line
+  boxes = [entry.box for image in images.values() for entry in image.boxes]
+  box_units.require_pixels(np.reshape(boxes, [-1, 4]), csv_path)
+  return [*images.values()]
+
+
+def _unlisted_images(images, image_dir):
+  """The images of a folder that no row names, as images without objects, by name."""
+  listed = {os.path.normpath(image.path) for image in images}
+  names = [
+    name for name in sorted(os.listdir(image_dir)) if name.lower().endswith(image_files.EXTENSIONS)
+  ]
+  found = [CsvImage(os.path.join(image_dir, name), name) for name in names]
+  return [image for image in found if os.path.normpath(image.path) not in listed]
 
 
 def _read_table(csv_path):

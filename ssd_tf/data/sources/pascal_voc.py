@@ -18,20 +18,14 @@ from ssd_tf.errors import InputError
 def list_rows(files: Iterable[VocFile]) -> list[tuple]:
   """The objects of all files as rows of `csv_boxes.COLUMNS`; an image without any has one row.
 
-  Files that cannot be read are passed over here: the conversion reports them.
-
   Args:
-    files: to read.
+    files: to read; those that cannot be read are passed over: the conversion reports them.
 
   Returns:
     (filename, width, height, class, xmin, ymin, xmax, ymax) of each object.
   """
   rows = []
-  for file in files:
-    try:
-      found = voc_xml.read_xml(file.path)
-    except InputError:
-      continue
+  for _, found in _readable(files):
     image = (found.filename, *(found.size[::-1] if found.size else ('', '')))
     for entry in found.objects:
       ymin, xmin, ymax, xmax = entry.box
@@ -39,55 +33,6 @@ def list_rows(files: Iterable[VocFile]) -> list[tuple]:
     if not found.objects:
       rows.append((*image, *[''] * 5))
   return rows
-
-
-def list_class_names(
-  files: Iterable[VocFile], ignore_difficult: bool = False
-) -> dict[str, list[str]]:
-  """Reads all annotation files for the class names that occur in them.
-
-  Files that cannot be read are passed over here: the conversion reports them.
-
-  Args:
-    files: to read.
-    ignore_difficult: do not count difficult objects.
-
-  Returns:
-    The names, in the order in which they first occur; for each the paths of the files with its
-    boxes, one for every box.
-  """
-  paths = collections.defaultdict(list)
-  for file in files:
-    try:
-      objects = voc_xml.read_xml(file.path).objects
-    except InputError:
-      continue
-    for entry in objects:
-      if not (ignore_difficult and entry.difficult):
-        paths[entry.name].append(file.path)
-  return dict(paths)
-
-
-def check_class_names(
-  files: Iterable[VocFile], name_to_id: Mapping[str, int], ignore_difficult: bool = False
-) -> None:
-  """Reads all annotation files and refuses class names that the label map lacks.
-
-  Args:
-    files: to read; those that cannot be read are passed over, see `list_class_names`.
-    name_to_id: the label map.
-    ignore_difficult: do not count difficult objects.
-
-  Raises:
-    InputError: every unknown name, how often it occurs, and where first.
-  """
-  found = list_class_names(files, ignore_difficult)
-  by_count = sorted(found.items(), key=lambda item: -len(item[1]))
-  class_names.require_known(
-    {name: f'{len(paths)} boxes, first in {paths[0]}' for name, paths in by_count},
-    name_to_id,
-    'the XML files',
-  )
 
 
 def read_annotation(
@@ -100,7 +45,7 @@ def read_annotation(
 
   Args:
     file: of `voc_files.list_files`.
-    name_to_id: the label map; it has every name that occurs, see `check_class_names`.
+    name_to_id: the label map; it has every name that occurs.
     ignore_difficult: leave difficult objects out.
 
   Returns:
@@ -154,14 +99,39 @@ def open_source(
     The source.
 
   Raises:
-    InputError: as `check_class_names`.
+    InputError: the files have class names that the label map lacks: every one, how often it occurs,
+      and where first. A file that cannot be read is passed over here: the conversion reports it.
   """
+  found = _find_class_names(files, ignore_difficult)
   if name_to_id is None:
-    found = list_class_names(files, ignore_difficult)
     name_to_id = {name: class_id for class_id, name in enumerate(found, start=1)}
-  else:
-    check_class_names(files, name_to_id, ignore_difficult)
+  by_count = sorted(found.items(), key=lambda item: -len(item[1]))
+  class_names.require_known(
+    {name: f'{len(paths)} boxes, first in {paths[0]}' for name, paths in by_count},
+    name_to_id,
+    'the XML files',
+  )
   read = functools.partial(
     read_annotation, name_to_id=name_to_id, ignore_difficult=ignore_difficult
   )
   return Source({class_id: name for name, class_id in name_to_id.items()}, files, read)
+
+
+def _find_class_names(files, ignore_difficult):
+  """Name -> the path of the file of each of its boxes, in the order of first occurrence."""
+  paths = collections.defaultdict(list)
+  for file, found in _readable(files):
+    for entry in found.objects:
+      if not (ignore_difficult and entry.difficult):
+        paths[entry.name].append(file.path)
+  return paths
+
+
+def _readable(files):
+  """Yields (file, what it says) of those that can be read."""
+  for file in files:
+    try:
+      found = voc_xml.read_xml(file.path)
+    except InputError:
+      continue
+    yield file, found
