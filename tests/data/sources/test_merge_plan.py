@@ -45,7 +45,8 @@ def test_every_key_and_every_default(tmp_path):
     ([{**COCO, 'name': 'a/b'}], "source 1: name: 'a/b' has a '/'"),
     ([{'name': 'a'}], "source 1 ('a'): the key 'type' is missing"),
     ([{**COCO, 'type': 'voc'}],
-     "source 1 ('a'): type: 'voc'; expected one of: coco, pascal_voc, tfrecord"),
+     "source 1 ('a'): type: 'voc'; expected one of: coco, lvis, pascal_voc, csv, "
+     "yolo, open_images, tfrecord"),
     ([{**COCO, 'labelled_class': []}],
      "source 1 ('a'): a coco source has no key 'labelled_class'; did you mean \"labeled_class\"?"),
     ([{**VOC, 'input_path': 'x'}], "source 1 ('b'): a pascal_voc source has no key 'input_path'"),

@@ -367,9 +367,10 @@ def test_broken_files_are_left_out_and_named(folder):
 
 def test_a_pascal_voc_source_takes_a_label_map(folder):
   pets = voc('pets', annotated(1, (1, 'cat', A)))
-  assert pets.names == {1: 'cat'}
+  assert pets.source.names == {1: 'cat'}
   options = pets.plan.options
-  assert source('pets', 'pascal_voc', options, {3: 'dog', 4: 'cat'}).names == {3: 'dog', 4: 'cat'}
+  names = {3: 'dog', 4: 'cat'}
+  assert source('pets', 'pascal_voc', options, names).source.names == names
   with pytest.raises(InputError, match=r"plan.json: pets: 1 class names .*\n  'cat': 1 boxes"):
     source('pets', 'pascal_voc', options, {1: 'dog'})
 

@@ -45,8 +45,8 @@ def add(root, stem, content, image_name=None, image=True):
     save_image(root / 'JPEGImages' / (image_name or f'{stem}.jpg'))
 
 
-def write(root, set_name, ids, output, ignore_difficult=False, **options):
-  files = voc_files.list_files(str(root), set_name)
+def write(root, set_name, ids, output, ignore_difficult=False, folders=None, **options):
+  files = voc_files.list_files(str(root), set_name, **(folders or {}))
   source = pascal_voc.open_source(files, ids, ignore_difficult)
   return record_writer.write_records(source, str(output), **options)
 
@@ -213,14 +213,14 @@ def test_vocdevkit_years_and_lists(tmp_path):
     ('VOC2007', 'all'): ['000001.jpg', 'unlisted.jpg'],
   }
   for (year, set_name), names in cases.items():
-    _, annotations = convert(tmp_path, set_name, year=year)
+    _, annotations = convert(tmp_path, set_name, folders={'year': year})
     assert [a.filename for a in annotations] == names
   with pytest.raises(InputError, match='val.txt: no such image list.*cat_train, train, all'):
     convert(tmp_path, 'val')
   with pytest.raises(InputError, match='expected the folder VOC2010'):
-    convert(tmp_path, year='VOC2010')
+    convert(tmp_path, folders={'year': 'VOC2010'})
   with pytest.raises(InputError, match='VOC2012: expected the folder Labels'):
-    convert(tmp_path, year='VOC2012', annotations_dir='Labels')
+    convert(tmp_path, folders={'year': 'VOC2012', 'annotations_dir': 'Labels'})
 
 
 BOX = voc_object('cat', 6, 4, 30, 20)
