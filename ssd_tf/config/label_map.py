@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ssd_tf.config import text_proto
 from ssd_tf.config.field_ranges import MAX_CLASSES
@@ -33,9 +33,24 @@ class LabelMap:
     """The greatest id, which is what model.ssd.num_classes has to cover."""
     return max(self.ids)
 
+  @functools.cached_property
+  def name_by_id(self) -> dict[int, str]:
+    """The names by class id."""
+    return dict(zip(self.ids, self.names, strict=True))
+
+  @functools.cached_property
+  def display_name_by_id(self) -> dict[int, str]:
+    """The names for people by class id."""
+    return dict(zip(self.ids, self.display_names, strict=True))
+
+  @functools.cached_property
+  def id_by_name(self) -> dict[str, int]:
+    """The class ids by name."""
+    return dict(zip(self.names, self.ids, strict=True))
+
   def has(self, name: str) -> bool:
     """Whether there is a class of this name."""
-    return name in self._rows_by_name
+    return name in self.id_by_name
 
   def name_of(self, class_id: int) -> str:
     """The name of a class id.
@@ -43,7 +58,8 @@ class LabelMap:
     Raises:
       InputError: no class has this id.
     """
-    return self.names[self._row(class_id)]
+    self._require(class_id)
+    return self.name_by_id[class_id]
 
   def display_name_of(self, class_id: int) -> str:
     """The name for people of a class id.
@@ -51,7 +67,8 @@ class LabelMap:
     Raises:
       InputError: no class has this id.
     """
-    return self.display_names[self._row(class_id)]
+    self._require(class_id)
+    return self.display_name_by_id[class_id]
 
   def id_of(self, name: str) -> int:
     """The class id of a name.
@@ -59,26 +76,17 @@ class LabelMap:
     Raises:
       InputError: no class has this name; says the closest one.
     """
-    if name not in self._rows_by_name:
+    if name not in self.id_by_name:
       hint = closest(name, self.names)
       raise InputError(f'the label map has no class named "{name}": {hint}')
-    return self.ids[self._rows_by_name[name]]
+    return self.id_by_name[name]
 
-  @functools.cached_property
-  def _rows_by_name(self):
-    return {name: row for row, name in enumerate(self.names)}
-
-  @functools.cached_property
-  def _rows_by_id(self):
-    return {class_id: row for row, class_id in enumerate(self.ids)}
-
-  def _row(self, class_id):
-    if class_id not in self._rows_by_id:
+  def _require(self, class_id):
+    if class_id not in self.name_by_id:
       raise InputError(
         f'the label map has no class {class_id}: its ids go from {min(self.ids)} to'
         f' {max(self.ids)}, {len(self.ids)} of them'
       )
-    return self._rows_by_id[class_id]
 
 
 def load(path: str | os.PathLike) -> LabelMap:
@@ -127,7 +135,14 @@ def load_or_list(path: str | os.PathLike) -> LabelMap:
 
 def numbered(names: Sequence[str]) -> LabelMap:
   """A label map of names, numbered from 1."""
-  return LabelMap(tuple(range(1, len(names) + 1)), tuple(names), tuple(names))
+  return of_names(dict(enumerate(names, start=1)))
+
+
+def of_names(name_by_id: Mapping[int, str]) -> LabelMap:
+  """A label map of names by class id, in any order."""
+  ids = tuple(sorted(name_by_id))
+  names = tuple(name_by_id[class_id] for class_id in ids)
+  return LabelMap(ids, names, names)
 
 
 @functools.lru_cache(maxsize=32)  # One run reads the same file for several readers.

@@ -116,7 +116,7 @@ def relate_classes(
   is_same = table == {class_id: class_id for class_id in model.ids}
   return ReaderClasses(
     num_classes=num_classes if is_same else own.num_classes,
-    id_to_name=dict(zip(own.ids, own.names, strict=True)),
+    id_to_name=own.name_by_id,
     labeled_ids=labeled or frozenset(own.ids),
     table=None if is_same else table,
     unused_ids=frozenset(range(1, num_classes + 1)) - frozenset(model.ids),
@@ -125,7 +125,7 @@ def relate_classes(
 
 def _targets(field, reader, own):
   """{reader's id: name in the model, or None where dropped}."""
-  targets = dict(zip(own.ids, own.names, strict=True))
+  targets = dict(own.name_by_id)
   seen = set()
   for mapping in reader.class_map:
     path = f'{field}.class_map'

@@ -141,13 +141,14 @@ def _class_names(pipeline, label_map_path):
   if not label_map_path:
     raise pipeline.error('eval_input_reader.label_map_path', 'is not set; give --label_map_path')
   labels = label_map.load(label_map_path)
-  names = dict(zip(labels.ids, labels.names, strict=True))
+  names = labels.name_by_id
   num_classes = pipeline.config.model.ssd.num_classes
-  if classes is not None and (other := dict(zip(classes.ids, classes.names, strict=True))) != names:
+  if classes is not None and classes.name_by_id != names:
     raise InputError(
-      f'{label_map_path}: the records are to hold the ids of the model, which are {other} by '
-      f'{pipeline.path}, but this label map has {names}; convert the records with the label map of '
-      'the model (tools/merge_datasets.py --label_map_path does so), and give that'
+      f'{label_map_path}: the records are to hold the ids of the model, which are '
+      f'{classes.name_by_id} by {pipeline.path}, but this label map has {names}; convert the '
+      'records with the label map of the model (tools/merge_datasets.py --label_map_path does so), '
+      'and give that'
     )
   message = (
     f'{label_map_path}: its greatest id is {labels.num_classes}, but {pipeline.path} has '

@@ -118,15 +118,13 @@ def classes_below(data_set: DataSet, num_classes: int) -> label_maps.LabelMap:
       and both ways to fix it; or no class has such an id.
   """
   _check_boxes(data_set, num_classes)
-  known = data_set.classes
-  rows = [row for row in zip(known.ids, known.names, strict=True) if row[0] < num_classes]
-  if not rows:
+  names = {i: name for i, name in data_set.classes.name_by_id.items() if i < num_classes}
+  if not names:
     raise InputError(
       f'--num_classes={num_classes}: counts the background; the classes of {data_set.source} have '
-      f'the ids {", ".join(map(str, known.ids))}'
+      f'the ids {", ".join(map(str, data_set.classes.ids))}'
     )
-  ids, names = zip(*rows, strict=True)
-  return label_maps.LabelMap(ids, names, names)
+  return label_maps.of_names(names)
 
 
 def _check_boxes(data_set, num_classes):
@@ -212,6 +210,4 @@ def _label_map(names, path):
     raise InputError(f'{path}: {fault}; give a label map (--label_map_path)')
   for class_id, name in names.items():
     plain_text.check(name, f'{path}: name of class id {class_id}')
-  ids = tuple(sorted(names))
-  ordered = tuple(names[i] for i in ids)
-  return label_maps.LabelMap(ids, ordered, ordered)
+  return label_maps.of_names(names)
