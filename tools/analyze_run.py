@@ -43,19 +43,16 @@ def main() -> None:
   from ssd_tf.report import run_analysis
 
   pipeline = run_analysis.read_pipeline(_CONFIG_PATH.value, _MODEL_DIR.value, _OVERRIDE.value)
-  options = run_analysis.Options(
-    score_threshold=_SCORE_THRESHOLD.value,
-    max_gallery_images=_NUM_WORST.value,
-    max_images=_MAX_IMAGES.value,
-    on_train_data=_ON_TRAIN_DATA.value,
-  )
   print(
     run_analysis.analyze_run(
       pipeline,
       _OUTPUT_DIR.value,
       model_dir=_MODEL_DIR.value,
       checkpoint=_CHECKPOINT.value,
-      options=options,
+      on_train_data=_ON_TRAIN_DATA.value,
+      max_images=_MAX_IMAGES.value,
+      score_threshold=_SCORE_THRESHOLD.value,
+      max_pictures=_NUM_WORST.value,
     )
   )
 

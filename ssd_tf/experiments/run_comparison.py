@@ -2,7 +2,7 @@
 
 import dataclasses
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from ssd_tf.errors import InputError
 from ssd_tf.experiments import comparison_plot
@@ -37,6 +37,10 @@ class Figures:
     """A metric by seed; runs without it, or with -1, no groundtruth, are left out."""
     return {s: m[name] for s, m in self.metrics.items() if m.get(name, -1) > -1}
 
+  def cells(self, names: Iterable[str]) -> list[str]:
+    """Mean and deviation of metrics, as a table has them."""
+    return [spread(self.values(name).values(), len(self.steps)) for name in names]
+
 
 def compare_runs(
   model_dirs: str, *, naive: str = '', complete: str = '', plot_path: str = ''
@@ -67,7 +71,7 @@ def compare_runs(
   notes += _missing(runs, variants)
   rows = [_preferred_figures(runs, [v], c)[0] for v in variants for c in _CHECKPOINTS]
   notes += _missing_test(runs, rows)
-  parts = [_heading(runs), _score_table(rows), _class_table(rows)]
+  parts = [_heading(runs), *_metric_tables(rows)]
   if naive:
     share, share_notes = _share_table(runs, variants, naive, complete)
     parts.append(share)
@@ -200,36 +204,24 @@ def _heading(runs):
   return '\n'.join(lines)
 
 
-def _score_table(rows):
-  header = ['variant', 'checkpoint', 'at step', 'split', 'n', *_HEADLINES.values()]
-  return table(
-    header,
+def _metric_tables(rows):
+  """AP and AP50 of each row, and AP of each class where that was measured."""
+  columns = ['variant', 'checkpoint', 'at step', 'split', 'n', *_HEADLINES.values()]
+  yield table(
+    columns,
     [
-      [
-        *(row.variant, row.checkpoint, _steps(row), row.split, len(row.steps)),
-        *(spread(row.values(name).values(), len(row.steps)) for name in _HEADLINES),
-      ]
+      [row.variant, row.checkpoint, _steps(row), row.split, len(row.steps), *row.cells(_HEADLINES)]
       for row in rows
     ],
   )
-
-
-def _class_table(rows):
-  """AP of each class; nothing if it was not measured."""
-  names = _unique(
-    name for row in rows for m in row.metrics.values() for name in m if name.startswith(_BY_CLASS)
-  )
-  if not names:
-    return ''
-  header = ['AP of class', 'checkpoint', 'split', *(name.removeprefix(_BY_CLASS) for name in names)]
-  lines = [
-    [
-      *(row.variant, row.checkpoint, row.split),
-      *(spread(row.values(name).values(), len(row.steps)) for name in names),
-    ]
-    for row in rows
-  ]
-  return table(header, lines)
+  metrics = [metrics for row in rows for metrics in row.metrics.values()]
+  names = _unique(name for each in metrics for name in each if name.startswith(_BY_CLASS))
+  if names:
+    classes = [name.removeprefix(_BY_CLASS) for name in names]
+    yield table(
+      ['AP of class', 'checkpoint', 'split', *classes],
+      [[row.variant, row.checkpoint, row.split, *row.cells(names)] for row in rows],
+    )
 
 
 def _share_table(runs, variants, naive, complete):

@@ -1,6 +1,5 @@
 """The analysis of a run: evaluates a checkpoint, writes plots and the page that holds them."""
 
-import dataclasses
 import os
 from collections.abc import Sequence
 
@@ -18,30 +17,16 @@ from ssd_tf.run import evaluated_images
 PAGE = 'index.html'
 
 
-@dataclasses.dataclass(frozen=True)
-class Options:
-  """What an analysis may be asked for.
-
-  Attributes:
-    score_threshold: of the detections that count in the errors and the gallery.
-    max_gallery_images: in the gallery; 0: none.
-    max_images: evaluate on so many images; 0: on all.
-    on_train_data: evaluate on the training records.
-  """
-
-  score_threshold: float = 0.5
-  max_gallery_images: int = 12
-  max_images: int = 0
-  on_train_data: bool = False
-
-
 def analyze_run(
   pipeline: Pipeline,
   output_dir: str,
   *,
   model_dir: str = '',
   checkpoint: str = '',
-  options: Options | None = None,
+  on_train_data: bool = False,
+  max_images: int = 0,
+  score_threshold: float = 0.5,
+  max_pictures: int = 12,
 ) -> str:
   """Evaluates a checkpoint, and writes what can be seen of it into a folder.
 
@@ -50,7 +35,10 @@ def analyze_run(
     output_dir: gets SVG and JPEG files, and index.html, which holds them all.
     model_dir: of the training, for its curves; '' leaves them out.
     checkpoint: the prefix of one, or a folder; '' for the newest of model_dir.
-    options: further ones.
+    on_train_data: whether to evaluate on the training records.
+    max_images: evaluate on so many images; 0: on all.
+    score_threshold: of the detections that count in the errors and the gallery.
+    max_pictures: of the images with the worst errors; 0: none.
 
   Returns:
     The path of the page.
@@ -58,17 +46,13 @@ def analyze_run(
   Raises:
     InputError: config, data or checkpoint are at fault, or there is no checkpoint.
   """
-  options = options or Options()
   checkpoint = find_checkpoint(checkpoint or model_dir)
   os.makedirs(output_dir, exist_ok=True)
   evaluated = evaluated_images.evaluate_images(
-    pipeline,
-    checkpoint,
-    on_train_data=options.on_train_data,
-    max_images=options.max_images,
+    pipeline, checkpoint, on_train_data=on_train_data, max_images=max_images
   )
   statistics, statistics_of = _measure_classes(pipeline)
-  examples = builders.build_decoded_dataset(pipeline, is_training=options.on_train_data)
+  examples = builders.build_decoded_dataset(pipeline, is_training=on_train_data)
   found = page.Analysis(
     config_path=pipeline.path,
     model_dir=model_dir,
@@ -76,8 +60,8 @@ def analyze_run(
     examples=examples.as_numpy_iterator(),
     statistics=statistics,
     statistics_of=statistics_of,
-    score_threshold=options.score_threshold,
-    max_pictures=options.max_gallery_images,
+    score_threshold=score_threshold,
+    max_pictures=max_pictures,
   )
   path = os.path.join(output_dir, PAGE)
   text = page.write(found, output_dir)

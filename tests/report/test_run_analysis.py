@@ -71,7 +71,8 @@ def page_path(project):
     Pipeline.load(path),
     str(project / 'out'),
     model_dir=str(project / 'model'),
-    options=run_analysis.Options(score_threshold=0.0, max_gallery_images=2),
+    score_threshold=0.0,
+    max_pictures=2,
   )
 
 
