@@ -17,13 +17,22 @@ _FROZEN_GROUPS = {
   train_pb2.Freeze.BACKBONE: (BACKBONE,),
   train_pb2.Freeze.ALL_BUT_HEADS: (BACKBONE, FEATURE_MAPS),
 }
-# Kinds whose function takes the message's fields under their own names.
-_BY_NAMES = {
-  'adamw_optimizer': optimizers.adamw,
-  'sgd_optimizer': optimizers.sgd,
-  'adadelta_optimizer': optimizers.adadelta,
-  'adagrad_optimizer': optimizers.adagrad,
-  'ftrl_optimizer': optimizers.ftrl,
+_OPTIMIZERS = {
+  'momentum_optimizer': optimizers.Momentum,
+  'rms_prop_optimizer': optimizers.RMSProp,
+  'adam_optimizer': keras.optimizers.Adam,
+  'adamw_optimizer': optimizers.AdamW,
+  'sgd_optimizer': keras.optimizers.SGD,
+  'adadelta_optimizer': keras.optimizers.Adadelta,
+  'adagrad_optimizer': optimizers.Adagrad,
+  'ftrl_optimizer': keras.optimizers.Ftrl,
+}
+# Of their messages' fields, those that Keras calls something else.
+_ARGUMENTS = {
+  'momentum_optimizer_value': 'momentum',
+  'decay': 'rho',
+  'beta1': 'beta_1',
+  'beta2': 'beta_2',
 }
 
 
@@ -44,32 +53,18 @@ def build_optimizer(
   """
   path = 'train_config.optimizer'
   require_supported(optimizer, path)
-  kinds = ('momentum_optimizer', 'rms_prop_optimizer', 'adam_optimizer', *_BY_NAMES)
-  kind = chosen(optimizer, 'optimizer', path, kinds)
+  kind = chosen(optimizer, 'optimizer', path, tuple(_OPTIMIZERS))
   values = getattr(optimizer, kind)
   schedule = build_schedule(values.learning_rate, f'{path}.{kind}.learning_rate')
   if later := build_stage_schedules(stages):
     schedule = schedules.staged_schedule(schedule, later)
-  with explained(f'{path}.{kind}'):
-    return _optimizer(kind, values, schedule)
-
-
-def _optimizer(kind, values, schedule):
-  if kind == 'momentum_optimizer':
-    return optimizers.Momentum(schedule, momentum=values.momentum_optimizer_value)
-  if kind == 'rms_prop_optimizer':
-    return optimizers.RMSProp(
-      schedule,
-      decay=values.decay,
-      momentum=values.momentum_optimizer_value,
-      epsilon=values.epsilon,
-    )
-  if kind == 'adam_optimizer':
-    return optimizers.adam(
-      schedule, epsilon=values.epsilon, beta_1=values.beta1, beta_2=values.beta2
-    )
   names = [field.name for field in values.DESCRIPTOR.fields if field.name != 'learning_rate']
-  return _BY_NAMES[kind](schedule, **{name: getattr(values, name) for name in names})
+  with explained(f'{path}.{kind}'):
+    return _OPTIMIZERS[kind](
+      optimizers.KerasSchedule(schedule),
+      name=kind.removesuffix('_optimizer'),
+      **{_ARGUMENTS.get(name, name): getattr(values, name) for name in names},
+    )
 
 
 def build_stage_schedules(

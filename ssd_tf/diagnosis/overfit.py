@@ -189,7 +189,7 @@ def _trainer(config, detector, batch, num_steps, learning_rate):
   )
   return Trainer(
     detectors={detector.image_size: detector},
-    optimizer=optimizers.adam(schedule, epsilon=1e-8),
+    optimizer=keras.optimizers.Adam(optimizers.KerasSchedule(schedule), epsilon=1e-8),
     dataset=tf.data.Dataset.from_tensors(batch).repeat(),
     strategy=tf.distribute.get_strategy(),
     gradient_clipping_by_norm=10.0,

@@ -1,6 +1,5 @@
 """A whole training, from a pipeline.config."""
 
-import functools
 import os
 import time
 
@@ -17,9 +16,9 @@ from ssd_tf.run.learner import build_learner
 from ssd_tf.run.record import Record
 from ssd_tf.run.start import start
 from ssd_tf.run.validation import build_validation
-from ssd_tf.training import trainer
+from ssd_tf.training.label_curves import LabelCurves
 from ssd_tf.training.loss_watch import LossWatch
-from ssd_tf.training.multi_scale import MultiScaleTrainer
+from ssd_tf.training.trainer import Trainer
 
 
 def train(
@@ -143,22 +142,17 @@ def _build_record(pipeline, learner, model_dir, began, check):
 def _build_trainer(pipeline, learner, strategy, start_step, log_every_n):
   settings, scales = pipeline.config.train_config, learner.multi_scale
   dataset = builders.build_train_dataset(pipeline, learner.detector, start_step, multi_scale=scales)
-  make_trainer, detectors = trainer.Trainer, {learner.detector.image_size: learner.detector}
-  if scales:
-    make_trainer = functools.partial(MultiScaleTrainer, draws=scales.draws)
-    detectors = scales.detectors
-  return make_trainer(
-    detectors=detectors,
+  detector = learner.detector
+  return Trainer(
+    detectors=scales.detectors if scales else {detector.image_size: detector},
+    draws=scales and scales.draws,
     optimizer=learner.optimizer,
     dataset=strategy.experimental_distribute_dataset(dataset),
     strategy=strategy,
     gradient_clipping_by_norm=settings.gradient_clipping_by_norm,
     bias_grad_multiplier=settings.bias_grad_multiplier,
     add_regularization_loss=settings.add_regularization_loss,
-    label_curves=trainer.LabelCurves(
-      class_names=pipeline.class_names,
-      interval=log_every_n,
-    ),
+    label_curves=LabelCurves(class_names=pipeline.class_names, interval=log_every_n),
     moving_average=learner.moving_average,
     stages=learner.stages,
     batches_per_step=settings.gradient_accumulation_steps,

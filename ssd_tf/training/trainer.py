@@ -1,8 +1,8 @@
 """The training step, and the loop that orbit's Controller drives."""
 
-import dataclasses
+import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import keras
 import orbit
@@ -11,7 +11,9 @@ import tensorflow as tf
 from ssd_tf import fields
 from ssd_tf.detector import Detector
 from ssd_tf.ops import objective
+from ssd_tf.ops.size_draws import Size, SizeDraws
 from ssd_tf.training.accumulation import MicroBatches
+from ssd_tf.training.label_curves import LabelCurves
 from ssd_tf.training.loss_scale import LossScale
 from ssd_tf.training.loss_watch import COUNTS, IMAGES, LossWatch
 from ssd_tf.training.moving_average import MovingAverage
@@ -24,19 +26,7 @@ NON_FINITE = 'The loss is not finite'
 NON_FINITE_GRADIENT = 'The norm of the gradient is not finite'
 NON_FINITE_AT_LEAST_SCALE = f'{NON_FINITE_GRADIENT} at a loss scale of 1'
 NUM_INPUT_IMAGES = 3
-
-
-@dataclasses.dataclass(frozen=True)
-class LabelCurves:
-  """Which curves of partial labels are drawn; see `ops.objective`.
-
-  Attributes:
-    class_names: class id -> name.
-    interval: steps between the points.
-  """
-
-  class_names: Mapping[int, str]
-  interval: int
+INPUT_HEIGHT = 'input_height'  # The curve of the drawn sizes.
 
 
 class Trainer(orbit.StandardTrainer):
@@ -46,8 +36,8 @@ class Trainer(orbit.StandardTrainer):
   makes the same step on any number of replicas.
 
   Args:
-    detectors: by the (height, width) of the images in a batch, which its shape tells when the step
-      is traced; all of them have the same weights, made under `strategy`.
+    detectors: by the (height, width) of their images; all of them have the same weights, made under
+      `strategy`.
     optimizer: a Keras optimizer, made under `strategy`. Its `iterations` are the global step.
     dataset: distributed global batches, endless; keys of `fields`.
     strategy: that the detectors were made under.
@@ -55,9 +45,11 @@ class Trainer(orbit.StandardTrainer):
     bias_grad_multiplier: the gradients of biases (not of batch norms) are multiplied by it, before
       the clipping; 0 to leave them.
     add_regularization_loss: whether the regularization is part of the total.
-    label_curves: those of partial labels; None: they are not drawn.
+    label_curves: draws those of partial labels; None: they are not drawn.
     moving_average: of the trainable weights, updated after each step; None: there is none.
     stages: what trains from which step on; None: what does so now.
+    draws: the size of each step, as the dataset's batches have them; None: there is one detector
+      only. A step is compiled for each size: with static shapes, and with that size's anchors.
     batches_per_step: batches that make one step together, the step of one batch of all of them:
       the losses are normalized by the matches of all, and the regularization counts once. They go
       through the network one after the other, in the memory of one. Only batch norms tell the
@@ -73,7 +65,7 @@ class Trainer(orbit.StandardTrainer):
   def __init__(
     self,
     *,
-    detectors: Mapping[tuple[int, int], Detector],
+    detectors: Mapping[Size, Detector],
     optimizer: keras.optimizers.Optimizer,
     dataset: tf.data.Dataset,
     strategy: tf.distribute.Strategy,
@@ -83,13 +75,12 @@ class Trainer(orbit.StandardTrainer):
     label_curves: LabelCurves | None = None,
     moving_average: MovingAverage | None = None,
     stages: Stages | None = None,
+    draws: SizeDraws | None = None,
     batches_per_step: int = 1,
     loss_scale: LossScale | None = None,
     loss_watch: LossWatch | None = None,
   ):
-    # A Python loop around a compiled step: Ctrl-C is answered at once, and on a GPU the steps are
-    # enqueued just as fast.
-    super().__init__(dataset, orbit.StandardTrainerOptions(use_tf_while_loop=False))
+    super().__init__(dataset)
     self.detectors = detectors
     self.model = next(iter(detectors.values())).model
     self.optimizer = optimizer
@@ -101,6 +92,8 @@ class Trainer(orbit.StandardTrainer):
     self._label_curves = label_curves
     self._moving_average = moving_average
     self.stages = stages
+    self._draws = draws
+    self._compiled_steps: dict[Size, Callable] = {}
     self._batches_per_step = batches_per_step
     self._loss_scale = loss_scale
     self.loss_watch = loss_watch
@@ -123,14 +116,34 @@ class Trainer(orbit.StandardTrainer):
   def train_loop_begin(self) -> None:
     """Notes when the loop began, and what trains in it."""
     if self.stages is not None and self.stages.enter(int(self.global_step.numpy())):
-      self._train_loop_fn = None  # So that orbit traces the step anew.
+      self._compiled_steps.clear()  # So that they are traced anew.
     self._began = (time.time(), int(self.global_step.numpy()))
 
-  def train_step(self, iterator) -> None:
-    """One update from one global batch, or from several."""
+  def create_train_loop_fn(self) -> Callable:
+    """A Python loop around compiled steps.
+
+    So Ctrl-C is answered at once, and on a GPU the steps are enqueued just as fast.
+    """
+
+    def loop(iterator, num_steps):
+      first = int(self.global_step.numpy())
+      for step in range(first, first + int(num_steps)):
+        self._compiled_step(self._size_at(step))(iterator)
+
+    return loop
+
+  def train_step(self, iterator, size: Size | None = None) -> None:
+    """Makes one update from one global batch, or from several.
+
+    Args:
+      iterator: of global batches.
+      size: (height, width) of their images; None: there is one detector only.
+    """
+    size = size or self._size_at(0)
     batches = [next(iterator) for _ in range(self._batches_per_step)]
     self._summarize_images(batches[0])
-    sums, gradients, is_bad = self.strategy.run(self._replica_step, args=(batches,))
+    replica_step = functools.partial(self._replica_step, size)
+    sums, gradients, is_bad = self.strategy.run(replica_step, args=(batches,))
     if self._loss_scale is not None:
       self._loss_scale.apply(
         tf.equal(self.strategy.reduce('SUM', is_bad, axis=None), 0),
@@ -168,19 +181,40 @@ class Trainer(orbit.StandardTrainer):
       sums = dict(zip(fields.LOSSES, self._loss_sums.numpy().tolist(), strict=True))
       step = int(self.global_step.numpy())
       self.loss_watch.add(step, sums, None if self._label_curves is None else counts)
-    self._summarize_labels(counts[IMAGES])
+    if self._label_curves is not None:
+      self._label_curves.write(
+        int(self.global_step.numpy()),
+        counts[IMAGES],
+        self._labels_seen.numpy(),
+        self._masked_losses.numpy(),
+      )
+    if self._draws is not None:
+      step = self.global_step.numpy()
+      tf.summary.scalar(INPUT_HEIGHT, self._draws.size(step - 1)[0], step=step)
     for sums in (self._loss_sums, self._counts, self._labels_seen):
       sums.assign(tf.zeros_like(sums))
 
-  def _replica_step(self, batches):
+  def _size_at(self, step):
+    return next(iter(self.detectors)) if self._draws is None else self._draws.size(step)
+
+  def _compiled_step(self, size):
+    if size not in self._compiled_steps:
+      # No Python control flow depends on a tensor: AutoGraph would find nothing to convert.
+      self._compiled_steps[size] = tf.function(
+        functools.partial(self.train_step, size=size), autograph=False
+      )
+    return self._compiled_steps[size]
+
+  def _replica_step(self, size, batches):
     """(sums over the batches, gradients, 1 if their norm is not finite, else 0).
 
     The update is made already, unless the loss is scaled.
     """
     replica = tf.distribute.get_replica_context()
+    detector = self.detectors[size]
+    batches = [_with_size(batch, size) for batch in batches]
     micro_batches = MicroBatches(batches)
     # Of several batches the targets are made anew when their turn comes, not kept.
-    detector = self._detector_of(batches[0])
     known = detector.assign_targets(batches[0]) if micro_batches.count == 1 else None
 
     def targets_of(batch):
@@ -208,10 +242,6 @@ class Trainer(orbit.StandardTrainer):
       self._apply(gradients)
       return sums, [], tf.constant(0)
     return sums, gradients, tf.cast(tf.logical_not(fits), tf.int32)
-
-  def _detector_of(self, batch):
-    """The detector for the size of the batch's images."""
-    return self.detectors[tuple(batch[fields.IMAGE].shape[1:3])]
 
   def _sums_of(self, detector, batch, targets, normalizer):
     """This replica's losses, gradients and counts of a batch."""
@@ -303,22 +333,6 @@ class Trainer(orbit.StandardTrainer):
     gradients = [gradient / replica.num_replicas_in_sync for gradient in gradients]
     return gradients, tf.math.is_finite(norm)
 
-  def _summarize_labels(self, num_images):
-    """Writes what the labels since the last point taught of each class, if some were partial."""
-    if self._label_curves is None:
-      return
-    labeled, positives = self._labels_seen.numpy()
-    masked, losses = self._masked_losses.numpy()
-    names = self._label_curves.class_names
-    if any(labeled[class_id - 1] < num_images for class_id in names):
-      step = tf.cast(self.global_step, tf.int64)
-      for class_id, name in names.items():
-        i = class_id - 1
-        tf.summary.scalar(f'PartialLabels/labeled_images/{name}', labeled[i], step=step)
-        tf.summary.scalar(f'PartialLabels/positives/{name}', positives[i], step=step)
-        share = masked[i] / max(losses[i], 1e-9)
-        tf.summary.scalar(f'PartialLabels/masked_share_of_loss/{name}', share, step=step)
-
   def _summarize_images(self, batch):
     images = self.strategy.experimental_local_results(batch[fields.IMAGE])[0][:NUM_INPUT_IMAGES]
     low, high = tf.reduce_min(images), tf.reduce_max(images)
@@ -328,3 +342,10 @@ class Trainer(orbit.StandardTrainer):
       step=tf.cast(self.global_step, tf.int64),
       max_outputs=NUM_INPUT_IMAGES,
     )
+
+
+def _with_size(batch, size):
+  """The batch, the size of whose images is static."""
+  images = batch[fields.IMAGE]
+  shape = [images.shape[0], *size, images.shape[-1]]
+  return {**batch, fields.IMAGE: tf.ensure_shape(images, shape)}

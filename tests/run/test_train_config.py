@@ -15,7 +15,6 @@ from ssd_tf.config import supported_fields
 from ssd_tf.config.checks.validation import validate
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
-from ssd_tf.ops import schedules
 from ssd_tf.training import optimizers, precision, trainer
 
 
@@ -42,7 +41,7 @@ def point_trainer(**settings):
 
   return trainer.Trainer(
     detectors=stub_detectors(point_model(), losses),
-    optimizer=optimizers.Momentum(schedules.constant_schedule(0.1), momentum=0.0),
+    optimizer=optimizers.Momentum(0.1, momentum=0.0),
     dataset=tf.data.Dataset.from_tensors(batch).repeat(),
     strategy=tf.distribute.get_strategy(),
     **settings,
@@ -94,7 +93,7 @@ def test_bfloat16_computes_in_half_the_bits_and_trains_in_float32(tiny):
     dataset = builders.build_train_dataset(Pipeline(loaded, path), detector)
     model_trainer = trainer.Trainer(
       detectors={detector.image_size: detector},
-      optimizer=optimizers.Momentum(schedules.constant_schedule(1e-3), momentum=0.9),
+      optimizer=optimizers.Momentum(1e-3, momentum=0.9),
       dataset=strategy.experimental_distribute_dataset(dataset),
       strategy=strategy,
     )

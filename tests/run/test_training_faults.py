@@ -11,9 +11,9 @@ from stub_detector import stub_detectors
 from ssd_tf import fields
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
-from ssd_tf.ops import schedules
 from ssd_tf.run.failures import explaining_failures
 from ssd_tf.training import optimizers, trainer
+from ssd_tf.training.label_curves import LabelCurves
 from ssd_tf.training.loss_scale import LossScale
 from ssd_tf.training.loss_watch import LossWatch
 from ssd_tf.training.non_finite_batch import NonFiniteBatch
@@ -45,7 +45,7 @@ def make_trainer(batches, compute_losses=losses, assign_targets=lambda batch: ()
   model = keras.Model(image, {fields.CLASS_LOGITS: keras.layers.Reshape([1, 2])(conv)})
   return trainer.Trainer(
     detectors=stub_detectors(model, compute_losses, assign_targets),
-    optimizer=optimizers.Momentum(schedules.constant_schedule(0.1), momentum=0.0),
+    optimizer=optimizers.Momentum(0.1, momentum=0.0),
     dataset=tf.data.Dataset.from_generator(
       lambda: iter(batches),
       output_signature={
@@ -251,7 +251,7 @@ def test_a_trainer_gives_its_sums_to_the_watch(batches_per_step, caplog):
     lambda batch: matched,
     batches_per_step=batches_per_step,
     loss_watch=watch,
-    label_curves=trainer.LabelCurves(class_names={1: 'a'}, interval=2),
+    label_curves=LabelCurves(class_names={1: 'a'}, interval=2),
   )
   for steps in (1, 3, 2):
     model_trainer.train(tf.constant(steps))

@@ -8,7 +8,6 @@ from stub_detector import stub_detectors
 
 from ssd_tf import fields
 from ssd_tf.models.normalization import FusedBatchNormalization
-from ssd_tf.ops import schedules
 from ssd_tf.training import optimizers, trainer
 from ssd_tf.training.accumulation import MicroBatches
 from ssd_tf.training.moving_average import MovingAverage
@@ -53,7 +52,7 @@ def train(batch_size, batches_per_step, *, frozen=True, steps=3, **settings):
   """(weights, measured, averages) after some steps."""
   keras.utils.set_random_seed(1)
   model = small_model(frozen)
-  optimizer = optimizers.Momentum(schedules.constant_schedule(0.05), momentum=0.9)
+  optimizer = optimizers.Momentum(0.05, momentum=0.9)
   average = MovingAverage(model.trainable_variables, decay=0.5)
   model_trainer = trainer.Trainer(
     detectors=stub_detectors(

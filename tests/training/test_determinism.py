@@ -10,6 +10,7 @@ from ssd_tf import builders, fields
 from ssd_tf.config import pipeline as config
 from ssd_tf.models.normalization import FusedBatchNormalization, make_deterministic
 from ssd_tf.training import trainer
+from ssd_tf.training.label_curves import LabelCurves
 
 ROOT = pathlib.Path(__file__).parents[2]
 API_CONFIGS = ROOT / 'tests/testdata/odapi_configs'
@@ -90,7 +91,7 @@ def test_a_step_holds_no_op_without_a_deterministic_kernel(name):
     dataset=dataset,
     strategy=tf.distribute.get_strategy(),
     gradient_clipping_by_norm=10.0,
-    label_curves=trainer.LabelCurves({1: 'a', 2: 'b', 3: 'c'}, interval=1),
+    label_curves=LabelCurves({1: 'a', 2: 'b', 3: 'c'}, interval=1),
     batches_per_step=loaded.train_config.gradient_accumulation_steps,
   ).train_step
   traced = tf.function(step, autograph=False).get_concrete_function(iter(dataset))

@@ -14,10 +14,9 @@ from ssd_tf import builders, fields
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.experiments import event_scalars
-from ssd_tf.ops import schedules
 from ssd_tf.ops.size_draws import SizeDraws
 from ssd_tf.training import optimizers, trainer
-from ssd_tf.training.multi_scale import MultiScaleTrainer
+from ssd_tf.training.label_curves import LabelCurves
 
 BASE, LARGE, WIDE = (64, 96), (96, 96), (64, 128)
 SIZES = '[{height: 64 width: 96}, {height: 96}, {height: 64 width: 128}]'
@@ -171,15 +170,14 @@ def test_a_pyramid_crops_and_pads_by_the_size():
 def make_trainer(detector, dataset, multi_scale=None):
   """A trainer with plain gradient descent."""
   strategy = tf.distribute.get_strategy()
-  make, settings = trainer.Trainer, {'detectors': {detector.image_size: detector}}
+  settings = {'detectors': {detector.image_size: detector}}
   if multi_scale:
-    make = MultiScaleTrainer
     settings = {'detectors': multi_scale.detectors, 'draws': multi_scale.draws}
-  return make(
-    optimizer=optimizers.Momentum(schedules.constant_schedule(1e-3), momentum=0.0),
+  return trainer.Trainer(
+    optimizer=optimizers.Momentum(1e-3, momentum=0.0),
     dataset=strategy.experimental_distribute_dataset(dataset),
     strategy=strategy,
-    label_curves=trainer.LabelCurves(
+    label_curves=LabelCurves(
       class_names={1: 'a', 2: 'b', 3: 'c'},
       interval=1,
     ),

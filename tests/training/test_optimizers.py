@@ -48,8 +48,7 @@ def run(optimizer, gradients, name='v'):
   return np.array(values)
 
 
-def halving(step):
-  return 0.1 * tf.pow(0.5, tf.cast(step, tf.float32))
+RATE = optimizers.KerasSchedule(lambda step: 0.1 * tf.pow(0.5, tf.cast(step, tf.float32)))
 
 
 GRADIENTS = [[0.5, -1.0], [0.25, 0.0], [-1.0, 3.0], [2.0, 0.5]]
@@ -62,7 +61,7 @@ def test_momentum(momentum):
     velocity = momentum * velocity - 0.1 * 0.5**step * np.array(gradient)
     value = value + velocity
     expected.append(value)
-  actual = run(optimizers.Momentum(halving, momentum=momentum), GRADIENTS)
+  actual = run(optimizers.Momentum(RATE, momentum=momentum), GRADIENTS)
   np.testing.assert_allclose(actual, expected, rtol=1e-6)
 
 
@@ -76,7 +75,7 @@ def test_rms_prop_is_that_of_tf1(momentum):
     velocity = momentum * velocity + 0.1 * 0.5**step * gradient / np.sqrt(mean_square + 1.0)
     value = value - velocity
     expected.append(value)
-  optimizer = optimizers.RMSProp(halving, decay=0.9, momentum=momentum, epsilon=1.0)
+  optimizer = optimizers.RMSProp(RATE, rho=0.9, momentum=momentum, epsilon=1.0)
   np.testing.assert_allclose(run(optimizer, GRADIENTS), expected, rtol=1e-6)
 
 
@@ -115,9 +114,9 @@ def test_adam_and_its_decoupled_weight_decay(weight_decay):
     value = value - corrected * mean / (np.sqrt(square) + 1e-8)
     expected.append(value)
   if weight_decay:
-    optimizer = optimizers.adamw(halving, epsilon=1e-8, weight_decay=weight_decay)
+    optimizer = optimizers.AdamW(RATE, epsilon=1e-8, weight_decay=weight_decay)
   else:
-    optimizer = optimizers.adam(halving, epsilon=1e-8)
+    optimizer = keras.optimizers.Adam(RATE, epsilon=1e-8)
   np.testing.assert_allclose(run(optimizer, GRADIENTS, name='kernel'), expected, rtol=1e-5)
 
 

@@ -12,7 +12,6 @@ from ssd_tf import fields
 from ssd_tf.errors import InputError
 from ssd_tf.models.folding import fold_batch_norm
 from ssd_tf.models.normalization import FusedBatchNormalization
-from ssd_tf.ops import schedules
 from ssd_tf.run import checkpoints
 from ssd_tf.training import loss_scale, optimizers, precision, trainer
 from ssd_tf.training.loss_scale import LossScale
@@ -63,7 +62,7 @@ def make_trainer(kind, compute_losses=cross_entropy, scale=None, **settings):
       lambda batch: batch['classes'],
       normalizer_part=lambda targets, batch: tf.constant(24.0),
     ),
-    optimizer=optimizers.Momentum(schedules.constant_schedule(0.1), momentum=0.9),
+    optimizer=optimizers.Momentum(0.1, momentum=0.9),
     dataset=tf.data.Dataset.from_tensors(batch()).repeat(),
     strategy=tf.distribute.get_strategy(),
     **settings,
