@@ -234,6 +234,7 @@ def evaluate(pipeline):
   """Evaluates one checkpoint after the other."""
   from ssd_tf.evaluation import log_format
   from ssd_tf.run.evaluate import evaluate_all_checkpoints, evaluate_checkpoints
+  from ssd_tf.run.evaluator import Options
   from ssd_tf.run.strategy import make_strategy
 
   log_format.setup_logging()
@@ -250,8 +251,10 @@ def evaluate(pipeline):
     MODEL_DIR.value,
     CHECKPOINT_DIR.value,
     strategy=make_strategy(NUM_LOGICAL_CPUS.value),
-    sample_1_of_n_eval_examples=(SAMPLE_EVAL_ON_TRAIN if on_train_data else SAMPLE_EVAL).value,
-    on_train_data=on_train_data,
+    options=Options(
+      sample_1_of_n=(SAMPLE_EVAL_ON_TRAIN if on_train_data else SAMPLE_EVAL).value,
+      on_train_data=on_train_data,
+    ),
   )
 
 

@@ -30,8 +30,6 @@ def evaluate_checkpoints(
   strategy: tf.distribute.Strategy,
   timeout: float = 0.0,
   wait_for_first: bool = False,
-  sample_1_of_n_eval_examples: int = 1,
-  on_train_data: bool = False,
   options: Options | None = None,
 ) -> dict[str, float]:
   """Evaluates the newest checkpoint, then each new one until none comes within the timeout.
@@ -44,9 +42,7 @@ def evaluate_checkpoints(
     strategy: as `make_strategy` gives it.
     timeout: seconds to wait for a further checkpoint; 0 to evaluate just the newest one.
     wait_for_first: whether the folder may still be empty, or not there yet.
-    sample_1_of_n_eval_examples: evaluate on every n-th example only.
-    on_train_data: evaluate on the training records.
-    options: further ones.
+    options: of the evaluations.
 
   Returns:
     The metrics of the last checkpoint evaluated.
@@ -58,9 +54,7 @@ def evaluate_checkpoints(
     find_checkpoint(checkpoint_dir)  # A misspelt folder is told at once.
   options = options or Options()
   write_missing_scalars(log := options.log(model_dir))
-  evaluation = _Evaluation(
-    pipeline, log, strategy, sample_1_of_n_eval_examples, on_train_data, options
-  )
+  evaluation = _Evaluation(pipeline, log, strategy, options)
   metrics = {}
   # Nothing tells of new ones where a checkpoint is given by name, or was copied by hand.
   is_watched = tf.train.latest_checkpoint(checkpoint_dir) is not None
@@ -83,8 +77,6 @@ def evaluate_all_checkpoints(
   checkpoint_dir: str | Sequence[str],
   *,
   strategy: tf.distribute.Strategy,
-  sample_1_of_n_eval_examples: int = 1,
-  on_train_data: bool = False,
   options: Options | None = None,
 ) -> dict[int, dict[str, float]]:
   """Evaluates every checkpoint of a folder, in the order of steps, and shows a table of all.
@@ -97,9 +89,7 @@ def evaluate_all_checkpoints(
     model_dir: gets event files and evaluation results in eval/.
     checkpoint_dir: a folder with checkpoints, or the prefixes of some.
     strategy: as `make_strategy` gives it.
-    sample_1_of_n_eval_examples: evaluate on every n-th example only.
-    on_train_data: evaluate on the training records.
-    options: further ones.
+    options: of the evaluations.
 
   Returns:
     The metrics by step, rising, those found included.
@@ -110,9 +100,7 @@ def evaluate_all_checkpoints(
   options = options or Options()
   steps = _steps(checkpoint_dir)
   write_missing_scalars(log := options.log(model_dir))
-  details = evaluation_details(
-    pipeline, sample_1_of_n_eval_examples, on_train_data, options.settings
-  )
+  details = evaluation_details(pipeline, options)
   results = {step: line['metrics'] for step, line in log.comparable(details).items()}
   skipped = {step: path for path, step in steps.items() if step in results}
   if skipped:
@@ -124,9 +112,7 @@ def evaluate_all_checkpoints(
     )
   pending = {path: step for path, step in steps.items() if step not in results}
   if pending:
-    evaluation = _Evaluation(
-      pipeline, log, strategy, sample_1_of_n_eval_examples, on_train_data, options
-    )
+    evaluation = _Evaluation(pipeline, log, strategy, options)
   while pending:
     path, step = next(iter(pending.items()))
     with _passing_over_deleted():
@@ -148,8 +134,8 @@ def evaluate_all_checkpoints(
 class _Evaluation:
   """A model and what measures it, for one checkpoint after the other."""
 
-  def __init__(self, pipeline, log, strategy, sample_1_of_n, on_train_data, options):
-    self._options = options
+  def __init__(self, pipeline, log, strategy, options):
+    self._options, on_train_data = options, options.on_train_data
     self._explaining = functools.partial(
       explaining_failures,
       pipeline,
@@ -163,11 +149,9 @@ class _Evaluation:
       with strategy.scope():
         detector = builders.build_detector(pipeline.config.model, is_training=False)
         step = tf.Variable(0, dtype=tf.int64, trainable=False)
-    self._evaluator = build_evaluator(
-      pipeline, detector, strategy, sample_1_of_n, on_train_data, options
-    )
+    self._evaluator = build_evaluator(pipeline, detector, strategy, options)
     self._step = step
-    details = evaluation_details(pipeline, sample_1_of_n, on_train_data, options.settings)
+    details = evaluation_details(pipeline, options)
     self._controller = orbit.Controller(
       strategy=strategy,
       evaluator=self._evaluator,

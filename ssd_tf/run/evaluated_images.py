@@ -80,8 +80,7 @@ def evaluate_images(
     pipeline,
     detector,
     tf.distribute.get_strategy(),
-    on_train_data=on_train_data,
-    options=Options(max_images=max_images),
+    Options(on_train_data=on_train_data, max_images=max_images),
     metrics=recorder,
   )
   explaining = explaining_failures(pipeline, training=on_train_data, evaluation=not on_train_data)

@@ -23,6 +23,8 @@ class Options:
   """What an evaluation may be asked for besides its config.
 
   Attributes:
+    sample_1_of_n: evaluate on every n-th example only.
+    on_train_data: evaluate on the training records, not on those of the evaluation.
     eval_dir: gets event files and metrics.jsonl; None: the folder eval of model_dir.
     max_num_batches: evaluate on so many batches; 0: on all.
     max_images: evaluate on so many images, the first ones; 0: on all.
@@ -32,6 +34,8 @@ class Options:
     report: gets step, metrics and the evaluators after each evaluation.
   """
 
+  sample_1_of_n: int = 1
+  on_train_data: bool = False
   eval_dir: str | None = None
   max_num_batches: int = 0
   max_images: int = 0
@@ -45,27 +49,20 @@ class Options:
     return EvaluationLog(self.eval_dir or os.path.join(model_dir, 'eval'))
 
 
-def evaluation_details(
-  pipeline: Pipeline,
-  sample_1_of_n: int = 1,
-  on_train_data: bool = False,
-  settings: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
+def evaluation_details(pipeline: Pipeline, options: Options) -> dict[str, Any]:
   """What the figures of an evaluation depend on besides the weights, as the log has it.
 
   Args:
     pipeline: the config.
-    sample_1_of_n: every n-th example only is evaluated.
-    on_train_data: whether the training records are.
-    settings: of the command that asks for it; None or empty: none.
+    options: of the evaluation.
 
   Returns:
     split, conditions, and settings if there are any; see `conditions`.
   """
   return {
-    'split': ', '.join(builders.evaluated_paths(pipeline, on_train_data)),
-    'conditions': conditions_of(pipeline.config, sample_1_of_n),
-    **({'settings': dict(settings)} if settings else {}),
+    'split': ', '.join(builders.evaluated_paths(pipeline, options.on_train_data)),
+    'conditions': conditions_of(pipeline.config, options.sample_1_of_n),
+    **({'settings': dict(options.settings)} if options.settings else {}),
   }
 
 
@@ -73,8 +70,6 @@ def build_evaluator(
   pipeline: Pipeline,
   detector: Detector,
   strategy: tf.distribute.Strategy,
-  sample_1_of_n: int = 1,
-  on_train_data: bool = False,
   options: Options | None = None,
   metrics: EvaluatorGroup | None = None,
 ) -> Evaluator:
@@ -84,9 +79,7 @@ def build_evaluator(
     pipeline: the config.
     detector: what is evaluated.
     strategy: that the model's variables were made under.
-    sample_1_of_n: evaluate on every n-th example only.
-    on_train_data: evaluate on the training records.
-    options: further ones.
+    options: of the evaluation.
     metrics: measure instead of those of eval_config, and nothing is drawn or exported; None: not.
 
   Returns:
@@ -97,7 +90,7 @@ def build_evaluator(
 
   def make_metrics():
     return metrics or builders.build_metrics(
-      pipeline, on_train_data, voc_options=options.voc_metrics
+      pipeline, options.on_train_data, voc_options=options.voc_metrics
     )
 
   with pipeline.naming_errors():
@@ -107,8 +100,8 @@ def build_evaluator(
     pipeline,
     detector,
     num_replicas=strategy.num_replicas_in_sync,
-    sample_1_of_n_examples=sample_1_of_n,
-    on_train_data=on_train_data,
+    sample_1_of_n_examples=options.sample_1_of_n,
+    on_train_data=options.on_train_data,
   )
   if options.max_num_batches:
     dataset = dataset.take(options.max_num_batches)

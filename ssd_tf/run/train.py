@@ -11,6 +11,7 @@ from ssd_tf import builders
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.pretrained.loading import LoadOptions
 from ssd_tf.run import checkpoints, lock, loop, machine, preflight
+from ssd_tf.run.evaluator import Options
 from ssd_tf.run.failures import explaining_failures
 from ssd_tf.run.learner import build_learner
 from ssd_tf.run.record import Record
@@ -70,9 +71,8 @@ def train(
     )
     validation = None
     if evaluate:  # Before `start` writes to model_dir: its best checkpoint may be another's.
-      validation = build_validation(
-        pipeline, learner, manager, strategy, metric, sample_1_of_n_eval_examples
-      )
+      options = Options(sample_1_of_n=sample_1_of_n_eval_examples)
+      validation = build_validation(pipeline, learner, manager, strategy, metric, options)
     start_step = start(
       pipeline, learner.detector.model, manager, learner.moving_average, load_options
     )

@@ -14,7 +14,12 @@ from ssd_tf.run.best_checkpoint import BestCheckpoint
 from ssd_tf.run.criterion import Criterion
 from ssd_tf.run.early_stopping import EarlyStopping
 from ssd_tf.run.evaluation_log import EvaluationLog
-from ssd_tf.run.evaluator import build_evaluator, evaluation_details, log_evaluation
+from ssd_tf.run.evaluator import (
+  Options,
+  build_evaluator,
+  evaluation_details,
+  log_evaluation,
+)
 from ssd_tf.run.event_files import write_missing_scalars
 from ssd_tf.run.learner import Learner
 from ssd_tf.training import precision
@@ -67,7 +72,7 @@ def build_validation(
   manager: tf.train.CheckpointManager,
   strategy: tf.distribute.Strategy,
   metric: str,
-  sample_1_of_n: int = 1,
+  options: Options,
 ) -> Validation:
   """Builds what evaluates a training.
 
@@ -77,7 +82,7 @@ def build_validation(
     manager: of the training's checkpoints, which the training has not begun to write.
     strategy: that the model's variables were made under.
     metric: by which evaluations are compared.
-    sample_1_of_n: evaluate on every n-th example only.
+    options: of the evaluations.
 
   Returns:
     The evaluations.
@@ -87,7 +92,7 @@ def build_validation(
   """
   settings = pipeline.config.train_config
   log = EvaluationLog(os.path.join(manager.directory, 'eval'))
-  criterion = Criterion(metric, evaluation_details(pipeline, sample_1_of_n))
+  criterion = Criterion(metric, evaluation_details(pipeline, options))
   best, stopping = None, None
   if settings.keep_best_checkpoint:
     best = BestCheckpoint(manager, learner.step, log, criterion)
@@ -98,7 +103,7 @@ def build_validation(
   if in_half := builders.precision_of(settings) != precision.FLOAT32:
     with strategy.scope():
       detector = builders.build_detector(pipeline.config.model, is_training=False)
-  evaluator = build_evaluator(pipeline, detector, strategy, sample_1_of_n)
+  evaluator = build_evaluator(pipeline, detector, strategy, options)
 
   def log_it(output):
     log_evaluation(learner.step, evaluator, output, log, criterion.details)

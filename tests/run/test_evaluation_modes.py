@@ -18,6 +18,7 @@ from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.run import checkpoints
 from ssd_tf.run.evaluate import evaluate_all_checkpoints, evaluate_checkpoints
+from ssd_tf.run.evaluator import Options
 
 STRATEGY = tf.distribute.get_strategy()
 PER_CLASS = [f'AP@0.5IOU/{name}' for name in tiny_project.NAMES]
@@ -224,7 +225,7 @@ def test_every_checkpoint_of_a_folder_in_order_and_none_twice(tiny, monkeypatch,
   }
   assert steps == {2, 4, 10}
   # Another data set is not the one that was evaluated.
-  assert list(all_checkpoints(on_train_data=True)) == [2, 4, 10]
+  assert list(all_checkpoints(options=Options(on_train_data=True))) == [2, 4, 10]
   assert len(lines_of(tiny / 'out')) == 6
 
 
@@ -232,7 +233,7 @@ def test_an_evaluation_by_other_rules_is_not_the_one_that_was_asked_for(tiny, mo
   monkeypatch.chdir(tiny)
   (tiny / 'many').mkdir()
   save(tiny / 'many', 2, 1)
-  all_checkpoints(sample_1_of_n_eval_examples=2)
+  all_checkpoints(options=Options(sample_1_of_n=2))
   all_checkpoints('eval_config.metrics_set="pascal_voc_detection_metrics"')
   threshold = 'model.ssd.post_processing.batch_non_max_suppression.score_threshold=0.75'
   all_checkpoints(threshold)
