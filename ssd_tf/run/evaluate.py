@@ -150,7 +150,7 @@ class _Evaluation:
         detector = builders.build_detector(pipeline.config.model, is_training=False)
         step = tf.Variable(0, dtype=tf.int64, trainable=False)
     self._evaluator = build_evaluator(pipeline, detector, strategy, options)
-    self._step = step
+    self._model, self._step = detector.model, step
     details = evaluation_details(pipeline, options)
     self._controller = orbit.Controller(
       strategy=strategy,
