@@ -40,7 +40,7 @@ class Figure(NamedTuple):
     params = coco_eval.params
     at = (params.areaRngLbl.index(self.size), params.maxDets.index(self.max_detections))
     # [IoU thresholds, recalls, classes] of precisions, without the recalls of recalls.
-    values = coco_eval.eval['precision' if self.is_precision else 'recall'][..., *at]
+    values = coco_eval.eval['precision' if self.is_precision else 'recall'][(..., *at)]
     if self.iou_threshold is not None:
       values = values[np.isclose(params.iouThrs, self.iou_threshold)]
     if k is not None:

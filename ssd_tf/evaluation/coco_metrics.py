@@ -172,9 +172,9 @@ class CocoEvaluator:
     coco_eval, _ = self._evaluate(labeled_only=False)
     params = coco_eval.params
     at = int(np.flatnonzero(np.isclose(params.iouThrs, iou_threshold))[0])
-    everything = (params.areaRngLbl.index('all'), params.maxDets.index(100))
+    size, limit = params.areaRngLbl.index('all'), params.maxDets.index(100)
     precision = coco_eval.eval['precision'][at]  # [recalls, classes, sizes, limits]
-    return {class_id: precision[:, k, *everything] for k, class_id in enumerate(params.catIds)}
+    return {class_id: precision[:, k, size, limit] for k, class_id in enumerate(params.catIds)}
 
   @property
   def details(self) -> dict[str, Any]:
