@@ -3,6 +3,7 @@
 import os
 from typing import TYPE_CHECKING
 
+from ssd_tf.errors import InputError
 from ssd_tf.files.failed_writes import writing
 
 if TYPE_CHECKING:  # Matplotlib takes a second, which --help need not wait for.
@@ -34,6 +35,16 @@ STYLE = {
   'xtick.major.size': 3,
   'ytick.major.size': 0,
 }
+
+
+def check_output_path(output_path: str) -> None:
+  """Refuses a path that is no .svg.
+
+  Raises:
+    InputError: it is not.
+  """
+  if not output_path.endswith('.svg'):
+    raise InputError(f'output_path {output_path!r}: expected a file name that ends in .svg')
 
 
 def save(figure: 'Figure', path: str) -> None:

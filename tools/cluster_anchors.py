@@ -52,25 +52,25 @@ flags.register_validator(
 
 def main():
   """Finds the anchors, prints the comparison and writes what is asked for."""
-  from ssd_tf.anchors import anchor_block, anchor_plot, anchor_text, dataset_anchors
+  from ssd_tf.anchors import block, dataset, plot, text
   from ssd_tf.config.pipeline import Pipeline
 
   path = PIPELINE_CONFIG_PATH.value
-  dataset_anchors.check_outputs(path, OUTPUT_CONFIG_PATH.value)
-  found = dataset_anchors.find_anchors(
+  dataset.check_outputs(path, OUTPUT_CONFIG_PATH.value)
+  found = dataset.find_anchors(
     Pipeline.load(path, CONFIG_OVERRIDE.value),
     num_anchors=NUM_ANCHORS.value,
     min_size=MIN_SIZE.value,
     fit_positions=FIT_POSITIONS.value,
     seed=SEED.value,
   )
-  print(anchor_text.describe(found))
+  print(text.describe(found))
   if OUTPUT_PATH.value:
-    anchor_block.write_block(found.config, OUTPUT_PATH.value, anchor_text.remarks(found))
+    block.write_block(found.config, OUTPUT_PATH.value, text.remarks(found))
   if OUTPUT_CONFIG_PATH.value:
-    dataset_anchors.save_config(found, OUTPUT_CONFIG_PATH.value)
+    dataset.save_config(found, OUTPUT_CONFIG_PATH.value)
   if PLOT_PATH.value:
-    anchor_plot.draw(found, PLOT_PATH.value)
+    plot.draw(found, PLOT_PATH.value)
 
 
 if __name__ == '__main__':

@@ -29,17 +29,18 @@ def main() -> None:
   """Reads the records, then prints, draws and writes what they hold."""
   paths, classes, default = _inputs()
   # TensorFlow: only once the flags are sound.
-  from ssd_tf.groundtruth import dataset_description, dataset_plot
+  from ssd_tf import plots
+  from ssd_tf.groundtruth import description, plot
 
   if FLAGS.output_path:
-    dataset_plot.check_output_path(FLAGS.output_path)
+    plots.check_output_path(FLAGS.output_path)
   names = dict(zip(classes.ids, classes.names, strict=True))
-  found = dataset_description.describe_records(paths, names, default)
+  found = description.describe_records(paths, names, default)
   print(found)
   for warning in found.warnings():
     print(f'warning: {warning}', file=sys.stderr)
   if FLAGS.output_path:
-    dataset_plot.draw(found, FLAGS.output_path)
+    plot.draw(found, FLAGS.output_path)
   if FLAGS.json_path:
     json_file.write(FLAGS.json_path, found.as_dict())
 

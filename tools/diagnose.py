@@ -37,7 +37,7 @@ flags.DEFINE_integer(
   'ids, boxes, damage) the first ones of its files, as many of each.',
   lower_bound=1,
 )
-flags.DEFINE_bool('overfit', False, 'Also try whether 8 images can be learned by heart; minutes.')
+flags.DEFINE_bool('overfit', False, 'Also try whether the model can overfit 8 images; minutes.')
 flags.DEFINE_integer('overfit_steps', 300, 'Limit of the steps of --overfit.', lower_bound=1)
 flags.mark_flags_as_required(['pipeline_config_path'])
 
@@ -52,10 +52,10 @@ def main() -> None:
   findings = run.diagnose(
     FLAGS.pipeline_config_path,
     overrides=FLAGS.config_override,
-    groups=run.with_overfit(FLAGS.overfit_steps) if FLAGS.overfit else run.GROUPS,
     checkpoint=FLAGS.checkpoint or FLAGS.model_dir,
     max_images=FLAGS.max_images,
     max_records=FLAGS.max_records,
+    overfit_steps=FLAGS.overfit_steps if FLAGS.overfit else 0,
   )
   print(report.as_text(findings))
   if FLAGS.json_path:

@@ -74,6 +74,15 @@ def decoded_size(encoded: bytes) -> tuple[int, int] | None:
     return None
 
 
+def header_size(encoded: bytes) -> tuple[int, int] | None:
+  """Reads (height, width), as decoded, from an image's header; None where that does not tell."""
+  try:
+    with Image.open(io.BytesIO(encoded), formats=('JPEG', 'PNG', 'GIF', 'BMP')) as image:
+      return image.height, image.width
+  except _PILLOW_ERRORS:
+    return None
+
+
 def read_image(
   path: str, stated_size: tuple[int, int] | None = None, *, upright: bool = False
 ) -> EncodedImage:

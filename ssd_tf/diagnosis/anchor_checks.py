@@ -4,10 +4,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ssd_tf.anchors import anchor_tiling, training_boxes
+from ssd_tf.anchors import training_boxes
+from ssd_tf.anchors.tiling import best_ious, reaches, tile
 from ssd_tf.diagnosis.finding import Finding, Severity
 from ssd_tf.diagnosis.project import Project
-from ssd_tf.groundtruth.dataset_description import COCO_LIMITS
+from ssd_tf.groundtruth.description import COCO_LIMITS
 
 _MAX_BOXES = 5_000
 _MIN_BOXES = 10  # Of a class or size, for a share that says something.
@@ -23,17 +24,16 @@ _REMEDY = (
 
 
 def check(project: Project) -> Iterator[Finding]:
-  """Coverage over the matcher's threshold, then boxes smaller than a cell.
-
-  Raises:
-    InputError: the config, a label map or a file is at fault.
-  """
-  parts = [training_boxes_of(project, field) for field in project.training_fields]
-  boxes, classes = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+  """Coverage over the matcher's threshold, then boxes smaller than a cell."""
+  tables = {field: project.table(field) for field in project.training_fields}
+  if not tables:
+    return  # The config is refused for it.
+  found = training_boxes.select(tables, project.pipeline)
+  boxes, classes = found.boxes, found.classes
   if not len(boxes):
     return  # The checks of the data tell of it.
   ssd = project.config.model.ssd
-  tiling = anchor_tiling.tile(ssd, project.training_detector.model.feature_map_sizes)
+  tiling = tile(ssd, project.start.model.feature_map_sizes)
   if len(boxes) > _MAX_BOXES:
     rows = np.linspace(0, len(boxes) - 1, _MAX_BOXES).astype(int)
     boxes, classes = boxes[rows], classes[rows]
@@ -41,9 +41,12 @@ def check(project: Project) -> Iterator[Finding]:
   has_threshold = ssd.matcher.HasField('argmax_matcher') and not matcher.ignore_thresholds
   if has_threshold and ssd.similarity_calculator.HasField('iou_similarity'):
     yield from check_coverage(
-      anchor_tiling.best_ious(boxes, tiling),
+      best_ious(boxes, tiling),
       matcher.matched_threshold,
-      groups={**_by_class(classes, project.class_names), **_by_size(boxes, tiling.input_size)},
+      groups={
+        **_by_class(classes, project.pipeline.class_names),
+        **_by_size(boxes, tiling.input_size),
+      },
       is_forced=matcher.force_match_for_each_row or matcher.bipartite_first,
     )
   yield from check_cells(boxes, tiling.feature_map_sizes[0], tiling.input_size)
@@ -59,11 +62,8 @@ def check_coverage(
     threshold: of the matcher.
     groups: name -> bool[n], the boxes in it.
     is_forced: whether a box gets its best anchor even below the threshold.
-
-  Yields:
-    One finding.
   """
-  uncovered = ~anchor_tiling.reaches(ious, threshold)
+  uncovered = ~reaches(ious, threshold)
   share = float(uncovered.mean())
   shares = {
     name: float(uncovered[rows].mean()) for name, rows in groups.items() if rows.sum() >= _MIN_BOXES
@@ -114,9 +114,6 @@ def check_cells(
     boxes: f32[n,4], on the scale of the network's input.
     feature_map_size: (height, width) of the first feature map.
     image_size: (height, width) of the input, pixels.
-
-  Yields:
-    A finding, or none.
   """
   cell = np.array(image_size) / np.array(feature_map_size)
   sides = (boxes[:, 2:] - boxes[:, :2]) * np.array(image_size)
@@ -134,39 +131,6 @@ def check_cells(
     'finer first map (an fpn with min_level 3).',
     {'smaller': int(small.sum()), 'boxes': len(boxes), 'share': share, 'cell': cell.tolist()},
   )
-
-
-def training_boxes_of(project: Project, field: str) -> tuple[np.ndarray, np.ndarray]:
-  """The boxes of a reader's table that anchors are matched with.
-
-  Args:
-    project: whose config says which do.
-    field: of a training reader.
-
-  Returns:
-    Boxes f32[n,4] on the scale of the network's input, and their classes i64[n]; those of
-    `training_boxes.read_training_boxes`, as far as the table goes.
-
-  Raises:
-    InputError: the reader or the image_resizer is at fault.
-  """
-  table, config = project.table(field), project.config
-  sample_1_of_n = max(1, project.reader(field).sample_1_of_n_examples)
-  used = np.zeros(len(table.boxes), bool)
-  for image in np.flatnonzero(table.positions % sample_1_of_n == 0):
-    rows = slice(*table.image_starts[image : image + 2])
-    used[rows], _ = training_boxes.trained_rows(
-      table.boxes[rows],
-      table.model_class_ids[rows],
-      weights=table.weights[rows],
-      crowd_flags=(table.is_crowd[rows], table.group_of[rows]),
-      max_num_boxes=training_boxes.max_number_of_boxes(config),
-      train_on_crowds=config.model.ssd.train_on_crowds,
-    )
-  used &= table.usable
-  sizes = np.maximum(table.sizes, 1)[table.image_index[used]]  # Of no known size: (0, 0).
-  boxes = training_boxes.boxes_in_input(config.model.ssd, table.boxes[used], sizes)
-  return boxes.astype(np.float32), table.model_class_ids[used]
 
 
 def _by_class(classes, names):

@@ -17,17 +17,13 @@ _LOOK_AT_ALL = 'Raise --max_records to look at all of them.'
 
 
 def check_classes(project: Project) -> Iterator[Finding]:
-  """Whether the training's boxes are of all classes, and of each often enough.
-
-  Raises:
-    InputError: a reader is at fault.
-  """
+  """Whether the training's boxes are of all classes, and of each often enough."""
   tables = [project.table(field) for field in project.training_fields]
   counts, labeled = collections.Counter(), set()
   for table in tables:
     counts.update(table.model_class_ids[table.usable].tolist())
     labeled = labeled.union(*table.labeled)
-  names, fields = project.class_names, ', '.join(project.training_fields)
+  names, fields = project.pipeline.class_names, ', '.join(project.training_fields)
   is_complete = all(table.is_complete for table in tables)
   images = f'the {sum(table.num_images for table in tables)} images looked at'
   somewhere = '' if is_complete else f' in {images}'
@@ -81,11 +77,7 @@ def check_classes(project: Project) -> Iterator[Finding]:
 
 
 def check_class_texts(project: Project) -> Iterator[Finding]:
-  """Whether the records' names of classes are those that the label map has for their ids.
-
-  Raises:
-    InputError: a reader is at fault.
-  """
+  """Whether the records' names of classes are those that the label map has for their ids."""
   for field in project.fields:
     classes, table = project.label_map(field), project.table(field)
     if classes is None:
@@ -106,19 +98,15 @@ def check_class_texts(project: Project) -> Iterator[Finding]:
 
 
 def check_label_maps(project: Project) -> Iterator[Finding]:
-  """Whether training and evaluation go by the same classes.
-
-  Raises:
-    InputError: a label map is at fault.
-  """
+  """Whether training and evaluation go by the same classes."""
   for field in project.evaluation_fields:
     theirs = project.label_map(field)
     if theirs is None:
       continue
     known = set(theirs.names)
-    reader = project.reader(field)
+    reader = project.pipeline.readers[field]
     known |= {mapping.to for mapping in reader.class_map}
-    model = project.class_names
+    model = project.pipeline.class_names
     missing = [name for name in model.values() if name not in known | set(theirs.display_names)]
     if missing:
       yield Finding(
@@ -149,16 +137,13 @@ def check_missing_labels(project: Project) -> Iterator[Finding]:
 
   A class that is frequent in the files of one input_path, and has no box in those of another
   although their images count as labeled for it, is taken for background there.
-
-  Raises:
-    InputError: a reader is at fault.
   """
   sources = [
     (f'{field} {path}', project.table(field).part, images, counts)
     for field in project.training_fields
     for path, images, counts in _by_input_path(project, field)
   ]
-  names = project.class_names
+  names = project.pipeline.class_names
   for source, part, images, counts in sources:
     missing = {}
     for class_id in names:
@@ -230,7 +215,7 @@ def _by_input_path(project, field):
 
   Images by class id are those that count as labeled for it without saying so; under 0, all.
   """
-  table, reader = project.table(field), project.reader(field)
+  table, reader = project.table(field), project.pipeline.readers[field]
   for pattern in reader.tf_record_input_reader.input_path:
     files = set(project.pipeline.input_files([pattern]))
     rows = np.array([path in files for path in table.paths], bool)

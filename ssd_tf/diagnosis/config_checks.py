@@ -6,7 +6,7 @@ from ssd_tf.diagnosis.finding import Finding, Severity
 from ssd_tf.diagnosis.project import Project
 
 
-def check_refusals(project: Project) -> Iterator[Finding]:
+def check(project: Project) -> Iterator[Finding]:
   """What a training by the config is refused for; as notes what it would warn of."""
   for refusal in project.refusals:
     yield Finding(

@@ -17,11 +17,7 @@ _MAX_EMPTY, _TOLD_EMPTY = 0.5, 0.05
 
 
 def check_records(project: Project) -> Iterator[Finding]:
-  """What a look through the records finds: files, images, boxes, class ids, labeled classes.
-
-  Raises:
-    InputError: a reader, its label map or a file is at fault.
-  """
+  """What a look through the records finds: files, images, boxes, class ids, labeled classes."""
   for is_training in (True, False):
     fields = project.training_fields if is_training else project.evaluation_fields
     if not fields:
@@ -35,11 +31,7 @@ def check_records(project: Project) -> Iterator[Finding]:
 
 
 def check_images(project: Project) -> Iterator[Finding]:
-  """Whether images decode, as a training decodes them, and have the size that records say.
-
-  Raises:
-    InputError: a reader is at fault.
-  """
+  """Whether images decode, as a training decodes them, and have the size that records say."""
   for field in project.fields:
     table = project.table(field)
     broken, resized = [], []
@@ -61,11 +53,7 @@ def check_images(project: Project) -> Iterator[Finding]:
 
 
 def check_empty_images(project: Project) -> Iterator[Finding]:
-  """Which share of the images holds no object.
-
-  Raises:
-    InputError: a reader is at fault.
-  """
+  """Which share of the images holds no object."""
   for field in project.fields:
     table = project.table(field)
     with_boxes = np.bincount(table.image_index[table.usable], minlength=table.num_images)
@@ -158,7 +146,10 @@ def _unlabeled(project, summaries, is_training):
       )
   for warning in warnings.lines:
     labels = [labeled for field in summaries for labeled in project.table(field).labeled]
-    names = [project.class_names[i] for i in project.class_names.keys() - set().union(*labels)]
+    names = [
+      project.pipeline.class_names[i]
+      for i in project.pipeline.class_names.keys() - set().union(*labels)
+    ]
     is_complete = all(summary.is_complete for summary in summaries.values())
     yield Finding(
       'labeled classes',
@@ -215,5 +206,4 @@ def _resized_images(field, table, resized, num_decoded):
 
 
 def _places(table, rows):
-  places = [(table.paths[i], int(table.record_numbers[i]), table.source_ids[i]) for i in rows]
-  return record_check.describe_places(places)
+  return record_check.describe_places([table.place(row) for row in rows])

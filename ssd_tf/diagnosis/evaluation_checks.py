@@ -36,11 +36,7 @@ def check_readers(project: Project) -> Iterator[Finding]:
 
 
 def check_perfect_detections(project: Project) -> Iterator[Finding]:
-  """Whether groundtruth that is fed as detections has AP 1; metrics of -1 are explained.
-
-  Raises:
-    InputError: the reader or eval_config is at fault.
-  """
+  """Whether groundtruth that is fed as detections has AP 1; metrics of -1 are explained."""
   for field in project.evaluation_fields:
     table = project.table(field)
     if not table.usable.any():
@@ -81,7 +77,7 @@ def perfect_metrics(
   metrics = builders.build_metrics(project.pipeline)
   table = project.table(field)
   # A label map may have too many classes for the model; that is told elsewhere.
-  num_classes = max(project.num_classes, *project.class_names)
+  num_classes = max(project.config.model.ssd.num_classes, *project.pipeline.class_names)
   limit = min(table.num_images, _MAX_IMAGES)
   rows = np.unique(np.linspace(0, table.num_images - 1, limit).astype(int))
   # Evaluators print and warn for a log of figures that mean something.
@@ -92,15 +88,7 @@ def perfect_metrics(
 
 
 def check_metrics(field: str, metrics: dict[str, float]) -> Iterator[Finding]:
-  """What the figures of perfect detections say.
-
-  Args:
-    field: the reader's.
-    metrics: of its groundtruth fed as detections.
-
-  Yields:
-    A finding if a precision is below 1, and notes of figures that are not defined.
-  """
+  """What the metrics of a reader's groundtruth say, fed as detections of itself."""
   low = _low(metrics)
   if low:
     yield Finding(
@@ -143,9 +131,6 @@ def check_ceiling(field: str, low: dict[str, float], most: np.ndarray) -> Iterat
     field: the reader's.
     low: precisions below 1 of perfect detections, for no other reason.
     most: i64[I], objects of its most frequent class in each image.
-
-  Yields:
-    A finding, or none.
   """
   if not low:
     return
@@ -177,17 +162,14 @@ def check_score_threshold(project: Project) -> Iterator[Finding]:
 
 
 def check_detection_limits(project: Project) -> Iterator[Finding]:
-  """Whether an image may have as many detections as it has objects.
-
-  Raises:
-    InputError: the reader is at fault.
-  """
+  """Whether an image may have as many detections as it has objects."""
   suppression = project.config.model.ssd.post_processing.batch_non_max_suppression
   for field in project.evaluation_fields:
     table = project.table(field)
     rows = table.usable & ~table.is_crowd
     per_image = np.bincount(table.image_index[rows], minlength=table.num_images)
-    pairs = table.image_index[rows] * (project.num_classes + 1) + table.model_class_ids[rows]
+    images = table.image_index[rows].astype(np.int64)
+    pairs = images * (project.config.model.ssd.num_classes + 1) + table.model_class_ids[rows]
     _, per_class = np.unique(pairs, return_counts=True)
     for name, counts in (
       ('max_total_detections', per_image),

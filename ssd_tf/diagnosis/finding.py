@@ -1,4 +1,9 @@
-"""What a diagnosis says."""
+"""What a diagnosis finds.
+
+A check is a function of a `Project` that yields a `Finding` for each fault, and notes that are good
+to know. What it cannot look at, because the config, a record or a checkpoint is at fault, raises
+InputError in it. Most checks hand figures on to functions of these alone, which yield likewise.
+"""
 
 import dataclasses
 import enum
@@ -24,6 +29,7 @@ class Finding:
     what: one sentence with its numbers.
     remedy: what to do, naming the field or flag; empty only for a note.
     numbers: the numbers of `what` by name, for programs.
+    group: of the check, see `run.CHECKS`.
   """
 
   check: str
@@ -31,3 +37,4 @@ class Finding:
   what: str
   remedy: str = ''
   numbers: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  group: str = ''

@@ -25,11 +25,7 @@ _REMEDIES = {
 
 
 def check(project: Project) -> Iterator[Finding]:
-  """Everything about the trained checkpoint, on the evaluation's images; nothing without one.
-
-  Raises:
-    InputError: config, data or checkpoint are at fault.
-  """
+  """Everything about the trained checkpoint, on the evaluation's images; nothing without one."""
   if not project.trained_checkpoint or not project.evaluation_fields:
     return
   evaluated = evaluate_images(
@@ -39,15 +35,7 @@ def check(project: Project) -> Iterator[Finding]:
 
 
 def check_images(images: Sequence[ImageResult], names: Mapping[int, str]) -> Iterator[Finding]:
-  """Everything about what was detected.
-
-  Args:
-    images: with their groundtruth and detections of all scores.
-    names: class id -> name, of the model's classes.
-
-  Yields:
-    The findings.
-  """
+  """Everything about what was detected, at any score, beside the groundtruth."""
   found = [error_analysis.judge(image, score_threshold=LOW_SCORE) for image in images]
   if not any(image.counted.any() for image in found):
     yield Finding(
@@ -76,14 +64,7 @@ def _num_classes(image, names):
 
 
 def check_recall(images: Sequence[ImageResult]) -> Iterator[Finding]:
-  """Whether the detector is blind, or finds objects at scores too low to be seen.
-
-  Args:
-    images: with detections of all scores.
-
-  Yields:
-    A note of the scores, and a finding if recall is low.
-  """
+  """Whether the detector is blind, or finds objects at scores too low to be seen."""
   low = [error_analysis.judge(image, score_threshold=LOW_SCORE) for image in images]
   every = [error_analysis.judge(image) for image in images]
   histogram = error_analysis.score_histogram(every)
@@ -147,15 +128,7 @@ def check_recall(images: Sequence[ImageResult]) -> Iterator[Finding]:
 def check_predicted_classes(
   found: Sequence[error_analysis.JudgedImage], names: Mapping[int, str]
 ) -> Iterator[Finding]:
-  """Whether there are classes with objects that are never detected, right or wrong.
-
-  Args:
-    found: the images, judged from a low score on.
-    names: class id -> name.
-
-  Yields:
-    A finding, or none.
-  """
+  """Whether there are classes with objects that are never detected, right or wrong."""
   counts = error_analysis.count_by_class(found, _num_classes(found[0].result, names))
   if not counts.predicted.any():
     return  # Blind to all of them.
@@ -189,10 +162,7 @@ def check_confusion(
   Args:
     matrix: i64[K+1,K+1], as `error_analysis.confusion_matrix` gives it.
     names: class id -> name.
-    score_threshold: that it is of.
-
-  Yields:
-    A note with the matrix, and a finding where classes are confused.
+    score_threshold: of its detections.
   """
   objects, of_classes = matrix[1:].sum(axis=1), matrix[1:, 1:]
   right, detected = int(np.trace(of_classes)), int(of_classes.sum())
@@ -235,15 +205,7 @@ def check_confusion(
 def check_false_positives(
   images: Sequence[error_analysis.JudgedImage], score_threshold: float
 ) -> Iterator[Finding]:
-  """Tells of what kind the false positives are.
-
-  Args:
-    images: judged from a score on.
-    score_threshold: that score.
-
-  Yields:
-    One note with the share of each kind and the remedy for the most frequent, if there are any.
-  """
+  """Tells of what kind the false positives are."""
   counts = error_analysis.count_false_positives(images)
   total = sum(counts.values())
   if not total:

@@ -1,9 +1,8 @@
-"""Whether a config's model can learn a few images by heart: if not, no amount of data helps it."""
+"""Whether a config's model can overfit a few images: if it cannot, no amount of data helps it."""
 
 import contextlib
 import dataclasses
 import io
-import math
 from collections.abc import Sequence
 
 import keras
@@ -12,12 +11,11 @@ from absl import logging
 
 from ssd_tf import builders, fields
 from ssd_tf.config.pipeline import Pipeline
-from ssd_tf.diagnosis.training_start import enter_first_stage
+from ssd_tf.diagnosis.start import TrainingStart
 from ssd_tf.errors import InputError
 from ssd_tf.evaluation.coco_metrics import CocoEvaluator
 from ssd_tf.models.normalization import FusedBatchNormalization
 from ssd_tf.ops.schedules import cosine_schedule
-from ssd_tf.run.fine_tuning import load_fine_tune_checkpoint
 from ssd_tf.training import optimizers
 from ssd_tf.training.trainer import NON_FINITE, NON_FINITE_GRADIENT, Trainer
 
@@ -44,11 +42,11 @@ class Point:
 
 
 @dataclasses.dataclass(frozen=True)
-class LearnedByHeart:
-  """How it went.
+class Overfitting:
+  """How overfitting a few images went.
 
   Attributes:
-    num_images: that were to be learned.
+    num_images: that were trained on.
     num_objects: in them.
     curve: the last point is of the last step that could be made.
     is_finite: False if the loss was not finite after the last point.
@@ -62,8 +60,8 @@ class LearnedByHeart:
   trainable_share: float
 
   @property
-  def passed(self) -> bool:
-    """Whether they are known by heart."""
+  def succeeded(self) -> bool:
+    """Whether the images are overfit."""
     return self.is_finite and self.curve[-1].ap50 > WANTED_AP
 
   @property
@@ -72,14 +70,14 @@ class LearnedByHeart:
     return self.curve[-1].step if self.curve else 0
 
 
-def learn_by_heart(
+def overfit(
   pipeline: Pipeline,
   *,
   num_images: int = 8,
   num_steps: int = 300,
   learning_rate: float | None = None,
-) -> LearnedByHeart:
-  """Trains on the first training images that have objects, as one batch, until they are known.
+) -> Overfitting:
+  """Trains on the first training images that have objects, as one batch, until they are overfit.
 
   Model, losses, checkpoint and freezing are the config's. There is no augmentation; Adam, its rate
   and the decay of the batch norms' statistics are chosen for so short a training. Progress is
@@ -87,7 +85,7 @@ def learn_by_heart(
 
   Args:
     pipeline: the config.
-    num_images: to be learned.
+    num_images: to train on.
     num_steps: limit of the steps; it ends before if AP at IoU 0.5 exceeds 0.9.
     learning_rate: the highest; None: 0.001, for VGG-16 0.0001.
 
@@ -99,11 +97,10 @@ def learn_by_heart(
   """
   config = pipeline.config
   keras.utils.set_random_seed(config.train_config.seed)
-  detector = builders.build_detector(config.model, is_training=True)
-  if config.train_config.fine_tune_checkpoint:
-    load_fine_tune_checkpoint(pipeline, detector.model)
-  num_parameters = _count(detector.model)
-  enter_first_stage(config, detector.model)
+  start = TrainingStart(pipeline)
+  if start.refusal:
+    raise InputError(start.refusal)
+  detector = start.detector
   for layer in detector.model.layers:
     if isinstance(layer, FusedBatchNormalization):
       layer.momentum = min(layer.momentum, _BATCH_NORM_DECAY)
@@ -113,54 +110,13 @@ def learn_by_heart(
   trainer = _trainer(config, detector, batch, num_steps, learning_rate)
   names = sorted(pipeline.class_names.items())
   curve, is_finite = _train(trainer, detector, batch, num_steps, names)
-  return LearnedByHeart(
+  return Overfitting(
     num_images=int(tf.reduce_sum(tf.cast(batch[fields.EXAMPLE_MASK], tf.int32))),
     num_objects=int(tf.reduce_sum(tf.cast(batch[fields.GROUNDTRUTH_MASK], tf.int32))),
     curve=curve,
     is_finite=is_finite,
-    trainable_share=_count(detector.model) / num_parameters,
+    trainable_share=sum(start.sizes[path] for path in start.trainable) / sum(start.sizes.values()),
   )
-
-
-def likely_causes(result: LearnedByHeart) -> str:
-  """What to look at where the images are not known by heart, told by what the losses did."""
-  if not result.is_finite:
-    return 'Look at the data checks (boxes without area), the checkpoint and the initializers.'
-  first, last = result.curve[0].losses, result.curve[-1].losses
-
-  def fell(name):
-    return last[name] < 0.2 * first[name] or last[name] < 0.05
-
-  others = last[fields.LOCALIZATION_LOSS] + last[fields.CLASSIFICATION_LOSS]
-  if last[fields.REGULARIZATION_LOSS] > others > 0.2:
-    return 'Regularization outweighs the rest: lower the l2_regularizer of the conv_hyperparams.'
-  if result.trainable_share < 0.1:
-    return (
-      f'Only {result.trainable_share:.1%} of the parameters train: look at train_config.freeze and '
-      'freeze_variables.'
-    )
-  if fell(fields.CLASSIFICATION_LOSS) and fell(fields.LOCALIZATION_LOSS):
-    return (
-      'The losses fell, so look at what comes after: model.ssd.post_processing (score_converter, '
-      'score_threshold, iou_threshold), two labels on one box, and objects smaller than a cell.'
-    )
-  if fell(fields.CLASSIFICATION_LOSS):
-    return (
-      'Localization did not fall: look at the anchors, the box_coder and the localization_loss.'
-    )
-  if fell(fields.LOCALIZATION_LOSS):
-    return (
-      'Classification did not fall: look at the labels, class_prediction_bias_init, the '
-      'classification_loss and hard_example_miner.'
-    )
-  return (
-    'Neither loss fell: look at the checkpoint, freezing, and the initializers and batch_norm '
-    'of the conv_hyperparams; or give it more steps, --overfit_steps.'
-  )
-
-
-def _count(model):
-  return sum(math.prod(variable.shape) for variable in model.trainable_variables)
 
 
 def _first_images(pipeline, detector, num_images):
@@ -217,7 +173,7 @@ def _train(trainer, detector, batch, num_steps, names):
     losses = {name: trainer.measured[name] for name in fields.LOSSES}
     curve.append(Point(step, losses, _ap50(batch, detect, names)))
     logging.info(
-      'Learning by heart: step %d of %d, AP at IoU 0.5 %.3f, %s.',
+      'Overfitting: step %d of %d, AP at IoU 0.5 %.3f, %s.',
       step,
       num_steps,
       curve[-1].ap50,
@@ -229,7 +185,7 @@ def _train(trainer, detector, batch, num_steps, names):
 
 
 def _ap50(batch, detect, names):
-  evaluator = CocoEvaluator(names, split='learned by heart')
+  evaluator = CocoEvaluator(names, split='overfit')
   evaluator.update(batch, detect(batch[fields.IMAGE]))
   with contextlib.redirect_stdout(io.StringIO()):
     return evaluator.result()[AP50]

@@ -12,11 +12,7 @@ _MAX_SHARED = 0.01
 
 
 def check_files(project: Project) -> Iterator[Finding]:
-  """Whether the evaluation reads files of the training.
-
-  Raises:
-    InputError: a path stands for no file.
-  """
+  """Whether the evaluation reads files of the training."""
   trained = {path for field in project.training_fields for path in project.paths(field)}
   for field in project.evaluation_fields:
     paths = project.paths(field)
@@ -26,7 +22,7 @@ def check_files(project: Project) -> Iterator[Finding]:
         'evaluation data',
         Severity.ERROR,
         f'{field} reads {len(shared)} of its {len(paths)} files from the training records, such as '
-        f'{shared[0]}: its figures say what was learnt by heart, not what is detected elsewhere.',
+        f'{shared[0]}: its figures measure overfitting, not what is detected in other images.',
         f'Keep images apart for evaluation, and name their records in '
         f'{field}.tf_record_input_reader.input_path.',
         {'shared': len(shared), 'files': len(paths)},
@@ -38,9 +34,6 @@ def check_duplicates(project: Project) -> Iterator[Finding]:
 
   The same image has the same bytes, or the same source_id with the same boxes, if no training image
   of another source_id has those: where all have one box around the whole, say, boxes tell nothing.
-
-  Raises:
-    InputError: a reader is at fault.
   """
   trained = [(field, project.table(field)) for field in project.training_fields]
   trained_paths = {path for field in project.training_fields for path in project.paths(field)}
@@ -78,7 +71,7 @@ def _boxes(table, row):
 
 def _keys(table, row, usual):
   """What tells an image: its bytes; and its source_id with its boxes, where both tell something."""
-  yield table.digests[row]
+  yield int(table.image_hashes[row])
   boxes = _boxes(table, row)
   if boxes and table.source_ids[row] and boxes not in usual:
     yield table.source_ids[row], boxes
@@ -121,12 +114,12 @@ def _same_ids_only(project, field, rows, told):
 
 
 def _repeated(field, table):
-  counts = collections.Counter(table.digests.tolist())
+  counts = collections.Counter(table.image_hashes.tolist())
   extra = sum(counts.values()) - len(counts)
   if not extra:
     return
   digest = counts.most_common(1)[0][0]
-  rows = [i for i, other in enumerate(table.digests.tolist()) if other == digest]
+  rows = [i for i, other in enumerate(table.image_hashes.tolist()) if other == digest]
   yield Finding(
     'duplicates',
     Severity.NOTE,
@@ -137,6 +130,4 @@ def _repeated(field, table):
 
 
 def _place(table, row):
-  return record_check.describe_places(
-    [(table.paths[row], int(table.record_numbers[row]), table.source_ids[row])]
-  )
+  return record_check.describe_places([table.place(row)])

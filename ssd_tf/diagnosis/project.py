@@ -3,21 +3,17 @@
 import functools
 from collections.abc import Mapping, Sequence
 
-import tensorflow as tf
-
 from ssd_tf import builders
 from ssd_tf.config import field_ranges
 from ssd_tf.config.input_paths import find_checkpoint
 from ssd_tf.config.label_map import LabelMap
 from ssd_tf.config.pipeline import Pipeline, PipelineConfig
 from ssd_tf.data.record_check import MAX_RECORDS, RecordSummary
-from ssd_tf.detector import Detector
 from ssd_tf.diagnosis.collected_warnings import CollectedWarnings
+from ssd_tf.diagnosis.start import TrainingStart
 from ssd_tf.errors import InputError
-from ssd_tf.groundtruth.groundtruth_table import GroundtruthTable, read_table
-
-_BATCH_SIZE = 8
-_SHUFFLE_BUFFER_SIZE = 64
+from ssd_tf.groundtruth.reading import read_reader_table
+from ssd_tf.groundtruth.table import GroundtruthTable
 
 
 class Project:
@@ -34,6 +30,7 @@ class Project:
       --model_dir; None: there was none given.
     max_records: of a reader, that its table and its summary are of.
     max_images: that are decoded.
+    overfit_steps: limit of the steps of the check that trains; 0: it does not.
   """
 
   def __init__(
@@ -43,6 +40,7 @@ class Project:
     checkpoint: str | None = None,
     max_records: int = MAX_RECORDS,
     max_images: int = 500,
+    overfit_steps: int = 0,
   ):
     """Makes a project.
 
@@ -51,6 +49,7 @@ class Project:
       checkpoint: a checkpoint or a folder, of which the newest is taken; None: not trained yet.
       max_records: of a reader, read without decoding the images.
       max_images: decoded, of a reader.
+      overfit_steps: see above.
 
     Raises:
       InputError: there is no such checkpoint.
@@ -61,6 +60,7 @@ class Project:
     self.trained_checkpoint = find_checkpoint(checkpoint) if checkpoint else None
     self.max_records = max_records
     self.max_images = max_images
+    self.overfit_steps = overfit_steps
 
   @property
   def config(self) -> PipelineConfig:
@@ -88,18 +88,11 @@ class Project:
     return [], [line.removeprefix(f'{self.pipeline.path}: ') for line in warnings.lines]
 
   @property
-  def num_classes(self) -> int:
-    """K of the model."""
-    return self.config.model.ssd.num_classes
-
-  @functools.cached_property
-  def class_names(self) -> Mapping[int, str]:
-    """Names by class id, of the model's classes.
-
-    Raises:
-      InputError: a label map is at fault.
-    """
-    return self.pipeline.class_names
+  def images_per_step(self) -> int:
+    """Of the whole batch of an update."""
+    # What is 0 is refused, which the checks of the config tell.
+    settings = self.config.train_config
+    return max(1, settings.batch_size * settings.gradient_accumulation_steps)
 
   @property
   def training_fields(self) -> Sequence[str]:
@@ -116,37 +109,21 @@ class Project:
     """Of the training readers, then of the evaluation's."""
     return [*self.training_fields, *self.evaluation_fields]
 
-  def reader(self, field: str):
-    """The reader of a field."""
-    return self.pipeline.readers[field]
-
   @functools.cache  # noqa: B019 (a project lives as long as its diagnosis)
   def label_map(self, field: str) -> LabelMap | None:
-    """The label map of a reader; None without one.
-
-    Raises:
-      InputError: it is not there, or at fault.
-    """
-    return self.pipeline.load_label_map(self.reader(field).label_map_path)
+    """The label map of a reader; None without one."""
+    return self.pipeline.load_label_map(self.pipeline.readers[field].label_map_path)
 
   @functools.cache  # noqa: B019 (a project lives as long as its diagnosis)
   def paths(self, field: str) -> Sequence[str]:
-    """The files of a reader.
-
-    Raises:
-      InputError: there is none.
-    """
-    return self.pipeline.input_files(self.reader(field).tf_record_input_reader.input_path)
+    """The files of a reader."""
+    inputs = self.pipeline.readers[field].tf_record_input_reader.input_path
+    return self.pipeline.input_files(inputs)
 
   @functools.cache  # noqa: B019 (a project lives as long as its diagnosis)
   def table(self, field: str) -> GroundtruthTable:
-    """The groundtruth of a reader.
-
-    Raises:
-      InputError: its files or classes are at fault.
-    """
-    classes = self.pipeline.classes(field)
-    return read_table(self.paths(field), classes, self.num_classes, self.max_records)
+    """The groundtruth of a reader."""
+    return read_reader_table(self.pipeline, field, max_records=self.max_records, skips_faulty=True)
 
   @functools.cache  # noqa: B019 (a project lives as long as its diagnosis)
   def summaries(self, is_training: bool) -> Mapping[str, RecordSummary]:
@@ -154,42 +131,17 @@ class Project:
 
     Returns:
       Summaries by field; see `data.record_check`.
-
-    Raises:
-      InputError: a reader is not as it should be, or a file is damaged or holds no record.
     """
     return builders.survey_records(
       self.pipeline, is_training=is_training, max_records=self.max_records
     )
 
   @functools.cached_property
-  def training_detector(self) -> Detector:
-    """The detector at its random start, batch norms trained.
-
-    Raises:
-      InputError: the config is at fault.
-    """
-    return builders.build_detector(self.config.model, is_training=True)
-
-  @functools.cached_property
-  def training_batch(self) -> dict[str, tf.Tensor]:
-    """The first training batch, augmented, of at most 8 examples.
-
-    Raises:
-      InputError: the config or a record is at fault.
-    """
-    pipeline = self.pipeline.with_config(self._with_small_batches())
-    with builders.explained_record_errors(pipeline, training=True, evaluation=False):
-      return next(iter(builders.build_train_dataset(pipeline, self.training_detector)))
+  def start(self) -> TrainingStart:
+    """The network before the first step of the training."""
+    return TrainingStart(self.pipeline)
 
   @property
   def _readers_used(self):
     # Without one the config is trained with --noevaluate, as train_ssd_network.py does.
     return 'all' if self.config.eval_input_reader else 'train'
-
-  def _with_small_batches(self):
-    small = self.pipeline.copy_config()
-    small.train_config.batch_size = min(_BATCH_SIZE, small.train_config.batch_size)
-    for reader in small.train_input_reader:
-      reader.shuffle_buffer_size = min(_SHUFFLE_BUFFER_SIZE, reader.shuffle_buffer_size)
-    return small

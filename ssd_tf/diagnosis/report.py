@@ -10,85 +10,60 @@ from ssd_tf.diagnosis.finding import Finding, Severity
 
 _ORDER = (*Severity,)  # Worst first.
 
-Findings = Mapping[str, Sequence[Finding]]
+
+def has_errors(findings: Sequence[Finding]) -> bool:
+  """Whether there is an error among findings."""
+  return any(finding.severity is Severity.ERROR for finding in findings)
 
 
-def count_findings(findings: Findings) -> dict[Severity, int]:
-  """Counts findings.
-
-  Args:
-    findings: by group.
-
-  Returns:
-    The number of each severity, worst first.
-  """
-  counts = collections.Counter(f.severity for group in findings.values() for f in group)
-  return {severity: counts[severity] for severity in _ORDER}
-
-
-def has_errors(findings: Findings) -> bool:
-  """Whether there is an error among findings by group."""
-  return count_findings(findings)[Severity.ERROR] > 0
-
-
-def as_text(findings: Findings) -> str:
-  """Writes findings by group, worst first, groups and findings alike; then a line with counts.
-
-  Args:
-    findings: by group; a group without any is left out.
-
-  Returns:
-    Lines.
-  """
+def as_text(findings: Sequence[Finding]) -> str:
+  """Writes findings by group, worst first, groups and findings alike; then a line with counts."""
+  groups = collections.defaultdict(list)
+  for finding in sorted(findings, key=lambda finding: _ORDER.index(finding.severity)):
+    groups[finding.group].append(finding)
   lines = []
-  groups = [(group, sorted(found, key=_rank)) for group, found in findings.items() if found]
-  for group, found in sorted(groups, key=lambda item: _rank(item[1][0])):
+  for group, found in groups.items():
     lines.append(group)
     for finding in found:
       lines.append(f'  {finding.severity.value}: {finding.check}: {finding.what}')
       if finding.remedy:
         lines.append(f'    -> {finding.remedy}')
     lines.append('')
-  lines.append(counts_line(findings))
-  return '\n'.join(lines)
+  counts = (f'{n} {name}{"" if n == 1 else "s"}' for name, n in _counts(findings).items())
+  return '\n'.join([*lines, ', '.join(counts)])
 
 
-def counts_line(findings: Findings) -> str:
-  """E.g. '2 errors, 1 warning, 0 notes'."""
-  counts = count_findings(findings)
-  return ', '.join(f'{n} {severity.value}{"" if n == 1 else "s"}' for severity, n in counts.items())
-
-
-def as_dict(findings: Findings, config_path: str) -> dict[str, Any]:
+def as_dict(findings: Sequence[Finding], config_path: str) -> dict[str, Any]:
   """Everything, for a JSON file.
 
   Args:
-    findings: by group.
+    findings: of a diagnosis.
     config_path: that was diagnosed.
 
   Returns:
-    config, counts by severity, and findings in the order of the groups.
+    config, counts by severity, and findings in their order.
   """
   return {
     'config': config_path,
-    'counts': {severity.value: n for severity, n in count_findings(findings).items()},
+    'counts': _counts(findings),
     'findings': [
       {
-        'group': group,
+        'group': finding.group,
         'check': finding.check,
         'severity': finding.severity.value,
         'what': finding.what,
         'remedy': finding.remedy,
         'numbers': _plain(finding.numbers),
       }
-      for group, found in findings.items()
-      for finding in found
+      for finding in findings
     ],
   }
 
 
-def _rank(finding):
-  return _ORDER.index(finding.severity)
+def _counts(findings):
+  """The number of each severity, worst first."""
+  counts = collections.Counter(finding.severity for finding in findings)
+  return {severity.value: counts[severity] for severity in _ORDER}
 
 
 def _plain(value):

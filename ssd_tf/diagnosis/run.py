@@ -1,12 +1,9 @@
-"""A diagnosis: every check on one project, and what they found.
+"""A diagnosis: every check on one project, and what they found."""
 
-A check is a function (project) -> findings. What it cannot look at, because the config is at fault,
-raises InputError in it: that is told, and the other checks go on.
-"""
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-import sys
-import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from absl import logging
 
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.diagnosis import (
@@ -15,6 +12,7 @@ from ssd_tf.diagnosis import (
   config_checks,
   data_checks,
   evaluation_checks,
+  learning_rate_checks,
   model_checks,
   overfit_checks,
   overlap_checks,
@@ -27,59 +25,48 @@ from ssd_tf.errors import InputError
 
 Check = Callable[[Project], Iterable[Finding]]
 
-# What is looked at -> the checks, in the order of the report.
-GROUPS: Mapping[str, Sequence[Check]] = {
-  'config': (config_checks.check_refusals,),
-  'data': (
-    data_checks.check_records,
-    data_checks.check_images,
-    data_checks.check_empty_images,
-    class_checks.check_classes,
-    class_checks.check_class_texts,
-    class_checks.check_label_maps,
-    class_checks.check_missing_labels,
-    overlap_checks.check_duplicates,
-  ),
-  'anchors': (anchor_checks.check,),
-  'start': (start_checks.check,),
-  'schedule': (schedule_checks.check,),
-  'evaluation': (
-    overlap_checks.check_files,
-    evaluation_checks.check_readers,
-    evaluation_checks.check_perfect_detections,
-    evaluation_checks.check_score_threshold,
-    evaluation_checks.check_detection_limits,
-  ),
-  'model': (model_checks.check,),
-}
-
-
-def with_overfit(num_steps: int) -> Mapping[str, Sequence[Check]]:
-  """All checks, and the one that trains, for at most so many steps."""
-
-  def check_overfit(project):
-    return overfit_checks.check(project, num_steps)
-
-  return {**GROUPS, 'overfit': (check_overfit,)}
+# (group, check), in the order of the report. Some look at nothing unless a project asks for it.
+CHECKS: Sequence[tuple[str, Check]] = (
+  ('config', config_checks.check),
+  ('data', data_checks.check_records),
+  ('data', data_checks.check_images),
+  ('data', data_checks.check_empty_images),
+  ('data', class_checks.check_classes),
+  ('data', class_checks.check_class_texts),
+  ('data', class_checks.check_label_maps),
+  ('data', class_checks.check_missing_labels),
+  ('data', overlap_checks.check_duplicates),
+  ('anchors', anchor_checks.check),
+  ('start', start_checks.check),
+  ('schedule', learning_rate_checks.check),
+  ('schedule', schedule_checks.check),
+  ('evaluation', overlap_checks.check_files),
+  ('evaluation', evaluation_checks.check_readers),
+  ('evaluation', evaluation_checks.check_perfect_detections),
+  ('evaluation', evaluation_checks.check_score_threshold),
+  ('evaluation', evaluation_checks.check_detection_limits),
+  ('model', model_checks.check),
+  ('overfit', overfit_checks.check),
+)
 
 
 def diagnose(
   config_path: str,
   *,
   overrides: Sequence[str] = (),
-  groups: Mapping[str, Sequence[Check]] = GROUPS,
+  checks: Sequence[tuple[str, Check]] = CHECKS,
   **options,
-) -> dict[str, list[Finding]]:
-  """Runs every check.
+) -> list[Finding]:
+  """Runs checks.
 
   Args:
     config_path: a pipeline.config; one with faults is diagnosed as far as it goes.
     overrides: changes to it, as `Pipeline.load` takes them.
-    groups: what to look at.
+    checks: (group, check) of each.
     **options: of `Project`.
 
   Returns:
-    Findings by group.
+    The findings, in the order of the checks.
 
   Raises:
     InputError: an override or an option is at fault.
@@ -88,26 +75,31 @@ def diagnose(
   try:
     Pipeline.load(config_path)
   except InputError as error:
-    return {'config': [_unreadable(error)]}
+    what, remedy = f'{error}.', 'Correct the file; nothing else was looked at.'
+    return [Finding('config', Severity.ERROR, what, remedy, group='config')]
   project = Project(Pipeline.load(config_path, overrides), **options)
-  return {group: [*_run(checks, project)] for group, checks in groups.items()}
+  return [
+    dataclasses.replace(finding, group=group)
+    for group, check in checks
+    for finding in _run(check, project)
+  ]
 
 
-def _run(checks, project):
-  for check in checks:
-    try:
-      yield from check(project)
-    except InputError as error:
-      yield _not_looked_at(check, error, project)
-    except Exception as error:  # A fault of a check must not cost the findings of the others.
-      traceback.print_exc(file=sys.stderr)
-      yield Finding(
-        _name(check),
-        Severity.ERROR,
-        f'This check broke: {type(error).__name__}: {error}.',
-        'This is a fault of the program, not of the config or the data: report it with the '
-        'traceback above; the other checks hold.',
-      )
+def _run(check, project) -> Iterator[Finding]:
+  try:
+    yield from check(project)
+  except InputError as error:
+    yield _not_looked_at(check, error, project)
+  # Whatever a fault of one check raises, it must not cost the findings of the others.
+  except Exception as error:
+    logging.exception('%s.%s', check.__module__, check.__name__)
+    yield Finding(
+      _name(check),
+      Severity.ERROR,
+      f'This check broke: {type(error).__name__}: {error}.',
+      'This is a fault of the program, not of the config or the data: report it with the traceback '
+      'above; the other checks hold.',
+    )
 
 
 def _not_looked_at(check, error, project):
@@ -122,12 +114,6 @@ def _not_looked_at(check, error, project):
 
 
 def _name(check):
+  """'images' of data_checks.check_images, 'start' of start_checks.check."""
   module = check.__module__.rsplit('.', 1)[-1].removesuffix('_checks')
-  name = check.__name__.removeprefix('check').strip('_').replace('_', ' ')
-  return name or module
-
-
-def _unreadable(error):
-  return Finding(
-    'config', Severity.ERROR, f'{error}.', 'Correct the file; nothing else was looked at.'
-  )
+  return (check.__name__.removeprefix('check').strip('_') or module).replace('_', ' ')

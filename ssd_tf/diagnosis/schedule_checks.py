@@ -1,14 +1,12 @@
-"""Checks of the schedule: rates, warm-up, decay and length, and the losses at step 0."""
+"""Checks of the schedule: its length, the statistics that it moves, and the losses at step 0."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from ssd_tf.diagnosis import learning_rates
 from ssd_tf.diagnosis.finding import Finding, Severity
 from ssd_tf.diagnosis.project import Project
-from ssd_tf.diagnosis.training_start import training_start
 from ssd_tf.errors import InputError
 
 # What the average, or a batch norm's statistics, may keep of their random start at the end.
@@ -19,31 +17,12 @@ _HIGH_LOSS, _EXPLODED_LOSS = 5, 50
 
 
 def check(project: Project) -> Iterator[Finding]:
-  """Everything about the schedule; the losses of a real first batch come last.
-
-  Raises:
-    InputError: the config, a record or the checkpoint is at fault.
-  """
-  config, settings = project.config, project.config.train_config
-  curve = learning_rates.rate_curve(config)
-  # What is 0 is refused, which the checks of the config tell.
-  batch_size = max(1, settings.batch_size * settings.gradient_accumulation_steps)
-  optimizer = settings.optimizer.WhichOneof('optimizer')
-  options = getattr(settings.optimizer, optimizer)
-  yield from learning_rates.check_rate(
-    curve.peak,
-    batch_size,
-    optimizer=optimizer,
-    extractor=config.model.ssd.feature_extractor.type,
-    momentum=getattr(options, 'momentum_optimizer_value', 0.9),
-    epsilon=getattr(options, 'epsilon', 0.0),
-    initial_rate=float(curve.rates[0]),
-  )
-  yield from learning_rates.check_course(curve)
-  yield from check_length(settings.num_steps, batch_size, _num_images(project))
+  """Everything about the schedule; the losses of a real first batch come last."""
+  settings = project.config.train_config
+  yield from check_length(settings.num_steps, project.images_per_step, _num_images(project))
   if settings.optimizer.use_moving_average:
     yield from check_moving_average(settings.optimizer.moving_average_decay, settings.num_steps)
-  start = training_start(project)
+  start = project.start
   if start.refusal:
     return  # The checks of the start tell of it.
   yield from check_batch_norms(
@@ -61,16 +40,7 @@ def check(project: Project) -> Iterator[Finding]:
 
 
 def check_length(num_steps: int, batch_size: int, num_images: int) -> Iterator[Finding]:
-  """Whether a training goes through its images often enough, and not hundreds of times.
-
-  Args:
-    num_steps: 0 for ever.
-    batch_size: images of a step.
-    num_images: of an epoch.
-
-  Yields:
-    A finding, or none.
-  """
+  """Whether a training goes through its images often enough, and not hundreds of times."""
   if not num_steps:
     yield Finding(
       'training length',
@@ -100,7 +70,7 @@ def check_length(num_steps: int, batch_size: int, num_images: int) -> Iterator[F
     yield Finding(
       'training length',
       Severity.WARNING,
-      f'{what}: it will know them by heart.',
+      f'{what}: it will overfit them.',
       f'Lower train_config.num_steps (100 epochs are {100 * num_images // batch_size}), set '
       'train_config.early_stopping, or add images.',
       numbers,
@@ -118,15 +88,7 @@ def initial_share(decay: float, num_steps: int) -> float:
 
 
 def check_moving_average(decay: float, num_steps: int) -> Iterator[Finding]:
-  """Whether what is evaluated still is the start.
-
-  Args:
-    decay: of the average.
-    num_steps: 0 for ever.
-
-  Yields:
-    A finding, or none.
-  """
+  """Whether the average of the weights, which is evaluated, still is the start."""
   share = initial_share(decay, num_steps) if num_steps else 0.0
   if share > _MAX_INITIAL_SHARE:
     yield Finding(
@@ -154,9 +116,6 @@ def check_batch_norms(
     num_steps: 0 for ever.
     has_backbone: whether a checkpoint brought statistics.
     batches_per_step: that are accumulated; each of them updates the statistics.
-
-  Yields:
-    A finding for each fault.
   """
   if not decays:
     return
@@ -198,9 +157,6 @@ def check_losses(
     expected: of the same targets, where all class logits are the bias that they start at, and all
       boxes are their anchors.
     has_class_heads: whether a checkpoint brought the class heads.
-
-  Yields:
-    A finding, or none.
   """
   total, known = sum(losses.values()), sum(expected.values())
   told = ', '.join(f'{name} {value:.4g}' for name, value in losses.items())
@@ -232,15 +188,7 @@ def check_losses(
 
 
 def check_regularization(regularization: float, loss: float) -> Iterator[Finding]:
-  """Whether the weights' decay outweighs what is to be learned.
-
-  Args:
-    regularization: its term at step 0.
-    loss: the other terms at step 0.
-
-  Yields:
-    A finding, or none.
-  """
+  """Whether the weights' decay outweighs the other terms of the loss at step 0."""
   ratio = regularization / loss if loss > 0 else 0.0
   if ratio > 1:
     yield Finding(
@@ -255,15 +203,7 @@ def check_regularization(regularization: float, loss: float) -> Iterator[Finding
 
 
 def check_clipping(clip: float, gradient_norm: float) -> Iterator[Finding]:
-  """Whether the gradient is cut down to next to nothing.
-
-  Args:
-    clip: train_config.gradient_clipping_by_norm.
-    gradient_norm: of the first batch.
-
-  Yields:
-    A finding, or none.
-  """
+  """Whether the gradient of the first batch is cut down to next to nothing."""
   share = clip / gradient_norm if gradient_norm > 0 else 1.0
   if share < 0.01:
     yield Finding(
@@ -280,7 +220,10 @@ def _num_images(project):
   """Of an epoch; 0 where the records cannot be read, which the checks of the data tell."""
   try:
     return sum(
-      -(-project.table(field).num_records // max(1, project.reader(field).sample_1_of_n_examples))
+      -(
+        -project.table(field).num_records
+        // max(1, project.pipeline.readers[field].sample_1_of_n_examples)
+      )
       for field in project.training_fields
     )
   except InputError:

@@ -7,7 +7,6 @@ import numpy as np
 
 from ssd_tf.diagnosis.finding import Finding, Severity
 from ssd_tf.diagnosis.project import Project
-from ssd_tf.diagnosis.training_start import training_start
 from ssd_tf.errors import InputError
 from ssd_tf.ops.masked_loss import ClassificationLoss, SigmoidLoss, SoftmaxLoss
 from ssd_tf.pretrained.checkpoint_kind import may_lack
@@ -25,13 +24,9 @@ _MANY_NEGATIVES, _DROWNING_NEGATIVES = 10, 100
 
 
 def check(project: Project) -> Iterator[Finding]:
-  """Everything about the start.
-
-  Raises:
-    InputError: the config or a record is at fault.
-  """
+  """Everything about the start."""
   settings, ssd = project.config.train_config, project.config.model.ssd
-  start = training_start(project)
+  start = project.start
   if start.refusal:
     if any(start.refusal in refusal for refusal in project.refusals):
       raise InputError(start.refusal)  # The checks of the config tell of it.
@@ -63,13 +58,13 @@ def check(project: Project) -> Iterator[Finding]:
     yield from check_statistics(num_images)
   if not start.has_class_heads:
     yield from check_prior(
-      start.classification_loss,
+      start.detector.objective.classification_loss,
       float(np.median(start.class_logits[..., 1:])),
       has_miner=ssd.loss.HasField('hard_example_miner'),
     )
     counted = start.targets.class_targets.numpy()[start.targets.class_weights.numpy() > 0]
     yield from check_background(
-      start.classification_loss,
+      start.detector.objective.classification_loss,
       int((counted > 0).sum()),
       int((counted == 0).sum()),
       has_miner=ssd.loss.HasField('hard_example_miner'),
@@ -79,15 +74,7 @@ def check(project: Project) -> Iterator[Finding]:
 
 
 def check_from_scratch(num_parameters: int, num_steps: int) -> Iterator[Finding]:
-  """Tells what to expect of a start without a checkpoint.
-
-  Args:
-    num_parameters: that start random.
-    num_steps: 0 for ever.
-
-  Yields:
-    One note.
-  """
+  """Tells what to expect of a start without a checkpoint."""
   length = f'{num_steps} steps are' if num_steps else 'expect tens of thousands of steps, this is'
   yield Finding(
     'checkpoint',
@@ -101,12 +88,6 @@ def check_from_scratch(num_parameters: int, num_steps: int) -> Iterator[Finding]
 
 def check_statistics(num_images: int) -> Iterator[Finding]:
   """Tells of few images that are to replace the statistics of loaded batch norms.
-
-  Args:
-    num_images: to train on.
-
-  Yields:
-    A note, or none.
 
   Source: logs/raccoon_freezing, where 156 images gave AP .43 so, and .62 with freeze_batchnorm.
   """
@@ -122,14 +103,7 @@ def check_statistics(num_images: int) -> Iterator[Finding]:
 
 
 def check_loaded(report: LoadReport) -> Iterator[Finding]:
-  """Counts what a checkpoint gave to each part of the network; faults of the backbone are errors.
-
-  Args:
-    report: of the checkpoint.
-
-  Yields:
-    A note of the counts, and a finding where the backbone is not whole.
-  """
+  """Counts what a checkpoint gave to each part of the network; the backbone has to be whole."""
   kinds = {name: getattr(report, name) for name in ('loaded', 'skipped', 'missing', 'left')}
   counts = {
     group: {name: sum(group_of(path) == group for path in kind) for name, kind in kinds.items()}
@@ -188,9 +162,6 @@ def check_trainable(
     trainable: paths of what trains at first.
     loaded: paths of what a checkpoint brought.
     ever_trainable: paths of what trains in any stage of the training.
-
-  Yields:
-    A finding for each fault.
   """
   total, training = sum(sizes.values()), sum(sizes[path] for path in trainable)
   frozen = [path for path in sizes if path not in trainable]
@@ -241,9 +212,6 @@ def check_prior(
     class_logit: median of the classes' logits at the start.
     has_miner: whether few of the negatives count.
 
-  Yields:
-    A finding, or none.
-
   Source: Lin et al., Focal Loss for Dense Object Detection, section 4.1.
   """
   if not isinstance(loss, SigmoidLoss):
@@ -285,9 +253,6 @@ def check_background(
     num_negatives: its other ones.
     has_miner: whether few of the negatives count.
 
-  Yields:
-    A finding, or none.
-
   Source: Liu et al., SSD: Single Shot MultiBox Detector, section 2.2 (hard negative mining).
   """
   if not isinstance(loss, SoftmaxLoss) or loss.gamma or has_miner or not num_positives:
@@ -321,9 +286,6 @@ def check_input_scale(
     moving_variance: f32[C].
     distance: f32[C], mean square of the distance from moving_mean in a real batch; it is near
       moving_variance for images like those that the backbone was trained on.
-
-  Yields:
-    A finding, or none.
   """
   alive = moving_variance > 1e-3 * moving_variance.max()
   ratio = float(np.median(distance[alive] / moving_variance[alive]))

@@ -113,8 +113,7 @@ def plot_losses(model_dir: str, output_path: str) -> None:
   Raises:
     InputError: there is no event file in train/, none of the curves in it, or the path is no .svg.
   """
-  if not output_path.endswith('.svg'):
-    raise InputError(f'output_path {output_path!r}: expected a file name that ends in .svg')
+  plots.check_output_path(output_path)
   train, evaluation = _read_curves(model_dir)
   panels = [_loss_panel(tag, train, evaluation) for tag in LOSSES if tag in train]
   if _LEARNING_RATE in train:

@@ -13,7 +13,7 @@ from ssd_tf.experiments.curves import draw_curve_files
 from ssd_tf.experiments.experiment_tables import class_table
 from ssd_tf.experiments.recorded_run import RecordedRun
 from ssd_tf.files.failed_writes import open_for_writing
-from ssd_tf.groundtruth.dataset_description import describe_records
+from ssd_tf.groundtruth.description import describe_records
 
 _CAPTIONS = {'mAP.svg': 'Mean average precision', 'AR.svg': 'Average recall'}
 _CONDITIONS = {  # Of a line of metrics.jsonl.

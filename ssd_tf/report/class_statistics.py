@@ -1,18 +1,11 @@
 """What the boxes of each class are like: how many, how large, of which shape."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import numpy as np
 
-from ssd_tf import fields
-
-READ = (
-  fields.GROUNDTRUTH_BOXES,
-  fields.GROUNDTRUTH_CLASSES,
-  fields.GROUNDTRUTH_IS_CROWD,
-  fields.ORIGINAL_SIZE,
-)
+from ssd_tf.groundtruth.table import GroundtruthTable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,13 +30,12 @@ class ClassStatistics:
 
 
 def measure_classes(
-  examples: Iterable[Mapping[str, np.ndarray]], num_classes: int
+  tables: Iterable[tuple[GroundtruthTable, int]], num_classes: int
 ) -> ClassStatistics:
-  """Measures the groundtruth of a data set.
+  """Measures the groundtruth of a data set, by the sizes that its images decode to.
 
   Args:
-    examples: of each image groundtruth_boxes f32[n,4] normalized, groundtruth_classes i32[n],
-      groundtruth_is_crowd bool[n], original_size i32[2].
+    tables: of each reader the table and its sample_1_of_n_examples.
     num_classes: K.
 
   Returns:
@@ -52,19 +44,23 @@ def measure_classes(
   num_images = 0
   boxes, images = np.zeros(num_classes, np.int64), np.zeros(num_classes, np.int64)
   sums = np.zeros((3, num_classes))  # Of sizes, area ratios, logarithms of aspect ratios.
-  for example in examples:
-    num_images += 1
-    height, width = (float(side) for side in example[fields.ORIGINAL_SIZE])
-    sides = np.asarray(example[fields.GROUNDTRUTH_BOXES], np.float64).reshape(-1, 4)
-    h, w = sides[:, 2] - sides[:, 0], sides[:, 3] - sides[:, 1]
-    kept = (h > 0) & (w > 0) & ~np.asarray(example[fields.GROUNDTRUTH_IS_CROWD], bool)
-    h, w = h[kept], w[kept]
-    columns = np.asarray(example[fields.GROUNDTRUTH_CLASSES])[kept] - 1
-    np.add.at(boxes, columns, 1)
-    images[np.unique(columns)] += 1
-    figures = (np.sqrt(h * height * w * width), h * w, np.log(w * width / (h * height)))
-    for row, values in zip(sums, figures, strict=True):
-      np.add.at(row, columns, values)
+  for table, sample_1_of_n in tables:
+    sampled = table.sampled(sample_1_of_n)
+    num_images += int(sampled.sum())
+    kept = table.usable & ~table.is_crowd & sampled[table.image_index]
+    image_index, columns = table.image_index[kept], table.model_class_ids[kept] - 1
+    boxes += np.bincount(columns, minlength=num_classes)
+    pairs = np.unique(image_index.astype(np.int64) * num_classes + columns)
+    images += np.bincount(pairs % num_classes, minlength=num_classes)
+    height, width = table.sides[kept].T
+    # A record may say another size than its image has.
+    sizes = np.where(table.header_sizes > 0, table.header_sizes, table.sizes)
+    pixels = table.sides[kept] * sizes[image_index]
+    aspects = np.log(pixels[:, 1] / pixels[:, 0])
+    for row, values in zip(
+      sums, (np.sqrt(pixels.prod(axis=1)), height * width, aspects), strict=True
+    ):
+      row += np.bincount(columns, values, minlength=num_classes)
   with np.errstate(invalid='ignore'):
     size, area_ratio, log_aspect = sums / boxes
   return ClassStatistics(num_images, boxes, images, size, area_ratio, np.exp(log_aspect))

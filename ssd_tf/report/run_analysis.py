@@ -3,15 +3,14 @@
 import os
 from collections.abc import Sequence
 
-import tqdm
-
 from ssd_tf import builders
 from ssd_tf.config.input_paths import find_checkpoint
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.experiments.recorded_run import RecordedRun
 from ssd_tf.files.failed_writes import open_for_writing
-from ssd_tf.report import class_statistics, page
-from ssd_tf.report.class_statistics import ClassStatistics
+from ssd_tf.groundtruth.reading import read_reader_table
+from ssd_tf.report import page
+from ssd_tf.report.class_statistics import ClassStatistics, measure_classes
 from ssd_tf.run import evaluated_images
 
 PAGE = 'index.html'
@@ -92,17 +91,12 @@ def read_pipeline(path: str | None, model_dir: str, overrides: Sequence[str]) ->
 
 def _measure_classes(pipeline) -> tuple[ClassStatistics, str]:
   """The figures of the training's boxes, and whose they are."""
-  has_training = bool(builders.evaluated_paths(pipeline, on_train_data=True))
-  split = ', '.join(builders.evaluated_paths(pipeline, on_train_data=has_training))
-  examples = builders.build_decoded_dataset(pipeline, is_training=has_training)
-  examples = examples.map(lambda example: {key: example[key] for key in class_statistics.READ})
-  with builders.explained_record_errors(
-    pipeline, training=has_training, evaluation=not has_training
-  ):
-    # disable=None: no bar in a log file.
-    progress = tqdm.tqdm(
-      examples.as_numpy_iterator(), 'classes measured', unit='image', disable=None
-    )
-    statistics = class_statistics.measure_classes(progress, pipeline.config.model.ssd.num_classes)
-  kind = 'training' if has_training else 'evaluation (the config has no train_input_reader)'
+  training = pipeline.used_readers(is_training=True)
+  split = ', '.join(builders.evaluated_paths(pipeline, on_train_data=bool(training)))
+  tables = (
+    (read_reader_table(pipeline, field), reader.sample_1_of_n_examples)
+    for field, reader in (training or pipeline.used_readers(is_training=False)).items()
+  )
+  statistics = measure_classes(tables, pipeline.config.model.ssd.num_classes)
+  kind = 'training' if training else 'evaluation (the config has no train_input_reader)'
   return statistics, f'{kind} groundtruth, {split}'

@@ -11,14 +11,12 @@ import tiny_project
 from google.protobuf import text_format
 
 from ssd_tf import builders, fields
-from ssd_tf.anchors import (
-  anchor_block,
-  anchor_layout,
-  anchor_plot,
-  anchor_text,
-  anchor_tiling,
-  dataset_anchors,
-)
+from ssd_tf.anchors.block import with_anchors, write_block
+from ssd_tf.anchors.dataset import DatasetAnchors, check_outputs, find_anchors, save_config
+from ssd_tf.anchors.layout import Layout, cell_fits, choose_maps, find_layout, lay_out
+from ssd_tf.anchors.plot import draw
+from ssd_tf.anchors.text import describe
+from ssd_tf.anchors.tiling import best_ious, center_distances, shape_ious, tile
 from ssd_tf.anchors.training_boxes import TrainingBoxes, read_training_boxes
 from ssd_tf.builders import resizers
 from ssd_tf.config.pipeline import Pipeline
@@ -169,7 +167,7 @@ def test_records_without_boxes(tiny):
 
 
 def stock_tiling(folder, *overrides):
-  return anchor_tiling.tile(load(folder, *overrides)[0].model.ssd, MAPS)
+  return tile(load(folder, *overrides)[0].model.ssd, MAPS)
 
 
 MULTISCALE = (
@@ -190,7 +188,7 @@ SPREAD = [
 def test_best_ious_are_those_of_all_anchors(tiny, overrides):
   tiling = stock_tiling(tiny, *overrides)
   boxes = some_boxes(500)
-  found, expected = anchor_tiling.best_ious(boxes, tiling), brute_force(boxes, tiling)
+  found, expected = best_ious(boxes, tiling), brute_force(boxes, tiling)
   np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
@@ -198,7 +196,7 @@ def test_distances_are_those_to_the_nearest_centers(tiny):
   tiling = stock_tiling(tiny, *SPREAD)
   boxes = some_boxes(50)
   centers = (boxes[:, :2] + boxes[:, 2:]) / 2 * [64, 96]
-  found = anchor_tiling.distances(boxes, tiling)
+  found = center_distances(boxes, tiling)
   for level, (strides, offsets) in enumerate(
     [((16, 15), (4, 0)), ((32, 30), (8, 8)), ((64, 60), (16, 16))]
   ):
@@ -212,7 +210,7 @@ def test_recall_and_means_of_known_anchors_by_hand(tiny):
   # One anchor of 16x16 at each of 4 x 6 locations, 16 pixels apart from (8, 8) on; one of 64x96 in
   # the middle, and the same at (32, 24) and (32, 72).
   sizes = {0: [[16, 16]], 1: [[32, 32]], 2: [[64, 96]]}
-  layout = anchor_layout.Layout(
+  layout = Layout(
     np.concatenate([*sizes.values()]).astype(float), np.arange(3), np.zeros(3, bool), 0.5
   )
   images = [
@@ -226,15 +224,15 @@ def test_recall_and_means_of_known_anchors_by_hand(tiny):
   tiny_project.write_records(tiny / 'train.record', images)
   loaded, path = load(tiny)
   boxes, stock = read_training_boxes(Pipeline(loaded, path)), stock_tiling(tiny)
-  changed = anchor_block.with_anchors(loaded, layout, stock)
-  tiling = anchor_tiling.tile(changed.model.ssd, MAPS)
+  changed = with_anchors(loaded, layout, stock)
+  tiling = tile(changed.model.ssd, MAPS)
   # Map 3 is 1 x 2, so its anchors are centered at 24 and 72: 64 * (96 - 24) = 4608 of 6144 + 6144
   # - 4608 = 7680: .6.
   ious = [1, 0.5, 1 / 3, 0.6]
-  np.testing.assert_allclose(anchor_tiling.best_ious(boxes.boxes, tiling), ious, rtol=1e-5)
+  np.testing.assert_allclose(best_ious(boxes.boxes, tiling), ious, rtol=1e-5)
   shapes = [1, 0.5, 1, 1]
-  np.testing.assert_allclose(anchor_tiling.shape_ious(boxes.boxes, tiling), shapes, rtol=1e-5)
-  anchors = dataset_anchors.DatasetAnchors(
+  np.testing.assert_allclose(shape_ious(boxes.boxes, tiling), shapes, rtol=1e-5)
+  anchors = DatasetAnchors(
     boxes=boxes, stock=stock, layout=layout, found=tiling, config=changed, threshold=0.55, notes=()
   )
   rows = {row.name: (row.num_boxes, row.found) for row in anchors.rows()}
@@ -261,7 +259,7 @@ def test_recall_and_means_of_known_anchors_by_hand(tiny):
 def test_how_well_cells_fit_by_drawing_boxes():
   sizes = np.array([[30.0, 12.0], [60.0, 90.0]])
   strides = np.array([[16.0, 16.0], [64.0, 48.0]])
-  found = anchor_layout.cell_fits(sizes, strides, (64, 96))
+  found = cell_fits(sizes, strides, (64, 96))
   rng = np.random.default_rng(0)
   for i, (height, width) in enumerate(sizes):
     for j, stride in enumerate(strides):
@@ -275,18 +273,18 @@ def test_how_well_cells_fit_by_drawing_boxes():
 
 def test_the_coarsest_map_that_fits():
   fits = np.array([[0.8, 0.75, 0.6], [0.5, 0.3, 0.1], [0.9, 0.9, 0.9], [0.6, 0.71, 0.2]])
-  assert anchor_layout.choose_maps(fits, 0.7).tolist() == [1, 0, 2, 1]
+  assert choose_maps(fits, 0.7).tolist() == [1, 0, 2, 1]
 
 
 def test_a_map_that_no_size_fits_repeats_the_nearest(tiny):
   # 64x96 pixels, cells of 16, 32 and 64x48. Both are small: the maps above repeat the larger.
-  layout = anchor_layout.lay_out(np.array([[12.0, 8.0], [20.0, 24.0]]), stock_tiling(tiny), 0.6)
+  layout = lay_out(np.array([[12.0, 8.0], [20.0, 24.0]]), stock_tiling(tiny), 0.6)
   assert layout.maps.tolist() == [0, 0, 1, 2]
   assert layout.repeated_mask.tolist() == [False, False, True, True]
   np.testing.assert_array_equal(layout.sizes, [[12, 8], [20, 24], [20, 24], [20, 24]])
   assert layout.num_anchors(stock_tiling(tiny)) == 2 * 24 + 6 + 2
   # All are large: the maps below repeat the smaller, of 60x60.
-  layout = anchor_layout.lay_out(np.array([[60.0, 60.0], [64.0, 96.0]]), stock_tiling(tiny), 0.9)
+  layout = lay_out(np.array([[60.0, 60.0], [64.0, 96.0]]), stock_tiling(tiny), 0.9)
   assert layout.maps[~layout.repeated_mask].tolist() == [0, 2]
 
 
@@ -304,7 +302,7 @@ def write_many(folder):
 def test_found_anchors_are_better_and_no_more_and_build(tiny):
   write_many(tiny)
   loaded, path = load(tiny)
-  found = dataset_anchors.find_anchors(Pipeline(loaded, path))
+  found = find_anchors(Pipeline(loaded, path))
   assert len(found.found.anchors) <= len(found.stock.anchors)
   everything = found.rows()[0]
   assert everything.num_boxes == 120
@@ -315,11 +313,11 @@ def test_found_anchors_are_better_and_no_more_and_build(tiny):
   )
   assert set(found.layout.maps.tolist()) == {0, 1, 2}
   # With the sizes of the clusters alone it is no better.
-  plain = anchor_layout.find_layout(found.boxes, found.stock, is_shared=False, fit_positions=False)
-  changed = anchor_block.with_anchors(loaded, plain, found.stock).model.ssd
-  plain_ious = anchor_tiling.best_ious(found.boxes.boxes, anchor_tiling.tile(changed, MAPS))
+  plain = find_layout(found.boxes, found.stock, is_shared=False, fit_positions=False)
+  changed = with_anchors(loaded, plain, found.stock).model.ssd
+  plain_ious = best_ious(found.boxes.boxes, tile(changed, MAPS))
   assert plain_ious.mean() <= everything.found.mean_iou + 1e-4
-  saved = dataset_anchors.save_config(found, str(tiny / 'new' / 'anchors.config'))
+  saved = save_config(found, str(tiny / 'new' / 'anchors.config'))
   written = Pipeline.load(saved).config
   detector = builders.build_detector(written.model, is_training=True)
   np.testing.assert_array_equal(detector.anchors, found.found.anchors)
@@ -354,9 +352,9 @@ def test_anchors_of_the_block_have_their_sizes_at_their_cells(tiny):
   # Map by map; positions of SPREAD, whose strides and offsets the block has to keep.
   sizes = np.array([[7.0, 20.0], [30.5, 11.25], [40.0, 60.0], [64.0, 96.0]])
   maps = np.array([0, 0, 1, 2])
-  layout = anchor_layout.Layout(sizes, maps, np.zeros(4, bool), 0.5)
+  layout = Layout(sizes, maps, np.zeros(4, bool), 0.5)
   loaded, _ = load(tiny, *SPREAD)
-  changed = anchor_block.with_anchors(loaded, layout, stock_tiling(tiny, *SPREAD))
+  changed = with_anchors(loaded, layout, stock_tiling(tiny, *SPREAD))
   anchors = builders.build_detector(changed.model, is_training=True).anchors.numpy()
   expected = []
   for level, (strides, offsets) in enumerate(
@@ -369,10 +367,10 @@ def test_anchors_of_the_block_have_their_sizes_at_their_cells(tiny):
 
 
 def test_the_block_goes_into_a_config_as_an_override(tiny):
-  layout = anchor_layout.Layout(np.full([3, 2], 30.0), np.arange(3), np.zeros(3, bool), 0.5)
+  layout = Layout(np.full([3, 2], 30.0), np.arange(3), np.zeros(3, bool), 0.5)
   loaded, path = load(tiny)
-  changed = anchor_block.with_anchors(loaded, layout, stock_tiling(tiny))
-  anchor_block.write_block(changed, str(tiny / 'block.pbtxt'), ['a remark'])
+  changed = with_anchors(loaded, layout, stock_tiling(tiny))
+  write_block(changed, str(tiny / 'block.pbtxt'), ['a remark'])
   text = (tiny / 'block.pbtxt').read_text()
   assert text.startswith('# a remark\nanchor_generator {\n')
   value = text.replace('anchor_generator {', '{', 1)  # As the tool's sed does.
@@ -383,11 +381,11 @@ def test_the_block_goes_into_a_config_as_an_override(tiny):
 
 
 def test_positions_at_fractions_of_a_pixel_are_refused(tiny):
-  layout = anchor_layout.Layout(np.full([3, 2], 30.0), np.arange(3), np.zeros(3, bool), 0.5)
+  layout = Layout(np.full([3, 2], 30.0), np.arange(3), np.zeros(3, bool), 0.5)
   # Without offsets, half of 15.
   overrides = [f'{STRIDES}width_stride=[15, 30, 60]']
   with pytest.raises(InputError) as error:
-    anchor_block.with_anchors(load(tiny)[0], layout, stock_tiling(tiny, *overrides))
+    with_anchors(load(tiny)[0], layout, stock_tiling(tiny, *overrides))
   assert str(error.value) == (
     'model.ssd.anchor_generator: feature map 1 has a width offset of 7.5 pixels, which '
     'flexible_grid_anchor_generator, made of whole pixels, cannot keep; set its strides and '
@@ -405,7 +403,7 @@ SHARED = (
 def test_maps_that_share_a_head_get_the_same_sizes_in_their_cells(tiny):
   write_many(tiny)
   loaded, path = load(tiny, SHARED, MULTISCALE)
-  found = dataset_anchors.find_anchors(Pipeline(loaded, path))
+  found = find_anchors(Pipeline(loaded, path))
   assert list(found.found.per_location) == [4, 4, 4]
   assert len(found.found.anchors) == len(found.stock.anchors)
   in_cells = [
@@ -417,10 +415,10 @@ def test_maps_that_share_a_head_get_the_same_sizes_in_their_cells(tiny):
   rows = found.rows()
   assert rows[0].found.mean_iou > rows[0].stock.mean_iou
   builders.build_detector(found.config.model, is_training=True)
-  fewer = anchor_layout.find_layout(found.boxes, found.stock, is_shared=True, num_anchors=6)
+  fewer = find_layout(found.boxes, found.stock, is_shared=True, num_anchors=6)
   assert fewer.maps.tolist() == [0, 0, 1, 1, 2, 2]
   with pytest.raises(InputError) as error:
-    anchor_layout.find_layout(found.boxes, found.stock, is_shared=True, num_anchors=7)
+    find_layout(found.boxes, found.stock, is_shared=True, num_anchors=7)
   assert str(error.value) == (
     'num_anchors: is 7; expected a multiple of 3, as many for each feature map, since all feature '
     'maps share a head'
@@ -434,7 +432,7 @@ def test_rare_sizes_that_a_draw_misses(tiny, num_anchors):
   rare = np.stack([np.linspace(5, 60, 12), np.linspace(90, 10, 12)], axis=1)
   sizes = np.concatenate([np.repeat(common, 1000, axis=0), rare]) / [64, 96]
   found = training_boxes(np.concatenate([np.zeros([len(sizes), 2]), sizes], axis=1))
-  layout = anchor_layout.find_layout(
+  layout = find_layout(
     found, many_per_location(tiny), is_shared=False, num_anchors=num_anchors, fit_positions=False
   )
   assert 1 <= np.sum(~layout.repeated_mask) <= 18
@@ -446,14 +444,12 @@ def test_rare_sizes_that_a_draw_misses(tiny, num_anchors):
 def test_fewer_sizes_than_a_shared_head_has(tiny):
   # Two sizes; the config has 18 on each map, and nobody gave a number.
   boxes = np.tile([[0, 0, 0.25, 0.25], [0, 0, 0.5, 0.75]], [10, 1])
-  layout = anchor_layout.find_layout(
+  layout = find_layout(
     training_boxes(boxes), many_per_location(tiny), is_shared=True, fit_positions=False
   )
   assert np.bincount(layout.maps).tolist() in ([1, 1, 1], [2, 2, 2])
   with pytest.raises(InputError, match='^num_anchors: 4 sizes are to be found, but the 20 boxes'):
-    anchor_layout.find_layout(
-      training_boxes(boxes), many_per_location(tiny), is_shared=True, num_anchors=12
-    )
+    find_layout(training_boxes(boxes), many_per_location(tiny), is_shared=True, num_anchors=12)
 
 
 def training_boxes(boxes):
@@ -475,7 +471,7 @@ def test_notes(tiny):
   overrides = ['train_config.fine_tune_checkpoint=somewhere']
   overrides.append('train_config.fine_tune_checkpoint_type=full')
   loaded, path = load(tiny, *overrides)
-  found = dataset_anchors.find_anchors(Pipeline(loaded, path), num_anchors=20, fit_positions=False)
+  found = find_anchors(Pipeline(loaded, path), num_anchors=20, fit_positions=False)
   notes = '\n'.join(found.notes)
   assert len(found.found.anchors) > len(found.stock.anchors)
   assert (
@@ -485,14 +481,14 @@ def test_notes(tiny):
   assert 'train_config.fine_tune_checkpoint: box and class heads of another number' in notes
   assert 'fine_tune_checkpoint_type "full" refuses that, set it to "fine_tune".' in notes
   with pytest.raises(InputError, match='num_anchors: 200 sizes are to be found, but the 120 boxes'):
-    anchor_layout.find_layout(found.boxes, found.stock, is_shared=False, num_anchors=200)
+    find_layout(found.boxes, found.stock, is_shared=False, num_anchors=200)
 
 
 def test_text_and_plot(tiny):
   write_many(tiny)
   loaded, path = load(tiny)
-  found = dataset_anchors.find_anchors(Pipeline(loaded, path), num_anchors=4)
-  text = anchor_text.describe(found)
+  found = find_anchors(Pipeline(loaded, path), num_anchors=4)
+  text = describe(found)
   lines = text.splitlines()
   assert lines[0] == '120 boxes in 40 training images, at 96x64 pixels (width x height)'
   row = found.rows()[0]
@@ -505,7 +501,7 @@ def test_text_and_plot(tiny):
   assert printed.split() == ['all', '120', *(f'{value:.3f}' for value in values)]
   height, width = found.layout.sizes[0]
   assert f'6 x 4      3      {found.found.per_location[0]}  {width:.1f}x{height:.1f}' in text
-  anchor_plot.draw(found, str(tiny / 'plots' / 'anchors.svg'))
+  draw(found, str(tiny / 'plots' / 'anchors.svg'))
   svg = (tiny / 'plots' / 'anchors.svg').read_text()
   ElementTree.fromstring(svg)
   for words in (
@@ -514,15 +510,15 @@ def test_text_and_plot(tiny):
   ):  # fmt: skip
     assert words in svg
   with pytest.raises(InputError, match='expected a file name that ends in .svg'):
-    anchor_plot.draw(found, str(tiny / 'anchors.png'))
+    draw(found, str(tiny / 'anchors.png'))
 
 
 def test_the_config_that_is_read_is_not_written_over(tiny):
   path = str(tiny / 'tiny.config')
-  dataset_anchors.check_outputs(path, None)
-  dataset_anchors.check_outputs(path, str(tiny / 'new.config'))
+  check_outputs(path, None)
+  check_outputs(path, str(tiny / 'new.config'))
   with pytest.raises(InputError, match='output_config_path: is the config that is read'):
-    dataset_anchors.check_outputs(path, str(tiny / '.' / 'tiny.config'))
+    check_outputs(path, str(tiny / '.' / 'tiny.config'))
 
 
 def test_the_tool(tiny, run_tool):

@@ -10,7 +10,7 @@ import tiny_project
 from ssd_tf.data import class_counts, record_check, record_features, record_files, tf_example
 from ssd_tf.data.sources import tfrecord
 from ssd_tf.errors import InputError
-from ssd_tf.groundtruth import dataset_description
+from ssd_tf.groundtruth import description
 from ssd_tf.inference import input_images, records
 
 NAMES = dict(enumerate(tiny_project.NAMES, start=1))
@@ -172,7 +172,7 @@ def test_no_example_at_all_is_named(tmp_path):
 
 
 def describe(path):
-  dataset_description.describe_records([path], NAMES)
+  description.describe_records([path], NAMES)
 
 
 def merge(path):

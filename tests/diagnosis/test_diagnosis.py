@@ -1,3 +1,4 @@
+import collections
 import json
 
 import numpy as np
@@ -13,17 +14,23 @@ from ssd_tf.errors import InputError
 
 DIGITS = tiny_project.ROOT / 'configs/ssd_mobilenet_v1_512x512_digits.config'
 ERROR = Severity.ERROR
-MINE = ('config', 'data', 'anchors', 'evaluation')
-FINDINGS = {
-  'data': [
-    Finding('boxes', Severity.NOTE, 'Fine.', '', {'share': np.float32(0.5)}),
-    Finding('classes', Severity.WARNING, 'Rare.', 'More.', {'rare': {'a': 3}}),
-  ],
-  'start': [],
-  'anchors': [
-    Finding('finest cell', Severity.ERROR, 'Small.', 'Enlarge.', {'cell': np.array([16.0, np.nan])})
-  ],
-}
+CELL = {'cell': np.array([16.0, np.nan])}
+FINDINGS = [
+  Finding('boxes', Severity.NOTE, 'Fine.', '', {'share': np.float32(0.5)}, 'data'),
+  Finding('classes', Severity.WARNING, 'Rare.', 'More.', {'rare': {'a': 3}}, 'data'),
+  Finding('finest cell', Severity.ERROR, 'Small.', 'Enlarge.', CELL, 'anchors'),
+]
+
+
+def checks_of(*groups):
+  return [item for item in run.CHECKS if item[0] in groups]
+
+
+def by_group(findings):
+  found = collections.defaultdict(list)
+  for finding in findings:
+    found[finding.group].append(finding)
+  return found
 
 
 def test_the_demo_has_neither_errors_nor_warnings(tmp_path):
@@ -36,10 +43,10 @@ def test_the_demo_has_neither_errors_nor_warnings(tmp_path):
   )
   config = tmp_path / 'digits.config'
   config.write_text(DIGITS.read_text().replace('runs/demo/data/', ''))
-  findings = run.diagnose(str(config))
-  assert list(findings) == ['config', 'data', 'anchors', 'start', 'schedule', 'evaluation', 'model']
-  assert [f for group in findings.values() for f in group if f.severity is not Severity.NOTE] == []
-  assert not report.has_errors(findings)
+  found = run.diagnose(str(config))
+  assert [f for f in found if f.severity is not Severity.NOTE] == []
+  assert not report.has_errors(found)
+  findings = by_group(found)
   # The figures of the demo's own notes: no digit is of 32 x 32 pixels.
   undefined = planted.only(findings['evaluation'], 'undefined metrics')
   assert undefined.numbers == {'sizes': ['medium', 'large']}
@@ -56,8 +63,8 @@ def test_a_config_that_training_refuses_is_diagnosed_all_the_same(tmp_path):
     'train_config.batch_size=0',
     'train_input_reader.sample_1_of_n_examples=0',
   ]
-  groups = {group: run.GROUPS[group] for group in MINE}
-  findings = run.diagnose(path, overrides=overrides, groups=groups)
+  checks = checks_of('config', 'data', 'anchors', 'evaluation')
+  findings = by_group(run.diagnose(path, overrides=overrides, checks=checks))
   refused = {f.numbers['field']: f for f in findings['config']}
   assert set(refused) == {
     'model.ssd.num_classes',
@@ -82,7 +89,7 @@ def test_a_config_that_training_refuses_is_diagnosed_all_the_same(tmp_path):
 
 def test_warnings_of_a_config_are_notes(tmp_path):
   project = planted.project(tmp_path, overrides=['train_input_reader.num_epochs=3'])
-  (found,) = config_checks.check_refusals(project)
+  (found,) = config_checks.check(project)
   assert found.severity is Severity.NOTE
   assert found.what == (
     'train_input_reader.num_epochs: is 3, but the records are repeated until '
@@ -93,20 +100,20 @@ def test_warnings_of_a_config_are_notes(tmp_path):
 def test_a_config_without_an_evaluation_is_diagnosed_all_the_same(tmp_path):
   tiny_project.make(tmp_path)
   findings = run.diagnose(str(tmp_path / 'tiny.config'), overrides=['eval_input_reader=[]'])
-  errors = {f.check for group in findings.values() for f in group if f.severity is Severity.ERROR}
-  assert errors == {'batch norm decay'}  # The tiny project's few steps.
-  (found,) = [f for f in findings['evaluation'] if f.check == 'evaluation data']
+  # The tiny project's few steps.
+  assert {f.check for f in findings if f.severity is ERROR} == {'batch norm decay'}
+  (found,) = [f for f in findings if (f.group, f.check) == ('evaluation', 'evaluation data')]
   assert found.severity is Severity.WARNING
   assert found.what.startswith('There is no eval_input_reader')
   # The rest was looked at.
-  assert 'anchor coverage' in {f.check for f in findings['anchors']}
+  assert ('anchors', 'anchor coverage') in {(f.group, f.check) for f in findings}
 
 
 def test_a_config_that_does_not_parse(tmp_path):
   path = tmp_path / 'bad.config'
   path.write_text('model { sdd {} }')
-  (found,) = run.diagnose(str(path))['config']
-  assert (found.check, found.severity) == ('config', Severity.ERROR)
+  (found,) = run.diagnose(str(path))
+  assert (found.group, found.check, found.severity) == ('config', 'config', Severity.ERROR)
   assert found.what.startswith(f'{path}:1:') and 'sdd' in found.what
   with pytest.raises(FileNotFoundError):
     run.diagnose(str(tmp_path / 'absent.config'))
@@ -123,15 +130,15 @@ def check_broken(project):
   raise ZeroDivisionError('division by zero')
 
 
-def test_a_check_that_breaks_costs_no_other_finding(tmp_path, capsys):
+def test_a_check_that_breaks_costs_no_other_finding(tmp_path, caplog):
   tiny_project.make(tmp_path)
   (tmp_path / 'train.record').write_bytes(b'this is text and no record')
-  groups = {'data': (check_broken, data_checks.check_records)}
-  first, broken, damaged = run.diagnose(str(tmp_path / 'tiny.config'), groups=groups)['data']
+  checks = [('data', check_broken), ('data', data_checks.check_records)]
+  first, broken, damaged = run.diagnose(str(tmp_path / 'tiny.config'), checks=checks)
   assert first.what == 'Before the fault.'
   assert (broken.check, broken.severity) == ('broken', Severity.ERROR)
   assert broken.what == 'This check broke: ZeroDivisionError: division by zero.'
-  assert 'check_broken' in capsys.readouterr().err  # The traceback.
+  assert 'in check_broken' in caplog.text  # The traceback.
   assert (damaged.check, damaged.severity) == ('records', Severity.ERROR)
   assert 'train.record: record 0 (counted from 0) cannot be read' in damaged.what
 
@@ -149,7 +156,7 @@ def test_text_is_worst_first():
     '\n'
     '1 error, 1 warning, 1 note'
   )
-  assert report.as_text({'data': []}) == '0 errors, 0 warnings, 0 notes'
+  assert report.as_text([]) == '0 errors, 0 warnings, 0 notes'
 
 
 def test_json_has_everything():
@@ -165,7 +172,7 @@ def test_json_has_everything():
     'numbers': {'share': 0.5},
   }
   assert found['findings'][2]['numbers'] == {'cell': [16.0, None]}
-  assert not report.has_errors({'data': FINDINGS['data']}) and report.has_errors(FINDINGS)
+  assert not report.has_errors(FINDINGS[:2]) and report.has_errors(FINDINGS)
 
 
 @pytest.fixture(scope='module')
@@ -177,15 +184,9 @@ def trained(tmp_path_factory):
   return folder
 
 
-def errors(findings):
-  return {
-    (group, f.check) for group, found in findings.items() for f in found if f.severity is ERROR
-  }
-
-
 def test_faults_of_start_schedule_and_model_are_found(trained):
   config = str(trained / 'tiny.config')
-  groups = {group: run.GROUPS[group] for group in ('start', 'schedule', 'model')}
+  checks = checks_of('start', 'schedule', 'model')
   rate = 'train_config.optimizer.momentum_optimizer.learning_rate.cosine_decay_learning_rate'
   overrides = [
     'train_config.data_augmentation_options=[]',  # Seconds of tracing.
@@ -195,19 +196,19 @@ def test_faults_of_start_schedule_and_model_are_found(trained):
     'train_config.num_steps=1000',
   ]
   findings = run.diagnose(
-    config, overrides=overrides, groups=groups, checkpoint=str(trained / 'model')
+    config, overrides=overrides, checks=checks, checkpoint=str(trained / 'model')
   )
-  assert errors(findings) == {
+  assert {(f.group, f.check) for f in findings if f.severity is ERROR} == {
     ('start', 'frozen weights'),
     ('schedule', 'learning rate'),
     ('model', 'recall'),
   }
-  frozen = planted.only(findings['start'], 'frozen weights')
+  frozen = planted.only(findings, 'frozen weights')
   # 27 convolutions with a batch norm each: kernel, gamma and beta.
   assert frozen.what.startswith('81 variables are frozen and nothing is loaded into them')
-  high = planted.only(findings['schedule'], 'learning rate')
+  high = planted.only(findings, 'learning rate')
   assert high.numbers['rate'] == pytest.approx(0.8, rel=1e-3)
-  recall = planted.only(findings['model'], 'recall')
+  recall = planted.only(findings, 'recall')
   assert recall.numbers['recall_of_all'] < 0.05
 
 

@@ -5,8 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from ssd_tf import fields
-from ssd_tf.diagnosis import model_checks, overfit, overfit_checks
+from ssd_tf.diagnosis import model_checks
 from ssd_tf.diagnosis.finding import Severity
 from ssd_tf.evaluation.image_results import ImageResult
 
@@ -172,45 +171,3 @@ def test_a_checkpoint_is_asked_for(monkeypatch):
   Project.trained_checkpoint = 'ckpt-8'
   assert len(list(model_checks.check(Project))) == 2
   assert asked == [('the pipeline', 'ckpt-8', 7)]
-
-
-def learned(first, last, ap50, **options):
-  def point(step, losses, ap50):
-    return overfit.Point(step, dict(zip(fields.LOSSES, losses, strict=True)), ap50)
-
-  return overfit.LearnedByHeart(
-    **{'num_images': 8, 'num_objects': 12, 'is_finite': True, 'trainable_share': 1.0, **options},
-    curve=[point(1, first, 0.0), point(300, last, ap50)],
-  )
-
-
-START = (1.0, 4.0, 0.1, 5.1)
-
-
-def test_learned_by_heart():
-  (finding,) = overfit_checks.check_result(learned(START, (0.01, 0.02, 0.1, 0.13), 0.95))
-  assert (finding.check, finding.severity) == ('overfit', NOTE)
-  assert finding.what == (
-    '8 images with 12 objects are learned by heart in 300 steps (AP at IoU 0.5 0.950): model, '
-    'targets and losses work.'
-  )
-
-
-@pytest.mark.parametrize(
-  ('last', 'options', 'cause'),
-  [
-    ((0.01, 0.02, 0.1, 0.13), {}, 'The losses fell'),
-    ((0.9, 0.02, 0.1, 1.02), {}, 'Localization did not fall'),
-    ((0.01, 3.0, 0.1, 3.11), {}, 'Classification did not fall'),
-    ((0.9, 3.9, 0.1, 4.9), {}, 'Neither loss fell'),
-    ((0.9, 3.9, 9.0, 13.8), {}, 'Regularization outweighs'),
-    ((0.9, 3.9, 0.1, 4.9), {'trainable_share': 0.05}, 'Only 5.0% of the parameters train'),
-    ((0.9, 3.9, 0.1, 4.9), {'is_finite': False}, 'Look at the data checks'),
-  ],
-)
-def test_not_learned_by_heart(last, options, cause):
-  (finding,) = overfit_checks.check_result(learned(START, last, 0.3, **options))
-  assert (finding.check, finding.severity, finding.numbers['steps']) == ('overfit', ERROR, 300)
-  assert finding.remedy.startswith(cause)
-  if not options:
-    assert 'AP at IoU 0.5 is 0.300, 0.9 expected; Loss/localization_loss 1 to ' in finding.what

@@ -7,7 +7,7 @@ import pytest
 from google.protobuf import text_format
 
 from ssd_tf.config.pipeline import PipelineConfig
-from ssd_tf.diagnosis import learning_rates, schedule_checks
+from ssd_tf.diagnosis import learning_rate_checks, schedule_checks
 from ssd_tf.diagnosis.finding import Severity
 
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
@@ -26,7 +26,7 @@ def curve_of(num_steps, learning_rate, optimizer='momentum_optimizer', stages=''
     f'optimizer {{ {optimizer} {{ learning_rate {{ {learning_rate} }} }} }} {stages} }}',
     config,
   )
-  return learning_rates.rate_curve(config)
+  return learning_rate_checks.rate_curve(config)
 
 
 def cosine(total, warmup, base=0.1):
@@ -67,7 +67,7 @@ def cosine(total, warmup, base=0.1):
   ],
 )
 def test_learning_rate_against_batch_size(rate, batch_size, options, severity, expected):
-  findings = list(learning_rates.check_rate(rate, batch_size, **options))
+  findings = list(learning_rate_checks.check_rate(rate, batch_size, **options))
   assert told(findings) == ([('learning rate', severity)] if severity else [])
   if expected:
     assert findings[0].numbers['expected'] == pytest.approx(expected)
@@ -77,30 +77,32 @@ def test_learning_rate_against_batch_size(rate, batch_size, options, severity, e
 def test_an_epsilon_that_outweighs_the_gradients():
   # SSD-Tensorflow's default; a rate of 2 is then 2 times the gradient, not a step of 2.
   adam = {**MOMENTUM, 'optimizer': 'adam_optimizer'}
-  (finding,) = learning_rates.check_rate(0.001, 10, **adam, epsilon=1.0)
+  (finding,) = learning_rate_checks.check_rate(0.001, 10, **adam, epsilon=1.0)
   assert (finding.check, finding.severity) == ('epsilon', WARNING)
   assert finding.what == (
     'The epsilon of adam_optimizer is 1, far above the gradients that it is added to: a step is '
     'about 0.001 times the gradient, so the weights hardly move.'
   )
-  (finding,) = learning_rates.check_rate(2.0, 10, **adam, epsilon=1.0)
+  (finding,) = learning_rate_checks.check_rate(2.0, 10, **adam, epsilon=1.0)
   assert finding.check == 'epsilon'
-  assert not list(learning_rates.check_rate(0.001, 10, **adam, epsilon=1e-3))
+  assert not list(learning_rate_checks.check_rate(0.001, 10, **adam, epsilon=1e-3))
 
 
 def test_references_are_those_of_the_configs(request):
   root = request.config.rootpath
-  for reference in learning_rates.REFERENCES:
+  for reference in learning_rate_checks.REFERENCES:
     folder = 'configs' if reference.family == 'vgg' else 'tests/testdata/odapi_configs'
     text = (root / folder / f'{reference.name}.config').read_text()
     train = text[text.index('train_config') :].replace('0.', '.')
     assert f'batch_size: {reference.batch_size}\n' in train, reference.name
     assert f'{reference.rate:g}'.replace('0.', '.') in train, reference.name
-    assert learning_rates.family_of(text[text.index('feature_extractor') :]) == reference.family
+    assert (
+      learning_rate_checks.family_of(text[text.index('feature_extractor') :]) == reference.family
+    )
 
 
 def test_a_remedy_says_rate_and_reference():
-  (finding,) = learning_rates.check_rate(0.8, 8, **MOMENTUM)
+  (finding,) = learning_rate_checks.check_rate(0.8, 8, **MOMENTUM)
   assert finding.what == (
     'The learning rate goes up to 0.8 with 8 images a step: 64 times the 0.0125 that '
     'ssd_mobilenet_v1_quantized_300x300_coco14_sync has in proportion (0.2 with 128).'
@@ -111,29 +113,29 @@ def test_a_remedy_says_rate_and_reference():
 
 
 def test_a_large_rate_without_warm_up():
-  findings = list(learning_rates.check_rate(0.06, 8, **MOMENTUM, initial_rate=0.06))
+  findings = list(learning_rate_checks.check_rate(0.06, 8, **MOMENTUM, initial_rate=0.06))
   assert told(findings) == [('warm-up', WARNING)]
   assert findings[0].numbers['ratio'] == pytest.approx(4.8)  # 0.06 / 0.0125
-  assert not list(learning_rates.check_rate(0.06, 8, **MOMENTUM, initial_rate=0.006))
-  assert not list(learning_rates.check_rate(0.0125, 8, **MOMENTUM, initial_rate=0.0125))
+  assert not list(learning_rate_checks.check_rate(0.06, 8, **MOMENTUM, initial_rate=0.006))
+  assert not list(learning_rate_checks.check_rate(0.0125, 8, **MOMENTUM, initial_rate=0.0125))
 
 
 def test_warm_up_longer_than_the_training():
   curve = curve_of(1000, cosine(50000, 2000))
-  (finding,) = learning_rates.check_course(curve)
+  (finding,) = learning_rate_checks.check_course(curve)
   assert (finding.check, finding.severity) == ('warm-up', ERROR)
   assert finding.numbers == {'warmup_steps': 2000, 'num_steps': 1000, 'share': 2.0}
   assert curve.peak == pytest.approx(0.01 + 0.09 * 999 / 2000)
-  (finding,) = learning_rates.check_course(curve_of(3000, cosine(3000, 2000)))
+  (finding,) = learning_rate_checks.check_course(curve_of(3000, cosine(3000, 2000)))
   assert (finding.check, finding.severity) == ('warm-up', WARNING)
 
 
 def test_a_rate_of_0_for_most_of_the_training():
-  (finding,) = learning_rates.check_course(curve_of(10_000, cosine(2000, 100)))
+  (finding,) = learning_rate_checks.check_course(curve_of(10_000, cosine(2000, 100)))
   assert (finding.check, finding.severity) == ('idle steps', ERROR)
   # 8,000 steps of 0; of the cosine those where (1 + cos(pi t)) / 2 < 0.001: t > 0.98, 38 steps.
   assert finding.numbers['share'] == pytest.approx(0.8038, abs=0.01)
-  (finding,) = learning_rates.check_course(curve_of(10_000, cosine(8000, 100)))
+  (finding,) = learning_rate_checks.check_course(curve_of(10_000, cosine(8000, 100)))
   assert (finding.check, finding.severity) == ('idle steps', WARNING)
 
 
@@ -146,11 +148,11 @@ def test_a_stage_of_a_lower_rate_is_not_idle():
   constant = 'constant_learning_rate {{ learning_rate: {} }}'.format
   course = curve_of(1000, constant(0.02), stages=stage(300, constant(0.00001)))
   assert course.rates[[0, -1]] == pytest.approx([0.02, 0.00001])
-  assert not list(learning_rates.check_course(course))
+  assert not list(learning_rate_checks.check_course(course))
   # A stage of a rate of 0 is, and so is one that goes on with a decay that is over.
   for stages in (stage(300, constant(0.0)), stage(600)):
     course = curve_of(1000, cosine(300, 10), stages=stages)
-    (finding,) = learning_rates.check_course(course)
+    (finding,) = learning_rate_checks.check_course(course)
     assert (finding.check, finding.severity) == ('idle steps', ERROR)
     assert finding.numbers['share'] == pytest.approx(0.7, abs=0.02)
 
@@ -176,7 +178,7 @@ def test_a_stage_of_a_lower_rate_is_not_idle():
   ],
 )
 def test_a_decay_that_never_happens(num_steps, learning_rate, decay_step, end_share):
-  (finding,) = learning_rates.check_course(curve_of(num_steps, learning_rate))
+  (finding,) = learning_rate_checks.check_course(curve_of(num_steps, learning_rate))
   assert (finding.check, finding.severity) == ('decay', WARNING)
   assert finding.numbers['decay_step'] == decay_step
   assert finding.numbers['end_share'] == pytest.approx(end_share, abs=1e-4)
@@ -185,7 +187,7 @@ def test_a_decay_that_never_happens(num_steps, learning_rate, decay_step, end_sh
 def test_the_decay_that_configs_of_the_api_do_not_come_to_is_a_note():
   # As ssd_mobilenet_v1_coco has it.
   rate = 'exponential_decay_learning_rate { initial_learning_rate: 0.004 decay_steps: 800720 }'
-  (finding,) = learning_rates.check_course(curve_of(200000, rate))
+  (finding,) = learning_rate_checks.check_course(curve_of(200000, rate))
   assert (finding.check, finding.severity) == ('decay', NOTE)
 
 
@@ -202,7 +204,7 @@ def test_the_decay_that_configs_of_the_api_do_not_come_to_is_a_note():
   ],
 )
 def test_sound_courses(learning_rate):
-  assert not list(learning_rates.check_course(curve_of(1500, learning_rate)))
+  assert not list(learning_rate_checks.check_course(curve_of(1500, learning_rate)))
 
 
 def test_training_length():
@@ -302,4 +304,4 @@ def test_gradient_clipping():
 
 def test_an_optimizer_has_to_be_set():
   with pytest.raises(ValueError, match='train_config.optimizer: none is set'):
-    learning_rates.rate_curve(PipelineConfig())
+    learning_rate_checks.rate_curve(PipelineConfig())

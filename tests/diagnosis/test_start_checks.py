@@ -10,10 +10,9 @@ from google.protobuf import text_format
 
 from ssd_tf import fields
 from ssd_tf.config.pipeline import Pipeline
-from ssd_tf.diagnosis import schedule_checks, start_checks
+from ssd_tf.diagnosis import learning_rate_checks, schedule_checks, start_checks
 from ssd_tf.diagnosis.finding import Severity
 from ssd_tf.diagnosis.project import Project
-from ssd_tf.diagnosis.training_start import training_start
 from ssd_tf.errors import InputError
 from ssd_tf.ops.masked_loss import SigmoidLoss, SoftmaxLoss
 from ssd_tf.pretrained import checkpoint_kind
@@ -156,7 +155,7 @@ def test_few_images_for_loaded_statistics():
 
 @pytest.mark.parametrize('override', [*(f'train_config.freeze={f}' for f in FREEZES), *FROZEN])
 def test_loaded_statistics_that_stay_are_not_told(override, from_checkpoint, make):
-  start = training_start(make(from_checkpoint, override))
+  start = make(from_checkpoint, override).start
   assert start.has_backbone and not start.moves_loaded_statistics
 
 
@@ -195,7 +194,7 @@ def make(folder, sound):
 
   def make_project(*overrides):
     made = project(folder, *overrides)
-    vars(made)['training_batch'] = sound.training_batch
+    vars(made.start)['batch'] = sound.start.batch
     return made
 
   return make_project
@@ -207,13 +206,18 @@ def from_checkpoint(folder):
   return f'train_config.fine_tune_checkpoint="{folder}/model"'
 
 
+def check_all(project):
+  checks = (start_checks.check, learning_rate_checks.check, schedule_checks.check)
+  return [finding for check in checks for finding in check(project)]
+
+
 def test_a_sound_project_has_one_note(sound):
-  findings = [*start_checks.check(sound), *schedule_checks.check(sound)]
+  findings = check_all(sound)
   assert told(findings) == [('checkpoint', NOTE)]
   assert findings[0].numbers == {'parameters': 319_016}  # As a training logs it.
   # What heads that know nothing cost, by the formula: each of the columns of a negative
   # 0.25 * p^2 * -ln(1 - p), p = sigmoid(-4.6); of a positive its own 0.75 * (1 - p)^2 * -ln p.
-  start, p = training_start(sound), 1 / (1 + math.exp(4.6))
+  start, p = sound.start, 1 / (1 + math.exp(4.6))
   classes = start.targets.class_targets.numpy()
   positive, columns = int((classes > 0).sum()), 4 * classes.size
   no = 0.25 * p**2 * -math.log(1 - p)
@@ -245,7 +249,7 @@ SOFTMAX = [
 )
 def test_a_fault_planted_in_a_project(make, overrides, check, severity):
   faulty = make(*overrides)
-  findings = [*start_checks.check(faulty), *schedule_checks.check(faulty)]
+  findings = check_all(faulty)
   assert told(findings) == [('checkpoint', NOTE), (check, severity)]
 
 
@@ -272,7 +276,7 @@ def test_a_checkpoint_that_does_not_fit(folder, make):
 
 def test_a_checkpoint_is_seen_through(from_checkpoint, make):
   loaded = make(from_checkpoint)
-  start = training_start(loaded)
+  start = loaded.start
   assert start.has_backbone and start.has_class_heads
   findings = list(start_checks.check(loaded))
   assert findings[0].numbers['backbone']['missing'] == 0
@@ -282,7 +286,7 @@ def test_a_checkpoint_is_seen_through(from_checkpoint, make):
   assert [f.numbers for f in findings if f.check == 'batch norm statistics'] == [{'images': images}]
   mean, variance, distance = start.first_normalized
   # The same, by the layers themselves.
-  images = loaded.training_batch[fields.IMAGE]
+  images = start.batch[fields.IMAGE]
   kernel = next(v for v in start.model.variables if 'kernel' in v.path)
   outputs = tf.nn.conv2d(images, kernel.value, 2, 'SAME').numpy()
   np.testing.assert_allclose(distance, ((outputs - mean) ** 2).mean((0, 1, 2)), rtol=0.1)

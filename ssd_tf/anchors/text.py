@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ssd_tf.anchors.dataset_anchors import DatasetAnchors
+from ssd_tf.anchors.dataset import DatasetAnchors
 
 
 def describe(anchors: DatasetAnchors) -> str:
   """Describes anchors and how well they overlap the boxes, beside those of the config.
 
   Args:
-    anchors: of `dataset_anchors.find_anchors`.
+    anchors: of `dataset.find_anchors`.
 
   Returns:
     Lines of text, notes last.

@@ -7,17 +7,18 @@ import numpy as np
 import tensorflow as tf
 
 from ssd_tf import builders, fields
-from ssd_tf.config.pipeline import PipelineConfig
-from ssd_tf.diagnosis.project import Project
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.models.box_predictor import NO_BACKGROUND
 from ssd_tf.models.normalization import FusedBatchNormalization
-from ssd_tf.ops import masked_loss
+from ssd_tf.ops.target_assigner import Targets
 from ssd_tf.pretrained.layer_groups import BACKBONE, CLASS_HEADS, group_of
 from ssd_tf.pretrained.load_report import LoadReport
 from ssd_tf.run.fine_tuning import load_fine_tune_checkpoint
 from ssd_tf.run.learner import build_stages
-from ssd_tf.training.stages import Stages
+
+_BATCH_SIZE = 8
+_SHUFFLE_BUFFER_SIZE = 64
 
 
 class TrainingStart:
@@ -32,24 +33,25 @@ class TrainingStart:
     ever_trainable: those that do in any stage.
   """
 
-  def __init__(self, project: Project):
+  def __init__(self, pipeline: Pipeline):
     """Builds the network, loads the checkpoint and freezes.
 
     Args:
-      project: with a config that can be built.
+      pipeline: the config.
 
     Raises:
-      InputError: it cannot be.
+      InputError: the network cannot be built.
     """
-    self._project = project
-    self.detector = builders.build_detector(project.config.model, is_training=True)
+    self._pipeline, config = pipeline, pipeline.config
+    self.detector = builders.build_detector(config.model, is_training=True)
     self.sizes = {v.path: int(np.prod(v.shape)) for v in self.model.trainable_variables}
     self.report: LoadReport | None = None
     self.refusal = ''
     try:
-      if project.config.train_config.fine_tune_checkpoint:
-        self.report = load_fine_tune_checkpoint(project.pipeline, self.model)
-      stages = enter_first_stage(project.config, self.model)
+      if config.train_config.fine_tune_checkpoint:
+        self.report = load_fine_tune_checkpoint(pipeline, self.model)
+      stages = build_stages(config, self.model)
+      stages.enter(0)
       self.ever_trainable = frozenset(variable.path for variable in stages.variables)
     except InputError as error:
       self.refusal, self.ever_trainable = str(error), frozenset()
@@ -89,15 +91,25 @@ class TrainingStart:
     """Of the moving statistics of each batch norm that updates them."""
     return [layer.momentum for layer in self._batch_norms if layer.trainable and not layer.frozen]
 
-  @property
-  def classification_loss(self) -> masked_loss.ClassificationLoss:
-    """That of the config."""
-    return self.detector.objective.classification_loss
+  @functools.cached_property
+  def batch(self) -> dict[str, tf.Tensor]:
+    """The first training batch, augmented, of at most 8 examples.
+
+    Raises:
+      InputError: the config or a record is at fault.
+    """
+    small = self._pipeline.copy_config()
+    small.train_config.batch_size = min(_BATCH_SIZE, small.train_config.batch_size)
+    for reader in small.train_input_reader:
+      reader.shuffle_buffer_size = min(_SHUFFLE_BUFFER_SIZE, reader.shuffle_buffer_size)
+    pipeline = self._pipeline.with_config(small)
+    with builders.explained_record_errors(pipeline, training=True, evaluation=False):
+      return next(iter(builders.build_train_dataset(pipeline, self.detector)))
 
   @functools.cached_property
-  def targets(self):
+  def targets(self) -> Targets:
     """Of the first batch."""
-    return self.detector.assign_targets(self._project.training_batch)
+    return self.detector.assign_targets(self.batch)
 
   @functools.cached_property
   def class_logits(self) -> tf.Tensor:
@@ -122,7 +134,7 @@ class TrainingStart:
   @property
   def class_bias(self) -> float:
     """What the class heads' bias starts at, if nothing is loaded into it."""
-    predictor = self._project.config.model.ssd.box_predictor
+    predictor = self._pipeline.config.model.ssd.box_predictor
     return getattr(
       predictor, predictor.WhichOneof('box_predictor_oneof')
     ).class_prediction_bias_init
@@ -131,10 +143,12 @@ class TrainingStart:
   def expected_losses(self) -> dict[str, float]:
     """The losses of the first batch where all logits are the bias, and all boxes their anchors."""
     logits = tf.fill(tf.shape(self.class_logits), self.class_bias)
-    if not self._project.config.model.ssd.add_background_class:
+    if not self._pipeline.config.model.ssd.add_background_class:
       logits = tf.concat([tf.fill(tf.shape(logits[..., :1]), NO_BACKGROUND), logits[..., 1:]], 2)
     encodings = tf.zeros([*logits.shape[:2], self.targets.box_targets.shape[-1]])
-    return self._losses_of({fields.CLASS_LOGITS: logits, fields.BOX_ENCODINGS: encodings})
+    outputs = {fields.CLASS_LOGITS: logits, fields.BOX_ENCODINGS: encodings}
+    losses = self.detector.compute_losses(outputs, self.targets, self.batch)
+    return {name: float(loss) for name, loss in losses.items()}
 
   @functools.cached_property
   def first_normalized(self) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
@@ -147,7 +161,7 @@ class TrainingStart:
     if not self._batch_norms:
       return None
     up_to_there = keras.Model(self.model.input, self._batch_norms[0].input)
-    features = up_to_there(self._project.training_batch[fields.IMAGE], training=False)
+    features = up_to_there(self.batch[fields.IMAGE], training=False)
     mean, variance = self._statistics[0]
     distance = np.square(np.asarray(features, np.float32) - mean).mean(axis=(0, 1, 2))
     return mean, variance, distance
@@ -162,12 +176,11 @@ class TrainingStart:
   @functools.cached_property
   def _first_step(self):
     """(class logits, losses, norm of the gradient) of the first batch, without an update."""
-    settings = self._project.config.train_config
-    batch = self._project.training_batch
+    settings = self._pipeline.config.train_config
     variables = [variable.value for variable in self.model.trainable_variables]
     with tf.GradientTape() as tape:
-      outputs = self.model(batch[fields.IMAGE], training=True)
-      parts = self._tensors_of(outputs)
+      outputs = self.model(self.batch[fields.IMAGE], training=True)
+      parts = self.detector.compute_losses(outputs, self.targets, self.batch)
       total = tf.add_n(list(parts.values()))
       if settings.add_regularization_loss and self.model.losses:
         total += tf.add_n(self.model.losses)
@@ -175,38 +188,3 @@ class TrainingStart:
     if settings.gradient_clipping_by_norm:
       norm = float(tf.linalg.global_norm(tape.gradient(total, variables)))
     return outputs[fields.CLASS_LOGITS], {k: float(v) for k, v in parts.items()}, norm
-
-  def _losses_of(self, outputs):
-    return {name: float(loss) for name, loss in self._tensors_of(outputs).items()}
-
-  def _tensors_of(self, outputs):
-    batch = self._project.training_batch
-    return self.detector.compute_losses(outputs, self.targets, batch)
-
-
-def enter_first_stage(config: PipelineConfig, model: keras.Model) -> Stages:
-  """Freezes what a training does not train at first.
-
-  Args:
-    config: the whole config.
-    model: its variables' `trainable` is set.
-
-  Returns:
-    The stages of the training.
-
-  Raises:
-    InputError: a pattern matches nothing, or nothing is left to train.
-  """
-  stages = build_stages(config, model)
-  stages.enter(0)
-  return stages
-
-
-@functools.lru_cache(maxsize=1)
-def training_start(project: Project) -> TrainingStart:
-  """The start of a project's training, made once.
-
-  Raises:
-    InputError: the config is at fault.
-  """
-  return TrainingStart(project)

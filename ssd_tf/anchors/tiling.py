@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ssd_tf.anchors import anchor_clusters
+from ssd_tf.anchors.clusters import nearest
 from ssd_tf.builders.anchors import count_anchors_per_location, generate_anchors
 from ssd_tf.builders.resizers import image_size
 from ssd_tf.ops import boxes as box_ops
@@ -173,10 +173,10 @@ def shape_ious(boxes: np.ndarray, tiling: Tiling) -> np.ndarray:
   """
   boxes = boxes.astype(np.float64)
   sizes = (boxes[:, 2:] - boxes[:, :2]) * tiling.input_size
-  return anchor_clusters.nearest(sizes, np.concatenate(tiling.shapes))[1]
+  return nearest(sizes, np.concatenate(tiling.shapes))[1]
 
 
-def distances(boxes: np.ndarray, tiling: Tiling) -> np.ndarray:
+def center_distances(boxes: np.ndarray, tiling: Tiling) -> np.ndarray:
   """Returns how far each box's center is from the nearest anchors' of each feature map.
 
   Args:

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ssd_tf import builders
-from ssd_tf.anchors import anchor_block, anchor_layout, anchor_tiling
-from ssd_tf.anchors.anchor_layout import Layout
-from ssd_tf.anchors.anchor_tiling import Tiling
+from ssd_tf.anchors.block import with_anchors
+from ssd_tf.anchors.layout import Layout, find_layout
+from ssd_tf.anchors.tiling import Tiling, best_ious, reaches, shape_ious, tile
 from ssd_tf.anchors.training_boxes import TrainingBoxes, read_training_boxes
 from ssd_tf.config.pipeline import Pipeline, PipelineConfig
 from ssd_tf.errors import InputError
-from ssd_tf.groundtruth.dataset_description import COCO_LIMITS
+from ssd_tf.groundtruth.description import COCO_LIMITS
 
 _THRESHOLD = 0.5  # Where the matcher has none.
 
@@ -76,8 +76,8 @@ class DatasetAnchors:
     """All boxes, those of each class, those of each COCO size; groups without boxes left out."""
     measured = [
       (
-        anchor_tiling.best_ious(self.boxes.boxes, tiling),
-        anchor_tiling.shape_ious(self.boxes.boxes, tiling),
+        best_ious(self.boxes.boxes, tiling),
+        shape_ious(self.boxes.boxes, tiling),
       )
       for tiling in (self.stock, self.found)
     ]
@@ -98,7 +98,7 @@ class DatasetAnchors:
       yield f'{name} (COCO)', sizes == number
 
   def _overlaps(self, best, shapes, mask):
-    matched = anchor_tiling.reaches(best[mask], self.threshold)
+    matched = reaches(best[mask], self.threshold)
     # float64, or the mean of a million boxes would be off in the third digit.
     return Overlaps(
       *(float(values.mean(dtype=np.float64)) for values in (best[mask], matched, shapes[mask]))
@@ -117,9 +117,9 @@ def find_anchors(
 
   Args:
     pipeline: the config.
-    num_anchors: number of sizes, of all feature maps together; None: see `anchor_layout`.
+    num_anchors: number of sizes, of all feature maps together; None: see `layout`.
     min_size: boxes whose shorter side is less, in pixels of the model's input, are left out.
-    fit_positions: see `anchor_layout.find_layout`.
+    fit_positions: see `layout.find_layout`.
     seed: of k-means.
 
   Returns:
@@ -130,10 +130,10 @@ def find_anchors(
   """
   ssd = pipeline.config.model.ssd
   model = builders.build_model(pipeline.config.model, is_training=False)
-  stock = anchor_tiling.tile(ssd, model.feature_map_sizes)
+  stock = tile(ssd, model.feature_map_sizes)
   boxes = read_training_boxes(pipeline, min_size=min_size)
   head = ssd.box_predictor.WhichOneof('box_predictor_oneof')
-  layout = anchor_layout.find_layout(
+  layout = find_layout(
     boxes,
     stock,
     is_shared=head == 'weight_shared_convolutional_box_predictor',
@@ -141,8 +141,8 @@ def find_anchors(
     fit_positions=fit_positions,
     seed=seed,
   )
-  changed = anchor_block.with_anchors(pipeline.config, layout, stock)
-  found = anchor_tiling.tile(changed.model.ssd, model.feature_map_sizes)
+  changed = with_anchors(pipeline.config, layout, stock)
+  found = tile(changed.model.ssd, model.feature_map_sizes)
   matcher = ssd.matcher.argmax_matcher
   has_threshold = ssd.matcher.HasField('argmax_matcher') and not matcher.ignore_thresholds
   return DatasetAnchors(

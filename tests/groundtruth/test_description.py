@@ -12,7 +12,7 @@ from PIL import Image
 
 from ssd_tf.data import tf_example
 from ssd_tf.errors import InputError
-from ssd_tf.groundtruth import dataset_description, dataset_plot
+from ssd_tf.groundtruth import description, plot
 
 NAMES = {1: 'cat', 2: 'dog', 5: 'cow', 6: '$x$'}
 
@@ -61,7 +61,7 @@ TALL = annotation(
 
 def test_counts(tmp_path):
   path = write(tmp_path / 'a.record', [FIRST, EMPTY, TALL])
-  found = dataset_description.describe_records([path], NAMES)
+  found = description.describe_records([path], NAMES)
   assert (found.num_images, found.num_boxes) == (3, 5)
   assert found.boxes == {1: 2, 2: 2, 5: 1}
   assert found.images == {1: 1, 2: 2, 5: 1}
@@ -91,7 +91,7 @@ def test_counts(tmp_path):
 
 def test_text(tmp_path):
   path = write(tmp_path / 'a.record', [FIRST, EMPTY, TALL])
-  lines = str(dataset_description.describe_records([path], NAMES)).splitlines()
+  lines = str(description.describe_records([path], NAMES)).splitlines()
   assert lines[:8] == [
     '3 images, 5 boxes',
     'boxes by source: human 1, pseudo 1',
@@ -120,7 +120,7 @@ def test_text(tmp_path):
 def test_default_labels_and_other_sources_of_labels(tmp_path):
   verified = annotation('v', 10, 20, [1], [[0, 0, 5, 5]], verified_absent=[5])
   path = write(tmp_path / 'a.record', [FIRST, verified, EMPTY])
-  found = dataset_description.describe_records([path], NAMES, [2])
+  found = description.describe_records([path], NAMES, [2])
   assert found.label_sets == {frozenset([2]): 1, frozenset([1, 5]): 1, frozenset([2, 5]): 1}
   assert found.warnings() == [
     'classes labeled in no image: $x$; nothing tells a detector what is not one',
@@ -136,7 +136,7 @@ def test_nothing_labeled_and_ids_outside_the_label_map(tmp_path):
     for i in range(6)
   ]
   path = write(tmp_path / 'a.record', images)
-  found = dataset_description.describe_records([path], NAMES)
+  found = description.describe_records([path], NAMES)
   assert found.label_sets == {frozenset(): 6}
 
   def places(*numbers):
@@ -164,10 +164,10 @@ def test_boxes_and_images_of_no_use_are_named_and_not_measured(tmp_path):
     annotation('flat', 10, 20, [1, 1, 1], boxes * [10, 20, 10, 20]),
   ]
   path = write(tmp_path / 'a.record', images)
-  found = dataset_description.describe_records([path], NAMES)
+  found = description.describe_records([path], NAMES)
   assert found.image_sizes == {(20, 10): 2, (0, 0): 1}
   assert found.num_boxes == 3 and found.size_counts.sum() == found.aspect_counts.sum() == 1
-  assert found.coco_sizes == {'small': 1}
+  assert found.coco_sizes == {'small': 1, 'medium': 0, 'large': 0}
   assert found.warnings()[1:] == [
     '1 images have no known size; their boxes are not measured; first places: '
     f'{path}, record 1, source_id unknown',
@@ -182,23 +182,23 @@ def test_class_texts_serve_where_ids_lack(tmp_path):
   path = tmp_path / 'a.record'
   with tf.io.TFRecordWriter(str(path)) as writer:
     writer.write(example.SerializeToString())
-  assert dataset_description.describe_records([str(path)], NAMES).boxes == {1: 2, 2: 1}
+  assert description.describe_records([str(path)], NAMES).boxes == {1: 2, 2: 1}
   del example.features.feature['image/object/class/text']
   with tf.io.TFRecordWriter(str(path)) as writer:
     writer.write(example.SerializeToString())
   with pytest.raises(InputError, match=r'a.record, record 0 .*0 class ids for 3 boxes'):
-    dataset_description.describe_records([str(path)], NAMES)
+    description.describe_records([str(path)], NAMES)
 
 
 def test_files_without_images(tmp_path):
   path = tmp_path / 'a.record'
   path.write_bytes(b'')
   with pytest.raises(InputError, match='no record in there'):
-    dataset_description.describe_records([str(path)], NAMES)
+    description.describe_records([str(path)], NAMES)
   with tf.io.TFRecordWriter(str(path)) as writer:
     writer.write(b'\xff\xff')
   with pytest.raises(InputError, match=r'a.record, record 0 \(counted from 0\): is no tf'):
-    dataset_description.describe_records([str(path)], NAMES)
+    description.describe_records([str(path)], NAMES)
 
 
 def texts(path):
@@ -217,9 +217,9 @@ def texts(path):
 )
 def test_svg(tmp_path, images, names):
   path = write(tmp_path / 'a.record', images)
-  found = dataset_description.describe_records([path], names)
+  found = description.describe_records([path], names)
   for name in ('one', 'two'):
-    dataset_plot.draw(found, str(tmp_path / name / 'x.svg'))
+    plot.draw(found, str(tmp_path / name / 'x.svg'))
   one, two = (tmp_path / name / 'x.svg' for name in ('one', 'two'))
   assert one.read_bytes() == two.read_bytes()
   written = texts(one)
@@ -230,7 +230,7 @@ def test_svg(tmp_path, images, names):
   else:
     assert {*names.values()} <= set(written)
   with pytest.raises(InputError, match='expected a file name that ends in .svg'):
-    dataset_plot.draw(found, str(tmp_path / 'x.png'))
+    plot.draw(found, str(tmp_path / 'x.png'))
 
 
 def run(folder, *flags):

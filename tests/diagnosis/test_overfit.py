@@ -1,4 +1,4 @@
-"""The loop that learns a few images by heart; that it succeeds is seen in tests/training."""
+"""The loop that overfits a few images; that it succeeds is seen in test_overfit_models."""
 
 import dataclasses
 
@@ -8,7 +8,7 @@ import tiny_project
 
 from ssd_tf import builders, fields
 from ssd_tf.config.pipeline import Pipeline
-from ssd_tf.diagnosis import overfit
+from ssd_tf.diagnosis.overfit import overfit
 from ssd_tf.errors import InputError
 from ssd_tf.models.box_predictor import convolutional_box_predictor
 from ssd_tf.models.conv_block import ConvHyperparams, conv_block
@@ -49,23 +49,21 @@ def path(tmp_path, monkeypatch, detector):
 
 def test_a_few_steps(path, caplog):
   caplog.set_level('INFO', logger='absl')
-  result = overfit.learn_by_heart(Pipeline.load(path), num_images=3, num_steps=3)
+  result = overfit(Pipeline.load(path), num_images=3, num_steps=3)
   # Of the ten images with 0, 1, 2, 0, 1, ... boxes the first three with any: 1 + 2 + 1.
   assert (result.num_images, result.num_objects, result.trainable_share) == (3, 4, 1.0)
   assert [point.step for point in result.curve] == [1, 2, 3] and result.num_steps == 3
   losses = [point.losses[fields.TOTAL_LOSS] for point in result.curve]
   assert losses[0] > losses[1] > losses[2]
-  assert result.is_finite and not result.passed
-  assert 'Learning by heart: step 3 of 3, AP at IoU 0.5 0.' in caplog.text
+  assert result.is_finite and not result.succeeded
+  assert 'Overfitting: step 3 of 3, AP at IoU 0.5 0.' in caplog.text
 
 
 @pytest.mark.slow
 def test_a_loss_that_is_not_finite(path):
   # The first step is so long that the next loss is not finite.
-  result = overfit.learn_by_heart(
-    Pipeline.load(path), num_images=3, num_steps=3, learning_rate=1e30
-  )
-  assert not result.is_finite and not result.passed
+  result = overfit(Pipeline.load(path), num_images=3, num_steps=3, learning_rate=1e30)
+  assert not result.is_finite and not result.succeeded
   assert [point.step for point in result.curve] == [1]
 
 
@@ -73,5 +71,5 @@ def test_images_without_objects(path):
   images = [i for i in tiny_project.annotations(4, seed=0) if not len(i.boxes)]
   tiny_project.write_records(path.parent / 'train.record', images)
   with pytest.raises(InputError) as error:
-    overfit.learn_by_heart(Pipeline.load(path), num_steps=1)
+    overfit(Pipeline.load(path), num_steps=1)
   assert str(error.value) == 'train_input_reader: no image has an object; there is nothing to learn'

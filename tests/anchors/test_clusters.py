@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 import pytest
 
-from ssd_tf.anchors import anchor_clusters
+from ssd_tf.anchors import clusters
 from ssd_tf.errors import InputError
 
 RNG = np.random.default_rng(7)
@@ -39,7 +39,7 @@ MANY = np.concatenate(
 )
 def test_iou_of_sizes(size, other, distance, iou):
   distance = None if distance is None else np.array(distance, float)
-  found = anchor_clusters.size_iou(np.array(size, float), np.array(other, float), distance)
+  found = clusters.size_iou(np.array(size, float), np.array(other, float), distance)
   assert found == pytest.approx(iou, abs=1e-12)
 
 
@@ -49,7 +49,7 @@ def best_center(sizes):
   for _ in range(4):
     heights, widths = (np.geomspace(low[i], high[i], 41) for i in (0, 1))
     grid = np.stack(np.meshgrid(heights, widths, indexing='ij'), axis=-1).reshape(-1, 2)
-    totals = anchor_clusters.size_iou(sizes, grid[:, np.newaxis]).sum(axis=1)
+    totals = clusters.size_iou(sizes, grid[:, np.newaxis]).sum(axis=1)
     best = grid[totals.argmax()]
     ratio = (high / low) ** (1 / 40)
     low, high = best / ratio, best * ratio
@@ -73,17 +73,17 @@ def test_clusters_are_as_good_as_the_best_of_all_partitions(k):
   for labels in itertools.product(range(k), repeat=len(FEW)):
     parts = [tuple(i for i, label in enumerate(labels) if label == part) for part in range(k)]
     best = max(best, sum(totals[part] for part in parts if part))
-  found = anchor_clusters.cluster_sizes(FEW, k, num_restarts=20)
+  found = clusters.cluster_sizes(FEW, k, num_restarts=20)
   assert found.mean_ious[-1] == pytest.approx(best / len(FEW), abs=2e-3)
   # By the brute force's own reckoning.
-  own = anchor_clusters.size_iou(FEW[:, np.newaxis], found.centers).max(axis=1).mean()
+  own = clusters.size_iou(FEW[:, np.newaxis], found.centers).max(axis=1).mean()
   assert found.mean_ious[-1] == pytest.approx(own, abs=1e-12)
   assert (np.diff(found.centers.prod(axis=1)) >= 0).all()
 
 
 def test_no_step_is_for_the_worse():
   for seed in range(5):
-    found = anchor_clusters.cluster_sizes(MANY, 6, seed=seed, num_restarts=1)
+    found = clusters.cluster_sizes(MANY, 6, seed=seed, num_restarts=1)
     assert len(found.mean_ious) > 2
     assert (np.diff(found.mean_ious) >= -1e-12).all()
 
@@ -91,22 +91,22 @@ def test_no_step_is_for_the_worse():
 def test_means_alone_can_be_worse_than_what_is_found():
   # One cluster of two sizes: the mean, 55 x 55, has (0.033 + 0.3025) / 2; the larger .505.
   sizes = np.array([[10.0, 10.0], [100.0, 100.0]])
-  found = anchor_clusters.cluster_sizes(sizes, 1)
+  found = clusters.cluster_sizes(sizes, 1)
   assert found.mean_ious[-1] == pytest.approx((1 + 0.01) / 2, abs=1e-3)
 
 
 def test_heaps_are_found_and_a_seed_gives_the_same_again():
-  found = anchor_clusters.cluster_sizes(MANY, 3, seed=3)
+  found = clusters.cluster_sizes(MANY, 3, seed=3)
   np.testing.assert_allclose(found.centers, [[20, 60], [90, 40], [200, 210]], rtol=0.05)
-  again = anchor_clusters.cluster_sizes(MANY, 3, seed=3)
+  again = clusters.cluster_sizes(MANY, 3, seed=3)
   np.testing.assert_array_equal(found.centers, again.centers)
-  part = anchor_clusters.cluster_sizes(MANY, 3, seed=3, max_boxes=150)
+  part = clusters.cluster_sizes(MANY, 3, seed=3, max_boxes=150)
   np.testing.assert_allclose(part.centers, found.centers, rtol=0.1)
 
 
 def test_as_many_clusters_as_sizes():
   sizes = np.repeat(FEW, 3, axis=0)
-  found = anchor_clusters.cluster_sizes(sizes, len(FEW))
+  found = clusters.cluster_sizes(sizes, len(FEW))
   assert found.mean_ious[-1] == pytest.approx(1.0)
   np.testing.assert_allclose(sorted(found.centers.tolist()), sorted(FEW.tolist()), rtol=1e-9)
 
@@ -115,7 +115,7 @@ def test_too_few_distinct_sizes():
   # A thousandth of a pixel is rounding.
   sizes = np.array([[10, 20], [10.001, 20], [30, 40]], float)
   with pytest.raises(InputError) as error:
-    anchor_clusters.cluster_sizes(sizes, 3)
+    clusters.cluster_sizes(sizes, 3)
   assert str(error.value) == (
     'num_anchors: 3 sizes are to be found, but the 3 boxes have only 2 distinct ones (to a '
     'hundredth of a pixel); lower num_anchors'
@@ -124,13 +124,13 @@ def test_too_few_distinct_sizes():
 
 def test_chunks_change_nothing(monkeypatch):
   centers = MANY[::100]
-  whole = anchor_clusters.nearest(MANY, centers)
-  monkeypatch.setattr(anchor_clusters, '_CHUNK', 50)
-  for values, expected in zip(anchor_clusters.nearest(MANY, centers), whole, strict=True):
+  whole = clusters.nearest(MANY, centers)
+  monkeypatch.setattr(clusters, '_CHUNK', 50)
+  for values, expected in zip(clusters.nearest(MANY, centers), whole, strict=True):
     np.testing.assert_array_equal(values, expected)
 
 
 def test_a_cluster_without_boxes_moves_where_it_is_needed():
   sizes = np.array([[10.0, 10.0], [11.0, 11.0], [50.0, 90.0]])
-  found = anchor_clusters.improve(sizes, np.array([[10.0, 10.0], [1e5, 1.0]]))
+  found = clusters.improve(sizes, np.array([[10.0, 10.0], [1e5, 1.0]]))
   np.testing.assert_allclose(found.centers[1], [50, 90], rtol=1e-6)

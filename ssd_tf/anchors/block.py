@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from google.protobuf import text_format
 
-from ssd_tf.anchors.anchor_layout import Layout
-from ssd_tf.anchors.anchor_tiling import Axis, Tiling
+from ssd_tf.anchors.layout import Layout
+from ssd_tf.anchors.tiling import Axis, Tiling
 from ssd_tf.config.pipeline import PipelineConfig
 from ssd_tf.errors import InputError
 from ssd_tf.files.failed_writes import open_for_writing

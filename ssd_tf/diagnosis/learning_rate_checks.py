@@ -1,4 +1,4 @@
-"""The learning rate: against the batch size, and in its course over the training."""
+"""Checks of the learning rate: against the batch size, and in its course over the training."""
 
 import dataclasses
 import math
@@ -10,6 +10,7 @@ import tensorflow as tf
 from ssd_tf.builders.training import build_schedule, build_stage_schedules
 from ssd_tf.config.pipeline import PipelineConfig
 from ssd_tf.diagnosis.finding import Finding, Severity
+from ssd_tf.diagnosis.project import Project
 from ssd_tf.errors import InputError
 from ssd_tf.ops.schedules import staged_schedule
 
@@ -82,18 +83,26 @@ class RateCurve:
     return float(self.rates.max())
 
 
+def check(project: Project) -> Iterator[Finding]:
+  """The highest rate, then warm-up and decay."""
+  settings = project.config.train_config
+  curve = rate_curve(project.config)
+  optimizer = settings.optimizer.WhichOneof('optimizer')
+  options = getattr(settings.optimizer, optimizer)
+  yield from check_rate(
+    curve.peak,
+    project.images_per_step,
+    optimizer=optimizer,
+    extractor=project.config.model.ssd.feature_extractor.type,
+    momentum=getattr(options, 'momentum_optimizer_value', 0.9),
+    epsilon=getattr(options, 'epsilon', 0.0),
+    initial_rate=float(curve.rates[0]),
+  )
+  yield from check_course(curve)
+
+
 def rate_curve(config: PipelineConfig) -> RateCurve:
-  """Draws the learning rate of a config.
-
-  Args:
-    config: the whole config.
-
-  Returns:
-    The curve.
-
-  Raises:
-    InputError: there is no learning rate, or its values make no sense.
-  """
+  """Draws the learning rate of a config."""
   settings = config.train_config
   kind = settings.optimizer.WhichOneof('optimizer')
   if kind is None:
@@ -138,9 +147,6 @@ def check_rate(
     momentum: of the momentum or RMSProp optimizer.
     epsilon: of Adam.
     initial_rate: of step 0.
-
-  Yields:
-    A finding for each fault.
 
   Source: Goyal et al., Accurate, Large Minibatch SGD, section 2.1 (the linear rule) and 2.2
   (warm-up).
@@ -191,14 +197,7 @@ def check_rate(
 
 
 def check_course(curve: RateCurve) -> Iterator[Finding]:
-  """Whether warm-up and decay fit into the training.
-
-  Args:
-    curve: the learning rate.
-
-  Yields:
-    A finding for each fault.
-  """
+  """Whether warm-up and decay fit into the training."""
   if not curve.num_steps or not curve.peak > 0:
     return
   num_steps, field = curve.num_steps, curve.kind

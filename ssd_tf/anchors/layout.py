@@ -20,8 +20,8 @@ import dataclasses
 
 import numpy as np
 
-from ssd_tf.anchors import anchor_clusters, anchor_tiling
-from ssd_tf.anchors.anchor_tiling import Tiling
+from ssd_tf.anchors.clusters import cluster_sizes, count_distinct, improve, nearest, size_iou
+from ssd_tf.anchors.tiling import Tiling, center_distances
 from ssd_tf.anchors.training_boxes import TrainingBoxes
 from ssd_tf.errors import InputError
 
@@ -111,7 +111,7 @@ def cell_fits(sizes: np.ndarray, strides: np.ndarray, input_size: tuple[int, int
   x = reach[..., 1:, np.newaxis] * _OFFSETS
   offsets = np.stack(np.broadcast_arrays(y, x), axis=-1)
   own = sizes[:, np.newaxis, np.newaxis, np.newaxis]
-  return anchor_clusters.size_iou(own, own, offsets).mean(axis=(2, 3))
+  return size_iou(own, own, offsets).mean(axis=(2, 3))
 
 
 def choose_maps(fits: np.ndarray, fit: float) -> np.ndarray:
@@ -179,7 +179,7 @@ class _Search:
     self._seed = seed
     drawn = np.random.default_rng(seed).permutation(len(found.boxes))[: _FINAL['max_boxes']]
     self._sizes = found.sizes[drawn]
-    self._distances = anchor_tiling.distances(found.boxes[drawn], stock)
+    self._distances = center_distances(found.boxes[drawn], stock)
     self._fits = cell_fits(self._sizes, stock.strides, stock.input_size) if is_shared else None
 
   def best(self, num_anchors):
@@ -207,14 +207,14 @@ class _Search:
     """The layout, with sizes that overlap best where they lie."""
     if not self._is_shared:
       distances = self._distances[:, layout.maps]
-      better = anchor_clusters.improve(self._sizes, layout.sizes, distances)
+      better = improve(self._sizes, layout.sizes, distances)
       return dataclasses.replace(layout, sizes=better.centers)
     maps, strides = self._cells(layout.fit)
     count = len(layout.sizes) // len(self._stock.per_location)
     distances = self._distances[np.arange(len(maps)), maps] / strides
     distances = np.broadcast_to(distances[:, np.newaxis], [len(maps), count, 2])
     centers = layout.sizes[:count] / self._stock.strides[0]
-    better = anchor_clusters.improve(self._sizes / strides, centers, distances)
+    better = improve(self._sizes / strides, centers, distances)
     return lay_out_shared(better.centers, self._stock, layout.fit)
 
   def _numbers(self, num_anchors):
@@ -223,19 +223,19 @@ class _Search:
     if num_anchors is not None:
       return [num_anchors // num_maps if self._is_shared else num_anchors]
     if self._is_shared:
-      distinct = [anchor_clusters.count_distinct(self._sizes_in_cells(fit)) for fit in _FITS]
+      distinct = [count_distinct(self._sizes_in_cells(fit)) for fit in _FITS]
       return [min(sum(self._stock.per_location) // num_maps, *distinct)]
-    most = min(sum(self._stock.per_location), anchor_clusters.count_distinct(self._sizes))
+    most = min(sum(self._stock.per_location), count_distinct(self._sizes))
     return range(1, most + 1)
 
   def _layouts(self, num_clusters, fits, **options):
     options['seed'] = self._seed
     if not self._is_shared:
-      clusters = anchor_clusters.cluster_sizes(self._sizes, num_clusters, **options)
+      clusters = cluster_sizes(self._sizes, num_clusters, **options)
     for fit in fits:
       if self._is_shared:
         sizes = self._sizes_in_cells(fit)
-        clusters = anchor_clusters.cluster_sizes(sizes, num_clusters, **options)
+        clusters = cluster_sizes(sizes, num_clusters, **options)
         yield lay_out_shared(clusters.centers, self._stock, fit)
       else:
         yield lay_out(clusters.centers, self._stock, fit)
@@ -251,4 +251,4 @@ class _Search:
   def _mean_iou(self, layout):
     part = slice(_SEARCH['max_boxes'])
     distances = self._distances[part, layout.maps]
-    return anchor_clusters.nearest(self._sizes[part], layout.sizes, distances)[1].mean()
+    return nearest(self._sizes[part], layout.sizes, distances)[1].mean()

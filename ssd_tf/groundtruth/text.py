@@ -1,5 +1,6 @@
 """A data set's description as text for a terminal."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,16 +10,15 @@ _MAX_CLASSES = 16  # Of a matrix that fits a terminal.
 _MAX_LISTED = 5
 
 
-def describe(found: Any) -> str:
+def describe(content: Mapping[str, Any]) -> str:
   """Describes a data set.
 
   Args:
-    found: a `dataset_description.DatasetDescription`.
+    content: of `DatasetDescription.as_dict`.
 
   Returns:
     Lines of text, without the warnings.
   """
-  content = found.as_dict()
   lines = [f'{content["num_images"]} images, {content["num_boxes"]} boxes']
   if content['box_sources']:
     lines.append('boxes by source: ' + _pairs(content['box_sources']))

@@ -1,30 +1,16 @@
 """A data set's description as one SVG: classes, labeled images, co-labeling, sizes and shapes."""
 
-import os
-
 import numpy as np
 
 from ssd_tf import plots
-from ssd_tf.errors import InputError
-from ssd_tf.files.failed_writes import writing
-from ssd_tf.groundtruth import dataset_text
-from ssd_tf.groundtruth.dataset_description import DatasetDescription
+from ssd_tf.groundtruth import text
+from ssd_tf.groundtruth.description import DatasetDescription
 
 _COLOR = '#2166ac'
 _PALE = '#92c5de'
 _MAX_CLASSES = 40  # Of a bar chart; those with the most boxes.
 _MAX_NAMED = 30  # Of a heat map with names.
 _MAX_NUMBERED = 12  # Of a heat map with numbers.
-
-
-def check_output_path(output_path: str) -> None:
-  """Refuses a path that is no .svg.
-
-  Raises:
-    InputError: it is not.
-  """
-  if not output_path.endswith('.svg'):
-    raise InputError(f'output_path {output_path!r}: expected a file name that ends in .svg')
 
 
 def draw(found: DatasetDescription, output_path: str) -> None:
@@ -40,8 +26,7 @@ def draw(found: DatasetDescription, output_path: str) -> None:
   import matplotlib
   from matplotlib.figure import Figure
 
-  check_output_path(output_path)
-  os.makedirs(os.path.dirname(output_path) or '.', exist_ok=True)
+  plots.check_output_path(output_path)
   content = found.as_dict()
   top = max(2.8, 0.15 * min(len(content['classes']), _MAX_CLASSES))
   with matplotlib.rc_context(plots.STYLE):
@@ -54,8 +39,7 @@ def draw(found: DatasetDescription, output_path: str) -> None:
     _draw_coco_sizes(axes[1, 1], content['coco_sizes'])
     _draw_aspects(axes[1, 2], content['aspect_ratios'])
     _draw_boxes_per_image(axes[1, 3], content['boxes_per_image'])
-    with writing(output_path):
-      figure.savefig(output_path, format='svg', metadata={'Date': None})
+    plots.save(figure, output_path)
 
 
 def _draw_classes(boxes_axes, images_axes, content):
@@ -80,7 +64,7 @@ def _draw_classes(boxes_axes, images_axes, content):
   place = {'loc': 'lower right', 'bbox_to_anchor': (1, 1), 'borderaxespad': 0}
   images_axes.legend(frameon=False, ncols=2, handlelength=1, columnspacing=1, **place)
   for axes in (boxes_axes, images_axes):
-    axes.set_yticks(y, list(map(_plain, shown)))
+    axes.set_yticks(y, list(map(plots.literal, shown)))
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.grid(axis='x')
     axes.grid(visible=False, axis='y')
@@ -88,7 +72,7 @@ def _draw_classes(boxes_axes, images_axes, content):
 
 def _draw_matrix(figure, axes, co_labeled):
   counts = np.array(co_labeled['num_images'])
-  names = list(map(_plain, co_labeled['classes']))
+  names = list(map(plots.literal, co_labeled['classes']))
   image = axes.imshow(counts, cmap='Blues', vmin=0, vmax=max(counts.max(), 1))
   axes.grid(visible=False)
   axes.set_title('images labeled for both classes')
@@ -139,7 +123,7 @@ def _draw_aspects(axes, aspects):
   edges = np.log2(aspects['edges'])
   axes.bar(edges[:-1], aspects['boxes'], np.diff(edges), align='edge', color=_COLOR, edgecolor='w')
   whole = np.arange(edges[0], edges[-1] + 1)
-  axes.set_xticks(whole, [dataset_text.aspect_name(2.0**edge) for edge in whole])
+  axes.set_xticks(whole, [text.aspect_name(2.0**edge) for edge in whole])
   axes.set_title('box shapes')
   axes.set_xlabel('width : height, in pixels')
   axes.set_ylabel('boxes')
@@ -154,8 +138,3 @@ def _draw_boxes_per_image(axes, per_image):
   axes.set_title('boxes of an image')
   axes.set_xlabel('boxes')
   axes.set_ylabel('images')
-
-
-def _plain(name):
-  """A name without the sign that begins a formula."""
-  return name.replace('$', r'\$')

@@ -1,14 +1,10 @@
 """Boxes and anchors of a data set as one SVG: widths and heights, and the IoU that they reach."""
 
-import os
-
 import numpy as np
 
 from ssd_tf import plots
-from ssd_tf.anchors.anchor_tiling import best_ious
-from ssd_tf.anchors.dataset_anchors import DatasetAnchors
-from ssd_tf.files.failed_writes import writing
-from ssd_tf.groundtruth.dataset_plot import check_output_path as check_output_path
+from ssd_tf.anchors.dataset import DatasetAnchors
+from ssd_tf.anchors.tiling import best_ious
 
 _STOCK_COLOR = '#8c8c8c'
 _FOUND_COLOR = '#b2182b'
@@ -19,7 +15,7 @@ def draw(anchors: DatasetAnchors, output_path: str) -> None:
   """Draws three panels: the boxes' sizes under the stock anchors, under those found, and the IoUs.
 
   Args:
-    anchors: of `dataset_anchors.find_anchors`.
+    anchors: of `dataset.find_anchors`.
     output_path: the file to write, .svg.
 
   Raises:
@@ -28,8 +24,7 @@ def draw(anchors: DatasetAnchors, output_path: str) -> None:
   import matplotlib
   from matplotlib.figure import Figure
 
-  check_output_path(output_path)
-  os.makedirs(os.path.dirname(output_path) or '.', exist_ok=True)
+  plots.check_output_path(output_path)
   with matplotlib.rc_context(plots.STYLE):
     figure = Figure(figsize=(13.6, 5.0), layout='constrained')
     stock, found, curve = figure.subplots(1, 3, width_ratios=[1, 1, 0.8])
@@ -50,8 +45,7 @@ def draw(anchors: DatasetAnchors, output_path: str) -> None:
       frameon=False,
       title='anchors by feature map (columns x rows); boxes: the darker, the more',
     )
-    with writing(output_path):
-      figure.savefig(output_path, format='svg', metadata={'Date': None})
+    plots.save(figure, output_path)
 
 
 def _limits(anchors):
