@@ -18,12 +18,7 @@ from ssd_tf.errors import InputError
 from ssd_tf.models.conv_block import ConvHyperparams
 from ssd_tf.models.feature_maps import extend_feature_maps
 from ssd_tf.models.fpn import COARSEST_LEVEL, FINEST_LEVEL, feature_pyramid
-from ssd_tf.models.mobilenet import (
-  mobilenet_v1,
-  mobilenet_v1_pyramid,
-  mobilenet_v2,
-  mobilenet_v2_pyramid,
-)
+from ssd_tf.models.mobilenet import mobilenet_v1, mobilenet_v2
 from ssd_tf.models.mobilenet_v3 import mobilenet_v3_large, mobilenet_v3_small
 from ssd_tf.models.pooling_pyramid import pooling_pyramid
 from ssd_tf.models.ssd7 import ssd_7
@@ -125,8 +120,10 @@ _HE_NORMAL = ConvHyperparams(
 
 _MOBILENET_V1 = Extractor(mobilenet_v1, _coarser_maps, _TRUNCATED_NORMAL)
 _MOBILENET_V2 = Extractor(mobilenet_v2, _coarser_maps, _RANDOM_NORMAL)
-_MOBILENET_V1_FPN = Extractor(mobilenet_v1_pyramid, _pyramid, _TRUNCATED_NORMAL, is_pyramid=True)
-_MOBILENET_V2_FPN = Extractor(mobilenet_v2_pyramid, _pyramid, _RANDOM_NORMAL, is_pyramid=True)
+_MOBILENET_V1_FPN, _MOBILENET_V2_FPN = (
+  Extractor(functools.partial(backbone, for_pyramid=True), _pyramid, stock, is_pyramid=True)
+  for backbone, stock in ((mobilenet_v1, _TRUNCATED_NORMAL), (mobilenet_v2, _RANDOM_NORMAL))
+)
 _MOBILENET_V1_PPN = Extractor(mobilenet_v1, _pooled_maps, _TRUNCATED_NORMAL)
 _MOBILENET_V3_LARGE, _MOBILENET_V3_SMALL = (
   Extractor(backbone, _coarser_maps, _PLAIN_DEPTHWISE)

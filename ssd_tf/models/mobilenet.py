@@ -38,6 +38,7 @@ def mobilenet_v1(
   *,
   depth_multiplier: float = 1.0,
   min_depth: int = 8,
+  for_pyramid: bool = False,
 ) -> list[keras.KerasTensor]:
   """MobileNet v1 without its classifier.
 
@@ -48,38 +49,16 @@ def mobilenet_v1(
     hyperparams: of every convolution.
     depth_multiplier: scales the filters.
     min_depth: the fewest filters of a convolution.
+    for_pyramid: whether it is the bottom-up half of a feature pyramid.
 
   Returns:
-    The outputs of blocks 11 (stride 16) and 13 (stride 32), after activation.
+    The outputs of blocks 11 (stride 16) and 13 (stride 32), after activation; for a pyramid those
+    of blocks 3 and 5 (strides 4 and 8) before them.
 
-  Source: the Object Detection API's ssd_mobilenet_v1 extractors.
+  Source: the Object Detection API's ssd_mobilenet_v1 and ssd_mobilenet_v1_fpn extractors.
   """
   blocks = _v1_blocks(images, hyperparams, depth_multiplier, min_depth)
-  return [blocks[11], blocks[13]]
-
-
-def mobilenet_v1_pyramid(
-  images: keras.KerasTensor,
-  hyperparams: ConvHyperparams,
-  *,
-  depth_multiplier: float = 1.0,
-  min_depth: int = 8,
-) -> list[keras.KerasTensor]:
-  """MobileNet v1 as the bottom-up half of a feature pyramid.
-
-  Args:
-    images: f32[B,H,W,3] in [-1, 1].
-    hyperparams: of every convolution.
-    depth_multiplier: scales the filters, as in `mobilenet_v1`.
-    min_depth: the fewest filters of a convolution.
-
-  Returns:
-    The outputs of blocks 3, 5, 11 and 13 (strides 4, 8, 16, 32), after activation.
-
-  Source: the Object Detection API's ssd_mobilenet_v1_fpn extractors.
-  """
-  blocks = _v1_blocks(images, hyperparams, depth_multiplier, min_depth)
-  return [blocks[i] for i in (3, 5, 11, 13)]
+  return [blocks[i] for i in ((3, 5, 11, 13) if for_pyramid else (11, 13))]
 
 
 def mobilenet_v2(
@@ -88,6 +67,7 @@ def mobilenet_v2(
   *,
   depth_multiplier: float = 1.0,
   min_depth: int = 8,
+  for_pyramid: bool = False,
 ) -> list[keras.KerasTensor]:
   """MobileNet v2 without its classifier.
 
@@ -100,39 +80,17 @@ def mobilenet_v2(
     hyperparams: of every convolution.
     depth_multiplier: scales the filters.
     min_depth: the fewest filters of a projection.
+    for_pyramid: whether it is the bottom-up half of a feature pyramid.
 
   Returns:
     The expansion of block 13 (stride 16) and the last convolution (stride 32), after activation.
+    For a pyramid the outputs of blocks 2, 5 and 12 (strides 4, 8, 16), which are not activated, and
+    the last convolution.
 
-  Source: the Object Detection API's ssd_mobilenet_v2 extractors.
+  Source: the Object Detection API's ssd_mobilenet_v2 and ssd_mobilenet_v2_fpn extractors.
   """
-  expansions, _, last = _v2_blocks(images, hyperparams, depth_multiplier, min_depth)
-  return [expansions[13], last]
-
-
-def mobilenet_v2_pyramid(
-  images: keras.KerasTensor,
-  hyperparams: ConvHyperparams,
-  *,
-  depth_multiplier: float = 1.0,
-  min_depth: int = 8,
-) -> list[keras.KerasTensor]:
-  """MobileNet v2 as the bottom-up half of a feature pyramid.
-
-  Args:
-    images: f32[B,H,W,3] in [-1, 1].
-    hyperparams: of every convolution.
-    depth_multiplier: scales the filters, as in `mobilenet_v2`.
-    min_depth: the fewest filters of a projection.
-
-  Returns:
-    The outputs of blocks 2, 5 and 12, which are not activated, and the last convolution's, which
-    is (strides 4, 8, 16, 32).
-
-  Source: the Object Detection API's ssd_mobilenet_v2_fpn extractors.
-  """
-  _, outputs, last = _v2_blocks(images, hyperparams, depth_multiplier, min_depth)
-  return [outputs[2], outputs[5], outputs[12], last]
+  expansions, outputs, last = _v2_blocks(images, hyperparams, depth_multiplier, min_depth)
+  return [outputs[2], outputs[5], outputs[12], last] if for_pyramid else [expansions[13], last]
 
 
 def _v1_blocks(images, hyperparams, depth_multiplier, min_depth):

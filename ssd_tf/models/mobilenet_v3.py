@@ -1,6 +1,7 @@
 """MobileNet v3, small and large, as backbones: the feature maps that an SSD takes from them."""
 
 import dataclasses
+import functools
 
 import keras
 
@@ -63,46 +64,6 @@ SMALL_BLOCKS = (
 )
 _STEM_FILTERS = 16
 _SQUEEZE_REDUCTION = 4
-
-
-def mobilenet_v3_large(
-  images: keras.KerasTensor,
-  hyperparams: ConvHyperparams,
-  *,
-  depth_multiplier: float = 1.0,
-  min_depth: int = 8,
-  reduce_coarsest: bool = True,
-) -> list[keras.KerasTensor]:
-  """MobileNet v3 large without its classifier: `mobilenet_v3` of table 1."""
-  return mobilenet_v3(
-    images,
-    hyperparams,
-    blocks=LARGE_BLOCKS,
-    name='mobilenet_v3_large',
-    depth_multiplier=depth_multiplier,
-    min_depth=min_depth,
-    reduce_coarsest=reduce_coarsest,
-  )
-
-
-def mobilenet_v3_small(
-  images: keras.KerasTensor,
-  hyperparams: ConvHyperparams,
-  *,
-  depth_multiplier: float = 1.0,
-  min_depth: int = 8,
-  reduce_coarsest: bool = True,
-) -> list[keras.KerasTensor]:
-  """MobileNet v3 small without its classifier: `mobilenet_v3` of table 2."""
-  return mobilenet_v3(
-    images,
-    hyperparams,
-    blocks=SMALL_BLOCKS,
-    name='mobilenet_v3_small',
-    depth_multiplier=depth_multiplier,
-    min_depth=min_depth,
-    reduce_coarsest=reduce_coarsest,
-  )
 
 
 def mobilenet_v3(
@@ -168,6 +129,10 @@ def mobilenet_v3(
   last = depth(6 * blocks[-1].filters, len(blocks))
   maps.append(conv_block(features, last, 1, with_activation(_HS), name=f'{name}_conv_1'))
   return maps
+
+
+mobilenet_v3_large = functools.partial(mobilenet_v3, blocks=LARGE_BLOCKS, name='mobilenet_v3_large')
+mobilenet_v3_small = functools.partial(mobilenet_v3, blocks=SMALL_BLOCKS, name='mobilenet_v3_small')
 
 
 def _block(inputs, block, hyperparams, *, expansion, filters, name):
