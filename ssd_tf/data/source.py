@@ -9,7 +9,7 @@ from ssd_tf.data.annotation import Annotation
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-  """A data set, opened; it can be pickled, and so can each of its items.
+  """A data set, opened; one of `sources.formats` can be pickled, and so can each of its items.
 
   Attributes:
     names: its classes, id to name.
