@@ -60,9 +60,8 @@ def main() -> None:
   given = given_sets(_SETS, FLAGS.flag_values_dict())
   sets = coco.load_sets([each.annotations_file for each in given])
   if FLAGS.label_map_output_path:
-    by_id = sorted((class_id, name) for name, class_id in sets[0].name_to_id.items())
-    ids, names = zip(*by_id, strict=True)
-    label_map.save(label_map.LabelMap(ids, names, names), FLAGS.label_map_output_path)
+    names = {class_id: name for name, class_id in sets[0].name_to_id.items()}
+    label_map.save(label_map.of_names(names), FLAGS.label_map_output_path)
   options = {name: FLAGS[name].value for name in ('num_workers', 'strict')}
   for annotations, each in zip(sets, given, strict=True):
     options['num_shards'] = each.num_shards

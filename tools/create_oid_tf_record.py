@@ -60,7 +60,7 @@ def main() -> None:
     FLAGS.input_images_directory,
     FLAGS.input_box_annotations_csv,
     labels_csv or None,
-    dict(zip(classes.names, classes.ids, strict=True)),
+    classes.id_by_name,
     FLAGS.class_descriptions_csv or None,
   )
   num_shards = FLAGS.num_shards or (1 if FLAGS.output_path else 100)

@@ -35,7 +35,7 @@ def main() -> None:
   files = voc_files.list_files(
     FLAGS.data_dir, FLAGS.set, year=FLAGS.year, annotations_dir=FLAGS.annotations_dir
   )
-  name_to_id = dict(zip(classes.names, classes.ids, strict=True))
+  name_to_id = classes.id_by_name
   record_writer.write_records(
     pascal_voc.open_source(files, name_to_id, FLAGS.ignore_difficult_instances),
     FLAGS.output_path,

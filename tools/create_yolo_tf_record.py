@@ -57,7 +57,7 @@ def main() -> None:
     else label_map.numbered(data.class_names)
   )
   options = {name: FLAGS[name].value for name in ('num_shards', 'num_workers', 'strict')}
-  source = yolo.open_source(data, dict(zip(classes.names, classes.ids, strict=True)))
+  source = yolo.open_source(data, classes.id_by_name)
   record_writer.write_records(source, FLAGS.output_path, **options)
   if FLAGS.label_map_output_path:
     label_map.save(classes, FLAGS.label_map_output_path)

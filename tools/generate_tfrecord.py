@@ -49,7 +49,7 @@ def main() -> None:
   from ssd_tf.data.sources import csv_boxes, pascal_voc, voc_files
 
   classes = label_map.load_or_list(FLAGS.label_map_path)
-  name_to_id = dict(zip(classes.names, classes.ids, strict=True))
+  name_to_id = classes.id_by_name
   options = {name: FLAGS[name].value for name in ('num_shards', 'num_workers', 'strict')}
   if FLAGS.csv_input:
     source = csv_boxes.open_source(

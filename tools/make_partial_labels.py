@@ -104,7 +104,7 @@ def _drop_from_records():
   # TensorFlow: only once the flags are sound.
   from ssd_tf.data.sources import partial_data_sets, tfrecord
 
-  source = tfrecord.open_source(paths, dict(zip(classes.ids, classes.names, strict=True)))
+  source = tfrecord.open_source(paths, classes.name_by_id)
   return partial_data_sets.write_partial_records(
     source, FLAGS.output_path, rules, num_workers=FLAGS.num_workers
   )

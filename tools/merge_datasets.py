@@ -75,17 +75,15 @@ def _merge(plans, given):
     name_to_id=given and {name: class_id for class_id, name in given.items()},
     **{name: FLAGS[name].value for name in ('num_shards', 'num_workers', 'strict')},
   )
-  classes = sorted((entry.id, entry.name) for entry in report.classes)
-  ids, names = zip(*classes, strict=True)
-  label_map.save(label_map.LabelMap(ids, names, names), FLAGS.label_map_output_path)
+  names = {entry.id: entry.name for entry in report.classes}
+  label_map.save(label_map.of_names(names), FLAGS.label_map_output_path)
   return report
 
 
 def _label_names(path):
   from ssd_tf.config import label_map
 
-  classes = label_map.load(path)
-  return dict(zip(classes.ids, classes.names, strict=True))
+  return label_map.load(path).name_by_id
 
 
 def _with_found_paths(plan):

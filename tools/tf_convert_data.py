@@ -35,7 +35,7 @@ def main() -> None:
   classes = label_map.load(FLAGS.label_map_path) if FLAGS.label_map_path else label_map.PASCAL_VOC
   ssd_tensorflow.write_data_set(
     FLAGS.dataset_dir,
-    dict(zip(classes.names, classes.ids, strict=True)),
+    classes.id_by_name,
     FLAGS.output_dir,
     FLAGS.output_name,
     num_workers=FLAGS.num_workers,
