@@ -131,7 +131,8 @@ def test_swapped_height_and_width_would_be_seen():
   box = np.array([10, 10, 50, 70])
   evaluator = _evaluator(_image([(box, 1)], [(box, 1, 0.9)]))
   evaluator.result()
-  annotation = evaluator._evaluate(labeled_only=False).cocoGt.dataset['annotations'][0]
+  coco_eval, _ = evaluator._evaluate(labeled_only=False)
+  annotation = coco_eval.cocoGt.dataset['annotations'][0]
   np.testing.assert_allclose(annotation['bbox'], [10, 10, 60, 40], rtol=1e-6)
   assert annotation['area'] == pytest.approx(2400)
 
