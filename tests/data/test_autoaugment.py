@@ -257,10 +257,14 @@ def test_each_kind_of_change_inside_boxes(one_step, name):
     assert all(0.01 < share < 0.9 for share in gray)
 
 
-@pytest.mark.parametrize('policy_name', ['v0', 'v1', 'v2', 'v3', 'test'])
-def test_policies_run_and_are_functions_of_the_seed(policy_name):
+# Traced is what has its time: the larger ones, whose operations others have too, run eagerly.
+@pytest.mark.parametrize(
+  ('policy_name', 'traced'),
+  [('v0', True), ('v1', False), ('v2', False), ('v3', False), ('test', True)],
+)
+def test_policies_run_and_are_functions_of_the_seed(policy_name, traced):
   operation = functools.partial(autoaugment.autoaugment_image, policy_name=policy_name)
-  # Traced once, for all sizes and numbers of boxes, as in a data set.
+  # Once, for all sizes and numbers of boxes, as in a data set.
   specs = {
     key: tf.TensorSpec([None] * count + list(value.shape[count:]), value.dtype)
     for key, value in make_example(photo()).items()
@@ -268,12 +272,14 @@ def test_policies_run_and_are_functions_of_the_seed(policy_name):
     if key != fields.SOURCE_ID
   }
   signature = [specs, tf.TensorSpec([2], tf.int32)]
-  run = tf.function(operation, autograph=False, input_signature=signature)
+  run = operation
+  if traced:
+    run = tf.function(operation, autograph=False, input_signature=signature)
   for boxes in ([], [[0.1, 0.2, 0.6, 0.7], [0.0, 0.0, 1.0, 1.0], [0.5, 0.5, 0.505, 0.502]]):
     example = make_example(photo(), boxes)
     example = {key: tf.constant(example[key]) for key in specs}
     images = set()
-    for i in range(60):
+    for i in range(25):
       one = {k: v.numpy() for k, v in run(example, tf.constant([11, i])).items()}
       assert one[fields.IMAGE].shape == (HEIGHT, WIDTH, 3)
       assert set(rows_of(one)) <= set(range(len(boxes)))
@@ -282,7 +288,7 @@ def test_policies_run_and_are_functions_of_the_seed(policy_name):
       assert (kept[:, 2:] > kept[:, :2]).all()
       images.add(one[fields.IMAGE].tobytes())
     tf.random.set_seed(5)  # Has no say.
-    again = run(example, tf.constant([11, 59]))
+    again = run(example, tf.constant([11, 24]))
     for key, value in one.items():
       np.testing.assert_array_equal(value, again[key].numpy(), err_msg=key)
     # A shift by 100 pixels leaves nothing of this image: that of 'test' is gray.

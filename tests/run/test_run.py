@@ -80,7 +80,7 @@ def test_training_logs_evaluates_and_writes_curves(tiny, train_tiny):
   assert lines[-1]['images'] == 5 and lines[-1]['split'] == 'eval.record'
   (entry,) = record.read(str(tiny / 'model'))
   assert (entry['first_step'], entry['last_step'], entry['outcome']) == (0, 3, 'finished')
-  assert entry['seconds'] > 1 and '--num_train_steps=3' in entry['command']
+  assert entry['seconds'] > 0 and '--num_train_steps=3' in entry['command']
   tags = {
     value.tag
     for path in (tiny / 'model/eval').glob('events*')
