@@ -2,15 +2,16 @@
 
   python docs/make_field_table.py
 
-Made from the protos, `ssd_tf.supported_fields` and `ssd_tf.field_ranges`, which decide it.
+Made from the options of the fields in protos/*.proto, which decide it.
 """
 
+import math
 import pathlib
 from collections.abc import Iterator
 
 from google.protobuf.descriptor import Descriptor
 
-from ssd_tf.config import field_ranges, supported_fields
+from ssd_tf.config import schema
 from ssd_tf.config.pipeline import PipelineConfig
 
 PAGE = pathlib.Path(__file__).with_name('object_detection_api.md')
@@ -28,7 +29,7 @@ def reachable(descriptor: Descriptor) -> Iterator[Descriptor]:
       inner = field.message_type
       if inner is None or inner.GetOptions().map_entry or inner.full_name in seen:
         continue
-      if supported_fields.status(message.name, field.name).kind == supported_fields.WORKS:
+      if schema.status_of(field).kind == schema.WORKS:
         seen.add(inner.full_name)
         waiting.append(inner)
 
@@ -38,8 +39,8 @@ def listing() -> str:
   lines = []
   for message in reachable(PipelineConfig.DESCRIPTOR):
     lines += [f'**{message.name}**', '']
-    statuses = {f: supported_fields.status(message.name, f.name) for f in message.fields}
-    working = [f for f, status in statuses.items() if status.kind == supported_fields.WORKS]
+    statuses = {field: schema.status_of(field) for field in message.fields}
+    working = [f for f, status in statuses.items() if status.kind == schema.WORKS]
     if working:
       lines.append(f'- works: {", ".join(_name(field) + _range(field) for field in working)}')
     for field, (kind, note) in statuses.items():
@@ -56,8 +57,9 @@ def _name(field):
 
 
 def _range(field):
-  numbers = field_ranges.ranges_of(field.containing_type.name).get(field.name)
-  return f' ({numbers})' if numbers not in (None, field_ranges.Range()) else ''
+  numbers = schema.range_of(field)
+  is_any = (numbers.low, numbers.high) == (-math.inf, math.inf)
+  return '' if is_any else f' ({numbers})'
 
 
 def page() -> str:

@@ -15,7 +15,7 @@ from ssd_tf.builders.support import explained, require_supported, require_suppor
 from ssd_tf.builders.target_assigner import build_box_coder, build_target_assigner
 from ssd_tf.builders.training import build_optimizer, build_stage_schedules
 from ssd_tf.builders.training_options import check_training_options
-from ssd_tf.config import field_ranges
+from ssd_tf.config.checks import single_fields
 from ssd_tf.config.checks.validation import used_part, validate
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
@@ -36,10 +36,10 @@ def check_config(
     InputError: all that is wrong, one `path: field: fault` per line.
   """
   path = pipeline.path
-  told = field_ranges.out_of_range(used_part(pipeline.config, checking, training))
+  told = single_fields.out_of_range(used_part(pipeline.config, checking, training))
   faults = [f'{field}: {fault}' for field, fault in told.items()]
   # All the rest looks at a config that can be built, as far as its numbers go.
-  config = field_ranges.within_range(pipeline.config)
+  config = single_fields.within_range(pipeline.config)
   if config is not pipeline.config:
     pipeline = pipeline.with_config(config)
   checks = [
@@ -51,7 +51,7 @@ def check_config(
   faults += [
     line
     for line in (line.removeprefix(f'{path}: ') for line in _faults(checks))
-    if not any(field_ranges.is_about(line, field) for field in told)
+    if not any(single_fields.is_about(line, field) for field in told)
   ]
   if faults:
     raise InputError('\n'.join(f'{path}: {line}' for line in dict.fromkeys(faults)))

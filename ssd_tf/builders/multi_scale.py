@@ -10,7 +10,7 @@ from absl import logging
 from ssd_tf.builders.anchors import check_grids
 from ssd_tf.builders.detector import build_detector
 from ssd_tf.builders.resizers import image_size, with_image_size
-from ssd_tf.config import field_ranges
+from ssd_tf.config.checks import single_fields
 from ssd_tf.config.pipeline import PipelineConfig
 from ssd_tf.data import preprocessing
 from ssd_tf.detector import Detector
@@ -107,7 +107,7 @@ def check_multi_scale(config: PipelineConfig) -> None:
   """
   if not config.train_config.HasField('multi_scale'):
     return
-  numbers = field_ranges.out_of_range(config.train_config.multi_scale, _PATH)
+  numbers = single_fields.out_of_range(config.train_config.multi_scale, _PATH)
   faults = [*_faults(config), *(f'{field}: {fault}' for field, fault in numbers.items())]
   if faults:
     raise InputError('\n'.join(faults))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from google.protobuf.message import Message
 
-from ssd_tf.config import field_ranges, supported_fields
+from ssd_tf.config.checks import single_fields
 from ssd_tf.errors import InputError
 
 
@@ -22,8 +22,8 @@ def require_supported(message: Message, path: str = '') -> None:
   faults = [
     f'{field}: {fault}'
     for field, fault in (
-      *field_ranges.out_of_range(message, path).items(),
-      *supported_fields.unsupported_fields(message, path),
+      *single_fields.out_of_range(message, path).items(),
+      *single_fields.unsupported_fields(message, path),
     )
   ]
   if faults:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from ssd_tf.config import text_proto
-from ssd_tf.config.field_ranges import MAX_CLASSES
+from ssd_tf.config.schema import MAX_CLASSES
 from ssd_tf.errors import InputError, closest
 from ssd_tf.files import plain_text, text_file
 from ssd_tf.protos import string_int_label_map_pb2

@@ -22,25 +22,74 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from ssd_tf.protos import field_options_pb2 as ssd__tf_dot_protos_dot_field__options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$ssd_tf/protos/anchor_generator.proto\x12\rssd_tf.protos\"\xda\x02\n\x0f\x41nchorGenerator\x12\x43\n\x15grid_anchor_generator\x18\x01 \x01(\x0b\x32\".ssd_tf.protos.GridAnchorGeneratorH\x00\x12\x41\n\x14ssd_anchor_generator\x18\x02 \x01(\x0b\x32!.ssd_tf.protos.SsdAnchorGeneratorH\x00\x12O\n\x1bmultiscale_anchor_generator\x18\x03 \x01(\x0b\x32(.ssd_tf.protos.MultiscaleAnchorGeneratorH\x00\x12T\n\x1e\x66lexible_grid_anchor_generator\x18\x04 \x01(\x0b\x32*.ssd_tf.protos.FlexibleGridAnchorGeneratorH\x00\x42\x18\n\x16\x61nchor_generator_oneof\"\xcd\x01\n\x13GridAnchorGenerator\x12\x13\n\x06height\x18\x01 \x01(\x05:\x03\x32\x35\x36\x12\x12\n\x05width\x18\x02 \x01(\x05:\x03\x32\x35\x36\x12\x19\n\rheight_stride\x18\x03 \x01(\x05:\x02\x31\x36\x12\x18\n\x0cwidth_stride\x18\x04 \x01(\x05:\x02\x31\x36\x12\x18\n\rheight_offset\x18\x05 \x01(\x05:\x01\x30\x12\x17\n\x0cwidth_offset\x18\x06 \x01(\x05:\x01\x30\x12\x0e\n\x06scales\x18\x07 \x03(\x02\x12\x15\n\raspect_ratios\x18\x08 \x03(\x02\"\xf2\x02\n\x12SsdAnchorGenerator\x12\x15\n\nnum_layers\x18\x01 \x01(\x05:\x01\x36\x12\x16\n\tmin_scale\x18\x02 \x01(\x02:\x03\x30.2\x12\x17\n\tmax_scale\x18\x03 \x01(\x02:\x04\x30.95\x12\x15\n\raspect_ratios\x18\x04 \x03(\x02\x12*\n\x1creduce_boxes_in_lowest_layer\x18\x05 \x01(\x08:\x04true\x12\x1d\n\x12\x62\x61se_anchor_height\x18\x06 \x01(\x02:\x01\x31\x12\x1c\n\x11\x62\x61se_anchor_width\x18\x07 \x01(\x02:\x01\x31\x12\x15\n\rheight_stride\x18\x08 \x03(\x05\x12\x14\n\x0cwidth_stride\x18\t \x03(\x05\x12\x15\n\rheight_offset\x18\n \x03(\x05\x12\x14\n\x0cwidth_offset\x18\x0b \x03(\x05\x12\x0e\n\x06scales\x18\x0c \x03(\x02\x12*\n\x1finterpolated_scale_aspect_ratio\x18\r \x01(\x02:\x01\x31\"\xba\x01\n\x19MultiscaleAnchorGenerator\x12\x14\n\tmin_level\x18\x01 \x01(\x05:\x01\x33\x12\x14\n\tmax_level\x18\x02 \x01(\x05:\x01\x37\x12\x17\n\x0c\x61nchor_scale\x18\x03 \x01(\x02:\x01\x34\x12\x15\n\raspect_ratios\x18\x04 \x03(\x02\x12\x1c\n\x11scales_per_octave\x18\x05 \x01(\x05:\x01\x32\x12#\n\x15normalize_coordinates\x18\x06 \x01(\x08:\x04true\"r\n\x1b\x46lexibleGridAnchorGenerator\x12.\n\x0b\x61nchor_grid\x18\x01 \x03(\x0b\x32\x19.ssd_tf.protos.AnchorGrid\x12#\n\x15normalize_coordinates\x18\x02 \x01(\x08:\x04true\"\x97\x01\n\nAnchorGrid\x12\x12\n\nbase_sizes\x18\x01 \x03(\x02\x12\x15\n\raspect_ratios\x18\x02 \x03(\x02\x12\x15\n\rheight_stride\x18\x03 \x01(\r\x12\x14\n\x0cwidth_stride\x18\x04 \x01(\r\x12\x18\n\rheight_offset\x18\x05 \x01(\r:\x01\x30\x12\x17\n\x0cwidth_offset\x18\x06 \x01(\r:\x01\x30')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$ssd_tf/protos/anchor_generator.proto\x12\rssd_tf.protos\x1a!ssd_tf/protos/field_options.proto\"\xcd\x03\n\x0f\x41nchorGenerator\x12\xb5\x01\n\x15grid_anchor_generator\x18\x01 \x01(\x0b\x32\".ssd_tf.protos.GridAnchorGeneratorBp\x8a\xb5\x18lis of Faster R-CNN: take ssd_anchor_generator, multiscale_anchor_generator or flexible_grid_anchor_generatorH\x00\x12\x41\n\x14ssd_anchor_generator\x18\x02 \x01(\x0b\x32!.ssd_tf.protos.SsdAnchorGeneratorH\x00\x12O\n\x1bmultiscale_anchor_generator\x18\x03 \x01(\x0b\x32(.ssd_tf.protos.MultiscaleAnchorGeneratorH\x00\x12T\n\x1e\x66lexible_grid_anchor_generator\x18\x04 \x01(\x0b\x32*.ssd_tf.protos.FlexibleGridAnchorGeneratorH\x00\x42\x18\n\x16\x61nchor_generator_oneof\"\xcd\x01\n\x13GridAnchorGenerator\x12\x13\n\x06height\x18\x01 \x01(\x05:\x03\x32\x35\x36\x12\x12\n\x05width\x18\x02 \x01(\x05:\x03\x32\x35\x36\x12\x19\n\rheight_stride\x18\x03 \x01(\x05:\x02\x31\x36\x12\x18\n\x0cwidth_stride\x18\x04 \x01(\x05:\x02\x31\x36\x12\x18\n\rheight_offset\x18\x05 \x01(\x05:\x01\x30\x12\x17\n\x0cwidth_offset\x18\x06 \x01(\x05:\x01\x30\x12\x0e\n\x06scales\x18\x07 \x03(\x02\x12\x15\n\raspect_ratios\x18\x08 \x03(\x02\"\xbf\x04\n\x12SsdAnchorGenerator\x12\"\n\nnum_layers\x18\x01 \x01(\x05:\x01\x36\x42\x0b\x92\xb5\x18\x07[1, 20]\x12$\n\tmin_scale\x18\x02 \x01(\x02:\x03\x30.2B\x0c\x92\xb5\x18\x08(0, 100]\x12%\n\tmax_scale\x18\x03 \x01(\x02:\x04\x30.95B\x0c\x92\xb5\x18\x08(0, 100]\x12(\n\raspect_ratios\x18\x04 \x03(\x02\x42\x11\x92\xb5\x18\t(0, 1000]\x98\xb5\x18\x64\x12*\n\x1creduce_boxes_in_lowest_layer\x18\x05 \x01(\x08:\x04true\x12+\n\x12\x62\x61se_anchor_height\x18\x06 \x01(\x02:\x01\x31\x42\x0c\x92\xb5\x18\x08(0, 100]\x12*\n\x11\x62\x61se_anchor_width\x18\x07 \x01(\x02:\x01\x31\x42\x0c\x92\xb5\x18\x08(0, 100]\x12(\n\rheight_stride\x18\x08 \x03(\x05\x42\x11\x92\xb5\x18\t[1, 8192]\x98\xb5\x18\x64\x12\'\n\x0cwidth_stride\x18\t \x03(\x05\x42\x11\x92\xb5\x18\t[1, 8192]\x98\xb5\x18\x64\x12,\n\rheight_offset\x18\n \x03(\x05\x42\x15\x92\xb5\x18\r[-8192, 8192]\x98\xb5\x18\x64\x12+\n\x0cwidth_offset\x18\x0b \x03(\x05\x42\x15\x92\xb5\x18\r[-8192, 8192]\x98\xb5\x18\x64\x12 \n\x06scales\x18\x0c \x03(\x02\x42\x10\x92\xb5\x18\x08(0, 100]\x98\xb5\x18\x64\x12\x39\n\x1finterpolated_scale_aspect_ratio\x18\r \x01(\x02:\x01\x31\x42\r\x92\xb5\x18\t[0, 1000]\"\x84\x02\n\x19MultiscaleAnchorGenerator\x12!\n\tmin_level\x18\x01 \x01(\x05:\x01\x33\x42\x0b\x92\xb5\x18\x07[0, 20]\x12!\n\tmax_level\x18\x02 \x01(\x05:\x01\x37\x42\x0b\x92\xb5\x18\x07[0, 20]\x12&\n\x0c\x61nchor_scale\x18\x03 \x01(\x02:\x01\x34\x42\r\x92\xb5\x18\t(0, 1000]\x12(\n\raspect_ratios\x18\x04 \x03(\x02\x42\x11\x92\xb5\x18\t(0, 1000]\x98\xb5\x18\x64\x12*\n\x11scales_per_octave\x18\x05 \x01(\x05:\x01\x32\x42\x0c\x92\xb5\x18\x08[1, 100]\x12#\n\x15normalize_coordinates\x18\x06 \x01(\x08:\x04true\"r\n\x1b\x46lexibleGridAnchorGenerator\x12.\n\x0b\x61nchor_grid\x18\x01 \x03(\x0b\x32\x19.ssd_tf.protos.AnchorGrid\x12#\n\x15normalize_coordinates\x18\x02 \x01(\x08:\x04true\"\xfa\x01\n\nAnchorGrid\x12&\n\nbase_sizes\x18\x01 \x03(\x02\x42\x12\x92\xb5\x18\n(0, 81920]\x98\xb5\x18\x64\x12(\n\raspect_ratios\x18\x02 \x03(\x02\x42\x11\x92\xb5\x18\t(0, 1000]\x98\xb5\x18\x64\x12$\n\rheight_stride\x18\x03 \x01(\rB\r\x92\xb5\x18\t[0, 8192]\x12#\n\x0cwidth_stride\x18\x04 \x01(\rB\r\x92\xb5\x18\t[0, 8192]\x12\'\n\rheight_offset\x18\x05 \x01(\r:\x01\x30\x42\r\x92\xb5\x18\t[0, 8192]\x12&\n\x0cwidth_offset\x18\x06 \x01(\r:\x01\x30\x42\r\x92\xb5\x18\t[0, 8192]')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ssd_tf.protos.anchor_generator_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ANCHORGENERATOR']._serialized_start=56
-  _globals['_ANCHORGENERATOR']._serialized_end=402
-  _globals['_GRIDANCHORGENERATOR']._serialized_start=405
-  _globals['_GRIDANCHORGENERATOR']._serialized_end=610
-  _globals['_SSDANCHORGENERATOR']._serialized_start=613
-  _globals['_SSDANCHORGENERATOR']._serialized_end=983
-  _globals['_MULTISCALEANCHORGENERATOR']._serialized_start=986
-  _globals['_MULTISCALEANCHORGENERATOR']._serialized_end=1172
-  _globals['_FLEXIBLEGRIDANCHORGENERATOR']._serialized_start=1174
-  _globals['_FLEXIBLEGRIDANCHORGENERATOR']._serialized_end=1288
-  _globals['_ANCHORGRID']._serialized_start=1291
-  _globals['_ANCHORGRID']._serialized_end=1442
+  _globals['_ANCHORGENERATOR'].fields_by_name['grid_anchor_generator']._loaded_options = None
+  _globals['_ANCHORGENERATOR'].fields_by_name['grid_anchor_generator']._serialized_options = b'\212\265\030lis of Faster R-CNN: take ssd_anchor_generator, multiscale_anchor_generator or flexible_grid_anchor_generator'
+  _globals['_SSDANCHORGENERATOR'].fields_by_name['num_layers']._loaded_options = None
+  _globals['_SSDANCHORGENERATOR'].fields_by_name['num_layers']._serialized_options = b'\222\265\030\007[1, 20]'
+  _globals['_SSDANCHORGENERATOR'].fields_by_name['min_scale']._loaded_options = None
+  _globals['_SSDANCHORGENERATOR'].fields_by_name['min_scale']._serialized_options = b'\222\265\030\010(0, 100]'
+  _globals['_SSDANCHORGENERATOR'].fields_by_name['max_scale']._loaded_options = None
+  _globals['_SSDANCHORGENERATOR'].fields_by_name['max_scale']._serialized_options = b'\222\265\030\010(0, 100]'
+  _globals['_SSDANCHORGENERATOR'].fields_by_name['aspect_ratios']._loaded_options = None
+  _globals['_SSDANCHORGENERATOR'].fields_by_name['aspect_ratios']._serialized_options = b'\222\265\030\t(0, 1000]\230\265\030d'
+  _globals['_SSDANCHORGENERATOR'].fields_by_name['base_anchor_height']._loaded_options = None
+  _globals['_SSDANCHORGENERATOR'].fields_by_name['base_anchor_height']._serialized_options = b'\222\265\030\010(0, 100]'
+  _globals['_SSDANCHORGENERATOR'].fields_by_name['base_anchor_width']._loaded_options = None
+  _globals['_SSDANCHORGENERATOR'].fields_by_name['base_anchor_width']._serialized_options = b'\222\265\030\010(0, 100]'
+  _globals['_SSDANCHORGENERATOR'].fields_by_name['height_stride']._loaded_options = None
+  _globals['_SSDANCHORGENERATOR'].fields_by_name['height_stride']._serialized_options = b'\222\265\030\t[1, 8192]\230\265\030d'
+  _globals['_SSDANCHORGENERATOR'].fields_by_name['width_stride']._loaded_options = None
+  _globals['_SSDANCHORGENERATOR'].fields_by_name['width_stride']._serialized_options = b'\222\265\030\t[1, 8192]\230\265\030d'
+  _globals['_SSDANCHORGENERATOR'].fields_by_name['height_offset']._loaded_options = None
+  _globals['_SSDANCHORGENERATOR'].fields_by_name['height_offset']._serialized_options = b'\222\265\030\r[-8192, 8192]\230\265\030d'
+  _globals['_SSDANCHORGENERATOR'].fields_by_name['width_offset']._loaded_options = None
+  _globals['_SSDANCHORGENERATOR'].fields_by_name['width_offset']._serialized_options = b'\222\265\030\r[-8192, 8192]\230\265\030d'
+  _globals['_SSDANCHORGENERATOR'].fields_by_name['scales']._loaded_options = None
+  _globals['_SSDANCHORGENERATOR'].fields_by_name['scales']._serialized_options = b'\222\265\030\010(0, 100]\230\265\030d'
+  _globals['_SSDANCHORGENERATOR'].fields_by_name['interpolated_scale_aspect_ratio']._loaded_options = None
+  _globals['_SSDANCHORGENERATOR'].fields_by_name['interpolated_scale_aspect_ratio']._serialized_options = b'\222\265\030\t[0, 1000]'
+  _globals['_MULTISCALEANCHORGENERATOR'].fields_by_name['min_level']._loaded_options = None
+  _globals['_MULTISCALEANCHORGENERATOR'].fields_by_name['min_level']._serialized_options = b'\222\265\030\007[0, 20]'
+  _globals['_MULTISCALEANCHORGENERATOR'].fields_by_name['max_level']._loaded_options = None
+  _globals['_MULTISCALEANCHORGENERATOR'].fields_by_name['max_level']._serialized_options = b'\222\265\030\007[0, 20]'
+  _globals['_MULTISCALEANCHORGENERATOR'].fields_by_name['anchor_scale']._loaded_options = None
+  _globals['_MULTISCALEANCHORGENERATOR'].fields_by_name['anchor_scale']._serialized_options = b'\222\265\030\t(0, 1000]'
+  _globals['_MULTISCALEANCHORGENERATOR'].fields_by_name['aspect_ratios']._loaded_options = None
+  _globals['_MULTISCALEANCHORGENERATOR'].fields_by_name['aspect_ratios']._serialized_options = b'\222\265\030\t(0, 1000]\230\265\030d'
+  _globals['_MULTISCALEANCHORGENERATOR'].fields_by_name['scales_per_octave']._loaded_options = None
+  _globals['_MULTISCALEANCHORGENERATOR'].fields_by_name['scales_per_octave']._serialized_options = b'\222\265\030\010[1, 100]'
+  _globals['_ANCHORGRID'].fields_by_name['base_sizes']._loaded_options = None
+  _globals['_ANCHORGRID'].fields_by_name['base_sizes']._serialized_options = b'\222\265\030\n(0, 81920]\230\265\030d'
+  _globals['_ANCHORGRID'].fields_by_name['aspect_ratios']._loaded_options = None
+  _globals['_ANCHORGRID'].fields_by_name['aspect_ratios']._serialized_options = b'\222\265\030\t(0, 1000]\230\265\030d'
+  _globals['_ANCHORGRID'].fields_by_name['height_stride']._loaded_options = None
+  _globals['_ANCHORGRID'].fields_by_name['height_stride']._serialized_options = b'\222\265\030\t[0, 8192]'
+  _globals['_ANCHORGRID'].fields_by_name['width_stride']._loaded_options = None
+  _globals['_ANCHORGRID'].fields_by_name['width_stride']._serialized_options = b'\222\265\030\t[0, 8192]'
+  _globals['_ANCHORGRID'].fields_by_name['height_offset']._loaded_options = None
+  _globals['_ANCHORGRID'].fields_by_name['height_offset']._serialized_options = b'\222\265\030\t[0, 8192]'
+  _globals['_ANCHORGRID'].fields_by_name['width_offset']._loaded_options = None
+  _globals['_ANCHORGRID'].fields_by_name['width_offset']._serialized_options = b'\222\265\030\t[0, 8192]'
+  _globals['_ANCHORGENERATOR']._serialized_start=91
+  _globals['_ANCHORGENERATOR']._serialized_end=552
+  _globals['_GRIDANCHORGENERATOR']._serialized_start=555
+  _globals['_GRIDANCHORGENERATOR']._serialized_end=760
+  _globals['_SSDANCHORGENERATOR']._serialized_start=763
+  _globals['_SSDANCHORGENERATOR']._serialized_end=1338
+  _globals['_MULTISCALEANCHORGENERATOR']._serialized_start=1341
+  _globals['_MULTISCALEANCHORGENERATOR']._serialized_end=1601
+  _globals['_FLEXIBLEGRIDANCHORGENERATOR']._serialized_start=1603
+  _globals['_FLEXIBLEGRIDANCHORGENERATOR']._serialized_end=1717
+  _globals['_ANCHORGRID']._serialized_start=1720
+  _globals['_ANCHORGRID']._serialized_end=1970
 # @@protoc_insertion_point(module_scope)

@@ -22,26 +22,61 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from ssd_tf.protos import field_options_pb2 as ssd__tf_dot_protos_dot_field__options__pb2
 from ssd_tf.protos import hyperparams_pb2 as ssd__tf_dot_protos_dot_hyperparams__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!ssd_tf/protos/box_predictor.proto\x12\rssd_tf.protos\x1a\x1fssd_tf/protos/hyperparams.proto\"\xe1\x01\n\x0c\x42oxPredictor\x12O\n\x1b\x63onvolutional_box_predictor\x18\x01 \x01(\x0b\x32(.ssd_tf.protos.ConvolutionalBoxPredictorH\x00\x12i\n)weight_shared_convolutional_box_predictor\x18\x04 \x01(\x0b\x32\x34.ssd_tf.protos.WeightSharedConvolutionalBoxPredictorH\x00\x42\x15\n\x13\x62ox_predictor_oneof\"c\n\x08MaskHead\x12\x17\n\x0bmask_height\x18\x01 \x01(\x05:\x02\x31\x35\x12\x16\n\nmask_width\x18\x02 \x01(\x05:\x02\x31\x35\x12&\n\x18masks_are_class_agnostic\x18\x03 \x01(\x08:\x04true\"\xb2\x03\n\x19\x43onvolutionalBoxPredictor\x12\x34\n\x10\x63onv_hyperparams\x18\x01 \x01(\x0b\x32\x1a.ssd_tf.protos.Hyperparams\x12\x14\n\tmin_depth\x18\x02 \x01(\x05:\x01\x30\x12\x14\n\tmax_depth\x18\x03 \x01(\x05:\x01\x30\x12&\n\x1bnum_layers_before_predictor\x18\x04 \x01(\x05:\x01\x30\x12\x19\n\x0buse_dropout\x18\x05 \x01(\x08:\x04true\x12%\n\x18\x64ropout_keep_probability\x18\x06 \x01(\x02:\x03\x30.8\x12\x16\n\x0bkernel_size\x18\x07 \x01(\x05:\x01\x31\x12\x18\n\rbox_code_size\x18\x08 \x01(\x05:\x01\x34\x12&\n\x17\x61pply_sigmoid_to_scores\x18\t \x01(\x08:\x05\x66\x61lse\x12%\n\x1a\x63lass_prediction_bias_init\x18\n \x01(\x02:\x01\x30\x12\x1c\n\ruse_depthwise\x18\x0b \x01(\x08:\x05\x66\x61lse\x12*\n\tmask_head\x18\x0c \x01(\x0b\x32\x17.ssd_tf.protos.MaskHead\"\xda\x05\n%WeightSharedConvolutionalBoxPredictor\x12\x34\n\x10\x63onv_hyperparams\x18\x01 \x01(\x0b\x32\x1a.ssd_tf.protos.Hyperparams\x12\x10\n\x05\x64\x65pth\x18\x02 \x01(\x05:\x01\x30\x12&\n\x1bnum_layers_before_predictor\x18\x04 \x01(\x05:\x01\x30\x12\x16\n\x0bkernel_size\x18\x07 \x01(\x05:\x01\x33\x12\x18\n\rbox_code_size\x18\x08 \x01(\x05:\x01\x34\x12%\n\x1a\x63lass_prediction_bias_init\x18\n \x01(\x02:\x01\x30\x12\x1a\n\x0buse_dropout\x18\x0b \x01(\x08:\x05\x66\x61lse\x12%\n\x18\x64ropout_keep_probability\x18\x0c \x01(\x02:\x03\x30.8\x12%\n\x16share_prediction_tower\x18\r \x01(\x08:\x05\x66\x61lse\x12\x1c\n\ruse_depthwise\x18\x0e \x01(\x08:\x05\x66\x61lse\x12*\n\tmask_head\x18\x0f \x01(\x0b\x32\x17.ssd_tf.protos.MaskHead\x12\x66\n\x0fscore_converter\x18\x10 \x01(\x0e\x32\x43.ssd_tf.protos.WeightSharedConvolutionalBoxPredictor.ScoreConverter:\x08IDENTITY\x12l\n\x18\x62ox_encodings_clip_range\x18\x11 \x01(\x0b\x32J.ssd_tf.protos.WeightSharedConvolutionalBoxPredictor.BoxEncodingsClipRange\x1a\x31\n\x15\x42oxEncodingsClipRange\x12\x0b\n\x03min\x18\x01 \x01(\x02\x12\x0b\n\x03max\x18\x02 \x01(\x02\"+\n\x0eScoreConverter\x12\x0c\n\x08IDENTITY\x10\x00\x12\x0b\n\x07SIGMOID\x10\x01')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!ssd_tf/protos/box_predictor.proto\x12\rssd_tf.protos\x1a!ssd_tf/protos/field_options.proto\x1a\x1fssd_tf/protos/hyperparams.proto\"\xe1\x01\n\x0c\x42oxPredictor\x12O\n\x1b\x63onvolutional_box_predictor\x18\x01 \x01(\x0b\x32(.ssd_tf.protos.ConvolutionalBoxPredictorH\x00\x12i\n)weight_shared_convolutional_box_predictor\x18\x04 \x01(\x0b\x32\x34.ssd_tf.protos.WeightSharedConvolutionalBoxPredictorH\x00\x42\x15\n\x13\x62ox_predictor_oneof\"c\n\x08MaskHead\x12\x17\n\x0bmask_height\x18\x01 \x01(\x05:\x02\x31\x35\x12\x16\n\nmask_width\x18\x02 \x01(\x05:\x02\x31\x35\x12&\n\x18masks_are_class_agnostic\x18\x03 \x01(\x08:\x04true\"\xd3\x04\n\x19\x43onvolutionalBoxPredictor\x12\x34\n\x10\x63onv_hyperparams\x18\x01 \x01(\x0b\x32\x1a.ssd_tf.protos.Hyperparams\x12#\n\tmin_depth\x18\x02 \x01(\x05:\x01\x30\x42\r\x92\xb5\x18\t[0, 4096]\x12#\n\tmax_depth\x18\x03 \x01(\x05:\x01\x30\x42\r\x92\xb5\x18\t[0, 4096]\x12\x33\n\x1bnum_layers_before_predictor\x18\x04 \x01(\x05:\x01\x30\x42\x0b\x92\xb5\x18\x07[0, 20]\x12\x19\n\x0buse_dropout\x18\x05 \x01(\x08:\x04true\x12\x31\n\x18\x64ropout_keep_probability\x18\x06 \x01(\x02:\x03\x30.8B\n\x92\xb5\x18\x06[0, 1]\x12#\n\x0bkernel_size\x18\x07 \x01(\x05:\x01\x31\x42\x0b\x92\xb5\x18\x07[1, 15]\x12)\n\rbox_code_size\x18\x08 \x01(\x05:\x01\x34\x42\x0f\x92\xb5\x18\x0b(-inf, inf)\x12&\n\x17\x61pply_sigmoid_to_scores\x18\t \x01(\x08:\x05\x66\x61lse\x12\x38\n\x1a\x63lass_prediction_bias_init\x18\n \x01(\x02:\x01\x30\x42\x11\x92\xb5\x18\r[-1000, 1000]\x12\x1c\n\ruse_depthwise\x18\x0b \x01(\x08:\x05\x66\x61lse\x12\x63\n\tmask_head\x18\x0c \x01(\x0b\x32\x17.ssd_tf.protos.MaskHeadB7\x8a\xb5\x18\x33predicts masks, which is not supported; take it out\"\x8e\x07\n%WeightSharedConvolutionalBoxPredictor\x12\x34\n\x10\x63onv_hyperparams\x18\x01 \x01(\x0b\x32\x1a.ssd_tf.protos.Hyperparams\x12\x1f\n\x05\x64\x65pth\x18\x02 \x01(\x05:\x01\x30\x42\r\x92\xb5\x18\t[0, 4096]\x12\x33\n\x1bnum_layers_before_predictor\x18\x04 \x01(\x05:\x01\x30\x42\x0b\x92\xb5\x18\x07[0, 20]\x12#\n\x0bkernel_size\x18\x07 \x01(\x05:\x01\x33\x42\x0b\x92\xb5\x18\x07[1, 15]\x12)\n\rbox_code_size\x18\x08 \x01(\x05:\x01\x34\x42\x0f\x92\xb5\x18\x0b(-inf, inf)\x12\x38\n\x1a\x63lass_prediction_bias_init\x18\n \x01(\x02:\x01\x30\x42\x11\x92\xb5\x18\r[-1000, 1000]\x12\x1a\n\x0buse_dropout\x18\x0b \x01(\x08:\x05\x66\x61lse\x12\x31\n\x18\x64ropout_keep_probability\x18\x0c \x01(\x02:\x03\x30.8B\n\x92\xb5\x18\x06[0, 1]\x12%\n\x16share_prediction_tower\x18\r \x01(\x08:\x05\x66\x61lse\x12\x1c\n\ruse_depthwise\x18\x0e \x01(\x08:\x05\x66\x61lse\x12\x63\n\tmask_head\x18\x0f \x01(\x0b\x32\x17.ssd_tf.protos.MaskHeadB7\x8a\xb5\x18\x33predicts masks, which is not supported; take it out\x12\x66\n\x0fscore_converter\x18\x10 \x01(\x0e\x32\x43.ssd_tf.protos.WeightSharedConvolutionalBoxPredictor.ScoreConverter:\x08IDENTITY\x12l\n\x18\x62ox_encodings_clip_range\x18\x11 \x01(\x0b\x32J.ssd_tf.protos.WeightSharedConvolutionalBoxPredictor.BoxEncodingsClipRange\x1aS\n\x15\x42oxEncodingsClipRange\x12\x1c\n\x03min\x18\x01 \x01(\x02\x42\x0f\x92\xb5\x18\x0b(-inf, inf)\x12\x1c\n\x03max\x18\x02 \x01(\x02\x42\x0f\x92\xb5\x18\x0b(-inf, inf)\"+\n\x0eScoreConverter\x12\x0c\n\x08IDENTITY\x10\x00\x12\x0b\n\x07SIGMOID\x10\x01')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ssd_tf.protos.box_predictor_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_BOXPREDICTOR']._serialized_start=86
-  _globals['_BOXPREDICTOR']._serialized_end=311
-  _globals['_MASKHEAD']._serialized_start=313
-  _globals['_MASKHEAD']._serialized_end=412
-  _globals['_CONVOLUTIONALBOXPREDICTOR']._serialized_start=415
-  _globals['_CONVOLUTIONALBOXPREDICTOR']._serialized_end=849
-  _globals['_WEIGHTSHAREDCONVOLUTIONALBOXPREDICTOR']._serialized_start=852
-  _globals['_WEIGHTSHAREDCONVOLUTIONALBOXPREDICTOR']._serialized_end=1582
-  _globals['_WEIGHTSHAREDCONVOLUTIONALBOXPREDICTOR_BOXENCODINGSCLIPRANGE']._serialized_start=1488
-  _globals['_WEIGHTSHAREDCONVOLUTIONALBOXPREDICTOR_BOXENCODINGSCLIPRANGE']._serialized_end=1537
-  _globals['_WEIGHTSHAREDCONVOLUTIONALBOXPREDICTOR_SCORECONVERTER']._serialized_start=1539
-  _globals['_WEIGHTSHAREDCONVOLUTIONALBOXPREDICTOR_SCORECONVERTER']._serialized_end=1582
+  _globals['_CONVOLUTIONALBOXPREDICTOR'].fields_by_name['min_depth']._loaded_options = None
+  _globals['_CONVOLUTIONALBOXPREDICTOR'].fields_by_name['min_depth']._serialized_options = b'\222\265\030\t[0, 4096]'
+  _globals['_CONVOLUTIONALBOXPREDICTOR'].fields_by_name['max_depth']._loaded_options = None
+  _globals['_CONVOLUTIONALBOXPREDICTOR'].fields_by_name['max_depth']._serialized_options = b'\222\265\030\t[0, 4096]'
+  _globals['_CONVOLUTIONALBOXPREDICTOR'].fields_by_name['num_layers_before_predictor']._loaded_options = None
+  _globals['_CONVOLUTIONALBOXPREDICTOR'].fields_by_name['num_layers_before_predictor']._serialized_options = b'\222\265\030\007[0, 20]'
+  _globals['_CONVOLUTIONALBOXPREDICTOR'].fields_by_name['dropout_keep_probability']._loaded_options = None
+  _globals['_CONVOLUTIONALBOXPREDICTOR'].fields_by_name['dropout_keep_probability']._serialized_options = b'\222\265\030\006[0, 1]'
+  _globals['_CONVOLUTIONALBOXPREDICTOR'].fields_by_name['kernel_size']._loaded_options = None
+  _globals['_CONVOLUTIONALBOXPREDICTOR'].fields_by_name['kernel_size']._serialized_options = b'\222\265\030\007[1, 15]'
+  _globals['_CONVOLUTIONALBOXPREDICTOR'].fields_by_name['box_code_size']._loaded_options = None
+  _globals['_CONVOLUTIONALBOXPREDICTOR'].fields_by_name['box_code_size']._serialized_options = b'\222\265\030\013(-inf, inf)'
+  _globals['_CONVOLUTIONALBOXPREDICTOR'].fields_by_name['class_prediction_bias_init']._loaded_options = None
+  _globals['_CONVOLUTIONALBOXPREDICTOR'].fields_by_name['class_prediction_bias_init']._serialized_options = b'\222\265\030\r[-1000, 1000]'
+  _globals['_CONVOLUTIONALBOXPREDICTOR'].fields_by_name['mask_head']._loaded_options = None
+  _globals['_CONVOLUTIONALBOXPREDICTOR'].fields_by_name['mask_head']._serialized_options = b'\212\265\0303predicts masks, which is not supported; take it out'
+  _globals['_WEIGHTSHAREDCONVOLUTIONALBOXPREDICTOR_BOXENCODINGSCLIPRANGE'].fields_by_name['min']._loaded_options = None
+  _globals['_WEIGHTSHAREDCONVOLUTIONALBOXPREDICTOR_BOXENCODINGSCLIPRANGE'].fields_by_name['min']._serialized_options = b'\222\265\030\013(-inf, inf)'
+  _globals['_WEIGHTSHAREDCONVOLUTIONALBOXPREDICTOR_BOXENCODINGSCLIPRANGE'].fields_by_name['max']._loaded_options = None
+  _globals['_WEIGHTSHAREDCONVOLUTIONALBOXPREDICTOR_BOXENCODINGSCLIPRANGE'].fields_by_name['max']._serialized_options = b'\222\265\030\013(-inf, inf)'
+  _globals['_WEIGHTSHAREDCONVOLUTIONALBOXPREDICTOR'].fields_by_name['depth']._loaded_options = None
+  _globals['_WEIGHTSHAREDCONVOLUTIONALBOXPREDICTOR'].fields_by_name['depth']._serialized_options = b'\222\265\030\t[0, 4096]'
+  _globals['_WEIGHTSHAREDCONVOLUTIONALBOXPREDICTOR'].fields_by_name['num_layers_before_predictor']._loaded_options = None
+  _globals['_WEIGHTSHAREDCONVOLUTIONALBOXPREDICTOR'].fields_by_name['num_layers_before_predictor']._serialized_options = b'\222\265\030\007[0, 20]'
+  _globals['_WEIGHTSHAREDCONVOLUTIONALBOXPREDICTOR'].fields_by_name['kernel_size']._loaded_options = None
+  _globals['_WEIGHTSHAREDCONVOLUTIONALBOXPREDICTOR'].fields_by_name['kernel_size']._serialized_options = b'\222\265\030\007[1, 15]'
+  _globals['_WEIGHTSHAREDCONVOLUTIONALBOXPREDICTOR'].fields_by_name['box_code_size']._loaded_options = None
+  _globals['_WEIGHTSHAREDCONVOLUTIONALBOXPREDICTOR'].fields_by_name['box_code_size']._serialized_options = b'\222\265\030\013(-inf, inf)'
+  _globals['_WEIGHTSHAREDCONVOLUTIONALBOXPREDICTOR'].fields_by_name['class_prediction_bias_init']._loaded_options = None
+  _globals['_WEIGHTSHAREDCONVOLUTIONALBOXPREDICTOR'].fields_by_name['class_prediction_bias_init']._serialized_options = b'\222\265\030\r[-1000, 1000]'
+  _globals['_WEIGHTSHAREDCONVOLUTIONALBOXPREDICTOR'].fields_by_name['dropout_keep_probability']._loaded_options = None
+  _globals['_WEIGHTSHAREDCONVOLUTIONALBOXPREDICTOR'].fields_by_name['dropout_keep_probability']._serialized_options = b'\222\265\030\006[0, 1]'
+  _globals['_WEIGHTSHAREDCONVOLUTIONALBOXPREDICTOR'].fields_by_name['mask_head']._loaded_options = None
+  _globals['_WEIGHTSHAREDCONVOLUTIONALBOXPREDICTOR'].fields_by_name['mask_head']._serialized_options = b'\212\265\0303predicts masks, which is not supported; take it out'
+  _globals['_BOXPREDICTOR']._serialized_start=121
+  _globals['_BOXPREDICTOR']._serialized_end=346
+  _globals['_MASKHEAD']._serialized_start=348
+  _globals['_MASKHEAD']._serialized_end=447
+  _globals['_CONVOLUTIONALBOXPREDICTOR']._serialized_start=450
+  _globals['_CONVOLUTIONALBOXPREDICTOR']._serialized_end=1045
+  _globals['_WEIGHTSHAREDCONVOLUTIONALBOXPREDICTOR']._serialized_start=1048
+  _globals['_WEIGHTSHAREDCONVOLUTIONALBOXPREDICTOR']._serialized_end=1958
+  _globals['_WEIGHTSHAREDCONVOLUTIONALBOXPREDICTOR_BOXENCODINGSCLIPRANGE']._serialized_start=1830
+  _globals['_WEIGHTSHAREDCONVOLUTIONALBOXPREDICTOR_BOXENCODINGSCLIPRANGE']._serialized_end=1913
+  _globals['_WEIGHTSHAREDCONVOLUTIONALBOXPREDICTOR_SCORECONVERTER']._serialized_start=1915
+  _globals['_WEIGHTSHAREDCONVOLUTIONALBOXPREDICTOR_SCORECONVERTER']._serialized_end=1958
 # @@protoc_insertion_point(module_scope)

@@ -22,9 +22,10 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from ssd_tf.protos import field_options_pb2 as ssd__tf_dot_protos_dot_field__options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18ssd_tf/protos/eval.proto\x12\rssd_tf.protos\"\x8c\n\n\nEvalConfig\x12\x1e\n\x12num_visualizations\x18\x01 \x01(\r:\x02\x31\x30\x12\x1e\n\x0cnum_examples\x18\x02 \x01(\r:\x04\x35\x30\x30\x30\x42\x02\x18\x01\x12\x1f\n\x12\x65val_interval_secs\x18\x03 \x01(\r:\x03\x33\x30\x30\x12\x18\n\tmax_evals\x18\x04 \x01(\r:\x01\x30\x42\x02\x18\x01\x12\x19\n\nsave_graph\x18\x05 \x01(\x08:\x05\x66\x61lse\x12\"\n\x18visualization_export_dir\x18\x06 \x01(\t:\x00\x12\x15\n\x0b\x65val_master\x18\x07 \x01(\t:\x00\x12\x13\n\x0bmetrics_set\x18\x08 \x03(\t\x12\x15\n\x0b\x65xport_path\x18\t \x01(\t:\x00\x12!\n\x12ignore_groundtruth\x18\n \x01(\x08:\x05\x66\x61lse\x12\"\n\x13use_moving_averages\x18\x0b \x01(\x08:\x05\x66\x61lse\x12\"\n\x13\x65val_instance_masks\x18\x0c \x01(\x08:\x05\x66\x61lse\x12 \n\x13min_score_threshold\x18\r \x01(\x02:\x03\x30.5\x12&\n\x1amax_num_boxes_to_visualize\x18\x0e \x01(\x05:\x02\x32\x30\x12\x1a\n\x0bskip_scores\x18\x0f \x01(\x08:\x05\x66\x61lse\x12\x1a\n\x0bskip_labels\x18\x10 \x01(\x08:\x05\x66\x61lse\x12*\n\x1bvisualize_groundtruth_boxes\x18\x11 \x01(\x08:\x05\x66\x61lse\x12\x32\n#groundtruth_box_visualization_color\x18\x12 \x01(\t:\x05\x62lack\x12\x35\n&keep_image_id_for_visualization_export\x18\x13 \x01(\x08:\x05\x66\x61lse\x12$\n\x16retain_original_images\x18\x17 \x01(\x08:\x04true\x12+\n\x1cinclude_metrics_per_category\x18\x18 \x01(\x08:\x05\x66\x61lse\x12\x15\n\nbatch_size\x18\x19 \x01(\r:\x01\x31\x12\x1d\n\x12recall_lower_bound\x18\x1a \x01(\x02:\x01\x30\x12\x1d\n\x12recall_upper_bound\x18\x1b \x01(\x02:\x01\x31\x12\x38\n)retain_original_image_additional_channels\x18\x1c \x01(\x08:\x05\x66\x61lse\x12\x1e\n\x0f\x66orce_no_resize\x18\x1d \x01(\x08:\x05\x66\x61lse\x12%\n\x16use_dummy_loss_in_eval\x18\x1e \x01(\x08:\x05\x66\x61lse\x12@\n\x14parameterized_metric\x18\x1f \x03(\x0b\x32\".ssd_tf.protos.ParameterizedMetric\x12\x32\n\rkeypoint_edge\x18  \x03(\x0b\x32\x1b.ssd_tf.protos.KeypointEdge\x12\x33\n$skip_predictions_for_unlabeled_class\x18! \x01(\x08:\x05\x66\x61lse\x12H\n\x10super_categories\x18\" \x03(\x0b\x32..ssd_tf.protos.EvalConfig.SuperCategoriesEntry\x12\'\n\x18\x61ll_metrics_per_category\x18# \x01(\x08:\x05\x66\x61lse\x1a\x36\n\x14SuperCategoriesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"r\n\x13ParameterizedMetric\x12\x43\n\x15\x63oco_keypoint_metrics\x18\x01 \x01(\x0b\x32\".ssd_tf.protos.CocoKeypointMetricsH\x00\x42\x16\n\x14parameterized_metric\"\xc9\x01\n\x13\x43ocoKeypointMetrics\x12\x13\n\x0b\x63lass_label\x18\x01 \x01(\t\x12_\n\x18keypoint_label_to_sigmas\x18\x02 \x03(\x0b\x32=.ssd_tf.protos.CocoKeypointMetrics.KeypointLabelToSigmasEntry\x1a<\n\x1aKeypointLabelToSigmasEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x02:\x02\x38\x01\"*\n\x0cKeypointEdge\x12\r\n\x05start\x18\x01 \x01(\x05\x12\x0b\n\x03\x65nd\x18\x02 \x01(\x05')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18ssd_tf/protos/eval.proto\x12\rssd_tf.protos\x1a!ssd_tf/protos/field_options.proto\"\xcd\x10\n\nEvalConfig\x12,\n\x12num_visualizations\x18\x01 \x01(\r:\x02\x31\x30\x42\x0c\x92\xb5\x18\x08[0, inf)\x12Y\n\x0cnum_examples\x18\x02 \x01(\r:\x04\x35\x30\x30\x30\x42=\x18\x01\x82\xb5\x18\x37\x65very image of the set is evaluated, at each checkpoint\x12\\\n\x12\x65val_interval_secs\x18\x03 \x01(\r:\x03\x33\x30\x30\x42;\x82\xb5\x18\x37\x65very image of the set is evaluated, at each checkpoint\x12S\n\tmax_evals\x18\x04 \x01(\r:\x01\x30\x42=\x18\x01\x82\xb5\x18\x37\x65very image of the set is evaluated, at each checkpoint\x12=\n\nsave_graph\x18\x05 \x01(\x08:\x05\x66\x61lseB\"\x82\xb5\x18\x1e\x62\x65longs to sessions and graphs\x12\"\n\x18visualization_export_dir\x18\x06 \x01(\t:\x00\x12\x39\n\x0b\x65val_master\x18\x07 \x01(\t:\x00\x42\"\x82\xb5\x18\x1e\x62\x65longs to sessions and graphs\x12\x13\n\x0bmetrics_set\x18\x08 \x03(\t\x12\x15\n\x0b\x65xport_path\x18\t \x01(\t:\x00\x12\x81\x01\n\x12ignore_groundtruth\x18\n \x01(\x08:\x05\x66\x61lseB^\x8a\xb5\x18Ztrue leaves nothing to measure; take it out, or see detections with tools/detect_images.py\x12^\n\x13use_moving_averages\x18\x0b \x01(\x08:\x05\x66\x61lseB:\x82\xb5\x18\x36the averages are taken wherever the training kept them\x12Z\n\x13\x65val_instance_masks\x18\x0c \x01(\x08:\x05\x66\x61lseB6\x8a\xb5\x18\x32measures masks, of which SSD has none; take it out\x12,\n\x13min_score_threshold\x18\r \x01(\x02:\x03\x30.5B\n\x92\xb5\x18\x06[0, 1]\x12\x34\n\x1amax_num_boxes_to_visualize\x18\x0e \x01(\x05:\x02\x32\x30\x42\x0c\x92\xb5\x18\x08[0, inf)\x12\x1a\n\x0bskip_scores\x18\x0f \x01(\x08:\x05\x66\x61lse\x12\x1a\n\x0bskip_labels\x18\x10 \x01(\x08:\x05\x66\x61lse\x12*\n\x1bvisualize_groundtruth_boxes\x18\x11 \x01(\x08:\x05\x66\x61lse\x12\x32\n#groundtruth_box_visualization_color\x18\x12 \x01(\t:\x05\x62lack\x12\x35\n&keep_image_id_for_visualization_export\x18\x13 \x01(\x08:\x05\x66\x61lse\x12$\n\x16retain_original_images\x18\x17 \x01(\x08:\x04true\x12+\n\x1cinclude_metrics_per_category\x18\x18 \x01(\x08:\x05\x66\x61lse\x12&\n\nbatch_size\x18\x19 \x01(\r:\x01\x31\x42\x0f\x92\xb5\x18\x0b[1, 100000]\x12)\n\x12recall_lower_bound\x18\x1a \x01(\x02:\x01\x30\x42\n\x92\xb5\x18\x06[0, 1]\x12)\n\x12recall_upper_bound\x18\x1b \x01(\x02:\x01\x31\x42\n\x92\xb5\x18\x06[0, 1]\x12|\n)retain_original_image_additional_channels\x18\x1c \x01(\x08:\x05\x66\x61lseBB\x8a\xb5\x18>true is not supported: images have three channels; take it out\x12\x84\x01\n\x0f\x66orce_no_resize\x18\x1d \x01(\x08:\x05\x66\x61lseBd\x8a\xb5\x18`true is not supported: the network is built for the size of model.ssd.image_resizer; take it out\x12%\n\x16use_dummy_loss_in_eval\x18\x1e \x01(\x08:\x05\x66\x61lse\x12|\n\x14parameterized_metric\x18\x1f \x03(\x0b\x32\".ssd_tf.protos.ParameterizedMetricB:\x8a\xb5\x18\x36measures keypoints, of which SSD has none; take it out\x12k\n\rkeypoint_edge\x18  \x03(\x0b\x32\x1b.ssd_tf.protos.KeypointEdgeB7\x8a\xb5\x18\x33\x64raws keypoints, of which SSD has none; take it out\x12\x33\n$skip_predictions_for_unlabeled_class\x18! \x01(\x08:\x05\x66\x61lse\x12H\n\x10super_categories\x18\" \x03(\x0b\x32..ssd_tf.protos.EvalConfig.SuperCategoriesEntry\x12\'\n\x18\x61ll_metrics_per_category\x18# \x01(\x08:\x05\x66\x61lse\x1a\x36\n\x14SuperCategoriesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"r\n\x13ParameterizedMetric\x12\x43\n\x15\x63oco_keypoint_metrics\x18\x01 \x01(\x0b\x32\".ssd_tf.protos.CocoKeypointMetricsH\x00\x42\x16\n\x14parameterized_metric\"\xc9\x01\n\x13\x43ocoKeypointMetrics\x12\x13\n\x0b\x63lass_label\x18\x01 \x01(\t\x12_\n\x18keypoint_label_to_sigmas\x18\x02 \x03(\x0b\x32=.ssd_tf.protos.CocoKeypointMetrics.KeypointLabelToSigmasEntry\x1a<\n\x1aKeypointLabelToSigmasEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x02:\x02\x38\x01\"*\n\x0cKeypointEdge\x12\r\n\x05start\x18\x01 \x01(\x05\x12\x0b\n\x03\x65nd\x18\x02 \x01(\x05')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,22 +34,54 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EVALCONFIG_SUPERCATEGORIESENTRY']._loaded_options = None
   _globals['_EVALCONFIG_SUPERCATEGORIESENTRY']._serialized_options = b'8\001'
+  _globals['_EVALCONFIG'].fields_by_name['num_visualizations']._loaded_options = None
+  _globals['_EVALCONFIG'].fields_by_name['num_visualizations']._serialized_options = b'\222\265\030\010[0, inf)'
   _globals['_EVALCONFIG'].fields_by_name['num_examples']._loaded_options = None
-  _globals['_EVALCONFIG'].fields_by_name['num_examples']._serialized_options = b'\030\001'
+  _globals['_EVALCONFIG'].fields_by_name['num_examples']._serialized_options = b'\030\001\202\265\0307every image of the set is evaluated, at each checkpoint'
+  _globals['_EVALCONFIG'].fields_by_name['eval_interval_secs']._loaded_options = None
+  _globals['_EVALCONFIG'].fields_by_name['eval_interval_secs']._serialized_options = b'\202\265\0307every image of the set is evaluated, at each checkpoint'
   _globals['_EVALCONFIG'].fields_by_name['max_evals']._loaded_options = None
-  _globals['_EVALCONFIG'].fields_by_name['max_evals']._serialized_options = b'\030\001'
+  _globals['_EVALCONFIG'].fields_by_name['max_evals']._serialized_options = b'\030\001\202\265\0307every image of the set is evaluated, at each checkpoint'
+  _globals['_EVALCONFIG'].fields_by_name['save_graph']._loaded_options = None
+  _globals['_EVALCONFIG'].fields_by_name['save_graph']._serialized_options = b'\202\265\030\036belongs to sessions and graphs'
+  _globals['_EVALCONFIG'].fields_by_name['eval_master']._loaded_options = None
+  _globals['_EVALCONFIG'].fields_by_name['eval_master']._serialized_options = b'\202\265\030\036belongs to sessions and graphs'
+  _globals['_EVALCONFIG'].fields_by_name['ignore_groundtruth']._loaded_options = None
+  _globals['_EVALCONFIG'].fields_by_name['ignore_groundtruth']._serialized_options = b'\212\265\030Ztrue leaves nothing to measure; take it out, or see detections with tools/detect_images.py'
+  _globals['_EVALCONFIG'].fields_by_name['use_moving_averages']._loaded_options = None
+  _globals['_EVALCONFIG'].fields_by_name['use_moving_averages']._serialized_options = b'\202\265\0306the averages are taken wherever the training kept them'
+  _globals['_EVALCONFIG'].fields_by_name['eval_instance_masks']._loaded_options = None
+  _globals['_EVALCONFIG'].fields_by_name['eval_instance_masks']._serialized_options = b'\212\265\0302measures masks, of which SSD has none; take it out'
+  _globals['_EVALCONFIG'].fields_by_name['min_score_threshold']._loaded_options = None
+  _globals['_EVALCONFIG'].fields_by_name['min_score_threshold']._serialized_options = b'\222\265\030\006[0, 1]'
+  _globals['_EVALCONFIG'].fields_by_name['max_num_boxes_to_visualize']._loaded_options = None
+  _globals['_EVALCONFIG'].fields_by_name['max_num_boxes_to_visualize']._serialized_options = b'\222\265\030\010[0, inf)'
+  _globals['_EVALCONFIG'].fields_by_name['batch_size']._loaded_options = None
+  _globals['_EVALCONFIG'].fields_by_name['batch_size']._serialized_options = b'\222\265\030\013[1, 100000]'
+  _globals['_EVALCONFIG'].fields_by_name['recall_lower_bound']._loaded_options = None
+  _globals['_EVALCONFIG'].fields_by_name['recall_lower_bound']._serialized_options = b'\222\265\030\006[0, 1]'
+  _globals['_EVALCONFIG'].fields_by_name['recall_upper_bound']._loaded_options = None
+  _globals['_EVALCONFIG'].fields_by_name['recall_upper_bound']._serialized_options = b'\222\265\030\006[0, 1]'
+  _globals['_EVALCONFIG'].fields_by_name['retain_original_image_additional_channels']._loaded_options = None
+  _globals['_EVALCONFIG'].fields_by_name['retain_original_image_additional_channels']._serialized_options = b'\212\265\030>true is not supported: images have three channels; take it out'
+  _globals['_EVALCONFIG'].fields_by_name['force_no_resize']._loaded_options = None
+  _globals['_EVALCONFIG'].fields_by_name['force_no_resize']._serialized_options = b'\212\265\030`true is not supported: the network is built for the size of model.ssd.image_resizer; take it out'
+  _globals['_EVALCONFIG'].fields_by_name['parameterized_metric']._loaded_options = None
+  _globals['_EVALCONFIG'].fields_by_name['parameterized_metric']._serialized_options = b'\212\265\0306measures keypoints, of which SSD has none; take it out'
+  _globals['_EVALCONFIG'].fields_by_name['keypoint_edge']._loaded_options = None
+  _globals['_EVALCONFIG'].fields_by_name['keypoint_edge']._serialized_options = b'\212\265\0303draws keypoints, of which SSD has none; take it out'
   _globals['_COCOKEYPOINTMETRICS_KEYPOINTLABELTOSIGMASENTRY']._loaded_options = None
   _globals['_COCOKEYPOINTMETRICS_KEYPOINTLABELTOSIGMASENTRY']._serialized_options = b'8\001'
-  _globals['_EVALCONFIG']._serialized_start=44
-  _globals['_EVALCONFIG']._serialized_end=1336
-  _globals['_EVALCONFIG_SUPERCATEGORIESENTRY']._serialized_start=1282
-  _globals['_EVALCONFIG_SUPERCATEGORIESENTRY']._serialized_end=1336
-  _globals['_PARAMETERIZEDMETRIC']._serialized_start=1338
-  _globals['_PARAMETERIZEDMETRIC']._serialized_end=1452
-  _globals['_COCOKEYPOINTMETRICS']._serialized_start=1455
-  _globals['_COCOKEYPOINTMETRICS']._serialized_end=1656
-  _globals['_COCOKEYPOINTMETRICS_KEYPOINTLABELTOSIGMASENTRY']._serialized_start=1596
-  _globals['_COCOKEYPOINTMETRICS_KEYPOINTLABELTOSIGMASENTRY']._serialized_end=1656
-  _globals['_KEYPOINTEDGE']._serialized_start=1658
-  _globals['_KEYPOINTEDGE']._serialized_end=1700
+  _globals['_EVALCONFIG']._serialized_start=79
+  _globals['_EVALCONFIG']._serialized_end=2204
+  _globals['_EVALCONFIG_SUPERCATEGORIESENTRY']._serialized_start=2150
+  _globals['_EVALCONFIG_SUPERCATEGORIESENTRY']._serialized_end=2204
+  _globals['_PARAMETERIZEDMETRIC']._serialized_start=2206
+  _globals['_PARAMETERIZEDMETRIC']._serialized_end=2320
+  _globals['_COCOKEYPOINTMETRICS']._serialized_start=2323
+  _globals['_COCOKEYPOINTMETRICS']._serialized_end=2524
+  _globals['_COCOKEYPOINTMETRICS_KEYPOINTLABELTOSIGMASENTRY']._serialized_start=2464
+  _globals['_COCOKEYPOINTMETRICS_KEYPOINTLABELTOSIGMASENTRY']._serialized_end=2524
+  _globals['_KEYPOINTEDGE']._serialized_start=2526
+  _globals['_KEYPOINTEDGE']._serialized_end=2568
 # @@protoc_insertion_point(module_scope)

@@ -22,39 +22,60 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from ssd_tf.protos import field_options_pb2 as ssd__tf_dot_protos_dot_field__options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fssd_tf/protos/hyperparams.proto\x12\rssd_tf.protos\"\x9f\x04\n\x0bHyperparams\x12/\n\x02op\x18\x01 \x01(\x0e\x32\x1d.ssd_tf.protos.Hyperparams.Op:\x04\x43ONV\x12/\n\x0bregularizer\x18\x02 \x01(\x0b\x32\x1a.ssd_tf.protos.Regularizer\x12/\n\x0binitializer\x18\x03 \x01(\x0b\x32\x1a.ssd_tf.protos.Initializer\x12?\n\nactivation\x18\x04 \x01(\x0e\x32%.ssd_tf.protos.Hyperparams.Activation:\x04RELU\x12.\n\nbatch_norm\x18\x05 \x01(\x0b\x32\x18.ssd_tf.protos.BatchNormH\x00\x12.\n\ngroup_norm\x18\x07 \x01(\x0b\x32\x18.ssd_tf.protos.GroupNormH\x00\x12\x33\n\x0fsync_batch_norm\x18\t \x01(\x0b\x32\x18.ssd_tf.protos.BatchNormH\x00\x12#\n\x14regularize_depthwise\x18\x06 \x01(\x08:\x05\x66\x61lse\x12\x1d\n\x0e\x66orce_use_bias\x18\x08 \x01(\x08:\x05\x66\x61lse\"\x16\n\x02Op\x12\x08\n\x04\x43ONV\x10\x01\x12\x06\n\x02\x46\x43\x10\x02\"7\n\nActivation\x12\x08\n\x04NONE\x10\x00\x12\x08\n\x04RELU\x10\x01\x12\n\n\x06RELU_6\x10\x02\x12\t\n\x05SWISH\x10\x03\x42\x12\n\x10normalizer_oneof\"\x92\x01\n\x0bRegularizer\x12\x36\n\x0el1_regularizer\x18\x01 \x01(\x0b\x32\x1c.ssd_tf.protos.L1RegularizerH\x00\x12\x36\n\x0el2_regularizer\x18\x02 \x01(\x0b\x32\x1c.ssd_tf.protos.L2RegularizerH\x00\x42\x13\n\x11regularizer_oneof\"\"\n\rL1Regularizer\x12\x11\n\x06weight\x18\x01 \x01(\x02:\x01\x31\"\"\n\rL2Regularizer\x12\x11\n\x06weight\x18\x01 \x01(\x02:\x01\x31\"\xba\x02\n\x0bInitializer\x12Q\n\x1ctruncated_normal_initializer\x18\x01 \x01(\x0b\x32).ssd_tf.protos.TruncatedNormalInitializerH\x00\x12Q\n\x1cvariance_scaling_initializer\x18\x02 \x01(\x0b\x32).ssd_tf.protos.VarianceScalingInitializerH\x00\x12K\n\x19random_normal_initializer\x18\x03 \x01(\x0b\x32&.ssd_tf.protos.RandomNormalInitializerH\x00\x12#\n\x19keras_initializer_by_name\x18\x04 \x01(\tH\x00\x42\x13\n\x11initializer_oneof\"@\n\x1aTruncatedNormalInitializer\x12\x0f\n\x04mean\x18\x01 \x01(\x02:\x01\x30\x12\x11\n\x06stddev\x18\x02 \x01(\x02:\x01\x31\"\xbb\x01\n\x1aVarianceScalingInitializer\x12\x11\n\x06\x66\x61\x63tor\x18\x01 \x01(\x02:\x01\x32\x12\x16\n\x07uniform\x18\x02 \x01(\x08:\x05\x66\x61lse\x12\x44\n\x04mode\x18\x03 \x01(\x0e\x32..ssd_tf.protos.VarianceScalingInitializer.Mode:\x06\x46\x41N_IN\",\n\x04Mode\x12\n\n\x06\x46\x41N_IN\x10\x00\x12\x0b\n\x07\x46\x41N_OUT\x10\x01\x12\x0b\n\x07\x46\x41N_AVG\x10\x02\"=\n\x17RandomNormalInitializer\x12\x0f\n\x04mean\x18\x01 \x01(\x02:\x01\x30\x12\x11\n\x06stddev\x18\x02 \x01(\x02:\x01\x31\"z\n\tBatchNorm\x12\x14\n\x05\x64\x65\x63\x61y\x18\x01 \x01(\x02:\x05\x30.999\x12\x14\n\x06\x63\x65nter\x18\x02 \x01(\x08:\x04true\x12\x14\n\x05scale\x18\x03 \x01(\x08:\x05\x66\x61lse\x12\x16\n\x07\x65psilon\x18\x04 \x01(\x02:\x05\x30.001\x12\x13\n\x05train\x18\x05 \x01(\x08:\x04true\"\x0b\n\tGroupNorm')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fssd_tf/protos/hyperparams.proto\x12\rssd_tf.protos\x1a!ssd_tf/protos/field_options.proto\"\xc9\x04\n\x0bHyperparams\x12/\n\x02op\x18\x01 \x01(\x0e\x32\x1d.ssd_tf.protos.Hyperparams.Op:\x04\x43ONV\x12/\n\x0bregularizer\x18\x02 \x01(\x0b\x32\x1a.ssd_tf.protos.Regularizer\x12/\n\x0binitializer\x18\x03 \x01(\x0b\x32\x1a.ssd_tf.protos.Initializer\x12?\n\nactivation\x18\x04 \x01(\x0e\x32%.ssd_tf.protos.Hyperparams.Activation:\x04RELU\x12.\n\nbatch_norm\x18\x05 \x01(\x0b\x32\x18.ssd_tf.protos.BatchNormH\x00\x12.\n\ngroup_norm\x18\x07 \x01(\x0b\x32\x18.ssd_tf.protos.GroupNormH\x00\x12\x33\n\x0fsync_batch_norm\x18\t \x01(\x0b\x32\x18.ssd_tf.protos.BatchNormH\x00\x12M\n\x14regularize_depthwise\x18\x06 \x01(\x08:\x05\x66\x61lseB(\x82\xb5\x18$the original does not read it either\x12\x1d\n\x0e\x66orce_use_bias\x18\x08 \x01(\x08:\x05\x66\x61lse\"\x16\n\x02Op\x12\x08\n\x04\x43ONV\x10\x01\x12\x06\n\x02\x46\x43\x10\x02\"7\n\nActivation\x12\x08\n\x04NONE\x10\x00\x12\x08\n\x04RELU\x10\x01\x12\n\n\x06RELU_6\x10\x02\x12\t\n\x05SWISH\x10\x03\x42\x12\n\x10normalizer_oneof\"\x92\x01\n\x0bRegularizer\x12\x36\n\x0el1_regularizer\x18\x01 \x01(\x0b\x32\x1c.ssd_tf.protos.L1RegularizerH\x00\x12\x36\n\x0el2_regularizer\x18\x02 \x01(\x0b\x32\x1c.ssd_tf.protos.L2RegularizerH\x00\x42\x13\n\x11regularizer_oneof\"0\n\rL1Regularizer\x12\x1f\n\x06weight\x18\x01 \x01(\x02:\x01\x31\x42\x0c\x92\xb5\x18\x08[0, inf)\"0\n\rL2Regularizer\x12\x1f\n\x06weight\x18\x01 \x01(\x02:\x01\x31\x42\x0c\x92\xb5\x18\x08[0, inf)\"\xba\x02\n\x0bInitializer\x12Q\n\x1ctruncated_normal_initializer\x18\x01 \x01(\x0b\x32).ssd_tf.protos.TruncatedNormalInitializerH\x00\x12Q\n\x1cvariance_scaling_initializer\x18\x02 \x01(\x0b\x32).ssd_tf.protos.VarianceScalingInitializerH\x00\x12K\n\x19random_normal_initializer\x18\x03 \x01(\x0b\x32&.ssd_tf.protos.RandomNormalInitializerH\x00\x12#\n\x19keras_initializer_by_name\x18\x04 \x01(\tH\x00\x42\x13\n\x11initializer_oneof\"_\n\x1aTruncatedNormalInitializer\x12 \n\x04mean\x18\x01 \x01(\x02:\x01\x30\x42\x0f\x92\xb5\x18\x0b(-inf, inf)\x12\x1f\n\x06stddev\x18\x02 \x01(\x02:\x01\x31\x42\x0c\x92\xb5\x18\x08[0, inf)\"\xc9\x01\n\x1aVarianceScalingInitializer\x12\x1f\n\x06\x66\x61\x63tor\x18\x01 \x01(\x02:\x01\x32\x42\x0c\x92\xb5\x18\x08(0, inf)\x12\x16\n\x07uniform\x18\x02 \x01(\x08:\x05\x66\x61lse\x12\x44\n\x04mode\x18\x03 \x01(\x0e\x32..ssd_tf.protos.VarianceScalingInitializer.Mode:\x06\x46\x41N_IN\",\n\x04Mode\x12\n\n\x06\x46\x41N_IN\x10\x00\x12\x0b\n\x07\x46\x41N_OUT\x10\x01\x12\x0b\n\x07\x46\x41N_AVG\x10\x02\"\\\n\x17RandomNormalInitializer\x12 \n\x04mean\x18\x01 \x01(\x02:\x01\x30\x42\x0f\x92\xb5\x18\x0b(-inf, inf)\x12\x1f\n\x06stddev\x18\x02 \x01(\x02:\x01\x31\x42\x0c\x92\xb5\x18\x08[0, inf)\"\x94\x01\n\tBatchNorm\x12 \n\x05\x64\x65\x63\x61y\x18\x01 \x01(\x02:\x05\x30.999B\n\x92\xb5\x18\x06[0, 1]\x12\x14\n\x06\x63\x65nter\x18\x02 \x01(\x08:\x04true\x12\x14\n\x05scale\x18\x03 \x01(\x08:\x05\x66\x61lse\x12$\n\x07\x65psilon\x18\x04 \x01(\x02:\x05\x30.001B\x0c\x92\xb5\x18\x08(0, inf)\x12\x13\n\x05train\x18\x05 \x01(\x08:\x04true\"\x0b\n\tGroupNorm')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ssd_tf.protos.hyperparams_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_HYPERPARAMS']._serialized_start=51
-  _globals['_HYPERPARAMS']._serialized_end=594
-  _globals['_HYPERPARAMS_OP']._serialized_start=495
-  _globals['_HYPERPARAMS_OP']._serialized_end=517
-  _globals['_HYPERPARAMS_ACTIVATION']._serialized_start=519
-  _globals['_HYPERPARAMS_ACTIVATION']._serialized_end=574
-  _globals['_REGULARIZER']._serialized_start=597
-  _globals['_REGULARIZER']._serialized_end=743
-  _globals['_L1REGULARIZER']._serialized_start=745
-  _globals['_L1REGULARIZER']._serialized_end=779
-  _globals['_L2REGULARIZER']._serialized_start=781
-  _globals['_L2REGULARIZER']._serialized_end=815
-  _globals['_INITIALIZER']._serialized_start=818
-  _globals['_INITIALIZER']._serialized_end=1132
-  _globals['_TRUNCATEDNORMALINITIALIZER']._serialized_start=1134
-  _globals['_TRUNCATEDNORMALINITIALIZER']._serialized_end=1198
-  _globals['_VARIANCESCALINGINITIALIZER']._serialized_start=1201
-  _globals['_VARIANCESCALINGINITIALIZER']._serialized_end=1388
-  _globals['_VARIANCESCALINGINITIALIZER_MODE']._serialized_start=1344
-  _globals['_VARIANCESCALINGINITIALIZER_MODE']._serialized_end=1388
-  _globals['_RANDOMNORMALINITIALIZER']._serialized_start=1390
-  _globals['_RANDOMNORMALINITIALIZER']._serialized_end=1451
-  _globals['_BATCHNORM']._serialized_start=1453
-  _globals['_BATCHNORM']._serialized_end=1575
-  _globals['_GROUPNORM']._serialized_start=1577
-  _globals['_GROUPNORM']._serialized_end=1588
+  _globals['_HYPERPARAMS'].fields_by_name['regularize_depthwise']._loaded_options = None
+  _globals['_HYPERPARAMS'].fields_by_name['regularize_depthwise']._serialized_options = b'\202\265\030$the original does not read it either'
+  _globals['_L1REGULARIZER'].fields_by_name['weight']._loaded_options = None
+  _globals['_L1REGULARIZER'].fields_by_name['weight']._serialized_options = b'\222\265\030\010[0, inf)'
+  _globals['_L2REGULARIZER'].fields_by_name['weight']._loaded_options = None
+  _globals['_L2REGULARIZER'].fields_by_name['weight']._serialized_options = b'\222\265\030\010[0, inf)'
+  _globals['_TRUNCATEDNORMALINITIALIZER'].fields_by_name['mean']._loaded_options = None
+  _globals['_TRUNCATEDNORMALINITIALIZER'].fields_by_name['mean']._serialized_options = b'\222\265\030\013(-inf, inf)'
+  _globals['_TRUNCATEDNORMALINITIALIZER'].fields_by_name['stddev']._loaded_options = None
+  _globals['_TRUNCATEDNORMALINITIALIZER'].fields_by_name['stddev']._serialized_options = b'\222\265\030\010[0, inf)'
+  _globals['_VARIANCESCALINGINITIALIZER'].fields_by_name['factor']._loaded_options = None
+  _globals['_VARIANCESCALINGINITIALIZER'].fields_by_name['factor']._serialized_options = b'\222\265\030\010(0, inf)'
+  _globals['_RANDOMNORMALINITIALIZER'].fields_by_name['mean']._loaded_options = None
+  _globals['_RANDOMNORMALINITIALIZER'].fields_by_name['mean']._serialized_options = b'\222\265\030\013(-inf, inf)'
+  _globals['_RANDOMNORMALINITIALIZER'].fields_by_name['stddev']._loaded_options = None
+  _globals['_RANDOMNORMALINITIALIZER'].fields_by_name['stddev']._serialized_options = b'\222\265\030\010[0, inf)'
+  _globals['_BATCHNORM'].fields_by_name['decay']._loaded_options = None
+  _globals['_BATCHNORM'].fields_by_name['decay']._serialized_options = b'\222\265\030\006[0, 1]'
+  _globals['_BATCHNORM'].fields_by_name['epsilon']._loaded_options = None
+  _globals['_BATCHNORM'].fields_by_name['epsilon']._serialized_options = b'\222\265\030\010(0, inf)'
+  _globals['_HYPERPARAMS']._serialized_start=86
+  _globals['_HYPERPARAMS']._serialized_end=671
+  _globals['_HYPERPARAMS_OP']._serialized_start=572
+  _globals['_HYPERPARAMS_OP']._serialized_end=594
+  _globals['_HYPERPARAMS_ACTIVATION']._serialized_start=596
+  _globals['_HYPERPARAMS_ACTIVATION']._serialized_end=651
+  _globals['_REGULARIZER']._serialized_start=674
+  _globals['_REGULARIZER']._serialized_end=820
+  _globals['_L1REGULARIZER']._serialized_start=822
+  _globals['_L1REGULARIZER']._serialized_end=870
+  _globals['_L2REGULARIZER']._serialized_start=872
+  _globals['_L2REGULARIZER']._serialized_end=920
+  _globals['_INITIALIZER']._serialized_start=923
+  _globals['_INITIALIZER']._serialized_end=1237
+  _globals['_TRUNCATEDNORMALINITIALIZER']._serialized_start=1239
+  _globals['_TRUNCATEDNORMALINITIALIZER']._serialized_end=1334
+  _globals['_VARIANCESCALINGINITIALIZER']._serialized_start=1337
+  _globals['_VARIANCESCALINGINITIALIZER']._serialized_end=1538
+  _globals['_VARIANCESCALINGINITIALIZER_MODE']._serialized_start=1494
+  _globals['_VARIANCESCALINGINITIALIZER_MODE']._serialized_end=1538
+  _globals['_RANDOMNORMALINITIALIZER']._serialized_start=1540
+  _globals['_RANDOMNORMALINITIALIZER']._serialized_end=1632
+  _globals['_BATCHNORM']._serialized_start=1635
+  _globals['_BATCHNORM']._serialized_end=1783
+  _globals['_GROUPNORM']._serialized_start=1785
+  _globals['_GROUPNORM']._serialized_end=1796
 # @@protoc_insertion_point(module_scope)

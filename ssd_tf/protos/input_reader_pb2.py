@@ -22,9 +22,10 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from ssd_tf.protos import field_options_pb2 as ssd__tf_dot_protos_dot_field__options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n ssd_tf/protos/input_reader.proto\x12\rssd_tf.protos\"\xa9\x0b\n\x0bInputReader\x12\x18\n\x0elabel_map_path\x18\x01 \x01(\t:\x00\x12\x15\n\x07shuffle\x18\x02 \x01(\x08:\x04true\x12 \n\x0equeue_capacity\x18\x03 \x01(\r:\x04\x32\x30\x30\x30\x42\x02\x18\x01\x12#\n\x11min_after_dequeue\x18\x04 \x01(\r:\x04\x31\x30\x30\x30\x42\x02\x18\x01\x12\x15\n\nnum_epochs\x18\x05 \x01(\r:\x01\x30\x12\x17\n\x0bnum_readers\x18\x06 \x01(\r:\x02\x36\x34\x12\"\n\x13load_instance_masks\x18\x07 \x01(\x08:\x05\x66\x61lse\x12\x44\n\x16tf_record_input_reader\x18\x08 \x01(\x0b\x32\".ssd_tf.protos.TFRecordInputReaderH\x00\x12\x43\n\x15\x65xternal_input_reader\x18\t \x01(\x0b\x32\".ssd_tf.protos.ExternalInputReaderH\x00\x12\x43\n\tmask_type\x18\n \x01(\x0e\x32\x1f.ssd_tf.protos.InstanceMaskType:\x0fNUMERICAL_MASKS\x12!\n\x13shuffle_buffer_size\x18\x0b \x01(\r:\x04\x32\x30\x34\x38\x12*\n\x1d\x66ilenames_shuffle_buffer_size\x18\x0c \x01(\r:\x03\x31\x30\x30\x12\x1e\n\rprefetch_size\x18\r \x01(\r:\x03\x35\x31\x32\x42\x02\x18\x01\x12&\n\x16num_parallel_map_calls\x18\x0e \x01(\r:\x02\x36\x34\x42\x02\x18\x01\x12\x1d\n\x11read_block_length\x18\x0f \x01(\r:\x02\x33\x32\x12\x18\n\rnum_keypoints\x18\x10 \x01(\r:\x01\x30\x12\x1f\n\x10use_display_name\x18\x11 \x01(\x08:\x05\x66\x61lse\x12\"\n\x17num_additional_channels\x18\x12 \x01(\x05:\x01\x30\x12\x1f\n\x14num_parallel_batches\x18\x13 \x01(\r:\x01\x38\x12\x1f\n\x14num_prefetch_batches\x18\x14 \x01(\x05:\x01\x32\x12 \n\x13max_number_of_boxes\x18\x15 \x01(\x05:\x03\x31\x30\x30\x12!\n\x16sample_1_of_n_examples\x18\x16 \x01(\r:\x01\x31\x12\x0e\n\x04name\x18\x17 \x01(\t:\x00\x12%\n\x16load_multiclass_scores\x18\x18 \x01(\x08:\x05\x66\x61lse\x12$\n\x15load_context_features\x18\x19 \x01(\x08:\x05\x66\x61lse\x12\x1c\n\x14keypoint_type_weight\x18\x1a \x03(\x02\x12 \n\x11include_source_id\x18\x1b \x01(\x08:\x05\x66\x61lse\x12&\n\x17\x65xpand_labels_hierarchy\x18\x1d \x01(\x08:\x05\x66\x61lse\x12\x38\n\ninput_type\x18\x1e \x01(\x0e\x32\x18.ssd_tf.protos.InputType:\nTF_EXAMPLE\x12\x1e\n\x0fload_dense_pose\x18\x1f \x01(\x08:\x05\x66\x61lse\x12\x17\n\x0b\x66rame_index\x18  \x01(\x05:\x02-1\x12\x1c\n\rload_track_id\x18! \x01(\x08:\x05\x66\x61lse\x12$\n\x1csample_from_datasets_weights\x18\" \x03(\x02\x12\x1c\n\x0e\x64rop_remainder\x18# \x01(\x08:\x04true\x12%\n\x16load_context_image_ids\x18$ \x01(\x08:\x05\x66\x61lse\x12+\n\x1cload_keypoint_depth_features\x18% \x01(\x08:\x05\x66\x61lse\x12\x16\n\rlabeled_class\x18\xe8\x07 \x03(\t\x12/\n\tclass_map\x18\xe9\x07 \x03(\x0b\x32\x1b.ssd_tf.protos.ClassMapping\x12\x1b\n\x0fsampling_weight\x18\xea\x07 \x01(\x02:\x01\x30\x42\x0e\n\x0cinput_reader\"6\n\x0c\x43lassMapping\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02to\x18\x02 \x01(\t\x12\x0c\n\x04\x64rop\x18\x03 \x01(\x08\")\n\x13TFRecordInputReader\x12\x12\n\ninput_path\x18\x01 \x03(\t\"\x1c\n\x13\x45xternalInputReader*\x05\x08\x01\x10\xe8\x07*C\n\x10InstanceMaskType\x12\x0b\n\x07\x44\x45\x46\x41ULT\x10\x00\x12\x13\n\x0fNUMERICAL_MASKS\x10\x01\x12\r\n\tPNG_MASKS\x10\x02*G\n\tInputType\x12\x11\n\rINPUT_DEFAULT\x10\x00\x12\x0e\n\nTF_EXAMPLE\x10\x01\x12\x17\n\x13TF_SEQUENCE_EXAMPLE\x10\x02')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n ssd_tf/protos/input_reader.proto\x12\rssd_tf.protos\x1a!ssd_tf/protos/field_options.proto\"\xa5\x16\n\x0bInputReader\x12\x18\n\x0elabel_map_path\x18\x01 \x01(\t:\x00\x12\x15\n\x07shuffle\x18\x02 \x01(\x08:\x04true\x12\x43\n\x0equeue_capacity\x18\x03 \x01(\r:\x04\x32\x30\x30\x30\x42%\x18\x01\x82\xb5\x18\x1ftf.data tunes its queues itself\x12\x46\n\x11min_after_dequeue\x18\x04 \x01(\r:\x04\x31\x30\x30\x30\x42%\x18\x01\x82\xb5\x18\x1ftf.data tunes its queues itself\x12#\n\nnum_epochs\x18\x05 \x01(\r:\x01\x30\x42\x0c\x92\xb5\x18\x08[0, inf)\x12\'\n\x0bnum_readers\x18\x06 \x01(\r:\x02\x36\x34\x42\x0e\x92\xb5\x18\n[1, 10000]\x12:\n\x13load_instance_masks\x18\x07 \x01(\x08:\x05\x66\x61lseB\x16\x82\xb5\x18\x12there are no masks\x12\x44\n\x16tf_record_input_reader\x18\x08 \x01(\x0b\x32\".ssd_tf.protos.TFRecordInputReaderH\x00\x12v\n\x15\x65xternal_input_reader\x18\t \x01(\x0b\x32\".ssd_tf.protos.ExternalInputReaderB1\x8a\xb5\x18-is not supported; take tf_record_input_readerH\x00\x12[\n\tmask_type\x18\n \x01(\x0e\x32\x1f.ssd_tf.protos.InstanceMaskType:\x0fNUMERICAL_MASKSB\x16\x82\xb5\x18\x12there are no masks\x12\x35\n\x13shuffle_buffer_size\x18\x0b \x01(\r:\x04\x32\x30\x34\x38\x42\x12\x92\xb5\x18\x0e[1, 100000000]\x12O\n\x1d\x66ilenames_shuffle_buffer_size\x18\x0c \x01(\r:\x03\x31\x30\x30\x42#\x82\xb5\x18\x1ftf.data tunes its queues itself\x12\x41\n\rprefetch_size\x18\r \x01(\r:\x03\x35\x31\x32\x42%\x18\x01\x82\xb5\x18\x1ftf.data tunes its queues itself\x12I\n\x16num_parallel_map_calls\x18\x0e \x01(\r:\x02\x36\x34\x42%\x18\x01\x82\xb5\x18\x1ftf.data tunes its queues itself\x12\x42\n\x11read_block_length\x18\x0f \x01(\r:\x02\x33\x32\x42#\x82\xb5\x18\x1ftf.data tunes its queues itself\x12Q\n\rnum_keypoints\x18\x10 \x01(\r:\x01\x30\x42\x37\x8a\xb5\x18\x33loads keypoints, of which SSD has none; take it out\x12\x44\n\x10use_display_name\x18\x11 \x01(\x08:\x05\x66\x61lseB#\x82\xb5\x18\x1f\x62oth names of a class are known\x12T\n\x17num_additional_channels\x18\x12 \x01(\x05:\x01\x30\x42\x30\x8a\xb5\x18,is not supported: images have three channels\x12\x44\n\x14num_parallel_batches\x18\x13 \x01(\r:\x01\x38\x42#\x82\xb5\x18\x1ftf.data tunes its queues itself\x12\x44\n\x14num_prefetch_batches\x18\x14 \x01(\x05:\x01\x32\x42#\x82\xb5\x18\x1ftf.data tunes its queues itself\x12\x31\n\x13max_number_of_boxes\x18\x15 \x01(\x05:\x03\x31\x30\x30\x42\x0f\x92\xb5\x18\x0b[1, 100000]\x12/\n\x16sample_1_of_n_examples\x18\x16 \x01(\r:\x01\x31\x42\x0c\x92\xb5\x18\x08[1, inf)\x12%\n\x04name\x18\x17 \x01(\t:\x00\x42\x15\x82\xb5\x18\x11\x61 name for people\x12Q\n\x16load_multiclass_scores\x18\x18 \x01(\x08:\x05\x66\x61lseB*\x82\xb5\x18&there are no scores of several classes\x12k\n\x15load_context_features\x18\x19 \x01(\x08:\x05\x66\x61lseBE\x8a\xb5\x18\x41is about sequences of images, which SSD does not see; take it out\x12U\n\x14keypoint_type_weight\x18\x1a \x03(\x02\x42\x37\x8a\xb5\x18\x33loads keypoints, of which SSD has none; take it out\x12\x41\n\x11include_source_id\x18\x1b \x01(\x08:\x05\x66\x61lseB\x1f\x82\xb5\x18\x1bsource ids are always there\x12s\n\x17\x65xpand_labels_hierarchy\x18\x1d \x01(\x08:\x05\x66\x61lseBK\x8a\xb5\x18Gis not supported; write the boxes of the classes above into the records\x12\x7f\n\ninput_type\x18\x1e \x01(\x0e\x32\x18.ssd_tf.protos.InputType:\nTF_EXAMPLEBE\x8a\xb5\x18\x41is about sequences of images, which SSD does not see; take it out\x12W\n\x0fload_dense_pose\x18\x1f \x01(\x08:\x05\x66\x61lseB7\x8a\xb5\x18\x33loads keypoints, of which SSD has none; take it out\x12^\n\x0b\x66rame_index\x18  \x01(\x05:\x02-1BE\x8a\xb5\x18\x41is about sequences of images, which SSD does not see; take it out\x12\x63\n\rload_track_id\x18! \x01(\x08:\x05\x66\x61lseBE\x8a\xb5\x18\x41is about sequences of images, which SSD does not see; take it out\x12\x32\n\x1csample_from_datasets_weights\x18\" \x03(\x02\x42\x0c\x92\xb5\x18\x08(0, inf)\x12Y\n\x0e\x64rop_remainder\x18# \x01(\x08:\x04trueB;\x82\xb5\x18\x37training batches are full, an evaluation loses no image\x12l\n\x16load_context_image_ids\x18$ \x01(\x08:\x05\x66\x61lseBE\x8a\xb5\x18\x41is about sequences of images, which SSD does not see; take it out\x12\x64\n\x1cload_keypoint_depth_features\x18% \x01(\x08:\x05\x66\x61lseB7\x8a\xb5\x18\x33loads keypoints, of which SSD has none; take it out\x12\x16\n\rlabeled_class\x18\xe8\x07 \x03(\t\x12/\n\tclass_map\x18\xe9\x07 \x03(\x0b\x32\x1b.ssd_tf.protos.ClassMapping\x12)\n\x0fsampling_weight\x18\xea\x07 \x01(\x02:\x01\x30\x42\x0c\x92\xb5\x18\x08[0, inf)B\x0e\n\x0cinput_reader\"6\n\x0c\x43lassMapping\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02to\x18\x02 \x01(\t\x12\x0c\n\x04\x64rop\x18\x03 \x01(\x08\")\n\x13TFRecordInputReader\x12\x12\n\ninput_path\x18\x01 \x03(\t\"\x1c\n\x13\x45xternalInputReader*\x05\x08\x01\x10\xe8\x07*C\n\x10InstanceMaskType\x12\x0b\n\x07\x44\x45\x46\x41ULT\x10\x00\x12\x13\n\x0fNUMERICAL_MASKS\x10\x01\x12\r\n\tPNG_MASKS\x10\x02*G\n\tInputType\x12\x11\n\rINPUT_DEFAULT\x10\x00\x12\x0e\n\nTF_EXAMPLE\x10\x01\x12\x17\n\x13TF_SEQUENCE_EXAMPLE\x10\x02')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,23 +33,83 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ssd_tf.protos.input_reader_
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_INPUTREADER'].fields_by_name['queue_capacity']._loaded_options = None
-  _globals['_INPUTREADER'].fields_by_name['queue_capacity']._serialized_options = b'\030\001'
+  _globals['_INPUTREADER'].fields_by_name['queue_capacity']._serialized_options = b'\030\001\202\265\030\037tf.data tunes its queues itself'
   _globals['_INPUTREADER'].fields_by_name['min_after_dequeue']._loaded_options = None
-  _globals['_INPUTREADER'].fields_by_name['min_after_dequeue']._serialized_options = b'\030\001'
+  _globals['_INPUTREADER'].fields_by_name['min_after_dequeue']._serialized_options = b'\030\001\202\265\030\037tf.data tunes its queues itself'
+  _globals['_INPUTREADER'].fields_by_name['num_epochs']._loaded_options = None
+  _globals['_INPUTREADER'].fields_by_name['num_epochs']._serialized_options = b'\222\265\030\010[0, inf)'
+  _globals['_INPUTREADER'].fields_by_name['num_readers']._loaded_options = None
+  _globals['_INPUTREADER'].fields_by_name['num_readers']._serialized_options = b'\222\265\030\n[1, 10000]'
+  _globals['_INPUTREADER'].fields_by_name['load_instance_masks']._loaded_options = None
+  _globals['_INPUTREADER'].fields_by_name['load_instance_masks']._serialized_options = b'\202\265\030\022there are no masks'
+  _globals['_INPUTREADER'].fields_by_name['external_input_reader']._loaded_options = None
+  _globals['_INPUTREADER'].fields_by_name['external_input_reader']._serialized_options = b'\212\265\030-is not supported; take tf_record_input_reader'
+  _globals['_INPUTREADER'].fields_by_name['mask_type']._loaded_options = None
+  _globals['_INPUTREADER'].fields_by_name['mask_type']._serialized_options = b'\202\265\030\022there are no masks'
+  _globals['_INPUTREADER'].fields_by_name['shuffle_buffer_size']._loaded_options = None
+  _globals['_INPUTREADER'].fields_by_name['shuffle_buffer_size']._serialized_options = b'\222\265\030\016[1, 100000000]'
+  _globals['_INPUTREADER'].fields_by_name['filenames_shuffle_buffer_size']._loaded_options = None
+  _globals['_INPUTREADER'].fields_by_name['filenames_shuffle_buffer_size']._serialized_options = b'\202\265\030\037tf.data tunes its queues itself'
   _globals['_INPUTREADER'].fields_by_name['prefetch_size']._loaded_options = None
-  _globals['_INPUTREADER'].fields_by_name['prefetch_size']._serialized_options = b'\030\001'
+  _globals['_INPUTREADER'].fields_by_name['prefetch_size']._serialized_options = b'\030\001\202\265\030\037tf.data tunes its queues itself'
   _globals['_INPUTREADER'].fields_by_name['num_parallel_map_calls']._loaded_options = None
-  _globals['_INPUTREADER'].fields_by_name['num_parallel_map_calls']._serialized_options = b'\030\001'
-  _globals['_INSTANCEMASKTYPE']._serialized_start=1632
-  _globals['_INSTANCEMASKTYPE']._serialized_end=1699
-  _globals['_INPUTTYPE']._serialized_start=1701
-  _globals['_INPUTTYPE']._serialized_end=1772
-  _globals['_INPUTREADER']._serialized_start=52
-  _globals['_INPUTREADER']._serialized_end=1501
-  _globals['_CLASSMAPPING']._serialized_start=1503
-  _globals['_CLASSMAPPING']._serialized_end=1557
-  _globals['_TFRECORDINPUTREADER']._serialized_start=1559
-  _globals['_TFRECORDINPUTREADER']._serialized_end=1600
-  _globals['_EXTERNALINPUTREADER']._serialized_start=1602
-  _globals['_EXTERNALINPUTREADER']._serialized_end=1630
+  _globals['_INPUTREADER'].fields_by_name['num_parallel_map_calls']._serialized_options = b'\030\001\202\265\030\037tf.data tunes its queues itself'
+  _globals['_INPUTREADER'].fields_by_name['read_block_length']._loaded_options = None
+  _globals['_INPUTREADER'].fields_by_name['read_block_length']._serialized_options = b'\202\265\030\037tf.data tunes its queues itself'
+  _globals['_INPUTREADER'].fields_by_name['num_keypoints']._loaded_options = None
+  _globals['_INPUTREADER'].fields_by_name['num_keypoints']._serialized_options = b'\212\265\0303loads keypoints, of which SSD has none; take it out'
+  _globals['_INPUTREADER'].fields_by_name['use_display_name']._loaded_options = None
+  _globals['_INPUTREADER'].fields_by_name['use_display_name']._serialized_options = b'\202\265\030\037both names of a class are known'
+  _globals['_INPUTREADER'].fields_by_name['num_additional_channels']._loaded_options = None
+  _globals['_INPUTREADER'].fields_by_name['num_additional_channels']._serialized_options = b'\212\265\030,is not supported: images have three channels'
+  _globals['_INPUTREADER'].fields_by_name['num_parallel_batches']._loaded_options = None
+  _globals['_INPUTREADER'].fields_by_name['num_parallel_batches']._serialized_options = b'\202\265\030\037tf.data tunes its queues itself'
+  _globals['_INPUTREADER'].fields_by_name['num_prefetch_batches']._loaded_options = None
+  _globals['_INPUTREADER'].fields_by_name['num_prefetch_batches']._serialized_options = b'\202\265\030\037tf.data tunes its queues itself'
+  _globals['_INPUTREADER'].fields_by_name['max_number_of_boxes']._loaded_options = None
+  _globals['_INPUTREADER'].fields_by_name['max_number_of_boxes']._serialized_options = b'\222\265\030\013[1, 100000]'
+  _globals['_INPUTREADER'].fields_by_name['sample_1_of_n_examples']._loaded_options = None
+  _globals['_INPUTREADER'].fields_by_name['sample_1_of_n_examples']._serialized_options = b'\222\265\030\010[1, inf)'
+  _globals['_INPUTREADER'].fields_by_name['name']._loaded_options = None
+  _globals['_INPUTREADER'].fields_by_name['name']._serialized_options = b'\202\265\030\021a name for people'
+  _globals['_INPUTREADER'].fields_by_name['load_multiclass_scores']._loaded_options = None
+  _globals['_INPUTREADER'].fields_by_name['load_multiclass_scores']._serialized_options = b'\202\265\030&there are no scores of several classes'
+  _globals['_INPUTREADER'].fields_by_name['load_context_features']._loaded_options = None
+  _globals['_INPUTREADER'].fields_by_name['load_context_features']._serialized_options = b'\212\265\030Ais about sequences of images, which SSD does not see; take it out'
+  _globals['_INPUTREADER'].fields_by_name['keypoint_type_weight']._loaded_options = None
+  _globals['_INPUTREADER'].fields_by_name['keypoint_type_weight']._serialized_options = b'\212\265\0303loads keypoints, of which SSD has none; take it out'
+  _globals['_INPUTREADER'].fields_by_name['include_source_id']._loaded_options = None
+  _globals['_INPUTREADER'].fields_by_name['include_source_id']._serialized_options = b'\202\265\030\033source ids are always there'
+  _globals['_INPUTREADER'].fields_by_name['expand_labels_hierarchy']._loaded_options = None
+  _globals['_INPUTREADER'].fields_by_name['expand_labels_hierarchy']._serialized_options = b'\212\265\030Gis not supported; write the boxes of the classes above into the records'
+  _globals['_INPUTREADER'].fields_by_name['input_type']._loaded_options = None
+  _globals['_INPUTREADER'].fields_by_name['input_type']._serialized_options = b'\212\265\030Ais about sequences of images, which SSD does not see; take it out'
+  _globals['_INPUTREADER'].fields_by_name['load_dense_pose']._loaded_options = None
+  _globals['_INPUTREADER'].fields_by_name['load_dense_pose']._serialized_options = b'\212\265\0303loads keypoints, of which SSD has none; take it out'
+  _globals['_INPUTREADER'].fields_by_name['frame_index']._loaded_options = None
+  _globals['_INPUTREADER'].fields_by_name['frame_index']._serialized_options = b'\212\265\030Ais about sequences of images, which SSD does not see; take it out'
+  _globals['_INPUTREADER'].fields_by_name['load_track_id']._loaded_options = None
+  _globals['_INPUTREADER'].fields_by_name['load_track_id']._serialized_options = b'\212\265\030Ais about sequences of images, which SSD does not see; take it out'
+  _globals['_INPUTREADER'].fields_by_name['sample_from_datasets_weights']._loaded_options = None
+  _globals['_INPUTREADER'].fields_by_name['sample_from_datasets_weights']._serialized_options = b'\222\265\030\010(0, inf)'
+  _globals['_INPUTREADER'].fields_by_name['drop_remainder']._loaded_options = None
+  _globals['_INPUTREADER'].fields_by_name['drop_remainder']._serialized_options = b'\202\265\0307training batches are full, an evaluation loses no image'
+  _globals['_INPUTREADER'].fields_by_name['load_context_image_ids']._loaded_options = None
+  _globals['_INPUTREADER'].fields_by_name['load_context_image_ids']._serialized_options = b'\212\265\030Ais about sequences of images, which SSD does not see; take it out'
+  _globals['_INPUTREADER'].fields_by_name['load_keypoint_depth_features']._loaded_options = None
+  _globals['_INPUTREADER'].fields_by_name['load_keypoint_depth_features']._serialized_options = b'\212\265\0303loads keypoints, of which SSD has none; take it out'
+  _globals['_INPUTREADER'].fields_by_name['sampling_weight']._loaded_options = None
+  _globals['_INPUTREADER'].fields_by_name['sampling_weight']._serialized_options = b'\222\265\030\010[0, inf)'
+  _globals['_INSTANCEMASKTYPE']._serialized_start=3071
+  _globals['_INSTANCEMASKTYPE']._serialized_end=3138
+  _globals['_INPUTTYPE']._serialized_start=3140
+  _globals['_INPUTTYPE']._serialized_end=3211
+  _globals['_INPUTREADER']._serialized_start=87
+  _globals['_INPUTREADER']._serialized_end=2940
+  _globals['_CLASSMAPPING']._serialized_start=2942
+  _globals['_CLASSMAPPING']._serialized_end=2996
+  _globals['_TFRECORDINPUTREADER']._serialized_start=2998
+  _globals['_TFRECORDINPUTREADER']._serialized_end=3039
+  _globals['_EXTERNALINPUTREADER']._serialized_start=3041
+  _globals['_EXTERNALINPUTREADER']._serialized_end=3069
 # @@protoc_insertion_point(module_scope)

@@ -23,24 +23,27 @@ _sym_db = _symbol_database.Default()
 
 
 from ssd_tf.protos import eval_pb2 as ssd__tf_dot_protos_dot_eval__pb2
+from ssd_tf.protos import field_options_pb2 as ssd__tf_dot_protos_dot_field__options__pb2
 from ssd_tf.protos import input_reader_pb2 as ssd__tf_dot_protos_dot_input__reader__pb2
 from ssd_tf.protos import ssd_pb2 as ssd__tf_dot_protos_dot_ssd__pb2
 from ssd_tf.protos import train_pb2 as ssd__tf_dot_protos_dot_train__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cssd_tf/protos/pipeline.proto\x12\rssd_tf.protos\x1a\x18ssd_tf/protos/eval.proto\x1a ssd_tf/protos/input_reader.proto\x1a\x17ssd_tf/protos/ssd.proto\x1a\x19ssd_tf/protos/train.proto\"\xe9\x02\n\x17TrainEvalPipelineConfig\x12,\n\x05model\x18\x01 \x01(\x0b\x32\x1d.ssd_tf.protos.DetectionModel\x12\x30\n\x0ctrain_config\x18\x02 \x01(\x0b\x32\x1a.ssd_tf.protos.TrainConfig\x12\x36\n\x12train_input_reader\x18\x03 \x03(\x0b\x32\x1a.ssd_tf.protos.InputReader\x12.\n\x0b\x65val_config\x18\x04 \x01(\x0b\x32\x19.ssd_tf.protos.EvalConfig\x12\x35\n\x11\x65val_input_reader\x18\x05 \x03(\x0b\x32\x1a.ssd_tf.protos.InputReader\x12\x34\n\x0egraph_rewriter\x18\x06 \x01(\x0b\x32\x1c.ssd_tf.protos.GraphRewriter\x12\x19\n\x0elabel_map_path\x18\xe8\x07 \x01(\t:\x00\"<\n\x0e\x44\x65tectionModel\x12!\n\x03ssd\x18\x02 \x01(\x0b\x32\x12.ssd_tf.protos.SsdH\x00\x42\x07\n\x05model\"B\n\rGraphRewriter\x12\x31\n\x0cquantization\x18\x01 \x01(\x0b\x32\x1b.ssd_tf.protos.Quantization\"s\n\x0cQuantization\x12\x15\n\x05\x64\x65lay\x18\x01 \x01(\x05:\x06\x35\x30\x30\x30\x30\x30\x12\x16\n\x0bweight_bits\x18\x02 \x01(\x05:\x01\x38\x12\x1a\n\x0f\x61\x63tivation_bits\x18\x03 \x01(\x05:\x01\x38\x12\x18\n\tsymmetric\x18\x04 \x01(\x08:\x05\x66\x61lse')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cssd_tf/protos/pipeline.proto\x12\rssd_tf.protos\x1a\x18ssd_tf/protos/eval.proto\x1a!ssd_tf/protos/field_options.proto\x1a ssd_tf/protos/input_reader.proto\x1a\x17ssd_tf/protos/ssd.proto\x1a\x19ssd_tf/protos/train.proto\"\xe9\x02\n\x17TrainEvalPipelineConfig\x12,\n\x05model\x18\x01 \x01(\x0b\x32\x1d.ssd_tf.protos.DetectionModel\x12\x30\n\x0ctrain_config\x18\x02 \x01(\x0b\x32\x1a.ssd_tf.protos.TrainConfig\x12\x36\n\x12train_input_reader\x18\x03 \x03(\x0b\x32\x1a.ssd_tf.protos.InputReader\x12.\n\x0b\x65val_config\x18\x04 \x01(\x0b\x32\x19.ssd_tf.protos.EvalConfig\x12\x35\n\x11\x65val_input_reader\x18\x05 \x03(\x0b\x32\x1a.ssd_tf.protos.InputReader\x12\x34\n\x0egraph_rewriter\x18\x06 \x01(\x0b\x32\x1c.ssd_tf.protos.GraphRewriter\x12\x19\n\x0elabel_map_path\x18\xe8\x07 \x01(\t:\x00\"<\n\x0e\x44\x65tectionModel\x12!\n\x03ssd\x18\x02 \x01(\x0b\x32\x12.ssd_tf.protos.SsdH\x00\x42\x07\n\x05model\"\x95\x01\n\rGraphRewriter\x12\x83\x01\n\x0cquantization\x18\x01 \x01(\x0b\x32\x1b.ssd_tf.protos.QuantizationBP\x82\xb5\x18Lthe network trains in float; a warning says so, and that export can quantize\"s\n\x0cQuantization\x12\x15\n\x05\x64\x65lay\x18\x01 \x01(\x05:\x06\x35\x30\x30\x30\x30\x30\x12\x16\n\x0bweight_bits\x18\x02 \x01(\x05:\x01\x38\x12\x1a\n\x0f\x61\x63tivation_bits\x18\x03 \x01(\x05:\x01\x38\x12\x18\n\tsymmetric\x18\x04 \x01(\x08:\x05\x66\x61lse')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ssd_tf.protos.pipeline_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TRAINEVALPIPELINECONFIG']._serialized_start=160
-  _globals['_TRAINEVALPIPELINECONFIG']._serialized_end=521
-  _globals['_DETECTIONMODEL']._serialized_start=523
-  _globals['_DETECTIONMODEL']._serialized_end=583
-  _globals['_GRAPHREWRITER']._serialized_start=585
-  _globals['_GRAPHREWRITER']._serialized_end=651
-  _globals['_QUANTIZATION']._serialized_start=653
-  _globals['_QUANTIZATION']._serialized_end=768
+  _globals['_GRAPHREWRITER'].fields_by_name['quantization']._loaded_options = None
+  _globals['_GRAPHREWRITER'].fields_by_name['quantization']._serialized_options = b'\202\265\030Lthe network trains in float; a warning says so, and that export can quantize'
+  _globals['_TRAINEVALPIPELINECONFIG']._serialized_start=195
+  _globals['_TRAINEVALPIPELINECONFIG']._serialized_end=556
+  _globals['_DETECTIONMODEL']._serialized_start=558
+  _globals['_DETECTIONMODEL']._serialized_end=618
+  _globals['_GRAPHREWRITER']._serialized_start=621
+  _globals['_GRAPHREWRITER']._serialized_end=770
+  _globals['_QUANTIZATION']._serialized_start=772
+  _globals['_QUANTIZATION']._serialized_end=887
 # @@protoc_insertion_point(module_scope)

@@ -22,44 +22,89 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from ssd_tf.protos import field_options_pb2 as ssd__tf_dot_protos_dot_field__options__pb2
 from ssd_tf.protos import input_reader_pb2 as ssd__tf_dot_protos_dot_input__reader__pb2
 from ssd_tf.protos import optimizer_pb2 as ssd__tf_dot_protos_dot_optimizer__pb2
 from ssd_tf.protos import preprocessor_pb2 as ssd__tf_dot_protos_dot_preprocessor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19ssd_tf/protos/train.proto\x12\rssd_tf.protos\x1a ssd_tf/protos/input_reader.proto\x1a\x1dssd_tf/protos/optimizer.proto\x1a ssd_tf/protos/preprocessor.proto\"=\n\x06\x46reeze\"3\n\x06Preset\x12\x08\n\x04NONE\x10\x00\x12\x0c\n\x08\x42\x41\x43KBONE\x10\x01\x12\x11\n\rALL_BUT_HEADS\x10\x02\"\xc9\x01\n\rTrainingStage\x12\x12\n\nfirst_step\x18\x01 \x01(\r\x12\x32\n\x06\x66reeze\x18\x02 \x01(\x0e\x32\x1c.ssd_tf.protos.Freeze.Preset:\x04NONE\x12\x18\n\x10\x66reeze_variables\x18\x03 \x03(\t\x12\"\n\x1aupdate_trainable_variables\x18\x04 \x03(\t\x12\x32\n\rlearning_rate\x18\x05 \x01(\x0b\x32\x1b.ssd_tf.protos.LearningRate\"}\n\nMultiScale\x12,\n\x04size\x18\x01 \x03(\x0b\x32\x1e.ssd_tf.protos.MultiScale.Size\x12\x1a\n\x0esteps_per_size\x18\x02 \x01(\r:\x02\x31\x30\x1a%\n\x04Size\x12\x0e\n\x06height\x18\x01 \x01(\r\x12\r\n\x05width\x18\x02 \x01(\r\":\n\rEarlyStopping\x12\x13\n\x08patience\x18\x01 \x01(\r:\x01\x35\x12\x14\n\tmin_delta\x18\x02 \x01(\x02:\x01\x30\"\xda\r\n\x0bTrainConfig\x12\x16\n\nbatch_size\x18\x01 \x01(\r:\x02\x33\x32\x12\x43\n\x19\x64\x61ta_augmentation_options\x18\x02 \x03(\x0b\x32 .ssd_tf.protos.PreprocessingStep\x12\x1c\n\rsync_replicas\x18\x03 \x01(\x08:\x05\x66\x61lse\x12,\n\x1dkeep_checkpoint_every_n_hours\x18\x04 \x01(\x02:\x05\x31\x30\x30\x30\x30\x12+\n\toptimizer\x18\x05 \x01(\x0b\x32\x18.ssd_tf.protos.Optimizer\x12$\n\x19gradient_clipping_by_norm\x18\x06 \x01(\x02:\x01\x30\x12\x1e\n\x14\x66ine_tune_checkpoint\x18\x07 \x01(\t:\x00\x12,\n\x19\x66rom_detection_checkpoint\x18\x08 \x01(\x08:\x05\x66\x61lseB\x02\x18\x01\x12\x14\n\tnum_steps\x18\t \x01(\r:\x01\x30\x12\x1f\n\x13startup_delay_steps\x18\n \x01(\x02:\x02\x31\x35\x12\x1f\n\x14\x62ias_grad_multiplier\x18\x0b \x01(\x02:\x01\x30\x12\x18\n\x10\x66reeze_variables\x18\x0c \x03(\t\x12 \n\x15replicas_to_aggregate\x18\r \x01(\x05:\x01\x31\x12%\n\x14\x62\x61tch_queue_capacity\x18\x0e \x01(\x05:\x03\x31\x35\x30\x42\x02\x18\x01\x12&\n\x17num_batch_queue_threads\x18\x0f \x01(\x05:\x01\x38\x42\x02\x18\x01\x12&\n\x17prefetch_queue_capacity\x18\x10 \x01(\x05:\x01\x35\x42\x02\x18\x01\x12)\n\x1amerge_multiple_label_boxes\x18\x11 \x01(\x08:\x05\x66\x61lse\x12%\n\x17\x61\x64\x64_regularization_loss\x18\x12 \x01(\x08:\x04true\x12\x31\n\"load_all_detection_checkpoint_vars\x18\x13 \x01(\x08:\x05\x66\x61lse\x12$\n\x13max_number_of_boxes\x18\x14 \x01(\x05:\x03\x31\x30\x30\x42\x02\x18\x01\x12\'\n\x19unpad_groundtruth_tensors\x18\x15 \x01(\x08:\x04true\x12#\n\x19\x66ine_tune_checkpoint_type\x18\x16 \x01(\t:\x00\x12%\n\x16retain_original_images\x18\x17 \x01(\x08:\x05\x66\x61lse\x12$\n\x15use_multiclass_scores\x18\x18 \x01(\x08:\x05\x66\x61lse\x12\"\n\x1aupdate_trainable_variables\x18\x19 \x03(\t\x12\x1b\n\x0cuse_bfloat16\x18\x1a \x01(\x08:\x05\x66\x61lse\x12\"\n\x13summarize_gradients\x18\x1b \x01(\x08:\x05\x66\x61lse\x12J\n\x1c\x66ine_tune_checkpoint_version\x18\x1c \x01(\x0e\x32 .ssd_tf.protos.CheckpointVersion:\x02V1\x12\x38\n*run_fine_tune_checkpoint_dummy_computation\x18\x1e \x01(\x08:\x04true\x12\x10\n\x04seed\x18\xe8\x07 \x01(\r:\x01\x30\x12\x1e\n\x0eop_determinism\x18\xe9\x07 \x01(\x08:\x05\x66\x61lse\x12\x39\n\x13\x66ine_tune_class_map\x18\xea\x07 \x03(\x0b\x32\x1b.ssd_tf.protos.ClassMapping\x12#\n\x18\x66ine_tune_label_map_path\x18\xeb\x07 \x01(\t:\x00\x12\x33\n\x06\x66reeze\x18\xec\x07 \x01(\x0e\x32\x1c.ssd_tf.protos.Freeze.Preset:\x04NONE\x12,\n\x05stage\x18\xed\x07 \x03(\x0b\x32\x1c.ssd_tf.protos.TrainingStage\x12/\n\x0bmulti_scale\x18\xee\x07 \x01(\x0b\x32\x19.ssd_tf.protos.MultiScale\x12\x16\n\x0b\x62\x65st_metric\x18\xef\x07 \x01(\t:\x00\x12#\n\x14keep_best_checkpoint\x18\xf0\x07 \x01(\x08:\x04true\x12\x35\n\x0e\x65\x61rly_stopping\x18\xf1\x07 \x01(\x0b\x32\x1c.ssd_tf.protos.EarlyStopping\x12\'\n\x1bgradient_accumulation_steps\x18\xf2\x07 \x01(\r:\x01\x31\x12\x41\n\tprecision\x18\xf3\x07 \x01(\x0e\x32$.ssd_tf.protos.TrainConfig.Precision:\x07\x46LOAT32\"?\n\tPrecision\x12\x0b\n\x07\x46LOAT32\x10\x00\x12\x12\n\x0eMIXED_BFLOAT16\x10\x01\x12\x11\n\rMIXED_FLOAT16\x10\x02*0\n\x11\x43heckpointVersion\x12\x0b\n\x07UNKNOWN\x10\x00\x12\x06\n\x02V1\x10\x01\x12\x06\n\x02V2\x10\x02')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19ssd_tf/protos/train.proto\x12\rssd_tf.protos\x1a!ssd_tf/protos/field_options.proto\x1a ssd_tf/protos/input_reader.proto\x1a\x1dssd_tf/protos/optimizer.proto\x1a ssd_tf/protos/preprocessor.proto\"=\n\x06\x46reeze\"3\n\x06Preset\x12\x08\n\x04NONE\x10\x00\x12\x0c\n\x08\x42\x41\x43KBONE\x10\x01\x12\x11\n\rALL_BUT_HEADS\x10\x02\"\xda\x01\n\rTrainingStage\x12#\n\nfirst_step\x18\x01 \x01(\rB\x0f\x92\xb5\x18\x0b(-inf, inf)\x12\x32\n\x06\x66reeze\x18\x02 \x01(\x0e\x32\x1c.ssd_tf.protos.Freeze.Preset:\x04NONE\x12\x18\n\x10\x66reeze_variables\x18\x03 \x03(\t\x12\"\n\x1aupdate_trainable_variables\x18\x04 \x03(\t\x12\x32\n\rlearning_rate\x18\x05 \x01(\x0b\x32\x1b.ssd_tf.protos.LearningRate\"\xa9\x01\n\nMultiScale\x12,\n\x04size\x18\x01 \x03(\x0b\x32\x1e.ssd_tf.protos.MultiScale.Size\x12(\n\x0esteps_per_size\x18\x02 \x01(\r:\x02\x31\x30\x42\x0c\x92\xb5\x18\x08[1, inf)\x1a\x43\n\x04Size\x12\x1d\n\x06height\x18\x01 \x01(\rB\r\x92\xb5\x18\t[1, 8192]\x12\x1c\n\x05width\x18\x02 \x01(\rB\r\x92\xb5\x18\t[0, 8192]\"V\n\rEarlyStopping\x12!\n\x08patience\x18\x01 \x01(\r:\x01\x35\x42\x0c\x92\xb5\x18\x08[1, inf)\x12\"\n\tmin_delta\x18\x02 \x01(\x02:\x01\x30\x42\x0c\x92\xb5\x18\x08[0, inf)\"\xf9\x13\n\x0bTrainConfig\x12\'\n\nbatch_size\x18\x01 \x01(\r:\x02\x33\x32\x42\x0f\x92\xb5\x18\x0b[1, 100000]\x12\x43\n\x19\x64\x61ta_augmentation_options\x18\x02 \x03(\x0b\x32 .ssd_tf.protos.PreprocessingStep\x12R\n\rsync_replicas\x18\x03 \x01(\x08:\x05\x66\x61lseB4\x82\xb5\x18\x30the replicas of one process always step together\x12:\n\x1dkeep_checkpoint_every_n_hours\x18\x04 \x01(\x02:\x05\x31\x30\x30\x30\x30\x42\x0c\x92\xb5\x18\x08[0, inf)\x12+\n\toptimizer\x18\x05 \x01(\x0b\x32\x18.ssd_tf.protos.Optimizer\x12\x32\n\x19gradient_clipping_by_norm\x18\x06 \x01(\x02:\x01\x30\x42\x0c\x92\xb5\x18\x08[0, inf)\x12\x1e\n\x14\x66ine_tune_checkpoint\x18\x07 \x01(\t:\x00\x12,\n\x19\x66rom_detection_checkpoint\x18\x08 \x01(\x08:\x05\x66\x61lseB\x02\x18\x01\x12\"\n\tnum_steps\x18\t \x01(\r:\x01\x30\x42\x0c\x92\xb5\x18\x08[0, inf)\x12U\n\x13startup_delay_steps\x18\n \x01(\x02:\x02\x31\x35\x42\x34\x82\xb5\x18\x30the replicas of one process always step together\x12-\n\x14\x62ias_grad_multiplier\x18\x0b \x01(\x02:\x01\x30\x42\x0c\x92\xb5\x18\x08[0, inf)\x12\x18\n\x10\x66reeze_variables\x18\x0c \x03(\t\x12V\n\x15replicas_to_aggregate\x18\r \x01(\x05:\x01\x31\x42\x34\x82\xb5\x18\x30the replicas of one process always step together\x12H\n\x14\x62\x61tch_queue_capacity\x18\x0e \x01(\x05:\x03\x31\x35\x30\x42%\x18\x01\x82\xb5\x18\x1ftf.data tunes its queues itself\x12I\n\x17num_batch_queue_threads\x18\x0f \x01(\x05:\x01\x38\x42%\x18\x01\x82\xb5\x18\x1ftf.data tunes its queues itself\x12I\n\x17prefetch_queue_capacity\x18\x10 \x01(\x05:\x01\x35\x42%\x18\x01\x82\xb5\x18\x1ftf.data tunes its queues itself\x12\xb2\x01\n\x1amerge_multiple_label_boxes\x18\x11 \x01(\x08:\x05\x66\x61lseB\x86\x01\x8a\xb5\x18\x81\x01true is not supported: boxes of one object with several labels stay boxes of their own, of which an anchor takes one; take it out\x12%\n\x17\x61\x64\x64_regularization_loss\x18\x12 \x01(\x08:\x04true\x12\x31\n\"load_all_detection_checkpoint_vars\x18\x13 \x01(\x08:\x05\x66\x61lse\x12V\n\x13max_number_of_boxes\x18\x14 \x01(\x05:\x03\x31\x30\x30\x42\x34\x18\x01\x82\xb5\x18.max_number_of_boxes of the input reader counts\x12Z\n\x19unpad_groundtruth_tensors\x18\x15 \x01(\x08:\x04trueB1\x82\xb5\x18-picks one of several ways to compute the same\x12#\n\x19\x66ine_tune_checkpoint_type\x18\x16 \x01(\t:\x00\x12G\n\x16retain_original_images\x18\x17 \x01(\x08:\x05\x66\x61lseB \x82\xb5\x18\x1cof no use to a training here\x12z\n\x15use_multiclass_scores\x18\x18 \x01(\x08:\x05\x66\x61lseBT\x8a\xb5\x18Ptrue is not supported: targets are the classes of the boxes, 0 or 1; take it out\x12\"\n\x1aupdate_trainable_variables\x18\x19 \x03(\t\x12\x1b\n\x0cuse_bfloat16\x18\x1a \x01(\x08:\x05\x66\x61lse\x12\x44\n\x13summarize_gradients\x18\x1b \x01(\x08:\x05\x66\x61lseB \x82\xb5\x18\x1cof no use to a training here\x12J\n\x1c\x66ine_tune_checkpoint_version\x18\x1c \x01(\x0e\x32 .ssd_tf.protos.CheckpointVersion:\x02V1\x12Z\n*run_fine_tune_checkpoint_dummy_computation\x18\x1e \x01(\x08:\x04trueB \x82\xb5\x18\x1cof no use to a training here\x12\x1e\n\x04seed\x18\xe8\x07 \x01(\r:\x01\x30\x42\x0c\x92\xb5\x18\x08[0, inf)\x12\x1e\n\x0eop_determinism\x18\xe9\x07 \x01(\x08:\x05\x66\x61lse\x12\x39\n\x13\x66ine_tune_class_map\x18\xea\x07 \x03(\x0b\x32\x1b.ssd_tf.protos.ClassMapping\x12#\n\x18\x66ine_tune_label_map_path\x18\xeb\x07 \x01(\t:\x00\x12\x33\n\x06\x66reeze\x18\xec\x07 \x01(\x0e\x32\x1c.ssd_tf.protos.Freeze.Preset:\x04NONE\x12,\n\x05stage\x18\xed\x07 \x03(\x0b\x32\x1c.ssd_tf.protos.TrainingStage\x12/\n\x0bmulti_scale\x18\xee\x07 \x01(\x0b\x32\x19.ssd_tf.protos.MultiScale\x12\x16\n\x0b\x62\x65st_metric\x18\xef\x07 \x01(\t:\x00\x12#\n\x14keep_best_checkpoint\x18\xf0\x07 \x01(\x08:\x04true\x12\x35\n\x0e\x65\x61rly_stopping\x18\xf1\x07 \x01(\x0b\x32\x1c.ssd_tf.protos.EarlyStopping\x12\x39\n\x1bgradient_accumulation_steps\x18\xf2\x07 \x01(\r:\x01\x31\x42\x10\x92\xb5\x18\x0c[1, 1000000]\x12\x41\n\tprecision\x18\xf3\x07 \x01(\x0e\x32$.ssd_tf.protos.TrainConfig.Precision:\x07\x46LOAT32\"?\n\tPrecision\x12\x0b\n\x07\x46LOAT32\x10\x00\x12\x12\n\x0eMIXED_BFLOAT16\x10\x01\x12\x11\n\rMIXED_FLOAT16\x10\x02*0\n\x11\x43heckpointVersion\x12\x0b\n\x07UNKNOWN\x10\x00\x12\x06\n\x02V1\x10\x01\x12\x06\n\x02V2\x10\x02')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ssd_tf.protos.train_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_TRAININGSTAGE'].fields_by_name['first_step']._loaded_options = None
+  _globals['_TRAININGSTAGE'].fields_by_name['first_step']._serialized_options = b'\222\265\030\013(-inf, inf)'
+  _globals['_MULTISCALE_SIZE'].fields_by_name['height']._loaded_options = None
+  _globals['_MULTISCALE_SIZE'].fields_by_name['height']._serialized_options = b'\222\265\030\t[1, 8192]'
+  _globals['_MULTISCALE_SIZE'].fields_by_name['width']._loaded_options = None
+  _globals['_MULTISCALE_SIZE'].fields_by_name['width']._serialized_options = b'\222\265\030\t[0, 8192]'
+  _globals['_MULTISCALE'].fields_by_name['steps_per_size']._loaded_options = None
+  _globals['_MULTISCALE'].fields_by_name['steps_per_size']._serialized_options = b'\222\265\030\010[1, inf)'
+  _globals['_EARLYSTOPPING'].fields_by_name['patience']._loaded_options = None
+  _globals['_EARLYSTOPPING'].fields_by_name['patience']._serialized_options = b'\222\265\030\010[1, inf)'
+  _globals['_EARLYSTOPPING'].fields_by_name['min_delta']._loaded_options = None
+  _globals['_EARLYSTOPPING'].fields_by_name['min_delta']._serialized_options = b'\222\265\030\010[0, inf)'
+  _globals['_TRAINCONFIG'].fields_by_name['batch_size']._loaded_options = None
+  _globals['_TRAINCONFIG'].fields_by_name['batch_size']._serialized_options = b'\222\265\030\013[1, 100000]'
+  _globals['_TRAINCONFIG'].fields_by_name['sync_replicas']._loaded_options = None
+  _globals['_TRAINCONFIG'].fields_by_name['sync_replicas']._serialized_options = b'\202\265\0300the replicas of one process always step together'
+  _globals['_TRAINCONFIG'].fields_by_name['keep_checkpoint_every_n_hours']._loaded_options = None
+  _globals['_TRAINCONFIG'].fields_by_name['keep_checkpoint_every_n_hours']._serialized_options = b'\222\265\030\010[0, inf)'
+  _globals['_TRAINCONFIG'].fields_by_name['gradient_clipping_by_norm']._loaded_options = None
+  _globals['_TRAINCONFIG'].fields_by_name['gradient_clipping_by_norm']._serialized_options = b'\222\265\030\010[0, inf)'
   _globals['_TRAINCONFIG'].fields_by_name['from_detection_checkpoint']._loaded_options = None
   _globals['_TRAINCONFIG'].fields_by_name['from_detection_checkpoint']._serialized_options = b'\030\001'
+  _globals['_TRAINCONFIG'].fields_by_name['num_steps']._loaded_options = None
+  _globals['_TRAINCONFIG'].fields_by_name['num_steps']._serialized_options = b'\222\265\030\010[0, inf)'
+  _globals['_TRAINCONFIG'].fields_by_name['startup_delay_steps']._loaded_options = None
+  _globals['_TRAINCONFIG'].fields_by_name['startup_delay_steps']._serialized_options = b'\202\265\0300the replicas of one process always step together'
+  _globals['_TRAINCONFIG'].fields_by_name['bias_grad_multiplier']._loaded_options = None
+  _globals['_TRAINCONFIG'].fields_by_name['bias_grad_multiplier']._serialized_options = b'\222\265\030\010[0, inf)'
+  _globals['_TRAINCONFIG'].fields_by_name['replicas_to_aggregate']._loaded_options = None
+  _globals['_TRAINCONFIG'].fields_by_name['replicas_to_aggregate']._serialized_options = b'\202\265\0300the replicas of one process always step together'
   _globals['_TRAINCONFIG'].fields_by_name['batch_queue_capacity']._loaded_options = None
-  _globals['_TRAINCONFIG'].fields_by_name['batch_queue_capacity']._serialized_options = b'\030\001'
+  _globals['_TRAINCONFIG'].fields_by_name['batch_queue_capacity']._serialized_options = b'\030\001\202\265\030\037tf.data tunes its queues itself'
   _globals['_TRAINCONFIG'].fields_by_name['num_batch_queue_threads']._loaded_options = None
-  _globals['_TRAINCONFIG'].fields_by_name['num_batch_queue_threads']._serialized_options = b'\030\001'
+  _globals['_TRAINCONFIG'].fields_by_name['num_batch_queue_threads']._serialized_options = b'\030\001\202\265\030\037tf.data tunes its queues itself'
   _globals['_TRAINCONFIG'].fields_by_name['prefetch_queue_capacity']._loaded_options = None
-  _globals['_TRAINCONFIG'].fields_by_name['prefetch_queue_capacity']._serialized_options = b'\030\001'
+  _globals['_TRAINCONFIG'].fields_by_name['prefetch_queue_capacity']._serialized_options = b'\030\001\202\265\030\037tf.data tunes its queues itself'
+  _globals['_TRAINCONFIG'].fields_by_name['merge_multiple_label_boxes']._loaded_options = None
+  _globals['_TRAINCONFIG'].fields_by_name['merge_multiple_label_boxes']._serialized_options = b'\212\265\030\201\001true is not supported: boxes of one object with several labels stay boxes of their own, of which an anchor takes one; take it out'
   _globals['_TRAINCONFIG'].fields_by_name['max_number_of_boxes']._loaded_options = None
-  _globals['_TRAINCONFIG'].fields_by_name['max_number_of_boxes']._serialized_options = b'\030\001'
-  _globals['_CHECKPOINTVERSION']._serialized_start=2354
-  _globals['_CHECKPOINTVERSION']._serialized_end=2402
-  _globals['_FREEZE']._serialized_start=143
-  _globals['_FREEZE']._serialized_end=204
-  _globals['_FREEZE_PRESET']._serialized_start=153
-  _globals['_FREEZE_PRESET']._serialized_end=204
-  _globals['_TRAININGSTAGE']._serialized_start=207
-  _globals['_TRAININGSTAGE']._serialized_end=408
-  _globals['_MULTISCALE']._serialized_start=410
-  _globals['_MULTISCALE']._serialized_end=535
-  _globals['_MULTISCALE_SIZE']._serialized_start=498
-  _globals['_MULTISCALE_SIZE']._serialized_end=535
-  _globals['_EARLYSTOPPING']._serialized_start=537
-  _globals['_EARLYSTOPPING']._serialized_end=595
-  _globals['_TRAINCONFIG']._serialized_start=598
-  _globals['_TRAINCONFIG']._serialized_end=2352
-  _globals['_TRAINCONFIG_PRECISION']._serialized_start=2289
-  _globals['_TRAINCONFIG_PRECISION']._serialized_end=2352
+  _globals['_TRAINCONFIG'].fields_by_name['max_number_of_boxes']._serialized_options = b'\030\001\202\265\030.max_number_of_boxes of the input reader counts'
+  _globals['_TRAINCONFIG'].fields_by_name['unpad_groundtruth_tensors']._loaded_options = None
+  _globals['_TRAINCONFIG'].fields_by_name['unpad_groundtruth_tensors']._serialized_options = b'\202\265\030-picks one of several ways to compute the same'
+  _globals['_TRAINCONFIG'].fields_by_name['retain_original_images']._loaded_options = None
+  _globals['_TRAINCONFIG'].fields_by_name['retain_original_images']._serialized_options = b'\202\265\030\034of no use to a training here'
+  _globals['_TRAINCONFIG'].fields_by_name['use_multiclass_scores']._loaded_options = None
+  _globals['_TRAINCONFIG'].fields_by_name['use_multiclass_scores']._serialized_options = b'\212\265\030Ptrue is not supported: targets are the classes of the boxes, 0 or 1; take it out'
+  _globals['_TRAINCONFIG'].fields_by_name['summarize_gradients']._loaded_options = None
+  _globals['_TRAINCONFIG'].fields_by_name['summarize_gradients']._serialized_options = b'\202\265\030\034of no use to a training here'
+  _globals['_TRAINCONFIG'].fields_by_name['run_fine_tune_checkpoint_dummy_computation']._loaded_options = None
+  _globals['_TRAINCONFIG'].fields_by_name['run_fine_tune_checkpoint_dummy_computation']._serialized_options = b'\202\265\030\034of no use to a training here'
+  _globals['_TRAINCONFIG'].fields_by_name['seed']._loaded_options = None
+  _globals['_TRAINCONFIG'].fields_by_name['seed']._serialized_options = b'\222\265\030\010[0, inf)'
+  _globals['_TRAINCONFIG'].fields_by_name['gradient_accumulation_steps']._loaded_options = None
+  _globals['_TRAINCONFIG'].fields_by_name['gradient_accumulation_steps']._serialized_options = b'\222\265\030\014[1, 1000000]'
+  _globals['_CHECKPOINTVERSION']._serialized_start=3278
+  _globals['_CHECKPOINTVERSION']._serialized_end=3326
+  _globals['_FREEZE']._serialized_start=178
+  _globals['_FREEZE']._serialized_end=239
+  _globals['_FREEZE_PRESET']._serialized_start=188
+  _globals['_FREEZE_PRESET']._serialized_end=239
+  _globals['_TRAININGSTAGE']._serialized_start=242
+  _globals['_TRAININGSTAGE']._serialized_end=460
+  _globals['_MULTISCALE']._serialized_start=463
+  _globals['_MULTISCALE']._serialized_end=632
+  _globals['_MULTISCALE_SIZE']._serialized_start=565
+  _globals['_MULTISCALE_SIZE']._serialized_end=632
+  _globals['_EARLYSTOPPING']._serialized_start=634
+  _globals['_EARLYSTOPPING']._serialized_end=720
+  _globals['_TRAINCONFIG']._serialized_start=723
+  _globals['_TRAINCONFIG']._serialized_end=3276
+  _globals['_TRAINCONFIG_PRECISION']._serialized_start=3213
+  _globals['_TRAINCONFIG_PRECISION']._serialized_end=3276
 # @@protoc_insertion_point(module_scope)

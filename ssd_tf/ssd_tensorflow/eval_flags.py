@@ -5,9 +5,9 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from ssd_tf.config import label_map, text_proto
-from ssd_tf.config.field_ranges import MAX_DETECTIONS
 from ssd_tf.config.input_paths import find_checkpoint
 from ssd_tf.config.pipeline import Pipeline, PipelineConfig
+from ssd_tf.config.schema import MAX_DETECTIONS
 from ssd_tf.errors import InputError
 from ssd_tf.ssd_tensorflow import data_sets
 from ssd_tf.ssd_tensorflow.model_text import MODELS, model_text

@@ -12,7 +12,7 @@ from google.protobuf import text_format
 
 from ssd_tf import fields
 from ssd_tf.builders.augmentation import STEPS, build_augmentation
-from ssd_tf.config import supported_fields
+from ssd_tf.config.checks import single_fields
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.data.augmentation import crop_padding, crops
 from ssd_tf.errors import InputError
@@ -308,7 +308,7 @@ def test_boxes_stay_normalized_and_the_log_says_so():
   example = {fields.GROUNDTRUTH_BOXES: np.ones([1, 4], np.float32)}
   assert operation(example, [1, 2]) is example
   step = text_format.Parse(text, preprocessor_pb2.PreprocessingStep())
-  assert supported_fields.ineffective_fields(step) == ['scale_boxes_to_pixel_coordinates']
+  assert single_fields.ineffective_fields(step) == ['scale_boxes_to_pixel_coordinates']
 
 
 @pytest.mark.parametrize(
@@ -324,7 +324,7 @@ def test_permutations_of_keypoints_have_no_effect_and_say_so(step, field):
   ((_, operation),) = build(text)
   assert operation.keywords == {'probability': 0.5}
   message = text_format.Parse(text, preprocessor_pb2.PreprocessingStep())
-  assert supported_fields.ineffective_fields(message) == [f'{step}.{field}']
+  assert single_fields.ineffective_fields(message) == [f'{step}.{field}']
 
 
 def test_a_step_without_an_operation_is_refused():

@@ -7,7 +7,7 @@ import pytest
 import tiny_project
 
 from ssd_tf import builders
-from ssd_tf.config import field_ranges, supported_fields
+from ssd_tf.config import schema
 from ssd_tf.config.pipeline import Pipeline, PipelineConfig
 from ssd_tf.errors import InputError
 
@@ -18,9 +18,9 @@ _MAX_BYTES = 3 << 30  # That the whole file may take, TensorFlow's own included.
 def places(descriptor, path=()):
   """Yields the field descriptors that lead from the whole config to each number acted on."""
   for field in descriptor.fields:
-    if supported_fields.status(descriptor.name, field.name).kind != supported_fields.WORKS:
+    if schema.status_of(field).kind != schema.WORKS:
       continue
-    if field.cpp_type in field_ranges.NUMBER_TYPES:
+    if field.cpp_type in schema.NUMBER_TYPES:
       yield (*path, field)
     elif field.message_type is not None and not field.message_type.GetOptions().map_entry:
       yield from places(field.message_type, (*path, field))
@@ -92,7 +92,7 @@ def check(project, fields, value, *, building):
   path = str(project / 'tiny.config')
   loaded = Pipeline.load(path).config
   place = put(loaded, fields, value)
-  is_wrong = value not in field_ranges.ranges_of(fields[-1].containing_type.name)[fields[-1].name]
+  is_wrong = value not in schema.range_of(fields[-1])
   try:
     builders.check_config(Pipeline(loaded, path))
     assert not is_wrong

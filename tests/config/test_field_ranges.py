@@ -1,11 +1,14 @@
 """Every number of a config has a range; one outside of it is told by its path, all at once."""
 
+import math
 import pathlib
 
 import pytest
 
-from ssd_tf.config import field_ranges, supported_fields
+from ssd_tf.config import schema
+from ssd_tf.config.checks import single_fields
 from ssd_tf.config.pipeline import Pipeline, PipelineConfig
+from ssd_tf.protos import optimizer_pb2, ssd_pb2, train_pb2
 
 ROOT = pathlib.Path(__file__).parents[2]
 TINY = ROOT / 'tests/testdata/tiny.config'
@@ -23,7 +26,7 @@ def messages(descriptor, seen=None):
   if descriptor.full_name not in seen:
     seen[descriptor.full_name] = descriptor
     for field in descriptor.fields:
-      works = supported_fields.status(descriptor.name, field.name).kind == supported_fields.WORKS
+      works = schema.status_of(field).kind == schema.WORKS
       if field.message_type is not None and works:
         messages(field.message_type, seen)
   return list(seen.values())
@@ -33,14 +36,14 @@ MESSAGES = messages(PipelineConfig.DESCRIPTOR)
 
 
 def out_of_range(*overrides):
-  return field_ranges.out_of_range(Pipeline.load(TINY, overrides).config)
+  return single_fields.out_of_range(Pipeline.load(TINY, overrides).config)
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
 def test_configs_in_use_are_within(path):
   loaded = Pipeline.load(path).config
-  assert field_ranges.out_of_range(loaded) == {}
-  assert field_ranges.within_range(loaded) == loaded
+  assert single_fields.out_of_range(loaded) == {}
+  assert single_fields.within_range(loaded) == loaded
 
 
 def test_every_number_that_does_anything_has_a_range():
@@ -48,28 +51,47 @@ def test_every_number_that_does_anything_has_a_range():
     f'{message.name}.{field.name}'
     for message in MESSAGES
     for field in message.fields
-    if field.cpp_type in field_ranges.NUMBER_TYPES
-    and supported_fields.status(message.name, field.name).kind == supported_fields.WORKS
-    and field.name not in field_ranges.ranges_of(message.name)
+    if field.cpp_type in schema.NUMBER_TYPES
+    and schema.status_of(field).kind == schema.WORKS
+    and not schema.has_range(field)
   ]
   assert missing == []
 
 
-def test_a_range_is_of_a_field_that_there_is():
-  """Of a number; those of several messages together are in at least one."""
-  names = {field.name for message in MESSAGES for field in message.fields}
+def test_a_range_is_of_a_number_and_a_count_of_a_list():
   for message in MESSAGES:
-    assert field_ranges.ranges_of(message.name).keys() <= names
-  assert field_ranges.ranges_of('Ssd').keys() == {'num_classes', 'negative_class_weight'}
+    for field in message.fields:
+      name = f'{message.name}.{field.name}'
+      if schema.has_range(field):
+        assert field.cpp_type in schema.NUMBER_TYPES, name
+      if schema.range_of(field).max_count != schema.Range().max_count:
+        assert field.label == field.LABEL_REPEATED, name
+
+
+@pytest.mark.parametrize(
+  ('message', 'field', 'text', 'within', 'without'),
+  [
+    (ssd_pb2.Ssd, 'num_classes', '1 to 30000', (1, 30000), (0, 30001, math.nan)),
+    (ssd_pb2.SsdFeatureExtractor, 'depth_multiplier', 'more than 0 and at most 4', (4,), (0, 4.1)),
+    (optimizer_pb2.Optimizer, 'moving_average_decay', '0 or more and less than 1', (0,), (-1, 1)),
+    (optimizer_pb2.FtrlOptimizer, 'learning_rate_power', 'at most 0', (0, -1e9), (1, -math.inf)),
+    (train_pb2.EarlyStopping, 'min_delta', '0 or more', (0, 1e30), (-1, math.inf)),
+    (ssd_pb2.Ssd, 'implicit_example_weight', 'a finite number', (-9, 9), (math.inf, math.nan)),
+  ],
+)
+def test_an_interval_of_the_schema(message, field, text, within, without):
+  numbers = schema.range_of(message.DESCRIPTOR.fields_by_name[field])
+  assert str(numbers) == text
+  assert all(number in numbers for number in within)
+  assert not any(number in numbers for number in without)
 
 
 def test_defaults_are_within():
   """So that a message that is not set needs no look."""
   for message in MESSAGES:
-    ranges = field_ranges.ranges_of(message.name)
     for field in message.fields:
-      if field.name in ranges and field.has_default_value:
-        assert field.default_value in ranges[field.name], f'{message.name}.{field.name}'
+      if schema.has_range(field) and field.has_default_value:
+        assert field.default_value in schema.range_of(field), f'{message.name}.{field.name}'
 
 
 @pytest.mark.parametrize(
@@ -128,8 +150,8 @@ def test_a_long_list_is_told_and_cut():
   generator = loaded.model.ssd.anchor_generator.ssd_anchor_generator
   generator.aspect_ratios[:] = [1.0] * 5000
   path = 'model.ssd.anchor_generator.ssd_anchor_generator.aspect_ratios'
-  assert field_ranges.out_of_range(loaded) == {path: 'has more than 100 numbers; leave some out'}
-  cut = field_ranges.within_range(loaded).model.ssd.anchor_generator.ssd_anchor_generator
+  assert single_fields.out_of_range(loaded) == {path: 'has more than 100 numbers; leave some out'}
+  cut = single_fields.within_range(loaded).model.ssd.anchor_generator.ssd_anchor_generator
   assert list(cut.aspect_ratios) == [1.0] * 100 and len(generator.aspect_ratios) == 5000
 
 
@@ -144,9 +166,9 @@ def test_a_copy_within_the_ranges_differs_in_nothing_else():
       'train_config.multi_scale.size=[{height: 64}, {height: 0}]',
     ],
   ).config
-  within = field_ranges.within_range(loaded)
-  assert field_ranges.out_of_range(within) == {}
-  assert within.model.ssd.num_classes == field_ranges.MAX_CLASSES
+  within = single_fields.within_range(loaded)
+  assert single_fields.out_of_range(within) == {}
+  assert within.model.ssd.num_classes == schema.MAX_CLASSES
   assert within.train_config.batch_size == 1
   assert within.model.ssd.feature_extractor.depth_multiplier == 1  # The default.
   crop = within.train_config.data_augmentation_options[0].random_crop_image

@@ -11,7 +11,7 @@ import tiny_project
 from stub_detector import stub_detectors
 
 from ssd_tf import builders, fields
-from ssd_tf.config import supported_fields
+from ssd_tf.config.checks import single_fields
 from ssd_tf.config.checks.validation import validate
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
@@ -233,7 +233,7 @@ def test_machinery_is_accepted_and_told(tiny):
   overrides = [f'{field}={value}' for field, value in MACHINERY.items()]
   loaded = Pipeline.load(tiny / 'tiny.config', overrides).config
   builders.require_supported(loaded)
-  told = supported_fields.ineffective_fields(loaded)
+  told = single_fields.ineffective_fields(loaded)
   assert set(told) == set(MACHINERY)
 
 

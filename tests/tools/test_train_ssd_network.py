@@ -13,7 +13,8 @@ import tiny_project
 import tool_processes
 
 from ssd_tf import builders
-from ssd_tf.config import field_ranges, label_map, supported_fields
+from ssd_tf.config import label_map
+from ssd_tf.config.checks import single_fields
 from ssd_tf.config.checks.validation import validate
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.data import ssd_tensorflow_keys, tf_example
@@ -161,7 +162,7 @@ def test_a_command_from_an_experiment(rate, batch_size, num_steps, hda, caplog):
   assert '--gpu_momory_fraction: taken for --gpu_memory_fraction' in caplog.text
   assert '--opt_epsilon=1 goes to Adam as well' in caplog.text
   builders.require_supported(config)
-  assert supported_fields.ineffective_fields(config) == []
+  assert single_fields.ineffective_fields(config) == []
 
 
 def test_the_defaults(hda):
@@ -400,7 +401,7 @@ def test_bad_values(flags, message, hda):
 def test_what_a_config_may_not_have_is_told_of_the_one_that_flags_become(hda):
   pipeline, _ = prepare(momentum=1.5, optimizer='momentum', weight_decay=-1.0, learning_rate=-0.5)
   optimizer = 'train_config.optimizer.momentum_optimizer'
-  faults = field_ranges.out_of_range(pipeline.config)
+  faults = single_fields.out_of_range(pipeline.config)
   assert f'{optimizer}.momentum_optimizer_value' in faults
   assert [field for field in faults if field.startswith(f'{optimizer}.learning_rate.')]
   assert [field for field in faults if field.endswith('l2_regularizer.weight')]

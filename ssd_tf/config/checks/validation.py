@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from absl import logging
 
-from ssd_tf.config import field_ranges
+from ssd_tf.config.checks import single_fields
 from ssd_tf.config.pipeline import Pipeline, PipelineConfig
 from ssd_tf.errors import InputError
 
@@ -30,8 +30,8 @@ def validate(pipeline: Pipeline, num_replicas: int = 1, checking: str = 'all') -
   """
   if checking not in ('train', 'eval', 'all'):
     raise ValueError(f"checking is {checking!r}: expected 'train', 'eval' or 'all'")
-  told = field_ranges.out_of_range(used_part(pipeline.config, checking))
-  config = field_ranges.within_range(pipeline.config)
+  told = single_fields.out_of_range(used_part(pipeline.config, checking))
+  config = single_fields.within_range(pipeline.config)
   if config is not pipeline.config:
     pipeline = pipeline.with_config(config)
   faults = []
@@ -45,7 +45,7 @@ def validate(pipeline: Pipeline, num_replicas: int = 1, checking: str = 'all') -
   lines += [
     line
     for line in (f'{field}: {fault}' for field, fault in faults)
-    if not any(field_ranges.is_about(line, field) for field in told)
+    if not any(single_fields.is_about(line, field) for field in told)
   ]
   if lines:
     # Two readers with the same label map find the same fault.
