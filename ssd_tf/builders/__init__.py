@@ -23,9 +23,8 @@ from ssd_tf.builders.metrics import (
 )
 from ssd_tf.builders.model import build_anchors, build_model
 from ssd_tf.builders.multi_scale import MultiScale, build_multi_scale
-from ssd_tf.builders.support import require_supported, require_supported_model
-from ssd_tf.builders.training import build_optimizer, build_schedule, stages_of
-from ssd_tf.builders.training_options import precision_of
+from ssd_tf.builders.training import build_optimizer, build_schedule, precision_of, stages_of
+from ssd_tf.config.checks.by_schema import require_supported, require_supported_model
 
 __all__ = [
   'MultiScale',

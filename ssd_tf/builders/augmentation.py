@@ -5,8 +5,10 @@ from collections.abc import Callable
 
 from google.protobuf.message import Message
 
-from ssd_tf.builders.augmentation_checks import check_step
-from ssd_tf.builders.support import chosen, explained, require_supported
+from ssd_tf.builders.support import chosen
+from ssd_tf.config.checks.augmentation import step_faults
+from ssd_tf.config.checks.by_schema import require_supported
+from ssd_tf.config.checks.fault import explained, refuse
 from ssd_tf.data import augmentation
 from ssd_tf.data.augmentation import (
   autoaugment,
@@ -23,6 +25,7 @@ from ssd_tf.data.augmentation import (
   ssd_chain,
   ssd_tensorflow,
 )
+from ssd_tf.data.augmentation.autoaugment_policies import POLICIES
 from ssd_tf.protos import train_pb2
 
 
@@ -46,9 +49,10 @@ def build_augmentation(
     path = f'train_config.data_augmentation_options[{i}]'
     require_supported(step, path)
     kind = chosen(step, 'preprocessing_step', path, tuple(STEPS))
-    check_step(kind, getattr(step, kind), f'{path}.{kind}', num_classes)
-    with explained(f'{path}.{kind}'):
-      operations.append((kind, STEPS[kind](getattr(step, kind))))
+    path, values = f'{path}.{kind}', getattr(step, kind)
+    refuse(step_faults(values, path, num_classes))
+    with explained(path):
+      operations.append((kind, STEPS[kind](values)))
   return operations
 
 
@@ -166,6 +170,13 @@ def _random_jitter_boxes(values):
   return functools.partial(boxes.random_jitter_boxes, ratio=values.ratio, jitter_mode=mode)
 
 
+def _autoaugment_image(values):
+  if values.policy_name not in POLICIES:
+    known = ', '.join(POLICIES)
+    raise ValueError(f'policy_name: is {values.policy_name}; expected one of {known}')
+  return _by_names(autoaugment.autoaugment_image)(values)
+
+
 def _by_names(operation, without=()):
   """Passes the fields of a message to the operation's arguments of the same names.
 
@@ -238,7 +249,7 @@ STEPS: dict[str, Callable[[Message], augmentation.Operation]] = {
   'adjust_gamma': _by_names(color.adjust_gamma),
   'drop_label_probabilistically': _by_names(labels.drop_label_probabilistically),
   'remap_labels': _by_names(labels.remap_labels),
-  'autoaugment_image': _by_names(autoaugment.autoaugment_image),
+  'autoaugment_image': _autoaugment_image,
   'convert_class_logits_to_softmax': _without_effect,
   'ssd_photometric_distortion': _by_names(ssd_chain.ssd_photometric_distortion),
   'ssd_expand': _by_names(ssd_chain.ssd_expand),

@@ -10,7 +10,7 @@ from absl import logging
 
 from ssd_tf.builders.augmentation import build_augmentation
 from ssd_tf.builders.multi_scale import MultiScale
-from ssd_tf.builders.support import require_supported
+from ssd_tf.config.checks.by_schema import require_supported
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.data import (
   input_pipeline,

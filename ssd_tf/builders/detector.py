@@ -8,8 +8,9 @@ from ssd_tf.builders.anchors import count_anchors_per_layer
 from ssd_tf.builders.model import build_anchors, build_model
 from ssd_tf.builders.objective import build_objective
 from ssd_tf.builders.resizers import build_preprocess_image
-from ssd_tf.builders.support import explained, require_supported
 from ssd_tf.builders.target_assigner import build_box_coder, build_target_assigner
+from ssd_tf.config.checks.by_schema import require_supported
+from ssd_tf.config.checks.fault import explained
 from ssd_tf.detector import Detector
 from ssd_tf.ops.box_coder import BoxCoder
 from ssd_tf.ops.post_processor import PostProcessor

@@ -8,7 +8,7 @@ from PIL import ImageColor
 
 from ssd_tf import fields
 from ssd_tf.builders.data import evaluated_paths
-from ssd_tf.builders.support import require_supported
+from ssd_tf.config.checks.by_schema import require_supported
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.evaluation.coco_metrics import CocoEvaluator

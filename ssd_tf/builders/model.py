@@ -7,7 +7,7 @@ from ssd_tf.builders.anchors import count_anchors_per_location, generate_anchors
 from ssd_tf.builders.box_predictor import build_box_predictor
 from ssd_tf.builders.feature_extractor import build_feature_extractor
 from ssd_tf.builders.resizers import image_size, num_channels
-from ssd_tf.builders.support import require_supported
+from ssd_tf.config.checks.by_schema import require_supported
 from ssd_tf.models.ssd_model import ssd_model
 from ssd_tf.protos import pipeline_pb2
 

@@ -1,7 +1,7 @@
 """Training at several sizes of the input, from the config's `train_config.multi_scale`."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import keras
 import tensorflow as tf
@@ -10,7 +10,8 @@ from absl import logging
 from ssd_tf.builders.anchors import check_grids
 from ssd_tf.builders.detector import build_detector
 from ssd_tf.builders.resizers import image_size, with_image_size
-from ssd_tf.config.checks import single_fields
+from ssd_tf.config.checks import by_schema
+from ssd_tf.config.checks.fault import Fault, refuse
 from ssd_tf.config.pipeline import PipelineConfig
 from ssd_tf.data import preprocessing
 from ssd_tf.detector import Detector
@@ -105,32 +106,30 @@ def check_multi_scale(config: PipelineConfig) -> None:
   Raises:
     InputError: lists all faults.
   """
-  if not config.train_config.HasField('multi_scale'):
-    return
-  numbers = single_fields.out_of_range(config.train_config.multi_scale, _PATH)
-  faults = [*_faults(config), *(f'{field}: {fault}' for field, fault in numbers.items())]
-  if faults:
-    raise InputError('\n'.join(faults))
+  if config.train_config.HasField('multi_scale'):
+    numbers = by_schema.out_of_range(config.train_config.multi_scale, _PATH)
+    refuse([*_faults(config), *numbers])
 
 
-def _faults(config):
+def _faults(config) -> Iterator[Fault]:
   if not config.train_config.multi_scale.size:
-    yield f'{_PATH}.size: is empty; expected one or more, such as size {{height: 320}}'
+    yield Fault(f'{_PATH}.size', 'is empty; expected one or more, such as size {height: 320}')
   ssd = config.model.ssd
   multiple = ssd.feature_extractor.pad_to_multiple
   base = image_size(ssd)
   for i, size in enumerate(_sizes(config)):
     if size != base and any(side % multiple for side in size):
-      yield (
-        f'{_PATH}.size[{i}]: is {size[0]}x{size[1]} (height x width); expected multiples of '
+      yield Fault(
+        f'{_PATH}.size[{i}]',
+        f'is {size[0]}x{size[1]} (height x width); expected multiples of '
         f'model.ssd.feature_extractor.pad_to_multiple, {multiple}: else anchors would be spread '
-        'over the image, and cells over the padding too'
+        'over the image, and cells over the padding too',
       )
     else:
       try:
         with_image_size(ssd, size)
       except InputError as error:
-        yield f'{_PATH}.size[{i}]: {error}'
+        yield Fault(f'{_PATH}.size[{i}]', str(error))
 
 
 def _sizes(config) -> tuple[Size, ...]:

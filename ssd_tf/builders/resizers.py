@@ -145,11 +145,6 @@ def _resizer(ssd):
 
 
 def _check_keep_aspect_ratio(resizer, path):
-  if resizer.min_dimension > resizer.max_dimension:
-    raise InputError(
-      f'{path}.min_dimension: is {resizer.min_dimension}; expected at most max_dimension, '
-      f'{resizer.max_dimension}'
-    )
   if len(resizer.per_channel_pad_value) not in (0, 3):
     raise InputError(
       f'{path}.per_channel_pad_value: has {len(resizer.per_channel_pad_value)} values; expected '

@@ -1,7 +1,7 @@
 """How groundtruth becomes the targets of anchors, from the config's `model.ssd`."""
 
 from ssd_tf.builders.support import chosen
-from ssd_tf.errors import InputError
+from ssd_tf.config.checks.fault import explained
 from ssd_tf.ops import box_coder as box_coders
 from ssd_tf.ops import matching, similarity
 from ssd_tf.ops.target_assigner import TargetAssigner
@@ -66,40 +66,13 @@ def _matcher(ssd):
   if chosen(ssd.matcher, 'matcher_oneof', path, kinds) == 'bipartite_matcher':
     return matching.BipartiteMatcher()
   values = ssd.matcher.argmax_matcher
-  _check_thresholds(values, f'{path}.argmax_matcher')
-  return matching.ArgMaxMatcher(
-    matched_threshold=None if values.ignore_thresholds else values.matched_threshold,
-    unmatched_threshold=values.unmatched_threshold,
-    negatives_lower_than_unmatched=values.negatives_lower_than_unmatched,
-    force_match_for_each_row=values.force_match_for_each_row,
-    bipartite_first=values.bipartite_first,
-  )
-
-
-def _check_thresholds(values, path):
-  """What `ArgMaxMatcher` demands, in the words of the config."""
-  matched, unmatched = values.matched_threshold, values.unmatched_threshold
-  if values.bipartite_first and values.force_match_for_each_row:
-    raise InputError(
-      f'{path}.bipartite_first: takes the place of force_match_for_each_row, and both are true; '
-      'set one of them to false'
-    )
-  if values.ignore_thresholds:
-    return
-  if matched <= 0:
-    raise InputError(
-      f'{path}.matched_threshold: is {matched:g}; expected more than 0, or boxes would match '
-      'anchors that they do not touch'
-    )
-  if unmatched > matched:
-    raise InputError(
-      f'{path}.unmatched_threshold: is {unmatched:g}; expected at most matched_threshold, '
-      f'{matched:g}'
-    )
-  if not values.negatives_lower_than_unmatched and unmatched == matched:
-    raise InputError(
-      f'{path}.negatives_lower_than_unmatched: false leaves no negative, as matched_threshold and '
-      f'unmatched_threshold are both {matched:g}; lower unmatched_threshold'
+  with explained(f'{path}.argmax_matcher'):
+    return matching.ArgMaxMatcher(
+      matched_threshold=None if values.ignore_thresholds else values.matched_threshold,
+      unmatched_threshold=values.unmatched_threshold,
+      negatives_lower_than_unmatched=values.negatives_lower_than_unmatched,
+      force_match_for_each_row=values.force_match_for_each_row,
+      bipartite_first=values.bipartite_first,
     )
 
 

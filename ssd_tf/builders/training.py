@@ -1,11 +1,13 @@
-"""Optimizer and learning rate schedule, from the config's `train_config`."""
+"""Optimizer, learning rate schedule, stages and precision, from the config's `train_config`."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 
-from ssd_tf.builders.support import chosen, explained, require_supported
+from ssd_tf.builders.support import chosen
+from ssd_tf.config.checks.by_schema import require_supported
+from ssd_tf.config.checks.fault import explained
 from ssd_tf.errors import InputError
 from ssd_tf.ops import schedules
 from ssd_tf.pretrained.layer_groups import BACKBONE, FEATURE_MAPS
@@ -16,6 +18,11 @@ _FROZEN_GROUPS = {
   train_pb2.Freeze.NONE: (),
   train_pb2.Freeze.BACKBONE: (BACKBONE,),
   train_pb2.Freeze.ALL_BUT_HEADS: (BACKBONE, FEATURE_MAPS),
+}
+_DTYPES = {
+  train_pb2.TrainConfig.FLOAT32: 'float32',
+  train_pb2.TrainConfig.MIXED_BFLOAT16: 'mixed_bfloat16',
+  train_pb2.TrainConfig.MIXED_FLOAT16: 'mixed_float16',
 }
 _OPTIMIZERS = {
   'momentum_optimizer': optimizers.Momentum,
@@ -117,6 +124,30 @@ def stages_of(train_config: train_pb2.TrainConfig) -> list[dict[str, Any]]:
   ]
 
 
+def precision_of(train_config: train_pb2.TrainConfig) -> str:
+  """The type that layers compute in.
+
+  Args:
+    train_config: the config's.
+
+  Returns:
+    One of `training.precision`.
+
+  Raises:
+    InputError: use_bfloat16 says something else than precision.
+  """
+  if not train_config.use_bfloat16:
+    return _DTYPES[train_config.precision]
+  bfloat16 = train_config.MIXED_BFLOAT16
+  if train_config.HasField('precision') and train_config.precision != bfloat16:
+    name = train_config.Precision.Name(train_config.precision)
+    raise InputError(
+      f'train_config.precision: is {name}, but train_config.use_bfloat16 is true, which is '
+      'MIXED_BFLOAT16; take use_bfloat16 out'
+    )
+  return _DTYPES[bfloat16]
+
+
 def build_schedule(learning_rate: optimizer_pb2.LearningRate, path: str) -> schedules.Schedule:
   """Builds a learning rate schedule.
 
@@ -139,23 +170,18 @@ def build_schedule(learning_rate: optimizer_pb2.LearningRate, path: str) -> sche
   values = getattr(learning_rate, kind)
   if kind == 'constant_learning_rate':
     return schedules.constant_schedule(values.learning_rate)
-  if kind == 'manual_step_learning_rate':
-    try:
+  with explained(f'{path}.{kind}'):
+    if kind == 'manual_step_learning_rate':
       return schedules.manual_step_schedule(
         initial_learning_rate=values.initial_learning_rate,
         steps=[entry.step for entry in values.schedule],
         learning_rates=[entry.learning_rate for entry in values.schedule],
         warmup=values.warmup,
       )
-    except ValueError as error:
-      raise InputError(f'{path}.{error}') from error
-  build = {
-    'cosine_decay_learning_rate': schedules.cosine_schedule,
-    'exponential_decay_learning_rate': schedules.exponential_schedule,
-    'polynomial_decay_learning_rate': schedules.polynomial_schedule,
-  }[kind]
-  # These take the message's fields under their own names.
-  try:
+    # These take the message's fields under their own names.
+    build = {
+      'cosine_decay_learning_rate': schedules.cosine_schedule,
+      'exponential_decay_learning_rate': schedules.exponential_schedule,
+      'polynomial_decay_learning_rate': schedules.polynomial_schedule,
+    }[kind]
     return build(**{field.name: getattr(values, field.name) for field in values.DESCRIPTOR.fields})
-  except ValueError as error:
-    raise InputError(f'{path}.{kind}.{error}') from error

@@ -102,9 +102,26 @@ class Pipeline:
     """The files that input paths stand for; see `input_paths.expand_input_paths`."""
     return input_paths.expand_input_paths(paths, self.path)
 
-  def load_label_map(self, path: str) -> label_maps.LabelMap | None:
-    """The classes of a label map; None where there is no path."""
-    return label_maps.load(self.resolve(path)) if path else None
+  def load_label_map(self, path: str, field: str = '') -> label_maps.LabelMap | None:
+    """Reads a label map that the config names.
+
+    Args:
+      path: as the config has it.
+      field: that has it, to be named by the errors.
+
+    Returns:
+      Its classes; None where there is no path.
+
+    Raises:
+      InputError: it is not there, or at fault.
+    """
+    try:
+      return label_maps.load(self.resolve(path)) if path else None
+    except InputError as error:
+      if not field:
+        raise
+      lines = (f'{field}: {line}' for line in str(error).split('\n'))
+      raise InputError('\n'.join(lines)) from error
 
   @property
   def readers(self) -> dict[str, input_reader_pb2.InputReader]:
@@ -125,10 +142,10 @@ class Pipeline:
       InputError: a label map or a class_map is at fault.
     """
     if self.config.label_map_path:
-      return self.load_label_map(self.config.label_map_path)
+      return self.load_label_map(self.config.label_map_path, 'label_map_path')
     return reader_classes.merge_classes(
       [
-        (field, reader, self.load_label_map(reader.label_map_path))
+        (field, reader, self._own_label_map(field))
         for field, reader in self._defining_readers().items()
       ]
     )
@@ -156,7 +173,7 @@ class Pipeline:
     """
     if field not in self._classes:
       reader = self.readers[field]
-      own = self.load_label_map(reader.label_map_path)
+      own = self._own_label_map(field)
       if own is None and len(self.config.train_input_reader) > 1:
         raise InputError(f'{field}.label_map_path: {reader_classes.NEEDS_NAMES}')
       self._classes[field] = reader_classes.relate_classes(
@@ -167,6 +184,9 @@ class Pipeline:
   @functools.cached_property
   def _classes(self):
     return {}
+
+  def _own_label_map(self, field):
+    return self.load_label_map(self.readers[field].label_map_path, f'{field}.label_map_path')
 
   def _defining_readers(self):
     """The training readers; where their files are not at hand, as in an evaluation, the others."""

@@ -1,6 +1,6 @@
 """What the schema says of a field: whether it is acted on, and which numbers it may have.
 
-Both are options of the fields in protos/*.proto, see protos/field_options.proto.
+These are options of the fields in protos/*.proto, see protos/field_options.proto.
 """
 
 import dataclasses
@@ -104,6 +104,11 @@ def range_of(field: FieldDescriptor) -> Range:
     has_high=interval[-1] == ']',
     max_count=extensions[field_options_pb2.max_count],
   )
+
+
+def not_below(field: FieldDescriptor) -> str:
+  """The field of the same message whose number may not be more than this one's; '' for none."""
+  return field.GetOptions().Extensions[field_options_pb2.not_below]
 
 
 def _number(text):

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Mapping, Sequence
 
 from ssd_tf import builders
-from ssd_tf.config.checks import single_fields
+from ssd_tf.config.checks import by_schema
 from ssd_tf.config.input_paths import find_checkpoint
 from ssd_tf.config.label_map import LabelMap
 from ssd_tf.config.pipeline import Pipeline, PipelineConfig
@@ -56,7 +56,7 @@ class Project:
     """
     self._as_given = pipeline
     # All but the refusals go on with numbers that can be computed with.
-    self.pipeline = pipeline.with_config(single_fields.within_range(pipeline.config))
+    self.pipeline = pipeline.with_config(by_schema.within_range(pipeline.config))
     self.trained_checkpoint = find_checkpoint(checkpoint) if checkpoint else None
     self.max_records = max_records
     self.max_images = max_images

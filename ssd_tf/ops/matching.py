@@ -49,26 +49,27 @@ class ArgMaxMatcher:
   def __post_init__(self):
     if self.bipartite_first and self.force_match_for_each_row:
       raise ValueError(
-        'bipartite_first: takes the place of force_match_for_each_row, received both; give one.'
+        'bipartite_first: takes the place of force_match_for_each_row, and both are true; set one '
+        'of them to false'
       )
     if self.matched_threshold is None:
       return
     if self.matched_threshold <= 0:
       raise ValueError(
-        f'matched_threshold: expected more than 0, received {self.matched_threshold}; at 0 even '
-        'boxes that do not touch an anchor would match it.'
+        f'matched_threshold: is {self.matched_threshold:g}; expected more than 0, or boxes would '
+        'match anchors that they do not touch'
       )
     if self.unmatched_threshold > self.matched_threshold:
       raise ValueError(
-        f'unmatched_threshold: expected at most matched_threshold ({self.matched_threshold}), '
-        f'received {self.unmatched_threshold}; lower it.'
+        f'unmatched_threshold: is {self.unmatched_threshold:g}; expected at most '
+        f'matched_threshold, {self.matched_threshold:g}'
       )
     if not self.negatives_lower_than_unmatched and (
       self.unmatched_threshold == self.matched_threshold
     ):
       raise ValueError(
         'negatives_lower_than_unmatched: false leaves no anchor unmatched when matched_threshold '
-        f'and unmatched_threshold are both {self.matched_threshold}; lower unmatched_threshold.'
+        f'and unmatched_threshold are both {self.matched_threshold:g}; lower unmatched_threshold'
       )
 
   def match(

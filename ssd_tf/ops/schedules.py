@@ -193,8 +193,8 @@ def manual_step_schedule(
   """
   if len(steps) != len(learning_rates) or list(steps) != sorted(set(steps)):
     raise ValueError(
-      f'manual_step_learning_rate: expected rising steps, one for each rate; received steps '
-      f'{list(steps)} and rates {list(learning_rates)}'
+      f'schedule: expected rising steps, one for each rate; received steps {list(steps)} and rates '
+      f'{list(learning_rates)}'
     )
   rates = tf.constant([initial_learning_rate, *learning_rates], tf.float32)
   boundaries = np.asarray(steps, np.int64)

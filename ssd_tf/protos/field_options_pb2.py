@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!ssd_tf/protos/field_options.proto\x12\rssd_tf.protos\x1a google/protobuf/descriptor.proto:2\n\tno_effect\x12\x1d.google.protobuf.FieldOptions\x18\xd0\x86\x03 \x01(\t:0\n\x07refused\x12\x1d.google.protobuf.FieldOptions\x18\xd1\x86\x03 \x01(\t:.\n\x05range\x12\x1d.google.protobuf.FieldOptions\x18\xd2\x86\x03 \x01(\t:9\n\tmax_count\x12\x1d.google.protobuf.FieldOptions\x18\xd3\x86\x03 \x01(\x05:\x05\x31\x30\x30\x30\x30')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!ssd_tf/protos/field_options.proto\x12\rssd_tf.protos\x1a google/protobuf/descriptor.proto:2\n\tno_effect\x12\x1d.google.protobuf.FieldOptions\x18\xd0\x86\x03 \x01(\t:0\n\x07refused\x12\x1d.google.protobuf.FieldOptions\x18\xd1\x86\x03 \x01(\t:.\n\x05range\x12\x1d.google.protobuf.FieldOptions\x18\xd2\x86\x03 \x01(\t:2\n\tnot_below\x12\x1d.google.protobuf.FieldOptions\x18\xd4\x86\x03 \x01(\t:9\n\tmax_count\x12\x1d.google.protobuf.FieldOptions\x18\xd3\x86\x03 \x01(\x05:\x05\x31\x30\x30\x30\x30')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)

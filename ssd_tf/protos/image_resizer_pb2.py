@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from ssd_tf.protos import field_options_pb2 as ssd__tf_dot_protos_dot_field__options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!ssd_tf/protos/image_resizer.proto\x12\rssd_tf.protos\x1a!ssd_tf/protos/field_options.proto\"\xda\x06\n\x0cImageResizer\x12J\n\x19keep_aspect_ratio_resizer\x18\x01 \x01(\x0b\x32%.ssd_tf.protos.KeepAspectRatioResizerH\x00\x12?\n\x13\x66ixed_shape_resizer\x18\x02 \x01(\x0b\x32 .ssd_tf.protos.FixedShapeResizerH\x00\x12\xd6\x01\n\x10identity_resizer\x18\x03 \x01(\x0b\x32\x1e.ssd_tf.protos.IdentityResizerB\x99\x01\x8a\xb5\x18\x94\x01gives images of many sizes, but the network is built for one: take fixed_shape_resizer, or keep_aspect_ratio_resizer with pad_to_max_dimension: trueH\x00\x12\xe7\x01\n\x19\x63onditional_shape_resizer\x18\x04 \x01(\x0b\x32&.ssd_tf.protos.ConditionalShapeResizerB\x99\x01\x8a\xb5\x18\x94\x01gives images of many sizes, but the network is built for one: take fixed_shape_resizer, or keep_aspect_ratio_resizer with pad_to_max_dimension: trueH\x00\x12\xe2\x01\n\x17pad_to_multiple_resizer\x18\x05 \x01(\x0b\x32#.ssd_tf.protos.PadToMultipleResizerB\x99\x01\x8a\xb5\x18\x94\x01gives images of many sizes, but the network is built for one: take fixed_shape_resizer, or keep_aspect_ratio_resizer with pad_to_max_dimension: trueH\x00\x42\x15\n\x13image_resizer_oneof\"\x11\n\x0fIdentityResizer\"\xc9\x02\n\x16KeepAspectRatioResizer\x12)\n\rmin_dimension\x18\x01 \x01(\x05:\x03\x36\x30\x30\x42\r\x92\xb5\x18\t[1, 8192]\x12*\n\rmax_dimension\x18\x02 \x01(\x05:\x04\x31\x30\x32\x34\x42\r\x92\xb5\x18\t[1, 8192]\x12:\n\rresize_method\x18\x03 \x01(\x0e\x32\x19.ssd_tf.protos.ResizeType:\x08\x42ILINEAR\x12#\n\x14pad_to_max_dimension\x18\x04 \x01(\x08:\x05\x66\x61lse\x12#\n\x14\x63onvert_to_grayscale\x18\x05 \x01(\x08:\x05\x66\x61lse\x12.\n\x15per_channel_pad_value\x18\x06 \x03(\x02\x42\x0f\x92\xb5\x18\x0b(-inf, inf)\x12\"\n\x12half_pixel_centers\x18\xe8\x07 \x01(\x08:\x05\x66\x61lse\"\xdf\x01\n\x11\x46ixedShapeResizer\x12\"\n\x06height\x18\x01 \x01(\x05:\x03\x33\x30\x30\x42\r\x92\xb5\x18\t[1, 8192]\x12!\n\x05width\x18\x02 \x01(\x05:\x03\x33\x30\x30\x42\r\x92\xb5\x18\t[1, 8192]\x12:\n\rresize_method\x18\x03 \x01(\x0e\x32\x19.ssd_tf.protos.ResizeType:\x08\x42ILINEAR\x12#\n\x14\x63onvert_to_grayscale\x18\x04 \x01(\x08:\x05\x66\x61lse\x12\"\n\x12half_pixel_centers\x18\xe8\x07 \x01(\x08:\x05\x66\x61lse\"\xa5\x02\n\x17\x43onditionalShapeResizer\x12R\n\tcondition\x18\x01 \x01(\x0e\x32\x36.ssd_tf.protos.ConditionalShapeResizer.ResizeCondition:\x07GREATER\x12\x1b\n\x0esize_threshold\x18\x02 \x01(\x05:\x03\x33\x30\x30\x12:\n\rresize_method\x18\x03 \x01(\x0e\x32\x19.ssd_tf.protos.ResizeType:\x08\x42ILINEAR\x12#\n\x14\x63onvert_to_grayscale\x18\x04 \x01(\x08:\x05\x66\x61lse\"8\n\x0fResizeCondition\x12\x0b\n\x07INVALID\x10\x00\x12\x0b\n\x07GREATER\x10\x01\x12\x0b\n\x07SMALLER\x10\x02\"P\n\x14PadToMultipleResizer\x12\x13\n\x08multiple\x18\x01 \x01(\x05:\x01\x31\x12#\n\x14\x63onvert_to_grayscale\x18\x04 \x01(\x08:\x05\x66\x61lse*G\n\nResizeType\x12\x0c\n\x08\x42ILINEAR\x10\x00\x12\x14\n\x10NEAREST_NEIGHBOR\x10\x01\x12\x0b\n\x07\x42ICUBIC\x10\x02\x12\x08\n\x04\x41REA\x10\x03')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!ssd_tf/protos/image_resizer.proto\x12\rssd_tf.protos\x1a!ssd_tf/protos/field_options.proto\"\xda\x06\n\x0cImageResizer\x12J\n\x19keep_aspect_ratio_resizer\x18\x01 \x01(\x0b\x32%.ssd_tf.protos.KeepAspectRatioResizerH\x00\x12?\n\x13\x66ixed_shape_resizer\x18\x02 \x01(\x0b\x32 .ssd_tf.protos.FixedShapeResizerH\x00\x12\xd6\x01\n\x10identity_resizer\x18\x03 \x01(\x0b\x32\x1e.ssd_tf.protos.IdentityResizerB\x99\x01\x8a\xb5\x18\x94\x01gives images of many sizes, but the network is built for one: take fixed_shape_resizer, or keep_aspect_ratio_resizer with pad_to_max_dimension: trueH\x00\x12\xe7\x01\n\x19\x63onditional_shape_resizer\x18\x04 \x01(\x0b\x32&.ssd_tf.protos.ConditionalShapeResizerB\x99\x01\x8a\xb5\x18\x94\x01gives images of many sizes, but the network is built for one: take fixed_shape_resizer, or keep_aspect_ratio_resizer with pad_to_max_dimension: trueH\x00\x12\xe2\x01\n\x17pad_to_multiple_resizer\x18\x05 \x01(\x0b\x32#.ssd_tf.protos.PadToMultipleResizerB\x99\x01\x8a\xb5\x18\x94\x01gives images of many sizes, but the network is built for one: take fixed_shape_resizer, or keep_aspect_ratio_resizer with pad_to_max_dimension: trueH\x00\x42\x15\n\x13image_resizer_oneof\"\x11\n\x0fIdentityResizer\"\xda\x02\n\x16KeepAspectRatioResizer\x12)\n\rmin_dimension\x18\x01 \x01(\x05:\x03\x36\x30\x30\x42\r\x92\xb5\x18\t[1, 8192]\x12;\n\rmax_dimension\x18\x02 \x01(\x05:\x04\x31\x30\x32\x34\x42\x1e\x92\xb5\x18\t[1, 8192]\xa2\xb5\x18\rmin_dimension\x12:\n\rresize_method\x18\x03 \x01(\x0e\x32\x19.ssd_tf.protos.ResizeType:\x08\x42ILINEAR\x12#\n\x14pad_to_max_dimension\x18\x04 \x01(\x08:\x05\x66\x61lse\x12#\n\x14\x63onvert_to_grayscale\x18\x05 \x01(\x08:\x05\x66\x61lse\x12.\n\x15per_channel_pad_value\x18\x06 \x03(\x02\x42\x0f\x92\xb5\x18\x0b(-inf, inf)\x12\"\n\x12half_pixel_centers\x18\xe8\x07 \x01(\x08:\x05\x66\x61lse\"\xdf\x01\n\x11\x46ixedShapeResizer\x12\"\n\x06height\x18\x01 \x01(\x05:\x03\x33\x30\x30\x42\r\x92\xb5\x18\t[1, 8192]\x12!\n\x05width\x18\x02 \x01(\x05:\x03\x33\x30\x30\x42\r\x92\xb5\x18\t[1, 8192]\x12:\n\rresize_method\x18\x03 \x01(\x0e\x32\x19.ssd_tf.protos.ResizeType:\x08\x42ILINEAR\x12#\n\x14\x63onvert_to_grayscale\x18\x04 \x01(\x08:\x05\x66\x61lse\x12\"\n\x12half_pixel_centers\x18\xe8\x07 \x01(\x08:\x05\x66\x61lse\"\xa5\x02\n\x17\x43onditionalShapeResizer\x12R\n\tcondition\x18\x01 \x01(\x0e\x32\x36.ssd_tf.protos.ConditionalShapeResizer.ResizeCondition:\x07GREATER\x12\x1b\n\x0esize_threshold\x18\x02 \x01(\x05:\x03\x33\x30\x30\x12:\n\rresize_method\x18\x03 \x01(\x0e\x32\x19.ssd_tf.protos.ResizeType:\x08\x42ILINEAR\x12#\n\x14\x63onvert_to_grayscale\x18\x04 \x01(\x08:\x05\x66\x61lse\"8\n\x0fResizeCondition\x12\x0b\n\x07INVALID\x10\x00\x12\x0b\n\x07GREATER\x10\x01\x12\x0b\n\x07SMALLER\x10\x02\"P\n\x14PadToMultipleResizer\x12\x13\n\x08multiple\x18\x01 \x01(\x05:\x01\x31\x12#\n\x14\x63onvert_to_grayscale\x18\x04 \x01(\x08:\x05\x66\x61lse*G\n\nResizeType\x12\x0c\n\x08\x42ILINEAR\x10\x00\x12\x14\n\x10NEAREST_NEIGHBOR\x10\x01\x12\x0b\n\x07\x42ICUBIC\x10\x02\x12\x08\n\x04\x41REA\x10\x03')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,27 +41,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_KEEPASPECTRATIORESIZER'].fields_by_name['min_dimension']._loaded_options = None
   _globals['_KEEPASPECTRATIORESIZER'].fields_by_name['min_dimension']._serialized_options = b'\222\265\030\t[1, 8192]'
   _globals['_KEEPASPECTRATIORESIZER'].fields_by_name['max_dimension']._loaded_options = None
-  _globals['_KEEPASPECTRATIORESIZER'].fields_by_name['max_dimension']._serialized_options = b'\222\265\030\t[1, 8192]'
+  _globals['_KEEPASPECTRATIORESIZER'].fields_by_name['max_dimension']._serialized_options = b'\222\265\030\t[1, 8192]\242\265\030\rmin_dimension'
   _globals['_KEEPASPECTRATIORESIZER'].fields_by_name['per_channel_pad_value']._loaded_options = None
   _globals['_KEEPASPECTRATIORESIZER'].fields_by_name['per_channel_pad_value']._serialized_options = b'\222\265\030\013(-inf, inf)'
   _globals['_FIXEDSHAPERESIZER'].fields_by_name['height']._loaded_options = None
   _globals['_FIXEDSHAPERESIZER'].fields_by_name['height']._serialized_options = b'\222\265\030\t[1, 8192]'
   _globals['_FIXEDSHAPERESIZER'].fields_by_name['width']._loaded_options = None
   _globals['_FIXEDSHAPERESIZER'].fields_by_name['width']._serialized_options = b'\222\265\030\t[1, 8192]'
-  _globals['_RESIZETYPE']._serialized_start=1903
-  _globals['_RESIZETYPE']._serialized_end=1974
+  _globals['_RESIZETYPE']._serialized_start=1920
+  _globals['_RESIZETYPE']._serialized_end=1991
   _globals['_IMAGERESIZER']._serialized_start=88
   _globals['_IMAGERESIZER']._serialized_end=946
   _globals['_IDENTITYRESIZER']._serialized_start=948
   _globals['_IDENTITYRESIZER']._serialized_end=965
   _globals['_KEEPASPECTRATIORESIZER']._serialized_start=968
-  _globals['_KEEPASPECTRATIORESIZER']._serialized_end=1297
-  _globals['_FIXEDSHAPERESIZER']._serialized_start=1300
-  _globals['_FIXEDSHAPERESIZER']._serialized_end=1523
-  _globals['_CONDITIONALSHAPERESIZER']._serialized_start=1526
-  _globals['_CONDITIONALSHAPERESIZER']._serialized_end=1819
-  _globals['_CONDITIONALSHAPERESIZER_RESIZECONDITION']._serialized_start=1763
-  _globals['_CONDITIONALSHAPERESIZER_RESIZECONDITION']._serialized_end=1819
-  _globals['_PADTOMULTIPLERESIZER']._serialized_start=1821
-  _globals['_PADTOMULTIPLERESIZER']._serialized_end=1901
+  _globals['_KEEPASPECTRATIORESIZER']._serialized_end=1314
+  _globals['_FIXEDSHAPERESIZER']._serialized_start=1317
+  _globals['_FIXEDSHAPERESIZER']._serialized_end=1540
+  _globals['_CONDITIONALSHAPERESIZER']._serialized_start=1543
+  _globals['_CONDITIONALSHAPERESIZER']._serialized_end=1836
+  _globals['_CONDITIONALSHAPERESIZER_RESIZECONDITION']._serialized_start=1780
+  _globals['_CONDITIONALSHAPERESIZER_RESIZECONDITION']._serialized_end=1836
+  _globals['_PADTOMULTIPLERESIZER']._serialized_start=1838
+  _globals['_PADTOMULTIPLERESIZER']._serialized_end=1918
 # @@protoc_insertion_point(module_scope)

@@ -3,7 +3,7 @@
 from absl import logging
 
 from ssd_tf import builders
-from ssd_tf.config import supported_fields
+from ssd_tf.config.checks import by_schema
 from ssd_tf.config.pipeline import Pipeline, PipelineConfig
 from ssd_tf.errors import InputError
 from ssd_tf.run import criterion
@@ -55,7 +55,7 @@ def choose_metric(pipeline: Pipeline, evaluate: bool) -> str:
 
 def warn_of_differences(config: PipelineConfig) -> None:
   """Says once what a config sets that is not done, or not as it says."""
-  without_effect = supported_fields.ineffective_fields(config)
+  without_effect = by_schema.ineffective_fields(config)
   if without_effect:
     logging.info('Fields that are set and change nothing here: %s', ', '.join(without_effect))
   kind = config.model.ssd.image_resizer.WhichOneof('image_resizer_oneof')

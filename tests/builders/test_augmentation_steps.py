@@ -6,7 +6,7 @@ from google.protobuf import text_format
 
 from ssd_tf import builders, fields
 from ssd_tf.builders.augmentation import build_augmentation
-from ssd_tf.config.checks import single_fields
+from ssd_tf.config.checks import by_schema
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.protos import train_pb2
@@ -172,7 +172,7 @@ def test_every_field_of_a_step_reaches_its_operation(step):
   assert name == operation.func.__name__ == step.split(' ')[0]
   assert operation.keywords == STEPS[step]
   message = train_config(step).data_augmentation_options[0]
-  assert single_fields.ineffective_fields(message) == []
+  assert by_schema.ineffective_fields(message) == []
 
 
 @pytest.mark.parametrize('name', DEFAULTS)
@@ -186,7 +186,7 @@ def test_a_step_on_scores_of_all_classes_has_no_effect_and_says_so():
   ((_, operation),) = build_augmentation(options)
   example = {fields.IMAGE: np.zeros([2, 3, 3], np.uint8)}
   assert operation(example, [1, 2]) is example
-  assert single_fields.ineffective_fields(options.data_augmentation_options[0]) == [
+  assert by_schema.ineffective_fields(options.data_augmentation_options[0]) == [
     'convert_class_logits_to_softmax'
   ]
 

@@ -4,7 +4,7 @@ import pathlib
 import pytest
 from absl import logging
 
-from ssd_tf.config.checks.validation import validate
+from ssd_tf.config.checks.whole_config import find_faults
 from ssd_tf.config.input_paths import expand_input_paths, resolve_path
 from ssd_tf.config.pipeline import Pipeline, PipelineConfig
 from ssd_tf.errors import InputError
@@ -54,16 +54,11 @@ def warnings(monkeypatch):
 
 
 def faults(project, *overrides, **arguments):
-  """The faults validate finds, without the path that starts each line."""
-  path = project / 'pipeline.config'
-  loaded = Pipeline.load(path, overrides).config
-  try:
-    validate(Pipeline(loaded, path), **arguments)
-  except InputError as error:
-    lines = str(error).split('\n')
-    assert all(line.startswith(f'{path}: ') for line in lines)
-    return [line.removeprefix(f'{path}: ') for line in lines]
-  return []
+  """The faults of the project's config, as lines."""
+  return [
+    str(fault)
+    for fault in find_faults(Pipeline.load(project / 'pipeline.config', overrides), **arguments)
+  ]
 
 
 @pytest.mark.parametrize('path', sorted(CONFIGS.glob('*.config')), ids=lambda path: path.stem)
@@ -284,7 +279,7 @@ def test_only_the_part_in_use_is_checked(project):
   assert len(faults(project, *broken_eval, checking='eval')) == 1
   assert faults(project, 'train_config.batch_size=7', num_replicas=2, checking='eval') == []
   with pytest.raises(ValueError, match='checking'):
-    validate(Pipeline(PipelineConfig(), 'a'), checking='test')
+    find_faults(Pipeline(PipelineConfig(), 'a'), checking='test')
 
 
 def test_an_empty_config(tmp_path):

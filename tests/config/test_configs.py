@@ -9,7 +9,7 @@ import tensorflow as tf
 import tiny_project
 
 from ssd_tf import builders, fields
-from ssd_tf.config.checks.validation import validate
+from ssd_tf.config.checks.whole_config import find_faults
 from ssd_tf.config.pipeline import Pipeline, PipelineConfig
 from ssd_tf.data import tf_example
 from ssd_tf.errors import InputError
@@ -109,7 +109,7 @@ def test_every_config_has_its_number_of_anchors():
 def test_conformance(name, tmp_path):
   path = ROOT / f'{name}.config'
   loaded = load_with_stub_data(path, tmp_path)
-  validate(Pipeline(loaded, path))
+  assert find_faults(Pipeline(loaded, path)) == []
   builders.require_supported(loaded)
   builders.build_augmentation(loaded.train_config)
   loaded.model.ssd.feature_extractor.depth_multiplier = 0.25  # It is quicker so.
@@ -235,7 +235,7 @@ def reduced(path):
 @pytest.mark.parametrize('path', API_CONFIGS, ids=lambda p: p.stem)
 def test_a_config_of_the_api_trains_a_step_and_detects(path, tmp_path):
   stub = load_with_stub_data(path, tmp_path)
-  validate(Pipeline(stub, path))
+  assert find_faults(Pipeline(stub, path)) == []
   builders.require_supported(stub)
   loaded = reduced(path)
   builders.build_augmentation(loaded.train_config)

@@ -7,7 +7,7 @@ import pytest
 from google.protobuf import text_format
 
 from ssd_tf.builders import anchors as anchor_builder
-from ssd_tf.builders.support import require_supported
+from ssd_tf.config.checks.by_schema import require_supported
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.ops import anchors

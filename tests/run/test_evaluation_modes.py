@@ -13,7 +13,7 @@ import tiny_project
 from PIL import Image
 
 from ssd_tf import builders
-from ssd_tf.config.checks import single_fields
+from ssd_tf.config.checks import by_schema
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.run import checkpoints
@@ -177,7 +177,7 @@ def test_what_there_is_not_is_told(field, expected, tiny):
 def test_fields_without_effect_are_listed_and_no_others(tiny):
   fields = ('num_examples=8000', 'max_evals=10', 'save_graph=true', 'use_moving_averages=true')
   loaded = Pipeline.load(tiny / 'tiny.config', eval_config(*fields, 'export_path=x')).config
-  names = [name for name in single_fields.ineffective_fields(loaded) if 'eval_config' in name]
+  names = [name for name in by_schema.ineffective_fields(loaded) if 'eval_config' in name]
   assert sorted(names) == sorted(f'eval_config.{field.partition("=")[0]}' for field in fields)
   builders.build_metrics(Pipeline(loaded, str(tiny / 'tiny.config')))
 

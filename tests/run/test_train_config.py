@@ -11,8 +11,8 @@ import tiny_project
 from stub_detector import stub_detectors
 
 from ssd_tf import builders, fields
-from ssd_tf.config.checks import single_fields
-from ssd_tf.config.checks.validation import validate
+from ssd_tf.config.checks import by_schema
+from ssd_tf.config.checks.whole_config import find_faults
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.training import optimizers, precision, trainer
@@ -134,7 +134,7 @@ def share_of_others(loaded, folder, start_step=0, num_steps=250):
 def test_input_paths_are_sampled_by_their_weights(tiny):
   # Weights need not add up to 1. 1,000 examples are one whole round of turns.
   loaded = with_two_paths(tiny, 'train_input_reader.sample_from_datasets_weights=[3, 1]')
-  validate(Pipeline(loaded, str(tiny / 'tiny.config')))
+  assert find_faults(Pipeline(loaded, str(tiny / 'tiny.config'))) == []
   share, ids = share_of_others(loaded, tiny)
   assert share == pytest.approx(0.25)
   assert share_of_others(loaded, tiny, start_step=240, num_steps=10)[1] == ids[960:]
@@ -149,8 +149,9 @@ def test_weights_of_paths_divide_the_weight_of_their_reader(tiny):
   second = reader.replace('train.record', 'eval.record')
   (tiny / 'tiny.config').write_text(text + second)
   loaded = with_two_paths_of_the_first(tiny)
-  with pytest.raises(InputError, match=r'sampling_weight: is 0, 0: .*sample_from_datasets_weights'):
-    validate(Pipeline(loaded, 'tiny.config'))
+  (fault,) = find_faults(Pipeline(loaded, 'tiny.config'), checking='train')
+  assert re.match('is 0, 0: .*sample_from_datasets_weights', fault.text)
+  assert fault.field == 'train_input_reader.sampling_weight'
   for part in loaded.train_input_reader:
     part.sampling_weight = 2
   share, _ = share_of_others(loaded, tiny)
@@ -190,16 +191,15 @@ def with_two_paths_of_the_first(folder):
   ],
 )
 def test_faults_are_found_before_anything_is_built(override, fault, tiny):
-  loaded = Pipeline.load(tiny / 'tiny.config', [override]).config
-  with pytest.raises(InputError, match=fault):
-    validate(Pipeline(loaded, str(tiny / 'tiny.config')))
+  (found,) = find_faults(Pipeline.load(tiny / 'tiny.config', [override]))
+  assert re.search(fault, str(found))
 
 
 def test_epochs_and_weights_that_do_not_count_are_told(tiny, caplog):
   overrides = ['train_input_reader.num_epochs=3', 'eval_input_reader.num_epochs=1']
   overrides.append('eval_input_reader.sample_from_datasets_weights=[1]')
   with caplog.at_level('WARNING', logger='absl'):
-    validate(Pipeline.load(tiny / 'tiny.config', overrides))
+    assert find_faults(Pipeline.load(tiny / 'tiny.config', overrides)) == []
   warnings = [record.getMessage() for record in caplog.records]
   assert len(warnings) == 2
   assert 'train_input_reader.num_epochs: is 3, but the records are repeated' in warnings[0]
@@ -233,7 +233,7 @@ def test_machinery_is_accepted_and_told(tiny):
   overrides = [f'{field}={value}' for field, value in MACHINERY.items()]
   loaded = Pipeline.load(tiny / 'tiny.config', overrides).config
   builders.require_supported(loaded)
-  told = single_fields.ineffective_fields(loaded)
+  told = by_schema.ineffective_fields(loaded)
   assert set(told) == set(MACHINERY)
 
 

@@ -14,8 +14,8 @@ import tool_processes
 
 from ssd_tf import builders
 from ssd_tf.config import label_map
-from ssd_tf.config.checks import single_fields
-from ssd_tf.config.checks.validation import validate
+from ssd_tf.config.checks import by_schema
+from ssd_tf.config.checks.whole_config import find_faults
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.data import ssd_tensorflow_keys, tf_example
 from ssd_tf.errors import InputError
@@ -162,7 +162,7 @@ def test_a_command_from_an_experiment(rate, batch_size, num_steps, hda, caplog):
   assert '--gpu_momory_fraction: taken for --gpu_memory_fraction' in caplog.text
   assert '--opt_epsilon=1 goes to Adam as well' in caplog.text
   builders.require_supported(config)
-  assert single_fields.ineffective_fields(config) == []
+  assert by_schema.ineffective_fields(config) == []
 
 
 def test_the_defaults(hda):
@@ -401,7 +401,7 @@ def test_bad_values(flags, message, hda):
 def test_what_a_config_may_not_have_is_told_of_the_one_that_flags_become(hda):
   pipeline, _ = prepare(momentum=1.5, optimizer='momentum', weight_decay=-1.0, learning_rate=-0.5)
   optimizer = 'train_config.optimizer.momentum_optimizer'
-  faults = single_fields.out_of_range(pipeline.config)
+  faults = dict(by_schema.out_of_range(pipeline.config))
   assert f'{optimizer}.momentum_optimizer_value' in faults
   assert [field for field in faults if field.startswith(f'{optimizer}.learning_rate.')]
   assert [field for field in faults if field.endswith('l2_regularizer.weight')]
@@ -437,7 +437,7 @@ def test_classes_are_chosen_and_numbered_by_name(voc):
   assert pipeline.model_classes.names == ('person',)
   classes = pipeline.classes('train_input_reader')
   assert classes.table == {**dict.fromkeys(range(1, 21), 0), 15: 1}
-  validate(pipeline, checking='all')
+  assert find_faults(pipeline) == []
   builders.check_records(pipeline, is_training=True)
   (evaluation,) = pipeline.config.eval_input_reader
   assert evaluation.tf_record_input_reader.input_path == ['d/voc_2007_test_000.tfrecord']
@@ -452,7 +452,7 @@ def test_pascal_voc_has_its_twenty_classes(voc):
   config = translated(dataset_dir='d', dataset_name='pascalvoc_2007', num_classes=21, batch_size=1)
   classes = label_map.load(config.train_input_reader[0].label_map_path)
   assert (classes.ids, classes.id_of('person')) == (tuple(range(1, 21)), 15)
-  validate(Pipeline(config, 'logs/pipeline.config'), checking='all')
+  assert find_faults(Pipeline(config, 'logs/pipeline.config')) == []
 
 
 @pytest.mark.parametrize(

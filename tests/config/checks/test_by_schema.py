@@ -6,11 +6,11 @@ import pathlib
 import pytest
 
 from ssd_tf.config import schema
-from ssd_tf.config.checks import single_fields
+from ssd_tf.config.checks import by_schema
 from ssd_tf.config.pipeline import Pipeline, PipelineConfig
 from ssd_tf.protos import optimizer_pb2, ssd_pb2, train_pb2
 
-ROOT = pathlib.Path(__file__).parents[2]
+ROOT = pathlib.Path(__file__).parents[3]
 TINY = ROOT / 'tests/testdata/tiny.config'
 CONFIGS = [
   *(path for folder in ('configs', 'logs/*') for path in sorted(ROOT.glob(f'{folder}/*.config'))),
@@ -36,14 +36,15 @@ MESSAGES = messages(PipelineConfig.DESCRIPTOR)
 
 
 def out_of_range(*overrides):
-  return single_fields.out_of_range(Pipeline.load(TINY, overrides).config)
+  """Path of the field -> fault."""
+  return dict(by_schema.out_of_range(Pipeline.load(TINY, overrides).config))
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
 def test_configs_in_use_are_within(path):
   loaded = Pipeline.load(path).config
-  assert single_fields.out_of_range(loaded) == {}
-  assert single_fields.within_range(loaded) == loaded
+  assert by_schema.out_of_range(loaded) == []
+  assert by_schema.within_range(loaded) == loaded
 
 
 def test_every_number_that_does_anything_has_a_range():
@@ -150,8 +151,8 @@ def test_a_long_list_is_told_and_cut():
   generator = loaded.model.ssd.anchor_generator.ssd_anchor_generator
   generator.aspect_ratios[:] = [1.0] * 5000
   path = 'model.ssd.anchor_generator.ssd_anchor_generator.aspect_ratios'
-  assert single_fields.out_of_range(loaded) == {path: 'has more than 100 numbers; leave some out'}
-  cut = single_fields.within_range(loaded).model.ssd.anchor_generator.ssd_anchor_generator
+  assert by_schema.out_of_range(loaded) == [(path, 'has more than 100 numbers; leave some out')]
+  cut = by_schema.within_range(loaded).model.ssd.anchor_generator.ssd_anchor_generator
   assert list(cut.aspect_ratios) == [1.0] * 100 and len(generator.aspect_ratios) == 5000
 
 
@@ -166,8 +167,8 @@ def test_a_copy_within_the_ranges_differs_in_nothing_else():
       'train_config.multi_scale.size=[{height: 64}, {height: 0}]',
     ],
   ).config
-  within = single_fields.within_range(loaded)
-  assert single_fields.out_of_range(within) == {}
+  within = by_schema.within_range(loaded)
+  assert by_schema.out_of_range(within) == []
   assert within.model.ssd.num_classes == schema.MAX_CLASSES
   assert within.train_config.batch_size == 1
   assert within.model.ssd.feature_extractor.depth_multiplier == 1  # The default.
@@ -176,3 +177,23 @@ def test_a_copy_within_the_ranges_differs_in_nothing_else():
   assert [size.height for size in within.train_config.multi_scale.size] == [64, 1]
   assert not within.train_config.multi_scale.size[0].HasField('width')
   assert within.model.ssd.box_predictor == loaded.model.ssd.box_predictor
+
+
+@pytest.mark.parametrize('kind', ['random_crop_image', 'random_crop_pad_image'])
+def test_a_number_below_the_one_that_it_may_not_be_below(kind):
+  step = f'train_config.data_augmentation_options=[{{{kind} {{min_area: 0.5 max_area: %s}}}}]'
+  assert [*by_schema.out_of_order(Pipeline.load(TINY, [step % 0.5]).config)] == []
+  (fault,) = by_schema.out_of_order(Pipeline.load(TINY, [step % 0.25]).config)
+  assert fault == (
+    f'train_config.data_augmentation_options[0].{kind}.max_area',
+    'is 0.25; expected min_area, 0.5, or more',
+  )
+
+
+def test_orders_are_of_numbers_of_one_message_and_hold_for_the_defaults():
+  for message in MESSAGES:
+    for field in message.fields:
+      if other := schema.not_below(field):
+        least = message.fields_by_name[other]
+        assert field.cpp_type == least.cpp_type and field.cpp_type in schema.NUMBER_TYPES
+        assert least.default_value <= field.default_value, f'{message.name}.{field.name}'

@@ -1,7 +1,4 @@
-"""What a config sets that the schema refuses, or that does nothing; numbers out of their range.
-
-What depends on several fields is for those to check who build from them.
-"""
+"""What the schema says against a config: fields that it refuses, numbers out of range or order."""
 
 import itertools
 from collections.abc import Iterator
@@ -11,11 +8,12 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from ssd_tf.config import schema
+from ssd_tf.config.checks.fault import Fault, refuse
 
 _AnyMessage = TypeVar('_AnyMessage', bound=Message)
 
 
-def unsupported_fields(message: Message, prefix: str = '') -> Iterator[tuple[str, str]]:
+def unsupported_fields(message: Message, prefix: str = '') -> Iterator[Fault]:
   """Finds what a config sets and this package would not do.
 
   Args:
@@ -23,11 +21,11 @@ def unsupported_fields(message: Message, prefix: str = '') -> Iterator[tuple[str
     prefix: the path of that part, such as 'model'.
 
   Yields:
-    (path of the field, fault).
+    The faults.
   """
   for path, status in _without_work(message, prefix):
     if status.kind == schema.ERROR:
-      yield path, status.note
+      yield Fault(path, status.note)
 
 
 def ineffective_fields(message: Message, prefix: str = '') -> list[str]:
@@ -46,7 +44,7 @@ def ineffective_fields(message: Message, prefix: str = '') -> list[str]:
   return list(dict.fromkeys(found))
 
 
-def out_of_range(message: Message, prefix: str = '') -> dict[str, str]:
+def out_of_range(message: Message, prefix: str = '') -> list[Fault]:
   """Finds the numbers that are not finite or out of their range, and lists that are too long.
 
   Args:
@@ -54,17 +52,35 @@ def out_of_range(message: Message, prefix: str = '') -> dict[str, str]:
     prefix: the path of that part, such as 'model'.
 
   Returns:
-    Path of the field -> fault.
+    The faults.
   """
-  faults = {}
+  faults = []
   for number in _numbers(message, prefix):
     if number.is_excess:
-      faults[number.path] = f'has more than {number.range.max_count} numbers; leave some out'
+      text = f'has more than {number.range.max_count} numbers; leave some out'
+      faults.append(Fault(number.path, text))
     elif number.value not in number.range:
       found = f'{number.value:g}' if isinstance(number.value, float) else number.value
       path = number.path if number.index is None else f'{number.path}[{number.index}]'
-      faults[path] = f'is {found}; expected {number.range}'
+      faults.append(Fault(path, f'is {found}; expected {number.range}'))
   return faults
+
+
+def out_of_order(message: Message, prefix: str = '') -> Iterator[Fault]:
+  """Finds the numbers that are less than another one of their message and may not be.
+
+  Args:
+    message: a config or a part of it.
+    prefix: the path of that part.
+
+  Yields:
+    The faults.
+  """
+  for number in _numbers(message, prefix):
+    least = schema.not_below(number.field)
+    if least and number.value < getattr(number.message, least):
+      bound = getattr(number.message, least)
+      yield Fault(number.path, f'is {number.value:g}; expected {least}, {bound:g}, or more')
 
 
 def within_range(message: _AnyMessage) -> _AnyMessage:
@@ -94,15 +110,43 @@ def within_range(message: _AnyMessage) -> _AnyMessage:
   return copy
 
 
-def is_about(line: str, field: str) -> bool:
-  """Whether a fault found in the copy of `within_range` comes from a number that is told already.
+def require_supported(message: Message, path: str = '') -> None:
+  """Refuses fields that would have to change the result and do not, and numbers at fault.
 
   Args:
-    line: 'path of a field: fault'.
-    field: the path of the number.
+    message: a config or a part of it.
+    path: of that part, such as 'model'; '' for the whole config.
+
+  Raises:
+    InputError: lists all such fields.
   """
-  parent, _, name = field.rpartition('.')
-  return field in line or (line.startswith(f'{parent}.') and name in line)
+  refuse(
+    [
+      *out_of_range(message, path),
+      *out_of_order(message, path),
+      *unsupported_fields(message, path),
+    ]
+  )
+
+
+def require_supported_model(config: Message) -> None:
+  """As `require_supported`, for what evaluation and export use of a whole config.
+
+  Args:
+    config: a pipeline.config; its `model` and `graph_rewriter` are looked at.
+
+  Raises:
+    InputError: lists all fields that are not supported.
+  """
+  require_supported(model_part(config))
+
+
+def model_part(config: _AnyMessage) -> _AnyMessage:
+  """A config with nothing but what evaluation and export use of it besides readers."""
+  used = type(config)(model=config.model)
+  if config.HasField('graph_rewriter'):
+    used.graph_rewriter.CopyFrom(config.graph_rewriter)
+  return used
 
 
 class _Number(NamedTuple):

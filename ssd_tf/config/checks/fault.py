@@ -1,0 +1,69 @@
+"""A fault of a config, and how errors and faults become each other."""
+
+import contextlib
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from ssd_tf.errors import InputError
+
+
+class Fault(NamedTuple):
+  """What is wrong with a config.
+
+  Attributes:
+    field: the path of the field.
+    text: what was found there, what was expected, and what to do.
+  """
+
+  field: str
+  text: str
+
+  def __str__(self):
+    return f'{self.field}: {self.text}'
+
+
+def refuse(faults: Iterable[Fault], path: str = '') -> None:
+  """Raises one error of all faults, if there are any.
+
+  Args:
+    faults: what is wrong.
+    path: the config's; '' where the error is to name fields alone.
+
+  Raises:
+    InputError: a line for each fault, none twice.
+  """
+  lines = dict.fromkeys(f'{path}: {fault}' if path else str(fault) for fault in faults)
+  if lines:
+    raise InputError('\n'.join(lines))
+
+
+def faults_of(error: InputError) -> list[Fault]:
+  """The faults that an error of lines 'field: text' is of."""
+  lines = (line.partition(': ') for line in str(error).split('\n'))
+  return [Fault(field, text) for field, _, text in lines]
+
+
+@contextlib.contextmanager
+def explained(path: str) -> Iterator[None]:
+  """Says which part of a config it is that something cannot be made from.
+
+  Put around what makes it: numbers that each are in their range may still not go together, which a
+  constructor says as a ValueError. Where that begins with the name of an argument, this is taken
+  for the field of that name.
+
+  Args:
+    path: of the part.
+
+  Raises:
+    InputError: in place of a ValueError, TypeError or OverflowError.
+  """
+  try:
+    yield
+  except InputError:
+    raise
+  except (ValueError, TypeError, OverflowError) as error:
+    cause = ' '.join(str(error).split())
+    if re.match(r'[a-z_]+: ', cause):
+      raise InputError(f'{path}.{cause}') from error
+    raise InputError(f'{path}: its values do not go together: {cause}') from error
