@@ -96,7 +96,7 @@ def range_of(field: FieldDescriptor) -> Range:
   """The numbers that a field may have; any finite ones where the schema does not say."""
   extensions = field.GetOptions().Extensions
   interval = extensions[field_options_pb2.range] or '(-inf, inf)'
-  low, high = re.fullmatch(r'[[(](\S+), (\S+)[])]', interval).groups()
+  low, high = re.fullmatch(r'[\[(](\S+), (\S+)[\])]', interval).groups()
   return Range(
     _number(low),
     _number(high),
