@@ -18,6 +18,12 @@ EVALUATE = ('model_main_tf2.py', CONFIG, '--model_dir=model')
 EXPORT = ('exporter_main_v2.py', CONFIG, '--output_directory=exported')
 
 
+def source_of(tool):
+  """Where a tool's flags and main are."""
+  command = ROOT / 'ssd_tf/commands' / tool
+  return (command if command.exists() else ROOT / 'tools' / tool).read_text()
+
+
 @pytest.mark.parametrize('tool', TOOLS)
 def test_help_comes_without_tensorflow(tool):
   done = subprocess.run(
@@ -27,7 +33,10 @@ def test_help_comes_without_tensorflow(tool):
     check=False,
   )
   assert done.returncode in (0, 1)  # absl ends --help with 1.
-  assert (ROOT / 'tools' / tool).read_text().split('"""')[1].splitlines()[0] in done.stdout
+  source = source_of(tool)
+  assert source.split('"""')[1].splitlines()[0] in done.stdout
+  for flag in re.findall(r"DEFINE_\w+\(\s*'(\w+)'", source):
+    assert re.search(rf'--(\[no\])?{flag}:', done.stdout), flag
   imported = re.findall(r'\|\s+(\w+)\S*$', done.stderr, re.MULTILINE)
   assert 'ssd_tf' in imported and not {'tensorflow', 'keras', 'matplotlib'} & set(imported)
 
@@ -69,7 +78,7 @@ def error_of(run):
 
 @pytest.mark.parametrize('tool', [*TOOLS, *BENCHMARKS])
 def test_a_misspelt_flag_is_answered_with_the_closest_one(tool, run):
-  text = (ROOT / 'tools' / tool).read_text()
+  text = source_of(tool)
   flag = re.search(r"""DEFINE_\w+\(\s*'(\w{4,})'""", text)[1]
   code, stderr = run(tool, f'--{flag}x=1')
   assert code == 1 and 'Traceback' not in stderr

@@ -50,7 +50,7 @@ def _main(folder, tool, flags, prepare, logs):
   for descriptor, name in ((1, 'stdout.txt'), (2, 'stderr.txt')):
     path = os.path.join(logs, name)
     os.dup2(os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY), descriptor)
-  sys.argv = [tool, *flags]
+  sys.argv = [str(ROOT / 'tools' / tool), *flags]
   if prepare:
     prepare()
   runpy.run_path(str(ROOT / 'tools' / tool), run_name='__main__')

@@ -1,47 +1,7 @@
-"""Compares variants of a training, each repeated with several seeds: AP, recovered share, curves.
+"""Compares variants of a training, each repeated with several seeds."""
 
-  python tools/compare_runs.py --model_dirs='runs/digits_*_seed*' --naive=digits_naive \
-    --complete=digits_complete --output_path=runs/comparison.md --plot_path=runs/comparison.svg
-
-Each folder is the model_dir of a training, named <variant>_seed<N>: eval/metrics.jsonl holds its
-evaluations on the validation set, and test/eval/metrics.jsonl, if it is there, those of some of its
-checkpoints on a test set, as `tools/model_main_tf2.py --checkpoint_dir` with the model_dir
-<variant>_seed<N>/test leaves them.
-"""
-
-import os
-
-from absl import flags
-
-from ssd_tf import command_line
-from ssd_tf.files.failed_writes import open_for_writing
-
-_MODEL_DIRS = flags.DEFINE_string('model_dirs', None, 'Folders or globs, separated by commas.')
-_NAIVE = flags.DEFINE_string('naive', '', 'The variant at the lower end of the gap.')
-_COMPLETE = flags.DEFINE_string('complete', '', 'The variant at the upper end of the gap.')
-_OUTPUT_PATH = flags.DEFINE_string('output_path', '', 'The Markdown to write; empty: to stdout.')
-_PLOT_PATH = flags.DEFINE_string('plot_path', '', 'The .svg file of the curves; empty: none.')
-flags.mark_flags_as_required(['model_dirs'])
-
-
-def main() -> None:
-  """Writes the tables, and the curves if asked to."""
-  from ssd_tf.experiments import run_comparison
-
-  text = run_comparison.compare_runs(
-    _MODEL_DIRS.value,
-    naive=_NAIVE.value,
-    complete=_COMPLETE.value,
-    plot_path=_PLOT_PATH.value,
-  )
-  if not _OUTPUT_PATH.value:
-    print(text, end='')
-    return
-  os.makedirs(os.path.dirname(_OUTPUT_PATH.value) or '.', exist_ok=True)
-  with open_for_writing(_OUTPUT_PATH.value) as file:
-    file.write(text)
-  print(f'wrote {_OUTPUT_PATH.value}')
-
+from ssd_tf.commands import compare_runs
+from ssd_tf.commands.command_line import run
 
 if __name__ == '__main__':
-  command_line.run(main)
+  run(compare_runs.main)

@@ -17,7 +17,7 @@ import tempfile
 
 from absl import flags
 
-from ssd_tf import command_line
+from ssd_tf.commands import command_line
 from ssd_tf.errors import InputError
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent

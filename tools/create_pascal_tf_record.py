@@ -1,47 +1,7 @@
-r"""Converts Pascal VOC annotations and their images to TFRecords.
+"""Converts Pascal VOC annotations and their images to TFRecords."""
 
-python tools/create_pascal_tf_record.py --data_dir=VOCdevkit --year=VOC2007 --set=train \
-    --label_map_path=label_map.pbtxt --output_path=voc_train.record
-
---data_dir may itself hold the Annotations folder, as labelling tools leave it; without lists in
-ImageSets/Main, say --set=all.
-"""
-
-from absl import flags
-
-from ssd_tf import command_line
-
-FLAGS = flags.FLAGS
-flags.DEFINE_string('data_dir', None, 'VOCdevkit, or a folder with Annotations and images.')
-flags.DEFINE_string('set', 'train', 'List in ImageSets/Main: train, val, trainval, test; or all.')
-flags.DEFINE_string('annotations_dir', 'Annotations', 'Folder of the XML files.')
-flags.DEFINE_string('year', 'VOC2007', 'Folder below a VOCdevkit; merged: VOC2007 and VOC2012.')
-flags.DEFINE_string('output_path', None, 'TFRecord file to write.')
-flags.DEFINE_string('label_map_path', None, 'Label map (pbtxt).')
-flags.DEFINE_bool('ignore_difficult_instances', False, 'Leave difficult objects out.')
-flags.DEFINE_integer('num_shards', 1, 'Files to write.', lower_bound=1)
-flags.DEFINE_integer('num_workers', None, 'Threads; default: the processors.', lower_bound=1)
-flags.DEFINE_bool('strict', False, 'Stop at the first broken image or XML file.')
-flags.mark_flags_as_required(['data_dir', 'output_path', 'label_map_path'])
-
-
-def main() -> None:
-  """Checks the class names, then converts."""
-  from ssd_tf.config import label_map
-  from ssd_tf.data import record_writer
-  from ssd_tf.data.sources import pascal_voc, voc_files
-
-  classes = label_map.load(FLAGS.label_map_path)
-  files = voc_files.list_files(
-    FLAGS.data_dir, FLAGS.set, year=FLAGS.year, annotations_dir=FLAGS.annotations_dir
-  )
-  name_to_id = classes.id_by_name
-  record_writer.write_records(
-    pascal_voc.open_source(files, name_to_id, FLAGS.ignore_difficult_instances),
-    FLAGS.output_path,
-    **{name: FLAGS[name].value for name in ('num_shards', 'num_workers', 'strict')},
-  )
-
+from ssd_tf.commands import create_pascal_tf_record
+from ssd_tf.commands.command_line import run
 
 if __name__ == '__main__':
-  command_line.run(main)
+  run(create_pascal_tf_record.main)

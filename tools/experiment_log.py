@@ -1,51 +1,7 @@
-"""Writes the log of an experiment from a training's folder, or a table of several trainings.
+"""Writes the log of an experiment from a training's folder, or a table of several trainings."""
 
-  python tools/experiment_log.py --model_dir=runs/digits --output_dir=logs/digits \
-    --name='Digits from scratch' --purpose='What 1,500 steps reach'
-  python tools/experiment_log.py --model_dir='runs/sweep/0?_seed*' --output_dir=logs/sweep
-
-Of one training: README.md with model, data, scores, time, machine and command, an SVG of each loss
-and of mAP and AR, and pipeline.config. Of several: experiments.md and experiments.csv, a row for
-each experiment, and AP of the classes over the steps where they were measured.
-"""
-
-from absl import flags
-
-from ssd_tf import command_line
-from ssd_tf.errors import InputError
-
-_MODEL_DIR = flags.DEFINE_multi_string(
-  'model_dir', None, 'The folder of a training, or a glob of several. May be repeated.'
-)
-_OUTPUT_DIR = flags.DEFINE_string('output_dir', None, 'Gets the files.')
-_ABOUT = {
-  'name': flags.DEFINE_string('name', '', 'Of the experiment: the title.'),
-  'purpose': flags.DEFINE_string('purpose', '', 'What it is to show.'),
-  'analysis': flags.DEFINE_string('analysis', '', 'What it has shown.'),
-  'notes': flags.DEFINE_string('notes', '', 'What else there is to say.'),
-}
-flags.mark_flags_as_required(['model_dir', 'output_dir'])
-
-
-def main() -> None:
-  """Reads the trainings and writes their log or table."""
-  from ssd_tf.experiments import experiment_log, experiment_tables
-  from ssd_tf.experiments.recorded_run import RecordedRun, find_runs
-
-  runs = find_runs(_MODEL_DIR.value)
-  about = {name: flag.value for name, flag in _ABOUT.items() if flag.value}
-  if len(runs) > 1 and about:
-    raise InputError(
-      f'--{next(iter(about))}: is of one training, but --model_dir names {len(runs)}; write '
-      'experiment.json into each, or give one --model_dir'
-    )
-  if len(runs) > 1:
-    paths = experiment_tables.write_tables(runs, _OUTPUT_DIR.value)
-  else:
-    run = RecordedRun(runs[0].model_dir, about)
-    paths = experiment_log.write_log(run, _OUTPUT_DIR.value)
-  print('\n'.join(f'wrote {path}' for path in paths))
-
+from ssd_tf.commands import experiment_log
+from ssd_tf.commands.command_line import run
 
 if __name__ == '__main__':
-  command_line.run(main)
+  run(experiment_log.main)

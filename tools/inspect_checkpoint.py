@@ -1,41 +1,7 @@
-"""Shows what a checkpoint is: who wrote it, which model, how many classes, what step.
+"""Shows what a checkpoint is: who wrote it, which model, how many classes, what step."""
 
-  python tools/inspect_checkpoint.py --checkpoint=PATH [--pipeline_config_path=CONFIG]
-
-PATH is a prefix such as ckpt-0 or model.ckpt, one of its files, or a folder; or an .h5 file of
-ssd_keras or of Keras applications. With a config, it also shows what a training by it would load
-from this checkpoint, by its fine_tune_checkpoint_type.
-"""
-
-from absl import flags
-
-from ssd_tf import command_line
-
-CHECKPOINT = flags.DEFINE_string(
-  'checkpoint', None, 'A prefix, a file of it, or a folder.', required=True
-)
-PIPELINE_CONFIG_PATH = flags.DEFINE_string(
-  'pipeline_config_path', None, 'Also: what a training by this config would load.'
-)
-CONFIG_OVERRIDE = flags.DEFINE_multi_string(
-  'config_override', [], 'A change to the config: field.path=value. May be repeated.'
-)
-VARIABLES = flags.DEFINE_bool('variables', False, 'List all names and shapes too.')
-
-
-def main():
-  """Prints the lines."""
-  from ssd_tf.run import checkpoint_inspection
-
-  lines = checkpoint_inspection.inspect(
-    CHECKPOINT.value,
-    PIPELINE_CONFIG_PATH.value,
-    overrides=tuple(CONFIG_OVERRIDE.value),
-    show_variables=VARIABLES.value,
-  )
-  for line in lines:
-    print(line)
-
+from ssd_tf.commands import inspect_checkpoint
+from ssd_tf.commands.command_line import run
 
 if __name__ == '__main__':
-  command_line.run(main)
+  run(inspect_checkpoint.main)

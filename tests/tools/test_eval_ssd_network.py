@@ -3,7 +3,6 @@
 import csv
 import json
 import re
-import runpy
 import xml.etree.ElementTree
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 import tensorflow as tf
 import tiny_project
 
+from ssd_tf.commands import eval_ssd_network
 from ssd_tf.config import label_map
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
@@ -131,8 +131,7 @@ def test_whole_run_over_all_checkpoints(project, run_tool):
 
 def test_flags_and_defaults_are_the_originals():
   golden = json.loads((tiny_project.TESTDATA / 'balancap/flags.json').read_text())
-  module = runpy.run_path(str(tiny_project.ROOT / 'tools/eval_ssd_network.py'))
-  ours = {holder.name: holder.default for holder in module['_FLAGS']}
+  ours = {holder.name: holder.default for holder in eval_ssd_network._FLAGS}
   added = {*golden['fork: eval_ssd_network.py'], 'dataset_splict_name', 'gpu_momory_fraction'}
   assert {*golden['eval_ssd_network.py'], *added} <= set(ours)
   differ = {

@@ -18,11 +18,10 @@ FLAGS = (
 )
 TRAIN_CONFIG = """
 import sys
-sys.path.insert(0, 'tools')
-import model_main_tf2
 from absl import flags
-def show(config):
-  t = config.train_config
+from ssd_tf.commands import model_main_tf2
+def show(pipeline):
+  t = pipeline.config.train_config
   print(t.freeze, list(t.freeze_variables), t.op_determinism, t.seed, t.num_steps)
   print([(stage.first_step, stage.freeze) for stage in t.stage], t.precision, t.use_bfloat16)
   print([(size.height, size.width) for size in t.multi_scale.size], t.multi_scale.steps_per_size)

@@ -2,7 +2,6 @@
 
 import collections
 import dataclasses
-import importlib.util
 import types
 
 import numpy as np
@@ -11,6 +10,7 @@ import tensorflow as tf
 import tiny_project
 
 from ssd_tf import builders, fields
+from ssd_tf.commands.train_overrides import scale_sizes
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.experiments import event_scalars
@@ -359,25 +359,16 @@ def test_nothing_is_drawn_without_sizes():
   assert builders.build_multi_scale(loaded, detector=None) is None
 
 
-@pytest.fixture(scope='module')
-def tool():
-  path = tiny_project.ROOT / 'tools/model_main_tf2.py'
-  spec = importlib.util.spec_from_file_location('model_main_for_scales', path)
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module
-
-
-def test_the_flag_says_sizes_as_height_by_width(tool):
-  text = tool.scale_sizes(['256', ' 320', '384x512'])
+def test_the_flag_says_sizes_as_height_by_width():
+  text = scale_sizes(['256', ' 320', '384x512'])
   sizes = load(sizes=text).train_config.multi_scale.size
   assert [(size.height, size.width) for size in sizes] == [(256, 0), (320, 0), (384, 512)]
 
 
 @pytest.mark.parametrize('value', ['', '0', '3x4x5', '320x', '-1', '3.5', 'x'])
-def test_the_flag_refuses_what_is_no_size(tool, value):
+def test_the_flag_refuses_what_is_no_size(value):
   with pytest.raises(InputError) as error:
-    tool.scale_sizes(['320', value])
+    scale_sizes(['320', value])
   assert str(error.value) == (
     f'--multi_scale: {value!r}: expected pixels, as 320, or height x width, as 384x512'
   )

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 from absl import flags
 
-from ssd_tf import command_line
+from ssd_tf.commands import command_line
 from ssd_tf.config import input_paths
 from ssd_tf.data import augmentation, input_pipeline, preprocessing, record_files, tf_example
 

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
-from ssd_tf import command_line
+from ssd_tf.commands import command_line
 from ssd_tf.errors import InputError
 from ssd_tf.ops import masked_loss
 

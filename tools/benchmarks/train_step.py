@@ -14,7 +14,8 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
-from ssd_tf import builders, command_line, fields
+from ssd_tf import builders, fields
+from ssd_tf.commands import command_line
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.models import vgg

@@ -1,11 +1,11 @@
-"""Runs a tool's main: bad input ends in one clear line and a non-zero exit code."""
+"""Runs a command's main: bad input ends in one clear line and a non-zero exit code."""
 
 import os
 import signal
 import sys
 from collections.abc import Callable
 
-from absl import app
+from absl import app, flags
 
 from ssd_tf.errors import InputError, Terminated, signal_of
 from ssd_tf.files.failed_writes import explain
@@ -21,7 +21,7 @@ def interrupt_when_told_to_end() -> None:
 
 
 def run(main: Callable[[], None]) -> None:
-  """Parses absl flags, then calls `main()`.
+  """Parses absl flags, then calls the `main` of a command; --help is that of its module.
 
   absl itself answers `--help`, and a misspelt flag with the closest known one. An `InputError`, a
   missing or unreadable file, a full disk, Ctrl-C and the signals above end in one line on stderr,
@@ -29,7 +29,7 @@ def run(main: Callable[[], None]) -> None:
   and keeps its traceback.
 
   Args:
-    main: the tool's work; reads its flags from the tool's own module.
+    main: the command's work; reads its flags from the module that it is of.
   """
   # The C++ side of TensorFlow greets with a page of its own; set before it is imported.
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
@@ -58,8 +58,16 @@ def run(main: Callable[[], None]) -> None:
       how = 'interrupted' if number == signal.SIGINT else f'interrupted by {number.name}'
       _stop(how, 128 + number)
 
+  _take_help_of(sys.modules[main.__module__])
   interrupt_when_told_to_end()
   app.run(guarded)
+
+
+def _take_help_of(module):
+  """Makes absl show a module's docstring and flags as those of the script that was started."""
+  sys.modules['__main__'].__doc__ = module.__doc__
+  for flag in flags.FLAGS.get_key_flags_for_module(module):
+    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
 
 
 def _terminate(number, _):

@@ -8,13 +8,13 @@ import time
 
 import pytest
 
-from ssd_tf import command_line
+from ssd_tf.commands import command_line
 
 TOOL = """
 from absl import flags
-from ssd_tf import command_line
+from ssd_tf.commands import command_line
 from ssd_tf.errors import InputError
-from ssd_tf.failed_writes import open_for_writing
+from ssd_tf.files.failed_writes import open_for_writing
 PATH = flags.DEFINE_string('pipeline_config_path', None, 'a path')
 def main():
   if PATH.value == 'bad': raise InputError('pipeline.config: expected x, got y')
@@ -64,7 +64,7 @@ def test_a_fault_of_the_program_keeps_its_traceback():
 # Tells when it is at work; answers a first signal as a training does, which writes how it ended.
 LONG_TOOL = """
 import signal, sys, time
-from ssd_tf import command_line
+from ssd_tf.commands import command_line
 for number, handler in zip((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), sys.argv.pop()):
   signal.signal(number, {'d': signal.SIG_DFL, 'p': signal.default_int_handler,
                          'i': signal.SIG_IGN}[handler])

@@ -1,0 +1,41 @@
+"""Flags that several commands have."""
+
+from typing import Any
+
+from absl import flags
+
+flags.disclaim_key_flags()  # Each is a flag of the command that asks for it, also in its --help.
+
+
+def config_override() -> flags.FlagHolder:
+  """Defines --config_override, the changes to a pipeline.config."""
+  return flags.DEFINE_multi_string(
+    'config_override',
+    [],
+    'A change to the config: train_config.batch_size=4. May be repeated.',
+  )
+
+
+def num_workers() -> None:
+  """Defines --num_workers, of a converter."""
+  flags.DEFINE_integer('num_workers', None, 'Threads; default: the processors.', lower_bound=1)
+
+
+def writing_records(
+  broken: str, num_shards: int | None = 1, num_shards_help: str = 'Files to write.'
+) -> None:
+  """Defines --num_shards, --num_workers and --strict, of a converter.
+
+  Args:
+    broken: what ends the conversion with --strict, such as 'image or XML file'.
+    num_shards: the default.
+    num_shards_help: the help of it.
+  """
+  flags.DEFINE_integer('num_shards', num_shards, num_shards_help, lower_bound=1)
+  num_workers()
+  flags.DEFINE_bool('strict', False, f'Stop at the first broken {broken}.')
+
+
+def values_of(*names: str) -> dict[str, Any]:
+  """The values of flags, by their names."""
+  return {name: flags.FLAGS[name].value for name in names}
