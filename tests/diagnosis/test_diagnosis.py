@@ -239,7 +239,7 @@ def test_the_tool_exits_with_1_where_there_is_an_error(trained):
 def test_the_tool_refuses_flags_that_contradict_each_other(tmp_path):
   flags = ('--pipeline_config_path=a', '--model_dir=b', '--checkpoint=c')
   done = tool_processes.run(tmp_path, 'diagnose.py', *flags)
-  assert (done.returncode, done.stderr) == (
-    2,
-    'diagnose.py: error: --model_dir and --checkpoint: give one of them\n',
-  )
+  assert done.returncode == 2
+  # TensorFlow may have written that it found no GPU.
+  line = 'diagnose.py: error: --model_dir and --checkpoint: give one of them'
+  assert done.stderr.splitlines()[-1] == line
