@@ -13,7 +13,7 @@ class _ColumnLoss(abc.ABC):
   """The sum over the columns of F(m), m being the logit of the wrong answer.
 
   Attributes:
-    background_as_zeros: for background every answer is no, instead of yes in column 0.
+    background_as_zeros: for background every column is negative, instead of column 0 positive.
   """
 
   background_as_zeros: bool
@@ -60,7 +60,7 @@ class _ColumnLoss(abc.ABC):
 
   @property
   def _weights(self):
-    """Of a no, of a yes."""
+    """Of negatives, of positives."""
     return 1.0, 1.0
 
   @abc.abstractmethod
@@ -77,9 +77,9 @@ class SigmoidLoss(_ColumnLoss):
   F'(m) = alpha_t * p^gamma * (p + gamma * softplus(m) * (1 - p)).
 
   Attributes:
-    background_as_zeros: for background every answer is no, instead of yes in column 0.
-    gamma: 0 for no fading.
-    alpha: weight of a yes, 1 - alpha that of a no; None: both 1.
+    background_as_zeros: for background every column is negative, instead of column 0 positive.
+    gamma: focusing parameter of the modulating factor; 0: none.
+    alpha: weight of positives, 1 - alpha that of negatives; None: both 1.
 
   Source: Lin et al., Focal Loss for Dense Object Detection, equation 5.
   """
@@ -111,7 +111,7 @@ class BootstrappedSigmoidLoss(_ColumnLoss):
   hard: F(m) = softplus(m) - (1 - alpha) * max(m, 0).
 
   Attributes:
-    background_as_zeros: for background every answer is no, instead of yes in column 0.
+    background_as_zeros: for background every column is negative, instead of column 0 positive.
     alpha: share of the label in the target, 0 to 1.
     hard: whether the prediction is rounded.
 

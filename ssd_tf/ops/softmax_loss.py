@@ -18,7 +18,7 @@ class SoftmaxLoss:
 
   Attributes:
     logit_scale: the logits are divided by it.
-    gamma: 0 for no fading.
+    gamma: focusing parameter of the modulating factor; 0: none.
     alpha: weight of anchors of a class, 1 - alpha that of background; None: both 1.
 
   Source: focal as in Lin et al., Focal Loss for Dense Object Detection, equations 4 and 5, with

@@ -1,4 +1,4 @@
-"""Values of other stacks made ours: order of colours and of box encodings, fewer filters."""
+"""Values of other stacks made ours: order of colors and of box encodings, fewer filters."""
 
 import re
 

@@ -76,9 +76,9 @@ class DigitStyle:
     if self.noise < 0:
       problems.append(f'noise {self.noise}: expected at least 0')
     for name in ('foreground', 'background'):
-      colour = getattr(self, name)
-      if len(colour) != 3 or not all(0 <= level <= 255 for level in colour):
-        problems.append(f'{name} {colour}: expected three levels of 0 to 255')
+      color = getattr(self, name)
+      if len(color) != 3 or not all(0 <= level <= 255 for level in color):
+        problems.append(f'{name} {color}: expected three levels of 0 to 255')
     if not problems:
       longest = _string_width(self.max_digits, self.max_glyph_height, self.slant)
       if longest > self.width or self.max_glyph_height > self.height:
