@@ -129,7 +129,7 @@ def test_a_killed_training_has_its_evaluation_in_tensorboard_at_its_next_start(t
 def test_so_has_a_killed_evaluator(every, tiny, monkeypatch):
   monkeypatch.chdir(tiny)
   tiny_project.write_checkpoint(tiny)
-  loaded = Pipeline.load('tiny.config').config
+  pipeline = Pipeline.load('tiny.config')
   if every:
     kill(tiny, 'evaluate')
     evaluate = evaluate_all_checkpoints
@@ -139,6 +139,6 @@ def test_so_has_a_killed_evaluator(every, tiny, monkeypatch):
     nothing = type('Nothing', (), {'evaluate': lambda self, path: METRICS})
     monkeypatch.setattr('ssd_tf.run.evaluate._Evaluation', lambda *arguments: nothing())
   for _ in range(2):
-    evaluate(loaded, 'tiny.config', 'out', 'model', strategy=STRATEGY)
+    evaluate(pipeline, 'out', 'model', strategy=STRATEGY)
     assert scalars(tiny / 'out/eval') == of_lines(tiny / 'out/eval')
     assert len(EvaluationLog('out/eval').read()) == 1

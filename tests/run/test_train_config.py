@@ -149,7 +149,7 @@ def test_weights_of_paths_divide_the_weight_of_their_reader(tiny):
   second = reader.replace('train.record', 'eval.record')
   (tiny / 'tiny.config').write_text(text + second)
   loaded = with_two_paths_of_the_first(tiny)
-  (fault,) = find_faults(Pipeline(loaded, 'tiny.config'), checking='train')
+  (fault,) = find_faults(Pipeline(loaded, str(tiny / 'tiny.config')), checking='train')
   assert re.match('is 0, 0: .*sample_from_datasets_weights', fault.text)
   assert fault.field == 'train_input_reader.sampling_weight'
   for part in loaded.train_input_reader:

@@ -140,11 +140,9 @@ def test_training_says_the_same(project):
 
 
 CLASS_MAP = """
-import sys
-sys.path.insert(0, 'tools')
-import model_main_tf2
+from ssd_tf.commands.train_overrides import class_mappings
 from ssd_tf.config.pipeline import Pipeline
-text = model_main_tf2.class_mappings(['a=b, c = it\\'s "d"', '7=1'])
+text = class_mappings(['a=b, c = it\\'s "d"', '7=1'])
 override = f'train_config.fine_tune_class_map={text}'
 loaded = Pipeline.load('tests/testdata/tiny.config', [override]).config
 print([(m.name, m.to) for m in loaded.train_config.fine_tune_class_map])

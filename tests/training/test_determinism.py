@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from ssd_tf import builders, fields
-from ssd_tf.config import pipeline as config
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.models.normalization import FusedBatchNormalization, make_deterministic
 from ssd_tf.training import trainer
 from ssd_tf.training.label_curves import LabelCurves
@@ -81,7 +81,7 @@ def batch_of(detector):
 def test_a_step_holds_no_op_without_a_deterministic_kernel(name):
   path, overrides = FAMILIES[name]
   small = ['model.ssd.num_classes=3', 'model.ssd.feature_extractor.depth_multiplier=0.125']
-  loaded = config.load(path, [*small, *overrides])
+  loaded = Pipeline.load(path, [*small, *overrides]).config
   detector = builders.build_detector(loaded.model, is_training=True)
   make_deterministic(detector.model)
   dataset = tf.data.Dataset.from_tensors(batch_of(detector)).repeat()

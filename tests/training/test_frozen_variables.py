@@ -129,7 +129,7 @@ def test_frozen_weights_stay_bit_for_bit(tiny, detector):
 )
 def test_freezing_what_is_random_is_told(override, tiny, caplog):
   caplog.set_level('WARNING', logger='absl')
-  preflight._warn_of_differences(
+  preflight.warn_of_differences(
     Pipeline.load(tiny / 'tiny.config', [f'train_config.{override}']).config
   )
   assert caplog.messages == [
