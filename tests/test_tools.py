@@ -371,6 +371,7 @@ def test_a_checkpoint_that_nothing_points_to_is_evaluated_without_waiting(given,
   assert 'Waiting' not in output
 
 
+@pytest.mark.slow
 def test_a_truncated_image_costs_no_checkpoint(tiny, error_of, run):
   rewrite(tiny, 'train.record', 9, encoded=truncated_jpeg())
   error_of(*TRAIN)

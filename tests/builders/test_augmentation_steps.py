@@ -250,6 +250,7 @@ def test_values_that_make_no_sense_are_refused(step, faults):
     )
 
 
+@pytest.mark.slow
 def test_batches_of_all_steps_are_the_same_whenever_they_are_asked_for(tiny):
   path = str(tiny / 'tiny.config')
   pipeline = Pipeline.load(path).config

@@ -322,6 +322,7 @@ def test_what_is_learned_on_a_padded_image_is_found_on_the_original(tiny):
     np.testing.assert_array_equal(classes[order], annotation.class_ids)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('input_type', ['image_tensor', 'encoded_image_string_tensor'])
 @pytest.mark.parametrize('gray', [False, True])
 def test_an_export_of_a_padding_detector_speaks_of_the_original_image(input_type, gray, tmp_path):

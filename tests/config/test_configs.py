@@ -59,6 +59,15 @@ NUM_ANCHORS = {
   # 64x96, strides 16, 32, 64: 4 * 6 locations with 3 anchors, 2 * 3 and 1 * 2 with 4.
   'tests/testdata/tiny': 104,
 }
+# One of each family: their exports are tested in minutes, those of the others among the slow tests.
+EXPORTED = (
+  'configs/ssd300_vgg_voc0712',
+  'configs/ssd_mobilenet_v1_ppn_300x300_coco',
+  'configs/ssd_mobilenet_v2_320x320_bccd',
+  'configs/ssd_mobilenet_v2_fpnlite_320x320_digits',
+  'configs/ssdlite_mobilenet_v3_small_320x320_coco',
+  'tests/testdata/tiny',
+)
 
 
 def noise(height, width, seed=0):
@@ -105,8 +114,18 @@ def test_every_config_has_its_number_of_anchors():
   assert {str(path.relative_to(ROOT).with_suffix('')) for path in paths} == set(NUM_ANCHORS)
 
 
-@pytest.mark.parametrize('name', NUM_ANCHORS)
+@pytest.mark.parametrize('name', [name for name in NUM_ANCHORS if not name.startswith('logs/')])
 def test_conformance(name, tmp_path):
+  check_conformance(name, tmp_path, exported=name in EXPORTED)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', [name for name in NUM_ANCHORS if name not in EXPORTED])
+def test_conformance_and_export_of_the_others(name, tmp_path):
+  check_conformance(name, tmp_path, exported=True)
+
+
+def check_conformance(name, tmp_path, *, exported):
   path = ROOT / f'{name}.config'
   loaded = load_with_stub_data(path, tmp_path)
   assert find_faults(Pipeline(loaded, path)) == []
@@ -137,6 +156,8 @@ def test_conformance(name, tmp_path):
   for key, value in outputs.items():
     np.testing.assert_array_equal(restored[key], value)
 
+  if not exported:
+    return
   # Each with one type of input; all types below.
   input_type = saved_model.INPUT_TYPES[len(name) % len(saved_model.INPUT_TYPES)]
   [exported] = exported_detections(other, tmp_path, [image], input_type, batch_size=None)

@@ -169,7 +169,7 @@ def test_example_is_what_decoding_and_resizing_give(paths):
   np.testing.assert_array_equal(batch[fields.LABELED_CLASSES][1], [True, True])
 
 
-@pytest.mark.parametrize('weights', [(0, 0, 0), (1, 2, 5)])
+@pytest.mark.parametrize('weights', [pytest.param((0, 0, 0), marks=pytest.mark.slow), (1, 2, 5)])
 def test_sources_take_turns_by_weight_also_after_a_restart(weights, tmp_path):
   counts = (11, 4, 6)
   sources = []

@@ -212,6 +212,7 @@ def test_faults_of_start_schedule_and_model_are_found(trained):
   assert recall.numbers['recall_of_all'] < 0.05
 
 
+@pytest.mark.slow
 def test_the_tool_exits_with_1_where_there_is_an_error(trained):
   done = tool_processes.run(
     trained,

@@ -47,6 +47,7 @@ def path(tmp_path, monkeypatch, detector):
   return tmp_path / 'tiny.config'
 
 
+@pytest.mark.slow
 def test_a_few_steps(path, caplog):
   caplog.set_level('INFO', logger='absl')
   result = overfit(Pipeline.load(path), num_images=3, num_steps=3)

@@ -140,6 +140,7 @@ def assert_complete(exported, limits):
   ]
 
 
+@pytest.mark.slow
 def test_killed_beside_another_one_an_export_is_complete(tiny):
   tiny_project.write_checkpoint(tiny)
   with subprocess.Popen(

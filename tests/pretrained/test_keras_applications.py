@@ -201,6 +201,7 @@ def test_another_multiplier_is_refused(tmp_path):
     load_pretrained(ours_of('v1', 0.25), str(tmp_path / 'model.h5'))
 
 
+@pytest.mark.slow
 def test_the_flag_of_the_training_tool(tiny, run_tool):
   """A path beside the config; the heads start from chance."""
   theirs_of('v1', 0.25).save(tiny / 'mobilenet.h5')

@@ -201,6 +201,7 @@ def all_checkpoints(*changes, **kwargs):
   )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_every_checkpoint_of_a_folder_in_order_and_none_twice(tiny, monkeypatch, caplog):
   monkeypatch.chdir(tiny)
   (tiny / 'many').mkdir()
@@ -229,6 +230,7 @@ def test_every_checkpoint_of_a_folder_in_order_and_none_twice(tiny, monkeypatch,
   assert len(lines_of(tiny / 'out')) == 6
 
 
+@pytest.mark.slow
 def test_an_evaluation_by_other_rules_is_not_the_one_that_was_asked_for(tiny, monkeypatch):
   monkeypatch.chdir(tiny)
   (tiny / 'many').mkdir()

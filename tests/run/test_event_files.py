@@ -116,6 +116,7 @@ def kill(folder, what):
   assert len(EvaluationLog(str(folder / 'out/eval')).read()) == 1
 
 
+@pytest.mark.slow
 def test_a_killed_training_has_its_evaluation_in_tensorboard_at_its_next_start(tiny, monkeypatch):
   monkeypatch.chdir(tiny)
   kill(tiny, 'train')

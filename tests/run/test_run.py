@@ -24,7 +24,7 @@ def test_two_replicas_make_the_same_weights_as_one_with_frozen_batch_norm(tiny, 
   assert largest_difference(one, two) < 1e-6
 
 
-@pytest.mark.parametrize('clip', [0.0, 0.5])
+@pytest.mark.parametrize('clip', [0.5, pytest.param(0.0, marks=pytest.mark.slow)])
 def test_two_replicas_train_as_one_with_synchronized_batch_norm(clip, tiny, run_tool):
   results = []
   for num_replicas in (1, 2):
@@ -38,6 +38,7 @@ def test_two_replicas_train_as_one_with_synchronized_batch_norm(clip, tiny, run_
   assert largest_difference(one, two) < 1e-6
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_as_if_nothing_had_been(tiny, train_tiny):
   flags = ('--noevaluate', '--op_determinism', '--seed=3')
   train_tiny(tiny, 'whole', *flags)

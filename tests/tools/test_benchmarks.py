@@ -15,6 +15,7 @@ def test_input_pipeline_prints_milliseconds_of_a_batch(tiny, run_tool):
   assert re.search(r'^\d+\.\d\d ms a batch of 3 \(\d+\.\d\d ms of CPU\)$', output, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_evaluation_prints_the_whole_loop_and_its_parts(tiny, run_tool):
   code, output = run_tool(
     tiny, 'benchmarks/evaluation.py', '--pipeline_config_path=tiny.config', '--batch_size=2',

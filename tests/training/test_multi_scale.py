@@ -195,6 +195,7 @@ def noting(detector, traced):
   return dataclasses.replace(detector, target_assigner=assign)
 
 
+@pytest.mark.slow
 def test_steps_are_those_of_trainings_at_the_drawn_sizes(built, tiny, tmp_path):
   _, detector, multi_scale = built
   loaded = load(sizes='[{height: 64 width: 96}, {height: 64 width: 128}]')

@@ -37,6 +37,7 @@ def partial(tiny):
   return tiny
 
 
+@pytest.mark.slow
 def test_two_replicas_make_the_same_weights_as_one(partial, train_tiny):
   flags = ('--num_train_steps=4', '--noevaluate', SLOW, *FROZEN)
   train_tiny(partial, 'one', *flags)
@@ -61,6 +62,7 @@ def test_two_replicas_make_the_same_weights_as_one(partial, train_tiny):
     assert sum(curves[f'PartialLabels/positives/{name}'][1] for name in tiny_project.NAMES).all()
 
 
+@pytest.mark.slow
 def test_two_data_sets_are_merged_by_the_config_alone(tiny, train_tiny):
   images = tiny_project.annotations(8, seed=0)
   one, other = (1, 2), (3,)
