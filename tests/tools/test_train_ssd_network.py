@@ -13,7 +13,6 @@ import tiny_project
 import tool_processes
 
 from ssd_tf import builders
-from ssd_tf.commands import train_ssd_network
 from ssd_tf.config import label_map
 from ssd_tf.config.checks import by_schema
 from ssd_tf.config.checks.whole_config import find_faults
@@ -605,6 +604,6 @@ def test_bad_flags_end_in_a_line(flags, code, message, tmp_path):
 
 
 def test_models_are_those_of_the_flag():
-  text = pathlib.Path(train_ssd_network.__file__).read_text()
+  text = (ROOT / 'ssd_tf/commands/train_ssd_network.py').read_text()
   for names in (model_text.MODELS, train_flags.OPTIMIZERS, train_flags.DECAY_TYPES):
     assert all(f"'{name}'" in text for name in names)
