@@ -202,8 +202,8 @@ def test_a_step_on_scores_of_all_classes_has_no_effect_and_says_so():
     ('random_adjust_contrast { max_delta: 0.5 }', ['max_delta: is 0.5']),
     ('random_adjust_hue { max_delta: 20 }', ['max_delta: is 20']),
     (
-      'random_adjust_saturation { min_delta: -2 max_delta: -1 }',
-      ['min_delta: is -2', 'max_delta: is -1'],
+      'random_adjust_saturation { min_delta: -2 max_delta: -3 }',
+      ['min_delta: is -2', 'max_delta: is -3; expected 0', 'max_delta: is -3; expected min_delta'],
     ),
     ('random_distort_color { color_ordering: 2 }', ['color_ordering: is 2']),
     ('adjust_gamma { gamma: -1 }', ['gamma: is -1']),
