@@ -14,7 +14,7 @@ from ssd_tf.config.checks.fault import explained
 from ssd_tf.detector import Detector
 from ssd_tf.ops.box_coder import BoxCoder
 from ssd_tf.ops.post_processor import PostProcessor
-from ssd_tf.protos import pipeline_pb2, post_processing_pb2
+from ssd_tf.protos import pipeline_pb2, post_processing_pb2, ssd_pb2
 
 
 def build_detector(model_config: pipeline_pb2.DetectionModel, is_training: bool) -> Detector:
@@ -52,7 +52,7 @@ def build_detector(model_config: pipeline_pb2.DetectionModel, is_training: bool)
   )
 
 
-def build_post_processor(ssd, box_coder: BoxCoder) -> PostProcessor:
+def build_post_processor(ssd: ssd_pb2.Ssd, box_coder: BoxCoder) -> PostProcessor:
   """Builds what turns a network's outputs into detections.
 
   Args:

@@ -8,14 +8,14 @@ from ssd_tf.ops import box_coder as box_coders
 from ssd_tf.ops import losses, masked_loss
 from ssd_tf.ops.hard_negatives import BatchHardExampleMiner, HardExampleMiner, Miner
 from ssd_tf.ops.objective import Objective
-from ssd_tf.protos import losses_pb2
+from ssd_tf.protos import losses_pb2, ssd_pb2
 
 _PATH = 'model.ssd.loss'
 _FOCAL = ('weighted_sigmoid_focal', 'weighted_softmax_focal')
 _SOFTMAX = ('weighted_softmax', 'weighted_softmax_focal')
 
 
-def build_objective(ssd, box_coder: box_coders.BoxCoder) -> Objective:
+def build_objective(ssd: ssd_pb2.Ssd, box_coder: box_coders.BoxCoder) -> Objective:
   """Builds the losses.
 
   Args:

@@ -14,7 +14,7 @@ from ssd_tf.protos import image_resizer_pb2, ssd_pb2
 _PATH = 'model.ssd.image_resizer'
 
 
-def image_size(ssd) -> tuple[int, int]:
+def image_size(ssd: ssd_pb2.Ssd) -> tuple[int, int]:
   """Returns the size of the network's input.
 
   The network is built for one size, so keep_aspect_ratio_resizer always pads to max_dimension;
@@ -67,12 +67,12 @@ def with_image_size(ssd: ssd_pb2.Ssd, size: tuple[int, int]) -> ssd_pb2.Ssd:
   return sized
 
 
-def num_channels(ssd) -> int:
+def num_channels(ssd: ssd_pb2.Ssd) -> int:
   """The channels of the network's input: 1 with convert_to_grayscale, else 3."""
   return 1 if _resizer(ssd)[1].convert_to_grayscale else 3
 
 
-def build_preprocess_image(ssd) -> Callable:
+def build_preprocess_image(ssd: ssd_pb2.Ssd) -> Callable:
   """Builds what turns decoded images into the network's input.
 
   Args:
@@ -111,7 +111,7 @@ def build_preprocess_image(ssd) -> Callable:
   )
 
 
-def build_true_size(ssd) -> Callable[[tf.Tensor], tf.Tensor]:
+def build_true_size(ssd: ssd_pb2.Ssd) -> Callable[[tf.Tensor], tf.Tensor]:
   """Builds what tells how much of the network's input an image fills.
 
   Args:

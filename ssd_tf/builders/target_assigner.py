@@ -5,6 +5,7 @@ from ssd_tf.config.checks.fault import explained
 from ssd_tf.ops import box_coder as box_coders
 from ssd_tf.ops import matching, similarity
 from ssd_tf.ops.target_assigner import TargetAssigner
+from ssd_tf.protos import ssd_pb2
 
 _CODERS = {
   'faster_rcnn_box_coder': box_coders.FasterRCNNBoxCoder,
@@ -13,7 +14,7 @@ _CODERS = {
 }
 
 
-def build_box_coder(ssd) -> box_coders.BoxCoder:
+def build_box_coder(ssd: ssd_pb2.Ssd) -> box_coders.BoxCoder:
   """Builds what turns boxes into encodings and back.
 
   Args:
@@ -32,13 +33,13 @@ def build_box_coder(ssd) -> box_coders.BoxCoder:
   return _CODERS[kind](**values)
 
 
-def code_size(ssd) -> int:
+def code_size(ssd: ssd_pb2.Ssd) -> int:
   """How many numbers the box coder makes of a box; 4 where it is not set, as for most."""
   kind = ssd.box_coder.WhichOneof('box_coder_oneof')
   return _CODERS.get(kind, box_coders.FasterRCNNBoxCoder).code_size
 
 
-def build_target_assigner(ssd, box_coder: box_coders.BoxCoder) -> TargetAssigner:
+def build_target_assigner(ssd: ssd_pb2.Ssd, box_coder: box_coders.BoxCoder) -> TargetAssigner:
   """Builds what assigns targets to anchors.
 
   Args:

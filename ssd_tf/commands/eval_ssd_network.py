@@ -109,10 +109,10 @@ def main():
   pipeline, values = eval_flags.prepare({flag.name: flag.value for flag in _FLAGS}, given)
   if values['eval_all_checkpoints'] and values['wait_for_checkpoints']:
     raise InputError('--eval_all_checkpoints and --wait_for_checkpoints: give one of them')
-  evaluate(pipeline, values, {name: values[name] for name in eval_flags.SETTINGS})
+  _evaluate(pipeline, values, {name: values[name] for name in eval_flags.SETTINGS})
 
 
-def evaluate(pipeline, values, settings):
+def _evaluate(pipeline, values, settings) -> None:
   """Evaluates what --checkpoint_path says, and writes a report of each."""
   from ssd_tf.report.voc_report import VocReport
   from ssd_tf.run.evaluate import evaluate_all_checkpoints, evaluate_checkpoints

@@ -171,9 +171,9 @@ def main() -> None:
   pipeline = Pipeline.load(PIPELINE_CONFIG_PATH.value, _overrides())
   log_format.setup_logging()
   if CHECKPOINT_DIR.value:
-    evaluate(pipeline)
+    _evaluate(pipeline)
   else:
-    train(pipeline)
+    _train(pipeline)
 
 
 def _overrides():
@@ -194,7 +194,7 @@ def _overrides():
   return overrides
 
 
-def train(pipeline):
+def _train(pipeline) -> None:
   """Trains, with evaluation in between."""
   from ssd_tf.run.strategy import make_strategy
   from ssd_tf.run.train import train
@@ -211,7 +211,7 @@ def train(pipeline):
   )
 
 
-def evaluate(pipeline):
+def _evaluate(pipeline) -> None:
   """Evaluates one checkpoint after the other."""
   from ssd_tf.run.evaluate import evaluate_all_checkpoints, evaluate_checkpoints
   from ssd_tf.run.evaluator import Options

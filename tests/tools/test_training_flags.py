@@ -25,7 +25,7 @@ def show(pipeline):
   print(t.freeze, list(t.freeze_variables), t.op_determinism, t.seed, t.num_steps)
   print([(stage.first_step, stage.freeze) for stage in t.stage], t.precision, t.use_bfloat16)
   print([(size.height, size.width) for size in t.multi_scale.size], t.multi_scale.steps_per_size)
-model_main_tf2.train = show
+model_main_tf2._train = show
 flags.FLAGS([
   'tool', '--pipeline_config_path=tests/testdata/tiny.config', '--model_dir=m', *sys.argv[1:]
 ])
