@@ -20,9 +20,6 @@ class Detector:
     model: f32[B,H,W,C] -> {'class_logits': f32[B,A,K+1], 'box_encodings': f32[B,A,4]}.
     anchors: f32[A,4], normalized, in the order of the network's predictions.
     preprocess_image: u8[(B,)h,w,3] -> (f32[(B,)H,W,C], i32[2] size without padding).
-    target_assigner: what each anchor is to predict.
-    objective: the losses.
-    post_processor: from the network's outputs to detections.
   """
 
   model: keras.Model
@@ -56,13 +53,7 @@ class Detector:
     """The losses of a replica's batch; see `Objective`.
 
     Args:
-      outputs: of the network.
-      targets: of the batch.
-      batch: keys of `fields`.
       normalizer: that of the whole global batch, f32[]; None: this batch is the whole one.
-
-    Returns:
-      {'localization_loss': f32[], 'classification_loss': f32[]}.
     """
     if normalizer is None:
       normalizer = tf.maximum(self.objective.normalizer_part(targets, batch), 1.0)
@@ -80,12 +71,8 @@ class Detector:
     """Detections, normalized to the image without padding.
 
     Args:
-      outputs: of the network.
       true_size: i32[B, 2] or i32[2], (height, width) of the part of the input that is not padding;
         None: all of it.
-
-    Returns:
-      See `PostProcessor`.
     """
     clip_windows = None
     if true_size is not None:

@@ -16,10 +16,6 @@ class InputError(ValueError):
 def closest(name: str, known: Collection[str]) -> str:
   """A hint for the message about an unknown name.
 
-  Args:
-    name: what came.
-    known: what could have come.
-
   Returns:
     'did you mean "..."?', or the known names where none is near.
   """
@@ -28,11 +24,7 @@ def closest(name: str, known: Collection[str]) -> str:
 
 
 class Terminated(KeyboardInterrupt):
-  """The process was told to end by a signal other than Ctrl-C's, and ends as by Ctrl-C.
-
-  Args:
-    number: of the signal.
-  """
+  """The process was told to end by a signal other than Ctrl-C's, and ends as by Ctrl-C."""
 
   def __init__(self, number: int):
     super().__init__()

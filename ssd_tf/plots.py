@@ -48,12 +48,7 @@ def check_output_path(output_path: str) -> None:
 
 
 def save(figure: 'Figure', path: str) -> None:
-  """Writes a figure.
-
-  Args:
-    figure: drawn under `STYLE`.
-    path: the file, .svg; its folder is made.
-  """
+  """Writes a figure."""
   os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
   with writing(path):
     figure.savefig(path, format='svg', metadata={'Date': None})

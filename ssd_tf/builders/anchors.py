@@ -22,9 +22,6 @@ _MAX_ANCHORS = 10_000_000  # Of an image; a hundred times those of a large netwo
 def count_anchors_per_location(ssd: ssd_pb2.Ssd) -> list[int]:
   """Counts the anchors at a location of each feature map.
 
-  Args:
-    ssd: the config's `model.ssd`.
-
   Returns:
     One count for each feature map, finest first.
 
@@ -51,7 +48,6 @@ def count_anchors_per_layer(
   """Counts the anchors of each feature map.
 
   Args:
-    ssd: the config's `model.ssd`.
     feature_map_sizes: (height, width) of each feature map, finest first.
 
   Returns:
@@ -70,7 +66,6 @@ def generate_anchors(ssd: ssd_pb2.Ssd, feature_map_sizes: Sequence[tuple[int, in
   """Lays the anchors.
 
   Args:
-    ssd: the config's `model.ssd`.
     feature_map_sizes: (height, width) of each feature map, finest first.
 
   Returns:
@@ -125,7 +120,6 @@ def check_grids(ssd: ssd_pb2.Ssd, feature_map_sizes: Sequence[tuple[int, int]]) 
   the feature map's covers images of that side alone.
 
   Args:
-    ssd: the config's `model.ssd`.
     feature_map_sizes: (height, width) of each feature map, finest first.
 
   Raises:

@@ -22,9 +22,7 @@ def build_box_predictor(
   """Builds the function from feature maps to predictions.
 
   Args:
-    ssd: the config's `model.ssd`.
     anchors_per_location: of each feature map, finest first.
-    batch_norm_trainable: whether batch norms may be trained.
 
   Returns:
     Feature maps f32[B,H_i,W_i,C_i] -> (class logits f32[B,A,K+1], box encodings f32[B,A,4]).

@@ -23,10 +23,7 @@ def check_config(
   """Checks a config against itself, against the files it names, and against what can be built.
 
   Args:
-    pipeline: the config.
-    num_replicas: how many devices share a batch.
     checking: of readers, 'train', 'eval' or 'all'.
-    training: whether it will be trained by, not only evaluated.
 
   Raises:
     InputError: all that is wrong, one `path: field: fault` per line.

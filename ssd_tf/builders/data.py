@@ -34,8 +34,6 @@ def build_train_dataset(
   """Builds the training batches, endless, from a step on.
 
   Args:
-    pipeline: the config.
-    detector: for its preprocessing.
     start_step: the first batch is the one that this step would get; a step takes
       gradient_accumulation_steps of them.
     multi_scale: gives each batch the size of its step; None: all have the detector's.
@@ -68,8 +66,6 @@ def build_eval_dataset(
   """Builds the evaluation batches, each example once, in the files' order.
 
   Args:
-    pipeline: the config.
-    detector: for its preprocessing.
     num_replicas: a batch holds eval_config.batch_size examples for each.
     sample_1_of_n_examples: take every n-th example only, besides the reader's own field.
     on_train_data: read the records of every train_input_reader.
@@ -93,7 +89,6 @@ def build_decoded_dataset(pipeline: Pipeline, *, is_training: bool) -> tf.data.D
   """Builds the examples as they are before augmentation and preprocessing, each once.
 
   Args:
-    pipeline: the config.
     is_training: whether they are of every train_input_reader, or of the first eval_input_reader.
 
   Returns:
@@ -111,7 +106,6 @@ def evaluated_paths(pipeline: Pipeline, on_train_data: bool = False) -> list[str
   """The input_paths, as the config has them, of the readers that an evaluation reads.
 
   Args:
-    pipeline: the config.
     on_train_data: whether it is every train_input_reader, or the first eval_input_reader.
   """
   readers = pipeline.used_readers(on_train_data).values()
@@ -122,7 +116,6 @@ def check_records(pipeline: Pipeline, *, is_training: bool) -> None:
   """Looks through the records of the readers; see `record_check.check_records`.
 
   Args:
-    pipeline: the config.
     is_training: whether it is the turn of every train_input_reader, or of the first
       eval_input_reader.
 
@@ -151,8 +144,6 @@ def survey_records(
   """Looks through the records of the readers as `check_records` does, but refuses none.
 
   Args:
-    pipeline: the config.
-    is_training: as there.
     max_records: limit of the records of a reader.
 
   Returns:
@@ -186,11 +177,6 @@ def check_labeled(
   is_training: bool,
 ) -> None:
   """Refuses labels that teach nothing, and warns of classes that no image is labeled for.
-
-  Args:
-    pipeline: the config.
-    summaries: of `survey_records`.
-    is_training: as there.
 
   Raises:
     InputError: no image is labeled for any class.
@@ -229,13 +215,7 @@ def check_labeled(
 def explained_record_errors(
   pipeline: Pipeline, *, training: bool, evaluation: bool
 ) -> contextlib.AbstractContextManager:
-  """Put around a loop: an error that a record causes names file and record.
-
-  Args:
-    pipeline: the config.
-    training: whether the loop reads the training records.
-    evaluation: whether it reads the evaluation's.
-  """
+  """Put around a loop: an error that a record causes names file and record."""
   sources = [
     (source.paths, source.decode_fn)
     for is_training, is_read in ((True, training), (False, evaluation))

@@ -20,13 +20,6 @@ from ssd_tf.protos import pipeline_pb2, post_processing_pb2, ssd_pb2
 def build_detector(model_config: pipeline_pb2.DetectionModel, is_training: bool) -> Detector:
   """Builds a network with all that belongs to it.
 
-  Args:
-    model_config: the config's `model`.
-    is_training: whether batch norms may be trained.
-
-  Returns:
-    The detector.
-
   Raises:
     InputError: a field is missing or not supported.
   """
@@ -53,15 +46,7 @@ def build_detector(model_config: pipeline_pb2.DetectionModel, is_training: bool)
 
 
 def build_post_processor(ssd: ssd_pb2.Ssd, box_coder: BoxCoder) -> PostProcessor:
-  """Builds what turns a network's outputs into detections.
-
-  Args:
-    ssd: the config's `model.ssd`.
-    box_coder: of the same config.
-
-  Returns:
-    The post-processor.
-  """
+  """Builds what turns a network's outputs into detections."""
   post_processing = ssd.post_processing
   suppression = post_processing.batch_non_max_suppression
   converters = post_processing_pb2.PostProcessing.ScoreConverter

@@ -192,10 +192,6 @@ def build_feature_extractor(
 ) -> Callable[[keras.KerasTensor], list[keras.KerasTensor]]:
   """Builds the function from images to feature maps.
 
-  Args:
-    extractor: the config's `model.ssd.feature_extractor`.
-    batch_norm_trainable: whether batch norms may be trained.
-
   Returns:
     Images f32[B,H,W,3], normalized -> feature maps f32[B,H_i,W_i,C_i], finest first.
 

@@ -15,11 +15,6 @@ def build_hyperparams(
 ) -> ConvHyperparams:
   """Builds what convolutions are made with.
 
-  Args:
-    hyperparams: the message.
-    path: of it in the config.
-    batch_norm_trainable: whether batch norms may be trained.
-
   Returns:
     The hyperparams. Without a regularizer there is none; without an initializer it is Glorot's
     uniform one, as for any Keras layer.

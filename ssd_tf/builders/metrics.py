@@ -89,7 +89,6 @@ def build_metrics(
   """Builds what measures detections.
 
   Args:
-    pipeline: the config.
     on_train_data: whether the training records are evaluated.
     voc_options: iou_threshold and count_difficult of `Voc0712Evaluator`.
 
@@ -128,9 +127,6 @@ def build_metrics(
 def metric_names(pipeline: Pipeline) -> list[str]:
   """The names of what an evaluation gives, in its order, told without one.
 
-  Args:
-    pipeline: the config.
-
   Returns:
     Those of the metrics, see `DetectionEvaluator.metric_names`, and of the losses.
 
@@ -144,12 +140,6 @@ def metric_names(pipeline: Pipeline) -> list[str]:
 
 def build_pictures(pipeline: Pipeline) -> Pictures:
   """Builds what draws detections.
-
-  Args:
-    pipeline: the config.
-
-  Returns:
-    What draws as eval_config says.
 
   Raises:
     InputError: a color that there is not.

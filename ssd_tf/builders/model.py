@@ -16,7 +16,6 @@ def build_model(model_config: pipeline_pb2.DetectionModel, is_training: bool) ->
   """Builds the network.
 
   Args:
-    model_config: the config's `model`.
     is_training: whether batch norms may be trained (unless they are frozen by the config).
 
   Returns:
@@ -39,10 +38,6 @@ def build_model(model_config: pipeline_pb2.DetectionModel, is_training: bool) ->
 
 def build_anchors(model_config: pipeline_pb2.DetectionModel, model: keras.Model) -> np.ndarray:
   """Lays the anchors of a network.
-
-  Args:
-    model_config: the config's `model`.
-    model: as `build_model` made it.
 
   Returns:
     f32[A,4], normalized, not clipped; in the order of the network's predictions.

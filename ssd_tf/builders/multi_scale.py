@@ -42,7 +42,6 @@ class MultiScale:
     """Turns a decoded example into the input of the size that its batch has.
 
     Args:
-      example: see `data.preprocessing.preprocess`.
       batch_number: of the example's batch, counted from the training's first one, i64[].
 
     Returns:
@@ -69,7 +68,6 @@ def build_multi_scale(config: PipelineConfig, detector: Detector) -> MultiScale 
   image.
 
   Args:
-    config: the whole config.
     detector: at the size of model.ssd.image_resizer. Build under its strategy and dtype policy.
 
   Returns:
@@ -99,9 +97,6 @@ def build_multi_scale(config: PipelineConfig, detector: Detector) -> MultiScale 
 
 def check_multi_scale(config: PipelineConfig) -> None:
   """Checks the sizes as far as that takes no network.
-
-  Args:
-    config: the whole config.
 
   Raises:
     InputError: lists all faults.

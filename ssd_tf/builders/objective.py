@@ -18,10 +18,6 @@ _SOFTMAX = ('weighted_softmax', 'weighted_softmax_focal')
 def build_objective(ssd: ssd_pb2.Ssd, box_coder: box_coders.BoxCoder) -> Objective:
   """Builds the losses.
 
-  Args:
-    ssd: the config's `model.ssd`.
-    box_coder: of the same config.
-
   Returns:
     The objective, without `layer_sizes`, which the network says.
 

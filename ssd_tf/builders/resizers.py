@@ -20,9 +20,6 @@ def image_size(ssd: ssd_pb2.Ssd) -> tuple[int, int]:
   The network is built for one size, so keep_aspect_ratio_resizer always pads to max_dimension;
   without pad_to_max_dimension the original's network would take each image at its own size.
 
-  Args:
-    ssd: the config's `model.ssd`.
-
   Returns:
     (height, width), pixels.
 
@@ -39,13 +36,6 @@ def with_image_size(ssd: ssd_pb2.Ssd, size: tuple[int, int]) -> ssd_pb2.Ssd:
   """The same config with images of another size.
 
   keep_aspect_ratio_resizer keeps the relation of min_dimension to max_dimension.
-
-  Args:
-    ssd: the config's `model.ssd`.
-    size: (height, width) of the network's input, pixels.
-
-  Returns:
-    A copy.
 
   Raises:
     InputError: the resizer cannot give that size.
@@ -74,9 +64,6 @@ def num_channels(ssd: ssd_pb2.Ssd) -> int:
 
 def build_preprocess_image(ssd: ssd_pb2.Ssd) -> Callable:
   """Builds what turns decoded images into the network's input.
-
-  Args:
-    ssd: the config's `model.ssd`.
 
   Returns:
     u8[(B,)h,w,3] -> (f32[(B,)H,W,C], i32[2] size without padding); see `data.preprocessing`.
@@ -113,9 +100,6 @@ def build_preprocess_image(ssd: ssd_pb2.Ssd) -> Callable:
 
 def build_true_size(ssd: ssd_pb2.Ssd) -> Callable[[tf.Tensor], tf.Tensor]:
   """Builds what tells how much of the network's input an image fills.
-
-  Args:
-    ssd: the config's `model.ssd`.
 
   Returns:
     [n, 2] of any number type, (height, width) of images -> i32[n, 2] without padding, pixels.

@@ -8,15 +8,6 @@ from ssd_tf.errors import InputError
 def chosen(message: Message, oneof: str, path: str, choices: tuple[str, ...]) -> str:
   """The field of a oneof that is set.
 
-  Args:
-    message: that has the oneof.
-    oneof: its name.
-    path: of the message in the config.
-    choices: what is supported.
-
-  Returns:
-    One of the choices.
-
   Raises:
     InputError: none is set, or another one.
   """

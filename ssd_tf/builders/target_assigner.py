@@ -17,12 +17,6 @@ _CODERS = {
 def build_box_coder(ssd: ssd_pb2.Ssd) -> box_coders.BoxCoder:
   """Builds what turns boxes into encodings and back.
 
-  Args:
-    ssd: the config's `model.ssd`.
-
-  Returns:
-    The coder.
-
   Raises:
     InputError: it is missing or not supported.
   """
@@ -41,13 +35,6 @@ def code_size(ssd: ssd_pb2.Ssd) -> int:
 
 def build_target_assigner(ssd: ssd_pb2.Ssd, box_coder: box_coders.BoxCoder) -> TargetAssigner:
   """Builds what assigns targets to anchors.
-
-  Args:
-    ssd: the config's `model.ssd`.
-    box_coder: of the same config.
-
-  Returns:
-    The target assigner.
 
   Raises:
     InputError: a field is missing, not supported, or does not fit the others.

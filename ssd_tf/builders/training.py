@@ -49,11 +49,7 @@ def build_optimizer(
   """Builds an optimizer with its learning rate schedule.
 
   Args:
-    optimizer: the config's `train_config.optimizer`.
     stages: its `train_config.stage`, of which those with a learning rate change it.
-
-  Returns:
-    A Keras optimizer.
 
   Raises:
     InputError: none is set, or a value of it makes no sense.
@@ -79,9 +75,6 @@ def build_stage_schedules(
 ) -> list[tuple[int, schedules.Schedule]]:
   """Builds the schedules of the stages that have one.
 
-  Args:
-    stages: the config's `train_config.stage`.
-
   Returns:
     (first step, schedule, whose own step 0 is there) of each.
 
@@ -104,9 +97,6 @@ def build_stage_schedules(
 def stages_of(train_config: train_pb2.TrainConfig) -> list[dict[str, Any]]:
   """What stays as it is in each stage of a training, that before the first `stage` too.
 
-  Args:
-    train_config: the config's.
-
   Returns:
     Of each stage the keywords of `training.stages.Stage`.
   """
@@ -127,12 +117,6 @@ def stages_of(train_config: train_pb2.TrainConfig) -> list[dict[str, Any]]:
 def precision_of(train_config: train_pb2.TrainConfig) -> str:
   """The type that layers compute in.
 
-  Args:
-    train_config: the config's.
-
-  Returns:
-    One of `training.precision`.
-
   Raises:
     InputError: use_bfloat16 says something else than precision.
   """
@@ -150,10 +134,6 @@ def precision_of(train_config: train_pb2.TrainConfig) -> str:
 
 def build_schedule(learning_rate: optimizer_pb2.LearningRate, path: str) -> schedules.Schedule:
   """Builds a learning rate schedule.
-
-  Args:
-    learning_rate: the message.
-    path: of it in the config.
 
   Returns:
     step i64[] -> learning rate f32[].

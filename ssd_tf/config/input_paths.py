@@ -27,7 +27,6 @@ def resolve_path(path: str, beside: str | os.PathLike = '') -> str:
   """Finds a file, folder or checkpoint prefix that a config names.
 
   Args:
-    path: as the config has it.
     beside: the config file. A relative path is looked for from the working directory, as the
       Object Detection API does, then from this file's folder.
 
@@ -52,10 +51,6 @@ def find_checkpoint(path: str, beside: str | os.PathLike = '') -> str:
       ckpt-0.data-00000-of-00001), or an .h5 file of Keras's; or a folder: of several checkpoints
       in it the newest is taken; of one that a model zoo or an export made, that in its folder
       `checkpoint`. `~` is the home. `imagenet` stands for itself.
-    beside: as in `resolve_path`.
-
-  Returns:
-    The prefix, or the file.
 
   Raises:
     InputError: there is none; for what looks like one but is another format, which.
@@ -87,7 +82,6 @@ def expand_input_paths(
   Args:
     paths: each a file, a glob (`train*.record`, `train.record-?????-of-00010`) or a count of shards
       (`train.record@10`, which is the same ten).
-    beside: as in `resolve_path`.
 
   Returns:
     The files: in the order of `paths`, those of one path sorted.

@@ -92,12 +92,6 @@ class LabelMap:
 def load(path: str | os.PathLike) -> LabelMap:
   """Reads a label map file.
 
-  Args:
-    path: a pbtxt file of a StringIntLabelMap.
-
-  Returns:
-    Its classes.
-
   Raises:
     InputError: as `parse`.
     OSError: it cannot be read.
@@ -111,9 +105,6 @@ def load_or_list(path: str | os.PathLike) -> LabelMap:
   Args:
     path: the file. Lines that are empty or '???' are passed over; the latter stands for background
       in the label files of TFLite.
-
-  Returns:
-    Its classes.
 
   Raises:
     InputError: as `parse`; a name stands twice, or is no text; there is none.
@@ -152,13 +143,6 @@ def parse(text: str, path: str | os.PathLike) -> LabelMap:
   An item may have any legal field, in any order. An item `id: 0 name: "background"` is passed
   over, since 0 means just that. An item without a name has its display_name for one.
 
-  Args:
-    text: a StringIntLabelMap in text format.
-    path: where it is from, for the errors.
-
-  Returns:
-    The classes.
-
   Raises:
     InputError: one line per fault, each with path and line: what protobuf cannot parse, an id
       below 1 or above MAX_CLASSES, a missing id or name, a name that is not one line of text, an id
@@ -189,12 +173,7 @@ def parse(text: str, path: str | os.PathLike) -> LabelMap:
 
 
 def save(label_map: LabelMap, path: str | os.PathLike) -> None:
-  """Writes a label map file.
-
-  Args:
-    label_map: the classes.
-    path: the file; an old one is replaced.
-  """
+  """Writes a label map file."""
   proto = string_int_label_map_pb2.StringIntLabelMap()
   for class_id, name, display_name in zip(
     label_map.ids, label_map.names, label_map.display_names, strict=True
@@ -250,9 +229,6 @@ def _with_brace_hint(error):
 
 def _item_places(text):
   """The line of each item's brace, id and name, which the protobuf parser does not keep.
-
-  Args:
-    text: a label map that parses.
 
   Returns:
     Per item, {'item': line, 'id': line, 'name': line}; the latter two where present.

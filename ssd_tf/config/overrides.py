@@ -14,7 +14,6 @@ def apply(message: Message, overrides: Sequence[str]) -> None:
   """Changes a message in place.
 
   Args:
-    message: a pipeline.config.
     overrides: the changes, in order, each `field.path=value`: `train_config.batch_size=8`,
       `eval_input_reader[0].shuffle=false`,
       `train_input_reader.tf_record_input_reader.input_path=a.record` (of a repeated field this is

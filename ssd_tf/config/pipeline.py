@@ -24,7 +24,6 @@ class Pipeline:
   Attributes:
     config: the message; not to be changed, since classes are looked up once. For another config
       there is `with_config`.
-    path: the file that it is from.
   """
 
   config: PipelineConfig
@@ -35,11 +34,7 @@ class Pipeline:
     """Reads a pipeline.config.
 
     Args:
-      path: the file.
       changes: made after reading, see `overrides.apply`.
-
-    Returns:
-      The config and its path.
 
     Raises:
       InputError: the text or a change is wrong: line, column, field and closest known field.
@@ -66,9 +61,6 @@ class Pipeline:
 
     Args:
       path: the file, or an existing folder, in which it is named pipeline.config.
-
-    Returns:
-      The path of the file.
     """
     if os.path.isdir(path):
       path = os.path.join(path, 'pipeline.config')
@@ -104,10 +96,6 @@ class Pipeline:
 
   def load_label_map(self, path: str, field: str = '') -> label_maps.LabelMap | None:
     """Reads a label map that the config names.
-
-    Args:
-      path: as the config has it.
-      field: that has it, to be named by the errors.
 
     Returns:
       Its classes; None where there is no path.
@@ -160,12 +148,6 @@ class Pipeline:
 
   def classes(self, field: str) -> reader_classes.ReaderClasses:
     """What a reader's records call the model's classes.
-
-    Args:
-      field: the reader's, one of `readers`.
-
-    Returns:
-      Its classes; see `reader_classes.relate_classes`.
 
     Raises:
       InputError: a name is not in the label map, or not in the model's; a class_map contradicts

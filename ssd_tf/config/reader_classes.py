@@ -86,10 +86,7 @@ def relate_classes(
 
   Args:
     field: the reader's, such as 'train_input_reader[1]'; for the errors.
-    reader: its message.
-    own: its label map.
     model: the classes of the model; None where the reader has no label map.
-    num_classes: K.
 
   Returns:
     Its classes. A class of the model that the reader's label map lacks is labeled in no image of

@@ -52,10 +52,6 @@ class Range:
   there is.
 
   Attributes:
-    low: no number is less.
-    high: no number is more.
-    has_low: whether `low` itself is one of them.
-    has_high: whether `high` is.
     max_count: how many a repeated field may have.
   """
 

@@ -21,8 +21,6 @@ def parse(
   """Parses text format into `message`.
 
   Args:
-    text: the text.
-    path: where it is from, for the errors.
     message: an empty message, filled in place.
     allow_repeats: where a field that holds one value is given twice, the last one counts, with a
       warning; False: that is an error.
@@ -47,7 +45,6 @@ def write(message: protobuf_message.Message, path: str | os.PathLike) -> None:
   """Writes a message as text format; a reader sees the old file or the new one, never a part.
 
   Args:
-    message: what to write.
     path: the file; its folder exists.
   """
   folder = os.path.dirname(os.path.abspath(path))

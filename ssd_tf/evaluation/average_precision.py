@@ -16,7 +16,6 @@ def precision_recall(
     scores: [d].
     true_positives: [d], 1 where a detection is right and 0 where it is wrong; a weight in between
       counts as that part of a right one.
-    num_groundtruth: how many there are to be found.
 
   Returns:
     precision: f64[d].
@@ -39,7 +38,6 @@ def average_precision(
   Args:
     precision: [d], after each detection by falling score.
     recall: [d], rising.
-    use_07_metric: whether to take the eleven points.
 
   Returns:
     In [0, 1]; 0 without detections.

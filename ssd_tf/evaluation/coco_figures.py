@@ -31,7 +31,6 @@ class Figure(NamedTuple):
     """The figure of all classes, or of one.
 
     Args:
-      coco_eval: accumulated.
       k: index of the class among params.catIds; None: the mean over all classes.
 
     Returns:

@@ -84,7 +84,6 @@ class CocoEvaluator:
 
     Args:
       batch: see `image_results`; a groundtruth_area of 0 stands for the box's own.
-      detections: see `image_results`.
 
     Raises:
       ValueError: a key is missing, a shape does not fit, or a detection is not finite.

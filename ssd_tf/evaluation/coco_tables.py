@@ -55,7 +55,6 @@ def evaluate(
 
   Args:
     images: 'id', 'height' and 'width' of each.
-    categories: name by id.
     groundtruth: GROUNDTRUTH[g].
     detections: DETECTION[d].
 

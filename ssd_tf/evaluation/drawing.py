@@ -70,7 +70,6 @@ def draw_detections(
     names: name by class id, in any script; a class without a name, or whose name no font of this
       machine can write, shows its id.
     show_scores: whether to write the scores; they give the order in any case.
-    show_names: whether to write the names.
 
   Returns:
     u8[h,w,3].
@@ -125,8 +124,6 @@ def side_by_side(
       padded, groundtruth_mask bool[N].
     names: name by class id.
     score_threshold: detections below it are left out.
-    show_scores: as in `draw_detections`.
-    show_names: as in `draw_detections`.
     groundtruth_color: of groundtruth boxes drawn beneath the detections on the left too, a name of
       CSS or #rrggbb; '' draws none there.
 

@@ -97,13 +97,7 @@ def judge(
   Of equal scores the first comes first; of equal overlaps the last box is taken, as in COCO.
 
   Args:
-    result: of the image.
-    score_threshold: detections below it are not looked at.
-    iou_threshold: from which an object is found.
     loose_iou_threshold: from which a box is badly placed rather than in an empty spot.
-
-  Returns:
-    The image judged.
 
   Source: Hoiem et al., Diagnosing Error in Object Detectors, ECCV 2012, which counts duplicates
   with localization and a class like its own apart; Bolya et al., TIDE, ECCV 2020, where another
@@ -148,12 +142,6 @@ def confusion_matrix(
   groups count for nothing, nor do detections that lie on one of their class and on no object, or
   of classes that are not labeled in the image.
 
-  Args:
-    results: of the images.
-    num_classes: K.
-    score_threshold: detections below it are not looked at.
-    iou_threshold: from which a detection is of an object.
-
   Returns:
     i64[K+1,K+1]: rows are the groundtruth's classes, columns the detections'. Row 0: detections of
     no object; column 0: objects that nothing detects.
@@ -184,15 +172,7 @@ def count_false_positives(images: Iterable[JudgedImage]) -> dict[str, int]:
 
 
 def count_by_class(images: Iterable[JudgedImage], num_classes: int) -> ClassCounts:
-  """Counts objects and detections of each class.
-
-  Args:
-    images: as `judge` gives them.
-    num_classes: K.
-
-  Returns:
-    The counts.
-  """
+  """Counts objects and detections of each class."""
   counts = np.zeros((4, num_classes), np.int64)
   for image in images:
     objects, detected = image.result.groundtruth_classes, image.result.classes

@@ -32,7 +32,6 @@ class ImageResult:
   """One image, n real groundtruth boxes, d real detections; boxes are normalized.
 
   Attributes:
-    source_id: of the record.
     height: of the original image, pixels.
     width: of the original image, pixels.
     groundtruth_boxes: f32[n,4].

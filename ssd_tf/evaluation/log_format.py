@@ -67,13 +67,9 @@ def step_lines(
   """Writes the two messages of a training step: its time, and the losses by name.
 
   Args:
-    step: the global step.
     seconds_per_step: mean over the steps since the last such line.
     losses: scalars by name, e.g. 'Loss/total_loss'; printed as float32, sorted by name.
     learning_rate: at that step; printed last, as 'learning_rate'.
-
-  Returns:
-    The messages, for `emit`.
 
   Source: the Object Detection API's model_lib_v2.py prints a dict of float32 with pprint at width
   40. Here the block is joined by hand, since NumPy 2 shows a float32 as np.float32(...).
@@ -90,7 +86,6 @@ def eval_lines(step: int, metrics: Mapping[str, float]) -> list[str]:
   """Writes the messages of an evaluation: a heading, a line per metric, and what -1 and nan mean.
 
   Args:
-    step: the global step of the checkpoint evaluated.
     metrics: scalars by name, in the order to print.
 
   Returns:

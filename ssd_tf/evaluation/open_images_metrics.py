@@ -20,7 +20,6 @@ def open_images_evaluator(
   Args:
     categories: (id, name) of each class, ids from 1.
     challenge: whether the Challenge's rules hold, not those of version 2.
-    **settings: further ones of `VocEvaluator`.
 
   Source: storage.googleapis.com/openimages/web/evaluation.html; the Object Detection API's
   utils/object_detection_evaluation.py.

@@ -15,7 +15,6 @@ class ClassResult(NamedTuple):
   """What was measured of one class.
 
   Attributes:
-    name: of the class.
     num_groundtruth: boxes to be found, without difficult ones.
     precision: f64[d], after each detection that counts, by falling score.
     recall: f64[d]; nan without groundtruth.

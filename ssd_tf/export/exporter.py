@@ -27,13 +27,11 @@ def export(
   """Exports a checkpoint.
 
   Args:
-    pipeline: the model's.
     checkpoint_dir: a folder with checkpoints, or the prefix of one; our own or one of the Object
       Detection API.
     output_dir: gets saved_model/, checkpoint/ckpt-0, pipeline.config and, where the config names
       one that is there, label_map.pbtxt; all of them at one stroke, see `folder_exchange`. Other
       files in there stay.
-    input_type: one of `saved_model.INPUT_TYPES`.
     batch_size: images per call; None for any number.
 
   Returns:

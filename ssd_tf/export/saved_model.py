@@ -28,14 +28,10 @@ class ExportedDetector(tf.Module):
   """Images in, detections out, as one graph; called as the Object Detection API's exports are.
 
   Args:
-    detector: with restored weights.
     input_type: 'image_tensor': uint8 [B,h,w,3]; 'float_image_tensor': float32 [B,h,w,3], also from
       0 to 255; 'encoded_image_string_tensor': string [B], JPEG or PNG; 'tf_example': string [B],
       serialized tf.train.Example with image/encoded.
     batch_size: B; None for any. Images given as pixels share one size.
-
-  Attributes:
-    serve: the function of the signature.
 
   Raises:
     ValueError: input_type is none of INPUT_TYPES.
@@ -111,9 +107,7 @@ def export_saved_model(
   """Writes a SavedModel.
 
   Args:
-    detector: with restored weights.
     output_dir: gets the folder saved_model.
-    input_type: one of INPUT_TYPES.
     batch_size: images per call; None for any number.
 
   Returns:

@@ -12,7 +12,6 @@ def write_json(path: str, content: Any) -> None:
 
   Args:
     path: of the file; its folder exists.
-    content: as in `json_file.as_text`.
   """
   # Not a random name: a leftover is overwritten.
   temporary = f'{path}.part'

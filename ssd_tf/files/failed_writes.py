@@ -22,9 +22,6 @@ _TEMPORARY = re.compile(r'(_temp/part-[^/]*|\.tempstate\d+)$')
 def writing(path: str | os.PathLike) -> Iterator[None]:
   """Lets the errors of writing a file name it, which those of a file object do not.
 
-  Args:
-    path: the file.
-
   Raises:
     OSError: as it came, with its `filename`.
   """
@@ -41,12 +38,8 @@ def open_for_writing(path: str | os.PathLike, mode: str = 'w', newline: str | No
   """Opens a file whose errors name it, see `writing`.
 
   Args:
-    path: the file.
     mode: of `open`; text is UTF-8.
     newline: of `open`.
-
-  Yields:
-    The file.
   """
   encoding = None if 'b' in mode else 'utf-8'
   with writing(path), open(path, mode, encoding=encoding, newline=newline) as file:
@@ -55,9 +48,6 @@ def open_for_writing(path: str | os.PathLike, mode: str = 'w', newline: str | No
 
 def explain(error: BaseException) -> str | None:
   """Tells a failed write by its error, Python's own or TensorFlow's.
-
-  Args:
-    error: any.
 
   Returns:
     `path: reason`, such as `model/ckpt-4: No space left on device`; None for an error that is not

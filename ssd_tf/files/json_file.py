@@ -17,11 +17,7 @@ def load(
   """Reads a JSON file.
 
   Args:
-    path: the file, in UTF-8.
     object_hook: what to make of each object; None: the dict itself.
-
-  Returns:
-    Its content.
 
   Raises:
     InputError: it is not UTF-8, no JSON, nested too deeply, or has a key twice in one object.
@@ -51,12 +47,7 @@ def load(
 
 
 def write(path: str | os.PathLike, content: Any) -> None:
-  """Writes a JSON file, in its folder, which is made if it does not exist.
-
-  Args:
-    path: the file.
-    content: what `as_text` takes.
-  """
+  """Writes a JSON file, in its folder, which is made if it does not exist."""
   os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
   with open_for_writing(path) as file:
     file.write(as_text(content))

@@ -14,11 +14,7 @@ def check(value: object, place: str) -> str:
   """Refuses what is no name: of another type, blank, or with a newline or control character.
 
   Args:
-    value: as it was read.
     place: the file and the line, record or field in it, for the error.
-
-  Returns:
-    The value.
 
   Raises:
     InputError: it is no such text; names the place, what was found and what is wrong with it.

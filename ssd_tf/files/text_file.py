@@ -9,9 +9,6 @@ from ssd_tf.errors import InputError
 def read(path: str | os.PathLike) -> str:
   """Reads a text file: UTF-8, with or without a byte order mark.
 
-  Args:
-    path: the file.
-
   Returns:
     Its text, line ends as they are in the file.
 
@@ -33,9 +30,6 @@ def read(path: str | os.PathLike) -> str:
 
 def read_lines(path: str | os.PathLike) -> list[tuple[int, str]]:
   """Reads the lines of a text file that are not blank.
-
-  Args:
-    path: the file.
 
   Returns:
     (line number from 1, the line without white space around it) of each; lines end as on Linux,

@@ -18,9 +18,6 @@ class ExportedDetector:
   def __init__(self, saved_model_dir: str):
     """Loads the SavedModel.
 
-    Args:
-      saved_model_dir: the folder that holds saved_model.pb.
-
     Raises:
       InputError: the folder holds no SavedModel, an incomplete or damaged one, one of something
         else than a detector, or one that takes something else.
@@ -43,9 +40,6 @@ class ExportedDetector:
 
     Args:
       pixels: u8[h,w,3].
-
-    Returns:
-      The detections.
     """
     outputs = self._detect(input_tensor=tf.constant(pixels[np.newaxis]))
     boxes, scores, classes = (outputs[name][0].numpy() for name in _OUTPUTS)

@@ -35,7 +35,6 @@ def from_files(paths: list[str], output_dir: str) -> Iterator[NamedImage]:
   They are turned upright by their EXIF orientation, and otherwise are read as for a conversion.
 
   Args:
-    paths: files and folders.
     output_dir: where pictures will be written, so none of the images may lie there.
 
   Returns:
@@ -73,9 +72,6 @@ def _read_files(files):
 
 def from_records(paths: list[str]) -> Iterator[NamedImage]:
   """Reads images with their groundtruth from TFRecords. A broken one is named and passed over.
-
-  Args:
-    paths: TFRecord files.
 
   Yields:
     Images, in the files' order.

@@ -35,7 +35,6 @@ def read_annotations(paths: Sequence[str], names: Mapping[int, str]) -> Iterator
   """Reads records, with ids and names for every box where a record holds only one of the two.
 
   Args:
-    paths: TFRecord files, as `record_check.check_records` lets them pass.
     names: class id -> name.
 
   Yields:
@@ -67,7 +66,6 @@ class RecordDetector:
   Args:
     detector: made under the strategy; its weights loaded.
     names: class id -> name.
-    strategy: that runs the batches.
     batch_size: images at a time on each device.
   """
 
@@ -100,9 +98,6 @@ class RecordDetector:
 
   def detect(self, paths: Sequence[str]) -> Iterator[Detected]:
     """Detects on each image.
-
-    Args:
-      paths: TFRecord files, as `record_check.check_records` lets them pass.
 
     Yields:
       Each image, in the files' order.

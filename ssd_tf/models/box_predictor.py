@@ -31,20 +31,15 @@ def convolutional_box_predictor(
   Args:
     maps: feature maps, finest first, f32[B,H_i,W_i,C_i].
     hyperparams: of the heads' kernels; also normalization and activation of what is before them.
-    num_classes: K, without background.
     anchors_per_location: of each feature map.
-    kernel_size: of the heads.
     class_prediction_bias_init: first value of the class head's bias; log(p / (1 - p)) starts all
       scores at p.
     use_depthwise: a head is a depthwise convolution of kernel_size, whose kernel is
       `unconfigured`, and a 1x1 one, as SSDLite.
     num_layers_before_predictor: 1x1 convolutions that both heads of a feature map share.
-    min_depth: the fewest filters of such a convolution.
     max_depth: the most of them, which are otherwise the feature map's; 0 filters: no convolution.
     dropout_rate: share of features that the class head does not see in training.
-    apply_sigmoid_to_scores: return class scores in place of logits.
     add_background_class: False for heads that do not predict background; see `join_predictions`.
-    box_code_size: numbers of a box encoding.
 
   Returns:
     class_logits f32[B,A,K+1] (column 0 is background), box_encodings f32[B,A,box_code_size];
@@ -108,9 +103,6 @@ def join_predictions(
   Args:
     classes: f[B,H_i,W_i,anchors * num_columns].
     boxes: f[B,H_i,W_i,anchors * box_code_size].
-    num_columns: classes that a head predicts.
-    box_code_size: numbers of a box encoding.
-    apply_sigmoid_to_scores: return class scores in place of logits.
     add_background_class: whether the heads predict background, in column 0.
     box_encodings_clip_range: (lowest, highest) box encoding; None for no limit.
 

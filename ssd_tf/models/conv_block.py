@@ -86,12 +86,7 @@ def conv_block(
 
   Args:
     inputs: f[B,H,W,C].
-    filters: channels of the result.
-    kernel_size: of the square kernel.
-    hyperparams: what it is made with.
     name: of the convolution; its normalization is `<name>_batch_norm`.
-    strides: s.
-    activate: False leaves out the activation.
     separable: a depthwise and a pointwise convolution, without anything between them.
 
   Returns:
@@ -130,14 +125,8 @@ def conv_layer(
   """A convolution alone: of a head, or one that several feature maps share.
 
   Args:
-    filters: channels of the result.
-    kernel_size: of the square kernel.
     hyperparams: initializer and regularizer of the kernel; of a separable convolution they are
       those of the depthwise kernel only, and the pointwise one is Keras's own, as the original's.
-    name: of the layer.
-    use_bias: whether it adds a bias.
-    bias: first value of the bias.
-    strides: s.
     padding: 'same' or 'valid'.
     dilation: pixels from one of the kernel's columns or rows to the next.
     separable: a depthwise and a pointwise convolution, without anything between them.
@@ -177,10 +166,7 @@ def depthwise_block(
 
   Args:
     inputs: f[B,H,W,C].
-    hyperparams: what it is made with.
     name: of the convolution; its normalization is `<name>_batch_norm`.
-    strides: s.
-    kernel_size: of the square kernel.
 
   Returns:
     f[B,H/s,W/s,C].
@@ -218,9 +204,6 @@ def normalize_and_activate(
 
   Args:
     inputs: f[B,H,W,C].
-    hyperparams: which.
-    name: of the convolution.
-    activate: False leaves out the activation.
 
   Returns:
     f[B,H,W,C].
@@ -258,9 +241,6 @@ def round_to_eight(filters: float) -> int:
 
   Args:
     filters: a number of channels, such as 32 * 0.75.
-
-  Returns:
-    The rounded number.
 
   Source: how Sandler et al. 2018 and Howard et al. 2019 scale their networks.
   """

@@ -13,9 +13,7 @@ class Dropout(keras.layers.Layer):
   Srivastava et al. 2014.
 
   Args:
-    rate: 0 to 1.
     seed: of the random state; None for one from `keras.utils.set_random_seed`.
-    **kwargs: of `keras.layers.Layer`.
   """
 
   def __init__(self, rate: float, seed: int | None = None, **kwargs):

@@ -29,10 +29,7 @@ def extend_feature_maps(
 
   Args:
     maps: the backbone's, finest first, f32[B,H_i,W_i,C_i].
-    hyperparams: of the added convolutions.
     num_layers: how many feature maps there are in the end.
-    depth_multiplier: scales the filters.
-    min_depth: the fewest filters of a convolution.
     use_depthwise: as SSDLite.
     depths: filters of each added feature map, before scaling; maps beyond them are not added.
     kernel_sizes: of the second step of each added feature map, instead of 3.

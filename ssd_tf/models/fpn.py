@@ -28,10 +28,7 @@ def feature_pyramid(
 
   Args:
     maps: the backbone's at levels 2 to 5, f32[B,H/2^l,W/2^l,C_l].
-    hyperparams: of all convolutions.
     min_level: of the finest map, 2 to 5.
-    max_level: of the coarsest map.
-    depth: filters of every convolution.
     use_depthwise: separable 3x3 convolutions, as FPNLite.
     pass_smoothed: whether a level passes down what it is after smoothing, as the original's Keras
       models; its TF1 models and the paper pass what it is before.

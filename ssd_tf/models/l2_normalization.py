@@ -15,7 +15,6 @@ class L2Normalization(keras.layers.Layer):
 
   Args:
     initial_scale: first value of every channel's factor.
-    **kwargs: of `keras.layers.Layer`.
   """
 
   def __init__(self, initial_scale: float = 20.0, **kwargs):

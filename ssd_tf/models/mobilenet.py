@@ -46,10 +46,6 @@ def mobilenet_v1(
 
   Args:
     images: f32[B,H,W,3] in [-1, 1].
-    hyperparams: of every convolution.
-    depth_multiplier: scales the filters.
-    min_depth: the fewest filters of a convolution.
-    for_pyramid: whether it is the bottom-up half of a feature pyramid.
 
   Returns:
     The outputs of blocks 11 (stride 16) and 13 (stride 32), after activation; for a pyramid those
@@ -77,10 +73,6 @@ def mobilenet_v2(
 
   Args:
     images: f32[B,H,W,3] in [-1, 1].
-    hyperparams: of every convolution.
-    depth_multiplier: scales the filters.
-    min_depth: the fewest filters of a projection.
-    for_pyramid: whether it is the bottom-up half of a feature pyramid.
 
   Returns:
     The expansion of block 13 (stride 16) and the last convolution (stride 32), after activation.

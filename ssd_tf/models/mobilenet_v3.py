@@ -85,11 +85,6 @@ def mobilenet_v3(
 
   Args:
     images: f32[B,H,W,3] in [-1, 1].
-    hyperparams: of every convolution.
-    blocks: rows of the table.
-    name: prefix of the layers.
-    depth_multiplier: scales the filters.
-    min_depth: the fewest filters of a block or convolution.
     reduce_coarsest: halve the filters from the block that goes to stride 32 on, as the paper does
       for detection (section 6.3): they were laid out for 1000 classes.
 
@@ -166,8 +161,6 @@ def squeeze_and_excite(
 
   Args:
     features: f[B,H,W,C].
-    hyperparams: initializer and regularizer of the kernels.
-    name: prefix of the layers.
 
   Returns:
     f[B,H,W,C].

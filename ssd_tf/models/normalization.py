@@ -17,14 +17,10 @@ class FusedBatchNormalization(keras.layers.Layer):
 
   Args:
     momentum: share of the moving statistics that a step keeps (the message's `decay`).
-    epsilon: added to the variance.
-    center: whether beta is learned; else it is 0.
-    scale: whether gamma is learned; else it is 1.
     synchronized: take the statistics over the global batch of all replicas. Slower, since it is
       not fused; the normalized values do not depend on the number of replicas.
     frozen: stay in inference mode; gamma and beta are learned all the same, as the original does
       with `freeze_batchnorm`. (With Keras's `trainable=False` they are not.)
-    **kwargs: of `keras.layers.Layer`.
 
   Attributes:
     fuses_frozen: whether the fused kernel also computes what is frozen, in training; see
@@ -146,9 +142,6 @@ def make_deterministic(model: keras.Model) -> None:
 
   On a GPU its gradient by fixed statistics is not deterministic, so that TensorFlow refuses it with
   `tf.config.experimental.enable_op_determinism`. The numbers differ by rounding.
-
-  Args:
-    model: the layers of it are changed.
   """
   for layer in model.layers:
     if isinstance(layer, FusedBatchNormalization):

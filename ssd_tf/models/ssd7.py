@@ -27,9 +27,6 @@ def ssd_7(
 
   Args:
     images: f32[B,H,W,3] in [-1, 1].
-    hyperparams: of every convolution.
-    depth_multiplier: scales the filters.
-    min_depth: the fewest filters of a convolution.
 
   Returns:
     The outputs of convolutions 4 to 7 (strides 8, 16, 32, 64), after activation.

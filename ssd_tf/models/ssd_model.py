@@ -18,7 +18,6 @@ def ssd_model(
   """An SSD.
 
   Args:
-    name: of the model.
     image_size: (height, width) of the input, pixels.
     num_channels: C, of the input: 3, or 1 for gray images.
     feature_extractor: images f32[B,H,W,C], normalized -> maps f32[B,H_i,W_i,C_i], finest

@@ -35,9 +35,7 @@ def vgg_16(
 
   Args:
     images: f32[B,H,W,3], channels minus 123, 117 and 104.
-    hyperparams: of every convolution.
     depth_multiplier: scales the filters; weights are to be had for 1.
-    min_depth: the fewest filters of a convolution.
 
   Returns:
     The outputs of conv4_3 (stride 8) and conv7 (stride 16), after activation.
@@ -77,12 +75,7 @@ def extend_vgg(
   """Normalizes conv4_3, and adds the feature maps after conv7: a 1x1 convolution, then a larger.
 
   Args:
-    maps: of `vgg_16`.
-    hyperparams: of the added convolutions.
-    blocks: EXTRA_BLOCKS_300 or EXTRA_BLOCKS_512.
     num_layers: how many feature maps there are in the end, if there are blocks for them.
-    depth_multiplier: scales the filters.
-    min_depth: the fewest filters of a convolution.
     l2_normalization_scale: first value of the factors of conv4_3's channels. Caffe's SSD and
       ssd_keras start at 20, SSD-Tensorflow at 1.
 

@@ -36,21 +36,13 @@ def weight_shared_box_predictor(
     maps: feature maps, finest first, f32[B,H_i,W_i,C_i].
     hyperparams: of all convolutions but separable heads, which are `unconfigured`, as the
       original's.
-    num_classes: K, without background.
     anchors_per_location: of every feature map.
-    depth: filters of a tower's convolutions.
-    num_layers_before_predictor: convolutions of a tower.
-    kernel_size: of towers and heads.
     class_prediction_bias_init: first value of the class head's bias; log(p / (1 - p)) starts all
       scores at p.
     dropout_rate: share of features that the class head does not see in training.
-    share_prediction_tower: one tower for both heads; else one for each.
-    use_depthwise: separable convolutions in towers and heads.
-    apply_sigmoid_to_scores: return class scores in place of logits.
     box_encodings_clip_range: (lowest, highest) box encoding; None for no limit.
     add_background_class: False for a head that does not predict background; see
       `join_predictions`.
-    box_code_size: numbers of a box encoding.
 
   Returns:
     class_logits f32[B,A,K+1] (column 0 is background), box_encodings f32[B,A,box_code_size];

@@ -25,7 +25,6 @@ def anchors_per_location(
   """Counts the SSD anchors at a location of each feature map.
 
   Args:
-    num_layers: number of feature maps.
     aspect_ratios: width / height.
     interpolated_scale_aspect_ratio: of the extra anchor between two scales; 0 for no such anchor.
     reduce_boxes_in_lowest_layer: the finest feature map has three anchors whatever the rest says.
@@ -65,9 +64,6 @@ def generate_ssd_anchors(
   Args:
     feature_map_sizes: (height, width) of each feature map, fine to coarse.
     image_size: (height, width) of the model's input, pixels.
-    num_layers: number of feature maps.
-    min_scale: scale of the finest feature map.
-    max_scale: scale of the coarsest one.
     scales: a scale for each feature map instead of `min_scale` and `max_scale`; may be empty.
     aspect_ratios: width / height.
     interpolated_scale_aspect_ratio: of one more anchor whose scale is the geometric mean of this
@@ -155,8 +151,6 @@ def generate_multiscale_anchors(
   Args:
     feature_map_sizes: (height, width) of each level, fine to coarse.
     image_size: (height, width) of the model's input, pixels.
-    min_level: of the finest feature map.
-    max_level: of the coarsest one.
     anchor_scale: side of the smallest anchor over the stride.
     aspect_ratios: width / height.
     scales_per_octave: number of sides between one level's smallest and the next one's.

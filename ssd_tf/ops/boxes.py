@@ -12,10 +12,6 @@ def check_boxes(boxes: tf.Tensor, name: str = 'boxes') -> tf.Tensor:
 
   Args:
     boxes: f32[..., 4].
-    name: what the error calls them.
-
-  Returns:
-    The boxes as a tensor.
 
   Raises:
     ValueError: the last dimension is known and is not 4.

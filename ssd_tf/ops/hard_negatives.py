@@ -23,8 +23,6 @@ class HardExampleMiner:
     iou_threshold: an anchor yields to one of greater loss that overlaps it more than this; 1 or
       more: none does, as in Liu et al.
     loss_type: 'BOTH', 'CLASSIFICATION' or 'LOCALIZATION': what counts as loss here.
-    classification_weight: of the classification loss within 'BOTH'.
-    localization_weight: of the localization loss within 'BOTH'.
     max_negatives_per_positive: None for no proportion: negatives, positives and ignored anchors
       alike stay as the suppression left them.
     min_negatives_per_image: negatives that stay in an image with few positives or none.
@@ -59,7 +57,6 @@ class HardExampleMiner:
       classification_losses: f32[B, A], weighted.
       localization_losses: f32[B, A], weighted.
       decoded_boxes: f32[B, A, 4], what the model predicts.
-      targets: of the same anchors.
 
     Returns:
       bool[B, A]; no gradient flows through it.
@@ -158,7 +155,6 @@ class BatchHardExampleMiner:
 
     Args:
       classification_losses: f32[B, A], weighted; of negatives, that of background.
-      targets: of the same anchors.
       example_mask: bool[B], False where the image pads the batch: it has no examples.
       layer_sizes: how many of the A anchors each feature map has; for 'SSD_TENSORFLOW_LAYER'.
 

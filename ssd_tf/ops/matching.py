@@ -142,7 +142,6 @@ class BipartiteMatcher:
 
     Args:
       similarity: f32[B, N, A].
-      row_mask: without meaning here.
       forcing_mask: bool[B, N], the rows that get an anchor.
       least: the similarity of a box and an anchor that share nothing.
     """

@@ -31,8 +31,6 @@ class Objective:
     localize_decoded: whether that loss is given boxes, decoded from both, instead.
     box_coder: for hard example mining, and for `localize_decoded`.
     hard_example_miner: None for all anchors; it sees the masked losses.
-    classification_weight: factor of the classification loss.
-    localization_weight: factor of the localization loss.
     normalized_by: 'MATCHES': the weight of all matched anchors; 'IMAGES': their number, as in
       SSD-Tensorflow's ssd_losses of SSD300; 'REPLICAS': their number, so that the losses are the
       means of the replicas' own, as in SSD-Tensorflow's training on several clones; 'NOTHING'.
@@ -74,10 +72,8 @@ class Objective:
 
     Args:
       outputs: of the network: class_logits f32[B, A, K+1], box_encodings f32[B, A, code size].
-      targets: of the same images and anchors.
       batch: example_mask bool[B], False where the image pads the batch, so that its loss is 0;
         labeled_classes bool[B, K].
-      normalizer: f32[].
       anchors: f32[A, 4], that the encodings are relative to.
 
     Returns:
@@ -122,7 +118,6 @@ class Objective:
     """Returns the part of the losses' normalizer that the images of a replica have, f32[].
 
     Args:
-      targets: of the images.
       batch: example_mask bool[B], False where the image pads the batch.
     """
     example_mask = batch[fields.EXAMPLE_MASK]
@@ -147,9 +142,6 @@ class Objective:
     would depend on what else is in the batch.
 
     Args:
-      outputs: as for the losses; so are the following.
-      targets: of the same images and anchors.
-      batch: example_mask, labeled_classes.
       anchors: f32[A, 4].
 
     Returns:
@@ -183,7 +175,6 @@ class Objective:
 
     Args:
       outputs: class_logits f32[B, A, K+1].
-      targets: of the same images and anchors.
       batch: example_mask bool[B], labeled_classes bool[B, K].
 
     Returns:
@@ -229,7 +220,6 @@ def count_labels(targets: Targets, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
   """Counts, by class, what the labels of the replica's images hold.
 
   Args:
-    targets: of the images.
     batch: example_mask bool[B], False where the image pads the batch; labeled_classes bool[B, K].
 
   Returns:

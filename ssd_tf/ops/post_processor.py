@@ -35,10 +35,8 @@ class PostProcessor:
   """Turns logits and encodings into boxes with scores, and keeps the best of those that overlap.
 
   Attributes:
-    box_coder: decodes the encodings.
     score_converter: 'SIGMOID', 'SOFTMAX' or 'IDENTITY'.
     logit_scale: the logits are divided by it.
-    score_threshold: a detection's score is above it.
     iou_threshold: a box is suppressed by a better one that it overlaps more than this.
     max_detections_per_class: at most so many of a class; not heeded without classes.
     max_total_detections: D.

@@ -36,11 +36,8 @@ def cosine_schedule(
   the share of its cycle that is over.
 
   Args:
-    learning_rate_base: the highest rate.
     total_steps: where 0 is reached, warm-up and plateau included; with cycles, where they end.
     warmup_learning_rate: at step 0.
-    warmup_steps: length of the line.
-    hold_base_rate_steps: length of the plateau.
     cycle_steps: length of the first cycle; 0: there are none.
     cycle_growth: 1 or more.
     cycle_decay: in (0, 1].
@@ -142,12 +139,10 @@ def exponential_schedule(
   """initial * factor^((step - burnin_steps) / decay_steps), after a constant burn-in.
 
   Args:
-    initial_learning_rate: after the burn-in.
     decay_steps: steps in which the rate falls by decay_factor.
     decay_factor: in (0, 1].
     staircase: whether the exponent is rounded down.
     burnin_learning_rate: during the burn-in; 0 for the initial rate.
-    burnin_steps: length of the burn-in.
     min_learning_rate: the rate never falls below it, nor does the burn-in's.
 
   Returns:
@@ -178,7 +173,6 @@ def manual_step_schedule(
   """From steps[i] on the rate is learning_rates[i].
 
   Args:
-    initial_learning_rate: before steps[0].
     steps: rising.
     learning_rates: one for each step.
     warmup: go in a line from the initial rate to learning_rates[0] instead of jumping.
@@ -221,7 +215,6 @@ def polynomial_schedule(
   """end + (initial - end) * (1 - min(step, decay_steps) / decay_steps)^power.
 
   Args:
-    initial_learning_rate: at step 0.
     end_learning_rate: from decay_steps on.
     decay_steps: 1 or more.
     power: 1 for a line.

@@ -17,7 +17,6 @@ class SizeDraws:
   Attributes:
     sizes: (height, width), pixels; one that is there twice is drawn twice as often.
     steps_per_size: steps between draws.
-    seed: of the draws.
 
   Source: Redmon and Farhadi 2017, YOLO9000, section 2, where it is every 10 batches.
   """

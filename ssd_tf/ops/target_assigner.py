@@ -56,10 +56,6 @@ class TargetAssigner:
   IoU threshold of 0.5: not counted is the same that is not trained.
 
   Attributes:
-    matcher: decides from the similarities.
-    box_coder: codes the matched boxes.
-    box_similarity: measures how alike boxes and anchors are.
-    negative_class_weight: class weight of background.
     train_on_crowds: whether boxes around many objects are groundtruth like others.
 
   Source: the original's core/target_assigner.py, which knows no crowds. It assigns image by image;

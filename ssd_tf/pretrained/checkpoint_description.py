@@ -45,8 +45,6 @@ class Description:
     kind: one of `checkpoint_kind`.
     backbone: such as mobilenet_v2; None if it is not known.
     depth_multiplier: None if it cannot be told.
-    has_fpn: whether there is a feature pyramid.
-    is_weight_shared: whether all feature maps share the heads.
     is_depthwise: whether the heads are depthwise separable (SSDLite).
     num_feature_maps: 0 without heads.
     anchors_per_location: of each head, finest map first.
@@ -86,11 +84,7 @@ def describe(shapes: Shapes, kind: str) -> Description:
   """Tells the model in a checkpoint by the names and shapes of its variables.
 
   Args:
-    shapes: name -> shape, as the checkpoint has them.
     kind: as `checkpoint_kind.identify` returns it.
-
-  Returns:
-    The description; what cannot be told is None, or empty.
   """
   shapes = {n: shape for n, shape in shapes.items() if not checkpoint_kind.is_bookkeeping(n)}
   shapes = checkpoint_kind.in_our_words(kind, shapes)

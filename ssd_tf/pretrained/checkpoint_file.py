@@ -23,9 +23,6 @@ def open_checkpoint(path: str) -> 'CheckpointFile | H5File':
   Args:
     path: a checkpoint's prefix, or a file of Keras's that ends in .h5 or .hdf5.
 
-  Returns:
-    Its tensors.
-
   Raises:
     InputError: it is neither, or damaged.
   """
@@ -40,7 +37,6 @@ class CheckpointFile:
   """The tensors of a checkpoint.
 
   Attributes:
-    path: its prefix.
     shapes: name -> shape.
   """
 

@@ -53,10 +53,6 @@ def is_bookkeeping(name: str) -> bool:
 def identify(names: Collection[str], path: str) -> str:
   """Tells which program wrote a checkpoint.
 
-  Args:
-    names: all names in it.
-    path: where it is from, for the error.
-
   Returns:
     One of the kinds above.
 
@@ -91,7 +87,6 @@ def checkpoint_names(
 
   Args:
     kind: as `identify` returns it.
-    model: an SSD model.
     names: all names in the checkpoint; where it has the moving average of a weight, that is taken.
     model_scope: of SSD_TENSORFLOW and SLIM_VGG, the scope of the network; None: as the names say.
     fully_connected: of SLIM_VGG and KERAS_APPLICATIONS, whether the fully connected layers of

@@ -24,7 +24,6 @@ def remap_class_rows(
     source: the checkpoint's kernel f[..., A*(K'+1)], or bias f[A*(K'+1)].
     initial: the model's own, f[..., A*(K+1)].
     class_ids: id in the model, 1..K -> id in the checkpoint, 1..K'.
-    num_anchors: A.
     num_classes: K, of the model. Where initial has only K columns for each anchor, neither head
       predicts background, and column 0 is class 1.
 

@@ -23,8 +23,6 @@ def converted(value: np.ndarray, path: str, kind: str, *, decimate_fc: bool = Fa
   - With `decimate_fc`, conv6 and conv7 of VGG-16 are made of fc6 and fc7: `decimate`.
 
   Args:
-    value: as the checkpoint has it.
-    path: of the variable.
     kind: of the checkpoint, one of `checkpoint_kind`.
     decimate_fc: whether conv6 and conv7 come from fully connected layers.
 
@@ -50,7 +48,6 @@ def decimate(value: np.ndarray, *, is_first: bool) -> np.ndarray:
 
   Args:
     value: kernel f32[h,w,in,out], or of a dense layer f32[h*w*in,out], or bias f32[out].
-    is_first: whether it is fc6.
 
   Returns:
     The kernel of a convolution f32[h',w',in',out/4], or bias f32[out/4].

@@ -52,7 +52,6 @@ class ImageNetWeights:
   """The weights that Keras downloads (to ~/.keras/models, once), read as a checkpoint's file.
 
   Attributes:
-    path: 'imagenet'.
     shapes: '<layer>/<kernel, bias, gamma, ...>' -> shape.
   """
 
@@ -64,8 +63,6 @@ class ImageNetWeights:
     """Downloads.
 
     Args:
-      backbone: vgg_16, mobilenet_v1 or mobilenet_v2.
-      depth_multiplier: of a MobileNet.
       include_top: with the classifier; of VGG-16 that is 530 MB in place of 60.
 
     Raises:

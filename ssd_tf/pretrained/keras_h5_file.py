@@ -20,15 +20,11 @@ class H5File:
   """The weights in an .h5 file: of `Model.save_weights` before Keras 3, or of a whole model.
 
   Attributes:
-    path: of the file.
     shapes: '<layer>/<kernel, bias, gamma, ...>' -> shape.
   """
 
   def __init__(self, path: str):
     """Opens a file.
-
-    Args:
-      path: of the file.
 
     Raises:
       InputError: it is no HDF5 file, is cut short, or has no names of layers.

@@ -22,7 +22,6 @@ class LayerTable:
     """Maps the variable paths of a model to their names in a checkpoint.
 
     Args:
-      model: an SSD.
       scope: that all names begin with, with its slash.
 
     Returns:

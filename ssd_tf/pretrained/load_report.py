@@ -16,7 +16,6 @@ class LoadReport:
   """What a checkpoint gave to a model, by variable path of the model.
 
   Attributes:
-    path: the checkpoint's prefix.
     kind: one of `checkpoint_kind`.
     loaded: path -> the checkpoint's name for it.
     mapped: those of `loaded` of which only the rows of some classes were taken.

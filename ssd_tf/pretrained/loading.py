@@ -50,7 +50,6 @@ def load_pretrained(
   """Restores the variables that a checkpoint has for a model, as far as they fit.
 
   Args:
-    model: an SSD model; its variables are assigned.
     checkpoint_path: the prefix of a checkpoint: our own (of which the moving averages are taken, if
       there are any), one of the Object Detection API (TF1, TF2, TF2 classification), of
       SSD-Tensorflow, or of a TF1 slim classifier; or an .h5 file of ssd_keras or of Keras
@@ -58,7 +57,6 @@ def load_pretrained(
     groups: the parts to load, of `layer_groups.GROUPS`; the others stay as they are.
     class_ids: id of a class in the model -> its id in the checkpoint, from 1: only their rows
       of the class heads are taken, and the background's. None: whole class heads, if they fit.
-    options: what is left out, and how names and shapes are made to fit.
 
   Returns:
     What was loaded, skipped, missing and unused.

@@ -39,9 +39,6 @@ _NORMS = {'_batch_norm': 'BatchNorm', '_group_norm': 'GroupNorm'}
 def checkpoint_names(model: keras.Model) -> dict[str, str]:
   """Maps the variable paths of an SSD MobileNet to their names in a TF1 checkpoint.
 
-  Args:
-    model: as `ssd_model` makes it.
-
   Returns:
     {'class_head_0/kernel': 'BoxPredictor_0/ClassPredictor/weights', ...}; the path itself where the
     name there is not known.

@@ -26,9 +26,6 @@ _TOWERS['class'] = 'ClassPredictionTower'
 def checkpoint_names(model: keras.Model) -> dict[str, str]:
   """Maps each variable path of an SSD MobileNet to its key in a TF2 checkpoint of a whole model.
 
-  Args:
-    model: as `ssd_model` makes it.
-
   Returns:
     {'class_head_0/bias': 'model/_box_predictor/.../bias/.ATTRIBUTES/VARIABLE_VALUE', ...}; the path
     itself where there is no such variable (of a dropout, or of a model that has no TF2 files).

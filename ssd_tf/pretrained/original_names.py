@@ -11,9 +11,6 @@ from ssd_tf.pretrained import odapi_tf1, ssd_tensorflow
 def original_names(model: keras.Model) -> dict[str, str]:
   """The name of each variable in the stack that had the model first.
 
-  Args:
-    model: an SSD.
-
   Returns:
     With VGG-16, the names of SSD-Tensorflow: {'vgg_16_conv6/kernel': 'ssd_300_vgg/conv6/weights',
     ...}. Else those of the Object Detection API under TF1:
@@ -28,9 +25,7 @@ def paths_in_scopes(model: keras.Model, scopes: Iterable[str], option: str) -> s
   """The variables whose original names begin with one of the scopes.
 
   Args:
-    model: an SSD.
     scopes: beginnings of names: ssd_300_vgg/block8 is one of ssd_300_vgg/block8_box too.
-    option: that has the scopes, for the error.
 
   Returns:
     Their paths in the model.

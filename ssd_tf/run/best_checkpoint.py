@@ -28,15 +28,6 @@ class BestCheckpoint:
   process that dies at any moment leaves the old checkpoint or the new one. best.json, which says
   why it was chosen, is for people and their scripts: nothing here reads it.
 
-  Args:
-    manager: of the training's checkpoints, which the training has not begun to write.
-    step: it is at, i[].
-    log: of the training's evaluations.
-    criterion: by which they are compared.
-
-  Attributes:
-    directory: where it is.
-
   Raises:
     InputError: the folder holds the best checkpoint of another training.
   """
@@ -110,9 +101,6 @@ class BestCheckpoint:
 
 def find(model_dir: str) -> str | None:
   """Finds the best checkpoint of a training.
-
-  Args:
-    model_dir: of the training.
 
   Returns:
     Its prefix; None if it keeps none.

@@ -29,11 +29,6 @@ def inspect(
       `input_paths.find_checkpoint`.
     pipeline_config_path: None, or a config: says what its training would load from this checkpoint,
       by its fine_tune_checkpoint_type.
-    overrides: changes to the config, see `Pipeline.load`.
-    show_variables: whether to list all names and shapes.
-
-  Yields:
-    Lines.
 
   Raises:
     InputError: it is no checkpoint, is damaged, or is one of another model than the config's.

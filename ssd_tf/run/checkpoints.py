@@ -26,10 +26,7 @@ class Manager(tf.train.CheckpointManager):
   Those of a killed process are removed when it is made, so nothing else may be saving there.
 
   Args:
-    checkpoint: what is saved.
-    directory: gets the checkpoints.
     check: called before each save; raises where there should be none. None: nothing is.
-    **settings: as TensorFlow's.
   """
 
   def __init__(
@@ -64,9 +61,6 @@ class Manager(tf.train.CheckpointManager):
 def telling_last_checkpoint(model_dir: str) -> Iterator[None]:
   """Tells of a write that fails for lack of space, and what a training goes on from then.
 
-  Args:
-    model_dir: of the training.
-
   Raises:
     InputError: something could not be written.
   """
@@ -93,7 +87,6 @@ def training_checkpoint(
   The input pipeline is a function of seed and step, so the step is also the input's position.
 
   Args:
-    model: the network.
     optimizer: built; its variables are saved too.
     averages: path of a weight -> its moving average; None: there are none. Whatever loads the
       checkpoint but to go on with the training takes them for the weights, see
@@ -125,10 +118,6 @@ def restore_all(checkpoint: tf.train.Checkpoint, path: str) -> None:
   Only the loss scale may be missing in the file, where float16 training goes on from another
   precision: it begins anew then.
 
-  Args:
-    checkpoint: as `training_checkpoint` makes it.
-    path: the prefix of a file.
-
   Raises:
     InputError: a variable is missing or has another shape.
   """
@@ -149,12 +138,7 @@ def restore_all(checkpoint: tf.train.Checkpoint, path: str) -> None:
 
 
 def save_last(manager: tf.train.CheckpointManager, step: int) -> None:
-  """Saves a checkpoint, unless the newest one is of that step already.
-
-  Args:
-    manager: of the checkpoints.
-    step: the model is at.
-  """
+  """Saves a checkpoint, unless the newest one is of that step already."""
   latest = manager.latest_checkpoint
   if latest is None or step_in_name(latest) != step:
     manager.save(checkpoint_number=step, check_interval=False)

@@ -24,15 +24,7 @@ _WITHOUT_EFFECT = (
 
 
 def conditions_of(config: PipelineConfig, sample_1_of_n: int = 1) -> dict[str, int | str]:
-  """The conditions of an evaluation.
-
-  Args:
-    config: the whole config.
-    sample_1_of_n: every n-th example only is evaluated.
-
-  Returns:
-    Names to values that JSON knows.
-  """
+  """The conditions of an evaluation."""
   eval_config = type(config.eval_config)()
   eval_config.CopyFrom(config.eval_config)
   for field in _WITHOUT_EFFECT:

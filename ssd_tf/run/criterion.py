@@ -20,7 +20,6 @@ class Criterion:
   """Which evaluations count, and by which of their figures.
 
   Attributes:
-    metric: its name.
     details: split and conditions of the evaluations that count, see `conditions`.
   """
 
@@ -74,7 +73,6 @@ def value_of(name: str, metrics: Mapping[str, float | None]) -> float | None:
   Args:
     name: of the metric. Where it is one of the labeled (image, class) pairs alone, and all are
       labeled, the evaluation has it as that of all pairs.
-    metrics: of the evaluation.
 
   Returns:
     The value; None if there is none.
@@ -88,9 +86,6 @@ def resolve_metric(name: str, names: Sequence[str]) -> str:
   Args:
     name: of a metric; '' for the first.
     names: of those that the evaluations give, at least one.
-
-  Returns:
-    Its name.
 
   Raises:
     InputError: it is not among them; it lists them, the likely ones first.

@@ -19,8 +19,6 @@ class EarlyStopping:
   What the log has of later steps does not count.
 
   Attributes:
-    log: of the training's evaluations.
-    criterion: by which they are compared.
     borders: the steps at which another stage begins.
     patience: evaluations without a better one, 1 or more.
     min_delta: what is less is no better.
@@ -61,7 +59,6 @@ def evaluations_without_better(
 
   Args:
     evaluations: (step, value), in their order.
-    criterion: by which they are compared.
     min_delta: by which a value has to be better, at least.
 
   Returns:

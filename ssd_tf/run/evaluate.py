@@ -35,14 +35,11 @@ def evaluate_checkpoints(
   """Evaluates the newest checkpoint, then each new one until none comes within the timeout.
 
   Args:
-    pipeline: the model and its evaluation.
     model_dir: gets event files and evaluation results in eval/.
     checkpoint_dir: a folder that a training writes to, or the prefix of one checkpoint, which may
       be one of the Object Detection API's.
-    strategy: as `make_strategy` gives it.
     timeout: seconds to wait for a further checkpoint; 0 to evaluate just the newest one.
     wait_for_first: whether the folder may still be empty, or not there yet.
-    options: of the evaluations.
 
   Returns:
     The metrics of the last checkpoint evaluated.
@@ -85,11 +82,7 @@ def evaluate_all_checkpoints(
   post-processing, are not evaluated again.
 
   Args:
-    pipeline: the model and its evaluation.
     model_dir: gets event files and evaluation results in eval/.
-    checkpoint_dir: a folder with checkpoints, or the prefixes of some.
-    strategy: as `make_strategy` gives it.
-    options: of the evaluations.
 
   Returns:
     The metrics by step, rising, those found included.

@@ -22,10 +22,8 @@ class EvaluatedImages:
   """What a checkpoint detects on a data set, K classes.
 
   Attributes:
-    checkpoint: prefix of the weights.
     step: that they were written at; 0 where the file does not say.
     split: the data set: input paths as the config has them.
-    names: class id -> name.
     images: every image, in the records' order, with all detections that post-processing leaves.
     metrics: those of eval_config, then the losses, by the names that are logged.
     coco: what measured them by COCO's rules, for the figures of classes; it is one of those of
@@ -53,13 +51,9 @@ def evaluate_images(
   Nothing is written, and nothing printed.
 
   Args:
-    pipeline: the config.
     checkpoint: the prefix of one, or a folder, of which the newest is taken.
     on_train_data: evaluate on the training records, without augmentation.
     max_images: evaluate on so many images, the first ones; 0: on all.
-
-  Returns:
-    The images and their metrics.
 
   Raises:
     InputError: config, data or checkpoint are at fault, or there is no checkpoint.

@@ -30,10 +30,6 @@ class EvaluationLog:
 
   Args:
     eval_dir: the folder: of a training, eval/ in its model_dir. It need not exist.
-
-  Attributes:
-    eval_dir: the folder.
-    path: of the file.
   """
 
   def __init__(self, eval_dir: str):
@@ -45,7 +41,6 @@ class EvaluationLog:
     """Adds an evaluation; if that fails half way, such as on a full disk, the file is as before.
 
     Args:
-      step: of the model that was evaluated.
       metrics: by name; nan becomes null, since JSON has no nan.
       details: what the figures have to be read with; without, a number cannot be compared.
 
@@ -97,7 +92,6 @@ class EvaluationLog:
     Args:
       details: split, settings and conditions of those wanted, see `conditions.differences`.
       losses: whether their losses are to be compared.
-      skip_damaged: as in `read`.
 
     Returns:
       By step, rising; of each step the last one.

@@ -23,7 +23,6 @@ class Options:
   """What an evaluation may be asked for besides its config.
 
   Attributes:
-    sample_1_of_n: evaluate on every n-th example only.
     on_train_data: evaluate on the training records, not on those of the evaluation.
     eval_dir: gets event files and metrics.jsonl; None: the folder eval of model_dir.
     max_num_batches: evaluate on so many batches; 0: on all.
@@ -52,10 +51,6 @@ class Options:
 def evaluation_details(pipeline: Pipeline, options: Options) -> dict[str, Any]:
   """What the figures of an evaluation depend on besides the weights, as the log has it.
 
-  Args:
-    pipeline: the config.
-    options: of the evaluation.
-
   Returns:
     split, conditions, and settings if there are any; see `conditions`.
   """
@@ -76,14 +71,7 @@ def build_evaluator(
   """Builds what runs a model over the evaluation's data set and measures its detections.
 
   Args:
-    pipeline: the config.
-    detector: what is evaluated.
-    strategy: that the model's variables were made under.
-    options: of the evaluation.
     metrics: measure instead of those of eval_config, and nothing is drawn or exported; None: not.
-
-  Returns:
-    The evaluator.
   """
   options, writes = options or Options(), metrics is None
   eval_config = pipeline.config.eval_config
@@ -134,9 +122,6 @@ def log_evaluation(
 
   Args:
     step: of the model that was evaluated, i64[].
-    evaluator: that measured it.
-    output: the metrics by name.
-    log: gets the numbers.
     details: what the numbers have to be read with, besides those that the evaluator has.
   """
   step = int(step.numpy())

@@ -28,11 +28,7 @@ def explaining_failures(
   """Turns the errors of a running graph that mean bad input into one line that says so.
 
   Args:
-    pipeline: the config.
-    training: whether the graph reads the training records.
-    evaluation: whether it reads the evaluation's.
     failed_batch: of the trainer; saved where the loss or its gradient was not finite.
-    model_dir: gets it.
 
   Raises:
     InputError: what the graph failed of, or the loss or its gradient was not finite.

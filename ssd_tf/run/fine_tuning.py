@@ -42,14 +42,6 @@ def load_fine_tune_checkpoint(
   An empty type with from_detection_checkpoint set is detection (true) or classification (false).
   Which stack wrote the checkpoint is told by its names, whatever fine_tune_checkpoint_version says.
 
-  Args:
-    pipeline: the config.
-    model: its variables are assigned.
-    load_options: what no field of the config says.
-
-  Returns:
-    What was loaded, skipped, missing and left.
-
   Raises:
     InputError: there is no such checkpoint, it does not fit, or the class map is at fault.
 

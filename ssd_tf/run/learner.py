@@ -25,7 +25,6 @@ class Learner(NamedTuple):
 
   Attributes:
     detector: the model is its own.
-    optimizer: built.
     moving_average: of the weights; None: there is none.
     stages: which variables are trained, from which step on.
     multi_scale: the further input sizes; None: there are none.
@@ -53,12 +52,6 @@ class Learner(NamedTuple):
 
 def build_learner(config: PipelineConfig) -> Learner:
   """Builds what is trained, in the scope of its strategy.
-
-  Args:
-    config: the whole config.
-
-  Returns:
-    The learner; its weights are as they are initialized.
 
   Raises:
     InputError: a field is at fault.
@@ -90,11 +83,7 @@ def build_stages(config: PipelineConfig, model: keras.Model) -> Stages:
   """Builds what says which variables a training trains, from which step on.
 
   Args:
-    config: the whole config.
     model: as it was built; nothing of it is set yet.
-
-  Returns:
-    The stages.
 
   Raises:
     InputError: a pattern matches nothing, or a stage leaves nothing to train.

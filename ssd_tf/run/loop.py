@@ -32,19 +32,12 @@ def build_controller(
   """What trains, logs, saves and evaluates by turns.
 
   Args:
-    trainer: makes the steps.
     manager: of the checkpoints, with their interval; event files go into train/ and eval/ of its
       folder.
     num_steps: the last step; FOREVER for none.
-    log_every_n: steps between lines of the log and points of the curves.
     checkpoint_every_secs: seconds between checkpoints, besides the manager's interval. None: none
       are saved by time.
     train_actions: are called after the log's lines, with nothing of use.
-    evaluator: evaluates; None: nothing does.
-    eval_actions: are called with {metric: value} after each evaluation.
-
-  Returns:
-    The controller.
   """
   step = trainer.global_step
   actions = [lambda _: _log_step(trainer, num_steps), *train_actions]
@@ -71,13 +64,7 @@ def build_controller(
 
 
 def is_over(step: int, num_steps: int, stopping: EarlyStopping | None = None) -> bool:
-  """Whether a training has come to its end before; logs why.
-
-  Args:
-    step: that it would go on from.
-    num_steps: the last step.
-    stopping: what ends it before; None: nothing does.
-  """
+  """Whether a training has come to its end before; logs why."""
   if step >= num_steps:
     logging.info('Nothing to do: step %d of %d is reached.', step, num_steps)
     return True
@@ -98,9 +85,7 @@ def train(
   that an evaluation has counted.
 
   Args:
-    controller: of `build_controller`.
     num_steps: the last step; at it a checkpoint is saved in any case.
-    stopping: ends the training before; None: nothing does.
   """
   evaluates = controller.evaluator is not None
   manager = controller.checkpoint_manager
@@ -119,13 +104,7 @@ def train(
 
 
 class SaveByTime:
-  """Saves a checkpoint once so many seconds have passed since the last one.
-
-  Args:
-    manager: saves it.
-    step: that it is of, i[].
-    interval: the seconds.
-  """
+  """Saves a checkpoint once so many seconds have passed since the last one."""
 
   def __init__(self, manager: tf.train.CheckpointManager, step: tf.Variable, interval: float):
     self._manager, self._step, self._interval = manager, step, interval

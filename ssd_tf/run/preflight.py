@@ -12,11 +12,6 @@ from ssd_tf.run import criterion
 def check(pipeline: Pipeline, num_replicas: int, evaluate: bool) -> str:
   """Refuses what would fail, or train wrongly, later; warns of what is not done as the config says.
 
-  Args:
-    pipeline: the config.
-    num_replicas: that train.
-    evaluate: whether to evaluate while training.
-
   Returns:
     The metric that the best checkpoint and early stopping go by; '' without evaluations.
 

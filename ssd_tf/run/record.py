@@ -28,9 +28,6 @@ def path(model_dir: str) -> str:
 def read(model_dir: str) -> list[dict[str, Any]]:
   """Reads what was recorded each time that a training ran, in the order of time.
 
-  Args:
-    model_dir: of the training.
-
   Returns:
     Of each: started (ISO 8601, UTC), seconds (start-up and evaluation included), first_step,
     last_step, num_steps (0: for ever), outcome ('running' also after a kill; 'finished',
@@ -84,11 +81,7 @@ class Record:
     Args:
       model_dir: gets run.json; what is in it stays. A damaged one becomes run.json.broken.
       began: the time, as `time.time` gives it.
-      step: tells the step that the training is at.
       num_steps: the last one; 0: there is none.
-      seed: of the training.
-      config_path: where the config is from.
-      check: called before each write; raises where there should be none.
     """
     self._model_dir, self._began, self._step, self._check = model_dir, began, step, check
     self._entry = {

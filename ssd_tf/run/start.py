@@ -25,14 +25,8 @@ def start(
   """Loads what a training starts from.
 
   Args:
-    pipeline: the config.
-    model: its variables are assigned.
     manager: of the training's checkpoints; one is written at step 0.
     moving_average: of the weights, which it begins at unless the training goes on; or None.
-    load_options: of fine_tune_checkpoint.
-
-  Returns:
-    The step that the training starts at.
 
   Raises:
     InputError: the checkpoint does not fit.
@@ -59,7 +53,6 @@ def restore(model: keras.Model, path: str) -> int:
   """Restores a model to evaluate or export it, where nothing may be missing.
 
   Args:
-    model: its variables are assigned.
     path: the prefix of a checkpoint, our own or one of the Object Detection API.
 
   Returns:

@@ -8,9 +8,6 @@ def make_strategy(num_logical_cpus: int = 0) -> tf.distribute.Strategy:
 
   Args:
     num_logical_cpus: split the CPU into that many devices, to try replicas without GPUs; 0 not to.
-
-  Returns:
-    The strategy.
   """
   if num_logical_cpus:
     cpu = tf.config.list_physical_devices('CPU')[0]

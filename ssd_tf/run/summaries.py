@@ -21,10 +21,6 @@ class CheckedSummaries(orbit.utils.SummaryManager):
 
   TensorFlow drops a summary that it cannot write whole, such as a picture on a full disk, and goes
   on behind what it has written of it, where no reader comes to. So what is new is looked at.
-
-  Args:
-    directory: gets the event files.
-    global_step: of the summaries.
   """
 
   def __init__(self, directory: str, global_step: tf.Variable):
@@ -51,10 +47,6 @@ class CheckedSummaries(orbit.utils.SummaryManager):
 def end_of_records(path: str, start: int = 0) -> int:
   """Where the last whole record of a file ends, by the lengths that its records tell.
 
-  Args:
-    path: a file of records.
-    start: where one of them begins.
-
   Returns:
     The offset: the file's size unless it is cut short.
   """
@@ -69,7 +61,6 @@ def records(file: BinaryIO, start: int = 0) -> Iterator[tuple[int, int]]:
 
   Args:
     file: of records; between two of them it may be read anywhere.
-    start: where one of them begins.
 
   Returns:
     Of each, where its content begins, and the length of that.

@@ -40,16 +40,10 @@ def train(
   Args:
     pipeline: what to train; written to model_dir.
     model_dir: gets checkpoints, event files, pipeline.config, evaluation results.
-    strategy: as `make_strategy` gives it.
     checkpoint_every_n: steps between checkpoints; the last step is always saved. None: none are
       saved by steps.
     checkpoint_every_secs: seconds between checkpoints, besides; looked at with each line of the
       log. None: none are saved by time.
-    log_every_n: steps between lines of the log and points of the curves.
-    checkpoint_max_to_keep: older checkpoints are deleted.
-    evaluate: whether to evaluate at each checkpoint.
-    sample_1_of_n_eval_examples: evaluate on every n-th example only.
-    load_options: of fine_tune_checkpoint.
 
   Raises:
     InputError: config or data are at fault, a loss is not finite, the disk is full, or model_dir is

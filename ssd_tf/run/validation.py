@@ -28,16 +28,7 @@ from ssd_tf.training.moving_average import AveragedEvaluator
 
 @dataclasses.dataclass(frozen=True)
 class Validation:
-  """The evaluations of a training.
-
-  Attributes:
-    log: of them.
-    criterion: by which they are compared.
-    evaluator: makes them.
-    actions: are called with {metric: value} after each.
-    best: keeps the best checkpoint; None: nothing does.
-    stopping: ends the training early; None: nothing does.
-  """
+  """The evaluations of a training."""
 
   log: EvaluationLog
   criterion: Criterion
@@ -51,9 +42,6 @@ class Validation:
 
     A process may have died after it saved the checkpoint, or before its figures came to TensorBoard
     and to the best checkpoint.
-
-    Args:
-      controller: of the training.
     """
     write_missing_scalars(self.log)
     if left_out := self.criterion.left_out(self.log):
@@ -75,17 +63,6 @@ def build_validation(
   options: Options,
 ) -> Validation:
   """Builds what evaluates a training.
-
-  Args:
-    pipeline: the config.
-    learner: what is trained.
-    manager: of the training's checkpoints, which the training has not begun to write.
-    strategy: that the model's variables were made under.
-    metric: by which evaluations are compared.
-    options: of the evaluations.
-
-  Returns:
-    The evaluations.
 
   Raises:
     InputError: model_dir holds the best checkpoint of another training.

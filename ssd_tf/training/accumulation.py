@@ -29,9 +29,6 @@ class MicroBatches:
       function: batch -> nest of tensors. Called once, and traced into a loop, unless there is
         one batch only; then nothing may go across replicas in it.
       zeros: of the structure and shapes that it returns.
-
-    Returns:
-      The sums.
     """
     if self.count == 1:
       return function(self._batches[0])

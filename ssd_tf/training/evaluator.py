@@ -33,9 +33,6 @@ class Evaluator(orbit.StandardEvaluator):
   Args:
     detector: what is measured, with the weights that it has at that time.
     dataset: distributed batches, finite; keys of `fields`.
-    make_metrics: makes new evaluators of detections.
-    strategy: that the detector was made under.
-    pictures: of the first images.
     with_losses: whether the losses are computed; else the total loss is 1.
     export_path: gets all detections, in COCO's results format; '' for no such file.
 

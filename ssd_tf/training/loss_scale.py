@@ -44,8 +44,6 @@ class LossScale:
 
     Args:
       is_finite: whether the gradients are, on all replicas, bool[].
-      update: makes the step.
-      leave_out: counts it only.
     """
 
     def good():

@@ -31,11 +31,7 @@ _WHY = {
 
 
 class LossWatch:
-  """Looks at the sums of each interval of the log, and of the rest; says each thing once in a run.
-
-  Args:
-    interval: steps between lines of the log.
-  """
+  """Looks at the sums of each interval of the log, and of the rest; says each thing once."""
 
   def __init__(self, interval: int):
     self._interval = interval

@@ -69,12 +69,7 @@ class MovingAverage:
 
 
 class AveragedEvaluator(orbit.AbstractEvaluator):
-  """Another evaluator, with the averages in the place of the weights.
-
-  Args:
-    evaluator: what evaluates.
-    moving_average: of the weights that it uses.
-  """
+  """Another evaluator, with the averages in the place of the weights."""
 
   def __init__(self, evaluator: orbit.AbstractEvaluator, moving_average: MovingAverage):
     self._evaluator = evaluator

@@ -34,7 +34,6 @@ class NonFiniteBatch:
       batches: of the replica, those that make the step together.
       step: that failed, i[].
       losses: in the order of `fields.LOSSES`, f32[4].
-      replica: its number, i32[].
 
     Returns:
       1.0 once it is done, f32[].
@@ -69,9 +68,6 @@ class NonFiniteBatch:
     It holds, by the keys of `fields`, what the network was fed: images, groundtruth, masks, with
     the examples of all replicas one after the other; source_id as text; replica, of each example
     the one it was on; step; and losses with loss_names.
-
-    Args:
-      folder: gets it.
 
     Returns:
       The path; '' if nothing was kept.

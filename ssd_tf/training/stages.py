@@ -15,10 +15,6 @@ class Stage(NamedTuple):
 
   Attributes:
     first_step: that it begins at; of the first stage 0.
-    field: of the config that describes it.
-    frozen_groups: parts of the network.
-    freeze_variables: patterns.
-    update_trainable_variables: patterns.
   """
 
   first_step: int = 0
@@ -38,7 +34,6 @@ class Stages:
   first updates of what is released late are up to three times as large as Adam's own first ones.)
 
   Args:
-    selector: of the model.
     stages: the first begins at step 0, the others later and later.
 
   Attributes:

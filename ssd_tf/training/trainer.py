@@ -40,11 +40,9 @@ class Trainer(orbit.StandardTrainer):
       `strategy`.
     optimizer: a Keras optimizer, made under `strategy`. Its `iterations` are the global step.
     dataset: distributed global batches, endless; keys of `fields`.
-    strategy: that the detectors were made under.
     gradient_clipping_by_norm: largest norm of the whole gradient; 0 for no clipping.
     bias_grad_multiplier: the gradients of biases (not of batch norms) are multiplied by it, before
       the clipping; 0 to leave them.
-    add_regularization_loss: whether the regularization is part of the total.
     label_curves: draws those of partial labels; None: they are not drawn.
     moving_average: of the trainable weights, updated after each step; None: there is none.
     stages: what trains from which step on; None: what does so now.
@@ -136,7 +134,6 @@ class Trainer(orbit.StandardTrainer):
     """Makes one update from one global batch, or from several.
 
     Args:
-      iterator: of global batches.
       size: (height, width) of their images; None: there is one detector only.
     """
     size = size or self._size_at(0)

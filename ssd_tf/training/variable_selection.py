@@ -15,7 +15,6 @@ class Selection(NamedTuple):
   """What trains.
 
   Attributes:
-    paths: of the variables.
     frozen_groups: parts of the network that stay as they are, even what has nothing to train: a
       batch norm without gamma and beta.
   """
@@ -38,7 +37,6 @@ class VariableSelector:
   Args:
     model: as it was built; its variables' `trainable` is set by `apply`.
     group_of: path of a variable -> the part of the network that it belongs to.
-    api_names: path of a variable -> the original's name for it.
 
   Attributes:
     variables: what there is to train, whatever is selected.
@@ -70,15 +68,6 @@ class VariableSelector:
   ) -> Selection:
     """Chooses; the model does not change yet.
 
-    Args:
-      frozen_groups: parts of the network that do not train.
-      update_trainable_variables: patterns of those that train; none: all.
-      freeze_variables: patterns of those that do not, among them.
-      field: of the config that says so.
-
-    Returns:
-      What trains.
-
     Raises:
       InputError: a pattern matches nothing, or nothing is left to train.
     """
@@ -94,11 +83,7 @@ class VariableSelector:
     return Selection(frozenset(kept), tuple(frozen_groups))
 
   def apply(self, selection: Selection) -> None:
-    """Sets what of the model trains from now on, and logs how much that is.
-
-    Args:
-      selection: as `select` returns it.
-    """
+    """Sets what of the model trains from now on, and logs how much that is."""
     for layer in self._layers:
       # Trainable also says that a batch norm is to use the statistics of the batch.
       layer.trainable = self._trains(layer, selection)

@@ -97,12 +97,7 @@ def step_faults(values: Message, path: str, num_classes: int | None = None) -> I
   """Finds values of an augmentation step that do not go together.
 
   Args:
-    values: the message of the step.
-    path: of that message in the config.
     num_classes: the model's; None: not known.
-
-  Yields:
-    The faults.
   """
   kind = values.DESCRIPTOR.name
   class_ids = (_class_ids(field, num_classes) for field in _CLASS_IDS.get(kind, ()))

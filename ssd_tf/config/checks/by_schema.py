@@ -14,30 +14,14 @@ _AnyMessage = TypeVar('_AnyMessage', bound=Message)
 
 
 def unsupported_fields(message: Message, prefix: str = '') -> Iterator[Fault]:
-  """Finds what a config sets and this package would not do.
-
-  Args:
-    message: a config or a part of it.
-    prefix: the path of that part, such as 'model'.
-
-  Yields:
-    The faults.
-  """
+  """Finds what a config sets and this package would not do."""
   for path, status in _without_work(message, prefix):
     if status.kind == schema.ERROR:
       yield Fault(path, status.note)
 
 
 def ineffective_fields(message: Message, prefix: str = '') -> list[str]:
-  """Lists the paths of fields that are set away from their default and change nothing here.
-
-  Args:
-    message: a config or a part of it.
-    prefix: the path of that part.
-
-  Returns:
-    Field paths, without repeats.
-  """
+  """Lists the paths of fields that are set away from their default and change nothing here."""
   found = (
     path for path, status in _without_work(message, prefix) if status.kind == schema.NO_EFFECT
   )
@@ -49,10 +33,6 @@ def out_of_range(message: Message, prefix: str = '') -> list[Fault]:
 
   Args:
     message: a config or a part of it. A field that is not set counts with its default.
-    prefix: the path of that part, such as 'model'.
-
-  Returns:
-    The faults.
   """
   faults = []
   for number in _numbers(message, prefix):
@@ -67,15 +47,7 @@ def out_of_range(message: Message, prefix: str = '') -> list[Fault]:
 
 
 def out_of_order(message: Message, prefix: str = '') -> Iterator[Fault]:
-  """Finds the numbers that are less than another one of their message and may not be.
-
-  Args:
-    message: a config or a part of it.
-    prefix: the path of that part.
-
-  Yields:
-    The faults.
-  """
+  """Finds the numbers that are less than another one of their message and may not be."""
   for number in _numbers(message, prefix):
     least = schema.not_below(number.field)
     if least and number.value < getattr(number.message, least):
@@ -85,9 +57,6 @@ def out_of_order(message: Message, prefix: str = '') -> Iterator[Fault]:
 
 def within_range(message: _AnyMessage) -> _AnyMessage:
   """The message, or a copy whose numbers all are in their ranges, for other checks to go on with.
-
-  Args:
-    message: a config or a part of it.
 
   Returns:
     Itself where all are; else the copy, with a number close by where one is out of its range, and
@@ -112,10 +81,6 @@ def within_range(message: _AnyMessage) -> _AnyMessage:
 
 def require_supported(message: Message, path: str = '') -> None:
   """Refuses fields that would have to change the result and do not, and numbers at fault.
-
-  Args:
-    message: a config or a part of it.
-    path: of that part, such as 'model'; '' for the whole config.
 
   Raises:
     InputError: lists all such fields.

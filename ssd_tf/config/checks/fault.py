@@ -12,7 +12,6 @@ class Fault(NamedTuple):
   """What is wrong with a config.
 
   Attributes:
-    field: the path of the field.
     text: what was found there, what was expected, and what to do.
   """
 
@@ -27,7 +26,6 @@ def refuse(faults: Iterable[Fault], path: str = '') -> None:
   """Raises one error of all faults, if there are any.
 
   Args:
-    faults: what is wrong.
     path: the config's; '' where the error is to name fields alone.
 
   Raises:
@@ -51,9 +49,6 @@ def explained(path: str) -> Iterator[None]:
   Put around what makes it: numbers that each are in their range may still not go together, which a
   constructor says as a ValueError. Where that begins with the name of an argument, this is taken
   for the field of that name.
-
-  Args:
-    path: of the part.
 
   Raises:
     InputError: in place of a ValueError, TypeError or OverflowError.

@@ -13,15 +13,7 @@ CHECKPOINT_TYPES = ('classification', 'detection', 'fine_tune', 'full')
 
 
 def training_faults(pipeline: Pipeline, num_replicas: int = 1) -> Iterator[Fault]:
-  """Finds what is wrong with train_config.
-
-  Args:
-    pipeline: the config.
-    num_replicas: how many devices share a batch.
-
-  Yields:
-    The faults.
-  """
+  """Finds what is wrong with train_config."""
   train = pipeline.config.train_config
   if train.batch_size % num_replicas:
     yield Fault(

@@ -25,10 +25,7 @@ def find_faults(
   warns.
 
   Args:
-    pipeline: the config.
-    num_replicas: how many devices share a batch.
     checking: 'train', 'eval' or 'all': the readers that will be used.
-    is_training: whether it will be trained by, not only evaluated.
     trials: gives what is tried besides, of a config whose numbers all are within their ranges.
 
   Returns:
