@@ -35,7 +35,6 @@ def build_augmentation(
   """Builds the augmentation steps, in their order.
 
   Args:
-    train_config: the config's.
     num_classes: the model's, to check ids of classes against; None: not known.
 
   Returns:

@@ -27,14 +27,10 @@ class BoxField:
   """Something that an image's annotation may say of each of its boxes.
 
   Attributes:
-    name: the attribute of `Annotation`.
-    key: the feature of a record.
     dtype: bool, np.int64, np.float32 or str.
     default: of every box where the image's annotation does not say.
     is_box_area: instead of default, it is the box's own area, px^2.
-    is_required: every annotation says it.
     is_always_written: records have it, the default where the annotation does not say.
-    is_amount: a number that is 0 or more.
     example_key: of `fields`, what training and evaluation are given; None: they do not read it.
     ssd_tensorflow_key: the feature where SSD-Tensorflow has it under another.
   """
@@ -80,19 +76,10 @@ class Annotation:
   """One image with its groundtruth, as a source gives it; n boxes.
 
   Attributes:
-    encoded: the image file's bytes.
-    format: 'jpeg', 'png', 'bmp' or 'gif'.
-    height: of the image, in pixels.
-    width: of the image, in pixels.
-    filename: the image's file name.
     source_id: what the evaluation calls the image; unique in a data set.
     boxes: f32[n,4], normalized [ymin, xmin, ymax, xmax].
     class_ids: i64[n], 1..K.
-    class_names: n names.
-    difficult: bool[n]; None means all False, as for the next three.
-    truncated: bool[n].
-    is_crowd: bool[n].
-    group_of: bool[n].
+    difficult: bool[n]; None means all False, as for truncated, is_crowd and group_of.
     area: f32[n] of the objects (not of their boxes, where masks are known), px^2; None: the boxes'.
     weights: f32[n]; None means all 1.
     views: n poses such as 'Frontal'; None means not recorded.
@@ -171,9 +158,6 @@ class Annotation:
   def select(self, keep: np.ndarray) -> 'Annotation':
     """Keeps some of the boxes, with all that is said of each.
 
-    Args:
-      keep: bool[n].
-
     Returns:
       The annotation with the boxes that are True, in their order; classes of the image unchanged.
     """
@@ -211,9 +195,6 @@ IMAGE_CLASSES = {
 
 def concatenate(parts: Sequence[tuple[Annotation, np.ndarray]]) -> dict[str, Any]:
   """Takes boxes from annotations, with all that is said of each.
-
-  Args:
-    parts: annotations, each with the row numbers of the boxes to take.
 
   Returns:
     boxes f32[m,4] and the attributes of BOX_FIELDS that at least one of the annotations says; where

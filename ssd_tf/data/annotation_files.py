@@ -43,9 +43,6 @@ def write_coco(
 
   Args:
     annotations: boxes f32[n,4], normalized; images are numbered from 1 in this order.
-    name_to_id: the categories.
-    root: made if it does not exist.
-    set_name: such as 'train'.
   """
   image_dir = _made(root, set_name)
   images, instances = [], []

@@ -15,9 +15,6 @@ def normalize(boxes: np.ndarray, height: int, width: int, where: str) -> np.ndar
 
   Args:
     boxes: f64[n,4], [ymin, xmin, ymax, xmax] in pixels.
-    height: of the image, in pixels.
-    width: of the image, in pixels.
-    where: the file or image that holds them, for the error.
 
   Returns:
     f32[n,4], normalized, neither clipped nor checked otherwise.
@@ -32,15 +29,7 @@ def normalize(boxes: np.ndarray, height: int, width: int, where: str) -> np.ndar
 
 
 def require_pixels(boxes: np.ndarray, where: str) -> None:
-  """Refuses boxes of a whole file if all coordinates lie within 0..1.
-
-  Args:
-    boxes: [n,4], expected in pixels.
-    where: the file, for the error.
-
-  Raises:
-    InputError: they are fractions.
-  """
+  """Refuses boxes of a whole file if all coordinates lie within 0..1."""
   boxes = np.asarray(boxes, np.float64)
   if boxes.size and boxes.min() >= -_ROUNDING and boxes.max() <= 1 + _ROUNDING:
     raise InputError(
@@ -50,15 +39,7 @@ def require_pixels(boxes: np.ndarray, where: str) -> None:
 
 
 def require_fractions(values: np.ndarray, where: str) -> None:
-  """Refuses coordinates that cannot be fractions of an image's size.
-
-  Args:
-    values: of any shape.
-    where: the file, and the line if there is one, for the error.
-
-  Raises:
-    InputError: one is far above 1: they are pixels.
-  """
+  """Refuses coordinates that cannot be fractions of an image's size."""
   values = np.asarray(values, np.float64)
   if values.size and values.max() > _MAX_FRACTION:
     raise InputError(

@@ -12,10 +12,8 @@ class ClassCounts:
   """The classes of the boxes in a data set's records.
 
   Attributes:
-    num_records: in all files.
     boxes: class id -> its boxes; empty where the records have texts only.
     texts: (class id, or None where there are only texts; text) -> its boxes.
-    files: class id -> the files that it is in.
   """
 
   num_records: int = 0
@@ -28,12 +26,6 @@ class ClassCounts:
 
 def count_classes(paths: Sequence[str]) -> ClassCounts:
   """Counts the boxes of each class, without decoding pixels.
-
-  Args:
-    paths: TFRecord files, of the Object Detection API or of SSD-Tensorflow.
-
-  Returns:
-    The counts.
 
   Raises:
     InputError: a file is damaged, or a record is no annotated image.

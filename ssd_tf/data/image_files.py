@@ -34,9 +34,6 @@ class EncodedImage:
 
   Attributes:
     encoded: bytes of a JPEG, PNG, GIF or BMP.
-    format: 'jpeg', 'png', 'gif' or 'bmp'.
-    height: in pixels, as decoded.
-    width: in pixels.
     exif_orientation: 2..8: viewers turn the image so; the decoder does not. 1: they do not.
   """
 
@@ -52,9 +49,6 @@ def decode_image(encoded: bytes | tf.Tensor) -> tf.Tensor:
 
   16-bit PNGs are scaled to 8 bits (value // 256), alpha is left out, a palette and CMYK become RGB,
   and of an animation the first frame counts. An EXIF orientation is not applied.
-
-  Args:
-    encoded: string[], a JPEG, PNG, GIF or BMP.
 
   Returns:
     u8[h,w,3].
@@ -94,13 +88,9 @@ def read_image(
   TIFF is part of that format, and always applied.
 
   Args:
-    path: an image in any format of Pillow's.
     stated_size: (height, width) by the annotations: an EXIF orientation that swaps the sides is
       applied if this is the size it leads to.
     upright: apply the EXIF orientation in any case.
-
-  Returns:
-    The image, still encoded.
 
   Raises:
     InputError: it is missing, empty, truncated or no image; or its values have no defined range.
@@ -111,14 +101,8 @@ def read_image(
 def read_pixels(path: str) -> np.ndarray:
   """Reads an image file as a network is to see it, by the same rules as `read_image`.
 
-  Args:
-    path: an image in any format of Pillow's.
-
   Returns:
     u8[h,w,3], upright by its EXIF orientation.
-
-  Raises:
-    InputError: as `read_image`.
   """
   return _read(path, None, upright=True)[1].numpy()
 
@@ -236,7 +220,6 @@ def turn_upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
 
   Args:
     pixels: [h,w,...], as stored.
-    orientation: 1..8.
 
   Returns:
     The image as viewers show it; with swapped sides for 5..8.

@@ -31,12 +31,9 @@ class RecordSource:
   """Records that are read and decoded alike.
 
   Attributes:
-    paths: TFRecord files.
     decode_fn: serialized string[] -> example; that of every source gives the same keys.
     weight: share of the examples, relative to the other sources'; 0 in all: by number of records.
-    shuffle: whether to shuffle files and records in each epoch of a training.
     shuffle_buffer_size: records, encoded, from which the next one is drawn.
-    num_readers: files read in turn when shuffling.
     sample_1_of_n: take every n-th record only; the files are then read in their own order.
   """
 
@@ -54,8 +51,6 @@ class TrainingOrder:
   """How a training goes through its sources, for ever.
 
   Attributes:
-    augment_operations: (name, operation), applied to each example in this order.
-    seed: of order and augmentation.
     start_step: batches to leave out at the start.
     max_shuffle_bytes: limit of the shuffle buffers' memory; lowers shuffle_buffer_size.
   """
@@ -88,22 +83,16 @@ def build_dataset(
   their number.
 
   Args:
-    sources: at least one.
     preprocess_fn: (example, number of the global batch, from 0 on, i64[]) -> example with an image
       f32[H,W,C]; sizes are equal within a batch.
-    batch_size: examples of a global batch.
     max_num_boxes: N; of an example with more boxes the first N are kept (`check_records` says how
       many have more).
     training: how a training repeats, shuffles and augments; None in evaluation.
-    num_parallel_calls: examples made at the same time.
 
   Returns:
     Batches: image f32[B,H,W,C], the keys of `fields.PER_BOX` padded with 0 or False to N,
     groundtruth_mask bool[B,N], example_mask bool[B], and the example's other keys with a leading B.
     An example that fills the last batch is 0, False or '' throughout.
-
-  Raises:
-    InputError: the files hold no record.
 
   Source: the original's input_reader and pad_input_data_to_static_shapes. There the order differs
   from run to run, and groundtruth has one column for each class.
@@ -144,7 +133,6 @@ def pad_groundtruth(example: Example, max_num_boxes: int) -> Example:
 
   Args:
     example: the keys of `fields.PER_BOX` with n rows each.
-    max_num_boxes: N.
 
   Returns:
     The example with N rows, those past n holding 0 or False, and groundtruth_mask bool[N], True

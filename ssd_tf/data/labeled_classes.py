@@ -26,11 +26,7 @@ def labeled_class_ids(
       for in this image; None: the record has neither.
     not_exhaustive: ids of `image/not_exhaustive_category_ids`: some instances have no box.
     group_of: classes with a box that holds a whole group of instances.
-    boxes: classes of the image's boxes.
     default: the classes labeled where a record has neither explicit nor verified ids.
-
-  Returns:
-    Class ids.
 
   Source: Gupta et al., LVIS, section 3 (federated annotation); Kuznetsova et al., Open Images V4,
   section 3 (verified image-level labels).
@@ -42,14 +38,6 @@ def labeled_class_ids(
 
 
 def map_labeled_ids(labeled: Collection[int], table: Mapping[int, int]) -> set[int]:
-  """Does to the labeled classes of an image what `partial_labels.map_classes` does.
-
-  Args:
-    labeled: the data set's ids.
-    table: data set's id -> model's id, or DROPPED.
-
-  Returns:
-    The model's ids.
-  """
+  """Does to the labeled classes of an image what `partial_labels.map_classes` does."""
   missing = {target for class_id, target in table.items() if class_id not in labeled}
   return {target for target in table.values() if target not in {DROPPED, *missing}}

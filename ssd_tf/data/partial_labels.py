@@ -23,11 +23,6 @@ def labeled_classes_mask(
   Args:
     explicit: i64[...]; empty: not in the record; the single id 0: no class.
     verified: i64[...]; empty: not in the record; the single id 0: no class.
-    not_exhaustive: i64[...].
-    group_of: i64[...].
-    boxes: i64[...].
-    default: class ids.
-    num_classes: K.
 
   Returns:
     bool[K], of the ids 1..K.
@@ -59,7 +54,6 @@ def map_classes(
     example: keys of `fields`; groundtruth_classes and labeled_classes by the data set's ids, of
       which the greatest is k; labeled_classes bool[k].
     table: data set's id -> model's id, or DROPPED; an id that is not in it cannot occur.
-    num_classes: K of the model.
     unused_ids: ids of the model that no class has; they count as labeled.
 
   Returns:
@@ -80,15 +74,7 @@ def map_classes(
 def label_unused(
   example: dict[str, tf.Tensor], unused_ids: Collection[int]
 ) -> dict[str, tf.Tensor]:
-  """Labels an example for ids that no class has: nothing of the kind is in any image.
-
-  Args:
-    example: with labeled_classes bool[K].
-    unused_ids: of 1..K.
-
-  Returns:
-    The example.
-  """
+  """Labels an example for ids that no class has: nothing of the kind is in any image."""
   labeled = example[fields.LABELED_CLASSES]
   unused_ids = set(unused_ids)
   unused = tf.constant([i in unused_ids for i in range(1, labeled.shape[0] + 1)])

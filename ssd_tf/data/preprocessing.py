@@ -38,9 +38,6 @@ def resize(
   Returns:
     f32 [H,W,C] or [B,H,W,C], in the range of the input (bicubic may overshoot).
 
-  Raises:
-    ValueError: an unknown method.
-
   Source: the original's fixed_shape_resizer, bit for bit; half-pixel centers are an addition.
   """
   if method not in RESIZE_METHODS:
@@ -68,8 +65,6 @@ def resize_keep_aspect_ratio(
     image: u8 or f32 [h,w,C] or [B,h,w,C].
     min_dimension: wanted length of the shorter side, pixels.
     max_dimension: upper limit of the longer side, pixels.
-    method: as in `resize`.
-    half_pixel_centers: as in `resize`.
 
   Returns:
     f32 [H,W,C] or [B,H,W,C]; H and W depend on the image.
@@ -87,8 +82,6 @@ def keep_aspect_ratio_size(size: tf.Tensor, *, min_dimension: int, max_dimension
 
   Args:
     size: [..., 2] of any number type, (height, width) of images, pixels.
-    min_dimension: as there.
-    max_dimension: as there.
 
   Returns:
     i32[..., 2], (height, width).
@@ -172,9 +165,7 @@ def preprocess_image(
   Args:
     image: u8 [h,w,3] or [B,h,w,3].
     resize_fn: `resize` or `resize_keep_aspect_ratio` with everything but the image given.
-    normalize_fn: the backbone's own normalization.
     pad_fn: `pad_bottom_right` with everything but the image given; None for no padding.
-    grayscale: whether the model has one input channel.
 
   Returns:
     image: f32 [H,W,C] or [B,H,W,C].

@@ -50,15 +50,9 @@ class RecordSummary:
   """What was seen in a data set's records.
 
   Attributes:
-    num_files: of the data set.
-    num_records: checked.
-    is_complete: whether every record was.
-    num_boxes: in all.
-    class_counts: class id to number of boxes.
     num_images_without_boxes: images that hold background only.
     num_images_cut: images with more boxes than max_num_boxes.
     num_boxes_without_area: of no height or width; the loss counts them like any other.
-    max_boxes: the most boxes of an image.
     labeled_sets: a set of class ids to the number of images labeled for just these.
     num_partial: images not labeled for some class.
     warnings: sentences about what can be trained on, but should be looked at.
@@ -107,18 +101,11 @@ def check_records(
 ) -> RecordSummary:
   """Reads records, without decoding pixels, and refuses those that training could not use.
 
-  Args:
-    paths: TFRecord files.
-    num_classes: K.
-    label_names: the label map.
-    **options: of `survey_records`, as the others are.
-
   Returns:
     The summary; `str()` of it is one line for the log.
 
   Raises:
-    InputError: everything that `survey_records` finds at once, each problem with its count and
-      the first places; or as there.
+    InputError: all problems at once, each with its count and the first places.
   """
   summary = survey_records(paths, num_classes, label_names, **options)
   refuse_problems(summary)
@@ -147,8 +134,6 @@ def survey_records(
   """Reads records, without decoding pixels, and notes those that training could not use.
 
   Args:
-    paths: TFRecord files.
-    num_classes: K; class ids are 1..K.
     label_names: the label map, id to name, or empty; names classes in the error, and gives the ids
       of records that hold class texts only.
     max_num_boxes: boxes of an image that training uses; None if all are.

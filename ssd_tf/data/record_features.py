@@ -65,9 +65,6 @@ class Fault(NamedTuple):
 def faults(features: Features) -> Iterator[Fault]:
   """Finds what no class and no pixel is needed to tell.
 
-  Args:
-    features: of a tf.train.Example.
-
   Yields:
     Lists of another type than they have to be; if there is none, also those of another length than
     there are boxes, texts that are not UTF-8, and numbers that mean nothing. Boxes are not among

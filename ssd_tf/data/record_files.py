@@ -18,17 +18,7 @@ _FOOTER_BYTES = 4
 
 
 def count_records(path: str) -> int:
-  """Counts the records of a file by hopping from length to length; reads none of them.
-
-  Args:
-    path: a TFRecord file.
-
-  Returns:
-    The number of records.
-
-  Raises:
-    InputError: the file ends inside a record.
-  """
+  """Counts the records of a file by hopping from length to length; reads none of them."""
   size = os.path.getsize(path)
   count = position = 0
   with open(path, 'rb') as file:
@@ -50,10 +40,6 @@ def read_records(
   paths: Sequence[str], max_per_file: int | None = None
 ) -> Iterator[tuple[str, int, bytes]]:
   """Reads records in the files' order.
-
-  Args:
-    paths: TFRecord files.
-    max_per_file: records read of each; None for all.
 
   Yields:
     (path, number of the record in its file, from 0; the record).

@@ -19,10 +19,7 @@ class RecordOutput:
   """Where a data set is written.
 
   Attributes:
-    output_path: that names the data set.
-    paths: of its files.
     pattern: regular expression of file names that a data set of this name may have.
-    keep_empty: also files without any record.
   """
 
   output_path: str
@@ -36,9 +33,6 @@ class RecordOutput:
 
   def require_apart_from(self, input_paths: Iterable[str]) -> None:
     """Refuses to replace what is read.
-
-    Args:
-      input_paths: files that are read for this data set.
 
     Raises:
       InputError: one of them would be overwritten, or removed as an earlier file.
@@ -126,11 +120,7 @@ class RecordOutput:
 
 
 def sharded(output_path: str, num_shards: int = 1) -> RecordOutput:
-  """Names the files of a sharded data set: the path itself, or path-00000-of-00010 and so on.
-
-  Raises:
-    InputError: num_shards is below 1.
-  """
+  """Names the files of a sharded data set: the path itself, or path-00000-of-00010 and so on."""
   if num_shards < 1:
     raise InputError(f'num_shards is {num_shards}; expected at least 1')
   paths = [f'{output_path}-{i:05d}-of-{num_shards:05d}' for i in range(num_shards)]

@@ -118,17 +118,8 @@ def write_records(
   also where that is another number of files.
 
   Args:
-    source: the images, and what is remarked besides their own remarks.
-    output_path: the record file; several shards add their number to it.
-    num_shards: at least 1.
-    num_workers: threads; None: one for each processor.
-    strict: stop at the first broken input, instead of skipping it.
     images_per_file: instead of num_shards: fill one file after the other, voc_000.tfrecord and so
       on for the output_path voc.tfrecord.
-    encode: makes the record of an annotation.
-
-  Returns:
-    The report; it is printed, too.
 
   Raises:
     InputError: nothing to write, or no box though the input has some; the output cannot be
@@ -174,11 +165,6 @@ def convert(
   item: Any, read: Callable[[Any], Annotation], encode: Callable[[Annotation], bytes]
 ) -> tuple[Annotation, box_validation.BoxFindings, bytes] | InputError:
   """Makes the record of one image; all that is done for each, in any thread or process.
-
-  Args:
-    item: of a source.
-    read: of the source.
-    encode: makes the record of an annotation.
 
   Returns:
     The annotation with valid boxes, what was found wrong with them, and the record; or why the

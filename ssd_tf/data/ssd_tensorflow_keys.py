@@ -13,10 +13,6 @@ KEYS = {field.key: field.ssd_tensorflow_key for field in BOX_FIELDS if field.ssd
 def per_box_feature(features: Mapping[str, tf.train.Feature], key: str) -> tf.train.Feature:
   """A per-box list of a record, under whichever key the record has it.
 
-  Args:
-    features: of a tf.train.Example.
-    key: the Object Detection API's.
-
   Returns:
     The list; SSD-Tensorflow's where the API's is absent or empty, an empty one where both are.
   """
@@ -30,9 +26,6 @@ def per_box_feature(features: Mapping[str, tf.train.Feature], key: str) -> tf.tr
 
 def add_keys(serialized: bytes) -> bytes:
   """Adds to a record what SSD-Tensorflow's own scripts read, besides what is there.
-
-  Args:
-    serialized: as `tf_example.encode_example` writes it.
 
   Returns:
     The record that either stack can read: also with KEYS, image/channels and image/shape.

@@ -32,9 +32,6 @@ def encode_example(annotation: Annotation) -> bytes:
     annotation: the image and its n boxes; an empty list of classes is written as the single id 0,
       because a record cannot tell an empty list from an absent one.
 
-  Returns:
-    The serialized record.
-
   Raises:
     ValueError: a per-box field has not n entries.
 
@@ -74,10 +71,6 @@ def encode_example(annotation: Annotation) -> bytes:
 
 def parse_example(serialized: bytes, place: str = 'a record') -> Annotation:
   """Reads a record back as an Annotation, without decoding the image; for listing and checking.
-
-  Args:
-    serialized: a tf.train.Example.
-    place: its file and number, for the error.
 
   Returns:
     The annotation; what the record lacks is '', 0, empty or None as in Annotation. It has as many
@@ -134,7 +127,6 @@ def decode_example(
 
   Args:
     serialized: string[], a tf.train.Example; its image is JPEG, PNG, BMP or GIF (first frame).
-    num_classes: K; class ids are 1..K.
     name_to_id: class name to id; used where a record has class texts but no labels.
     labeled_by_default: ids of the classes labeled in an image whose record does not say; None: all.
 

@@ -55,7 +55,6 @@ class Tally:
   Attributes:
     scores: for each image labeled for the class, f32[d].
     outcomes: for each of them, i8[d], see `score_thresholds.match_detections`.
-    num_boxes: groundtruth boxes that count.
   """
 
   scores: list = dataclasses.field(default_factory=list)
@@ -69,15 +68,8 @@ def tally_matches(detected: Iterable[Detected], class_ids: Collection[int]) -> M
   Crowds, groups and difficult boxes are left out, as are the boxes of a detector. An image whose
   record does not say what it is labeled for is labeled for all classes.
 
-  Args:
-    detected: validation images.
-    class_ids: the classes of the label map.
-
   Returns:
     By class id; of a class that no image is labeled for, an empty one.
-
-  Raises:
-    InputError: there is no box at all.
   """
   tallies = collections.defaultdict(Tally)
   for image in detected:
@@ -108,10 +100,6 @@ def choose(
   tally: Tally, rules: Rules
 ) -> tuple[score_thresholds.ScoreThresholds | None, dict[str, object]]:
   """Chooses the thresholds of a class.
-
-  Args:
-    tally: what validation saw of it.
-    rules: how to choose.
 
   Returns:
     The thresholds, None where the class cannot be trusted; what a report says of them, with the

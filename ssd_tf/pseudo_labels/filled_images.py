@@ -19,12 +19,6 @@ class FilledImages:
   """The annotations to write, to be iterated once.
 
   Attributes:
-    detected: the images to fill, with their detections.
-    num_images: how many there are.
-    thresholds: of the classes to fill, by class id.
-    labeled_by_default: ids of the classes labeled in an image whose record does not say.
-    names: class id -> name.
-    max_overlap: see `filling.fill`.
     num_filled: images of which a class was filled, so far.
     counts: class id -> of images and boxes, so far.
   """

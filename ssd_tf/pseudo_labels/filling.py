@@ -41,9 +41,6 @@ class Candidates:
 def human_part(annotation: Annotation) -> Annotation:
   """Takes a detector's boxes, and what they made of the labeled classes, out of an annotation.
 
-  Args:
-    annotation: as it is read.
-
   Returns:
     The annotation as it was before `fill`. Where boxes are 'pseudo' or 'ignored', but the record
     does not say which classes people had labeled, the classes of those boxes are not labeled.
@@ -80,10 +77,7 @@ def fill(
   Args:
     annotation: an image with n boxes; those of an earlier round are replaced.
     candidates: detections; those of classes that need no filling are passed over.
-    fillable: ids of the classes that the detector can be trusted with.
     labeled_by_default: ids of the classes labeled in an image whose record does not say.
-    names: class id -> name, of the fillable classes.
-    max_overlap: see above.
 
   Returns:
     The annotation, its new boxes after the n, the better ones first, so that what a reader's

@@ -43,19 +43,11 @@ def pseudo_label(
   Thresholds of a class come from the images of the validation records that are labeled for it.
 
   Args:
-    pipeline: the model's.
-    checkpoint: a folder with checkpoints, or the prefix of one.
-    input_paths: TFRecord files to fill; read only.
     validation_paths: TFRecord files with boxes by people; those of a detector do not count.
-    output_path: the record file; several shards add their number to it.
-    strategy: as `make_strategy` gives it.
-    rules: what a detection has to be to become a box.
     label_map_path: of all these records and of the model; None: that of the eval_input_reader.
     labeled_by_default: names of the classes labeled in those of the input's images whose records do
       not say; empty: all.
     report_path: gets the report as JSON; None: output_path and '.report.json'.
-    num_shards: files to write.
-    batch_size: images at a time on each device.
 
   Returns:
     The report: what was used, and per class thresholds, precision, recall and F at them, and

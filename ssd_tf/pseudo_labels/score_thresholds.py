@@ -22,12 +22,8 @@ def match_detections(
   for a crowd, the overlap is the part of the detection that lies inside.
 
   Args:
-    boxes: f32[d,4], detections.
-    scores: f32[d].
-    groundtruth_boxes: f32[n,4].
     is_crowd: bool[n]; crowds are left out.
     is_left_out: bool[n], boxes that are neither to be found nor wrong to find.
-    iou_threshold: 0 to 1.
 
   Returns:
     i8[d]: 1 right, 0 wrong, -1 left out.
@@ -53,7 +49,6 @@ class PrecisionRecall:
       threshold or more.
     num_right: i64[m], remaining detections that are right.
     num_detections: i64[m], remaining detections.
-    num_boxes: groundtruth boxes.
   """
 
   thresholds: np.ndarray
@@ -63,16 +58,7 @@ class PrecisionRecall:
 
   @classmethod
   def of(cls, scores: np.ndarray, is_right: np.ndarray, num_boxes: int) -> 'PrecisionRecall':
-    """Counts.
-
-    Args:
-      scores: [d], in any order.
-      is_right: bool[d].
-      num_boxes: groundtruth boxes, found or not.
-
-    Returns:
-      The counts.
-    """
+    """Counts."""
     thresholds, inverse = np.unique(np.asarray(scores, np.float64), return_inverse=True)
     m = len(thresholds)
     num_right = np.bincount(inverse, weights=np.asarray(is_right, np.float64), minlength=m)
@@ -96,9 +82,6 @@ class PrecisionRecall:
     (1 + beta^2) precision recall / (beta^2 precision + recall)
       = (1 + beta^2) right / (beta^2 boxes + detections)
 
-    Args:
-      beta: recall counts beta times as much as precision.
-
     Returns:
       f64[m], 0 to 1.
     """
@@ -115,7 +98,6 @@ class ScoreThresholds:
     low: from here on, below `high`, it may be one; at most `high`.
     at_high: precision, recall and F at `high`, F with the beta it was chosen by.
     at_low: the same at `low`.
-    curve: what they were chosen from.
   """
 
   high: float
@@ -129,9 +111,6 @@ class ScoreThresholds:
 
     It is COCO's interpolated precision: the greatest at any threshold up to the score, which
     therefore never falls as the score rises.
-
-    Args:
-      scores: [d].
 
     Returns:
       f32[d], in (0, 1]; 0 where the score is below `high`.
@@ -148,14 +127,6 @@ def choose_thresholds(curve: PrecisionRecall, beta: float, low_beta: float) -> S
   Of equal F, `high` is the highest and `low` the lowest. With low_beta at or above beta, `low` is
   never above `high`: F rises with 1 / (beta^2 boxes + detections), and the larger beta^2 is, the
   less it matters how many detections there are.
-
-  Args:
-    curve: m thresholds, m at least 1.
-    beta: for `high`.
-    low_beta: for `low`; at least beta.
-
-  Returns:
-    The thresholds.
 
   Raises:
     ValueError: no threshold to choose from, or low_beta below beta.

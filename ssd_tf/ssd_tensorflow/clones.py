@@ -8,18 +8,7 @@ from ssd_tf.run.strategy import make_strategy
 
 
 def make_clones(num_clones: int, on_cpu: bool = False) -> tf.distribute.Strategy:
-  """As many replicas as are asked for, on a GPU each, or on logical CPUs.
-
-  Args:
-    num_clones: 1 or more.
-    on_cpu: whether GPUs are passed over, if there are any.
-
-  Returns:
-    The strategy.
-
-  Raises:
-    InputError: there are GPUs, but fewer.
-  """
+  """As many replicas as are asked for, on a GPU each, or on logical CPUs."""
   gpus = tf.config.list_physical_devices('GPU')
   if gpus and not on_cpu:
     if num_clones > len(gpus):

@@ -24,10 +24,7 @@ class DataSet:
   """The records of a split, and what is in them.
 
   Attributes:
-    paths: the TFRecord files, sorted.
-    counts: their records, boxes and classes.
     classes: the label map; its ids are the records'.
-    source: where the label map is from.
   """
 
   paths: Sequence[str]
@@ -41,15 +38,6 @@ def load(dataset_dir: str, dataset_name: str, split: str, label_map_path: str = 
 
   The label map is the first of: `label_map_path`; label_map.pbtxt or labels.txt in the folder; for
   a name that begins with pascalvoc, the classes of Pascal VOC; what the records say.
-
-  Args:
-    dataset_dir: the folder.
-    dataset_name: such as pascalvoc_2007, or any other.
-    split: such as train.
-    label_map_path: a pbtxt or txt file; '' for none.
-
-  Returns:
-    The data set.
 
   Raises:
     InputError: there are no such records, they are damaged, or nothing names their classes.
@@ -68,17 +56,9 @@ def find_records(dataset_dir: str, dataset_name: str, split: str) -> list[str]:
   """Lists the TFRecord files of a split.
 
   Args:
-    dataset_dir: the folder.
     dataset_name: pascalvoc_2007 stands for voc_2007_<split>_*.tfrecord, pascalvoc_2012 likewise,
       any other name for <name>_<split>_*.tfrecord; where there are none, any TFRecord file that
       has the split in its name is taken.
-    split: such as train.
-
-  Returns:
-    The paths, sorted.
-
-  Raises:
-    InputError: there are none; says what there is.
   """
   if not os.path.isdir(dataset_dir):
     raise InputError(f'--dataset_dir={dataset_dir}: no such folder')
@@ -107,11 +87,7 @@ def classes_below(data_set: DataSet, num_classes: int) -> label_maps.LabelMap:
   """The classes of a data set that the model has; boxes of others are refused.
 
   Args:
-    data_set: as `load` returns it.
     num_classes: the flag, which counts the background.
-
-  Returns:
-    Those of ids below num_classes.
 
   Raises:
     InputError: a box has a class id outside 1 to num_classes - 1: names it, how many boxes it has,

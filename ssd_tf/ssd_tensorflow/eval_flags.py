@@ -39,13 +39,6 @@ def prepare(flags: Mapping[str, Any], given: Collection[str]) -> tuple[Pipeline,
   come from the flags and the data set, and are written to eval_dir. Thresholds, records and
   metrics are those of the flags.
 
-  Args:
-    flags: value of each flag of the script.
-    given: the flags on the command line.
-
-  Returns:
-    The config; the flags as they are meant.
-
   Raises:
     InputError: a flag, the data set or the checkpoint's folder is at fault.
   """

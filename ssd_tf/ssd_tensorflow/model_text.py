@@ -10,10 +10,7 @@ class _Vgg:
   """A VGG SSD of SSD-Tensorflow.
 
   Attributes:
-    side: of the image, in pixels.
     scales: sizes of the first anchors of each feature map, as fractions of the side; and one more.
-    strides: of the feature maps, in pixels.
-    num_ratios: aspect ratios of each map besides 1.
   """
 
   side: int
@@ -134,18 +131,11 @@ def model_text(
   negatives are those of each image; losses are divided by the positives of the whole batch.
 
   Args:
-    model_name: one of MODELS.
-    num_classes: without the background.
     weight_decay: half of its square is added to the loss, of all kernels.
     match_threshold: anchors of a greater IoU are positive.
-    negative_ratio: negatives for each positive.
-    loss_alpha: weight of the localization loss.
     original_objective: SSD-Tensorflow's in its place: no such anchor; the hardest negatives of the
       whole batch, and losses divided by its images; of SSD512, those of each feature map in the
       batch, and means.
-
-  Returns:
-    The text.
 
   Source: SSD-Tensorflow's ssd_vgg_300 and ssd_vgg_512, for the anchors and thresholds; the
   MobileNets, which it has not, have the Object Detection API's anchors.

@@ -23,14 +23,6 @@ def understand(
 ) -> dict[str, Any]:
   """The flags as they are meant, after a line for each that is not what it seems.
 
-  Args:
-    flags: value of each flag of the script.
-    given: the flags on the command line.
-    without_effect: flags that change nothing, and why.
-
-  Returns:
-    The flags, values of misspelt ones under their right names.
-
   Raises:
     InputError: a number is not finite or too large; a flag asks for what is not here.
   """

@@ -79,13 +79,6 @@ def prepare(flags: Mapping[str, Any], given: Collection[str]) -> tuple[Pipeline,
   Says what flags without effect, misspelt ones and an unusual epsilon mean; refuses boxes of
   classes that the model would not have.
 
-  Args:
-    flags: value of each flag of the script.
-    given: the flags on the command line.
-
-  Returns:
-    The config, and how its checkpoint is loaded.
-
   Raises:
     InputError: a flag, the data set or the folder of the training is at fault.
   """

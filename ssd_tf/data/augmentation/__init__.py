@@ -1,7 +1,8 @@
 """Random changes of a decoded training example, each a pure function of the example and a seed.
 
 An operation is `operation(example, seed, **settings) -> example`; its docstring tells of its
-settings only. The example has an image u8 or f32 [h,w,3], of 0 to 255, and the keys of
+settings only, and where it has no other Source, it is the original's preprocessor.py function of
+the same name. The example has an image u8 or f32 [h,w,3], of 0 to 255, and the keys of
 `fields.PER_BOX`; the seed is i32[2], and unused by an operation that draws nothing. The image keeps
 its type, but for `pixels.normalize_image` and `pixels.subtract_channel_mean`, and every key of
 `fields.PER_BOX` stays in step with the boxes. groundtruth_area stays that of the original image,

@@ -50,9 +50,6 @@ def autoaugment_image(example: Example, seed: tf.Tensor, *, policy_name: str = '
     The example: the image of the same size; boxes shifted, turned and sheared with it, cut at its
     border, those that left it dropped.
 
-  Raises:
-    KeyError: there is no such policy.
-
   Source: Zoph et al. (arXiv:1906.11172); the original's autoaugment_image. That one keeps a box
   that left the image as a strip along the border, rounds moved boxes to pixels, and changes the
   contrast by a blend with one gray, where official.vision's keeps each channel's mean.

@@ -31,7 +31,6 @@ def boxes_in_window(
 
   Args:
     window: f32[4], normalized to the image; it may reach beyond it.
-    overlap_thresh: least share of a box inside the window.
     clip_boxes: whether boxes are cut at the window's border.
 
   Returns:
@@ -61,14 +60,8 @@ def random_jitter_boxes(
   'symmetric_xy' for the box. A symmetric mode keeps the center: what would cross the image's border
   on one side grows less on both.
 
-  Args:
-    ratio: at least 0.
-    jitter_mode: one of `JITTER_MODES`.
-
   Returns:
     The example; boxes cut at the image's border.
-
-  Source: the original's random_jitter_boxes.
   """
   low, high = JITTER_MODES[jitter_mode]
   boxes = example[fields.GROUNDTRUTH_BOXES]

@@ -17,19 +17,13 @@ def adjust_brightness(pixels: tf.Tensor, delta: tf.Tensor | float) -> tf.Tensor:
   """Brightens: x -> x + 255 delta.
 
   Args:
-    pixels: see above.
     delta: f32[], a share of 255; negative to darken.
   """
   return _limited(tf.image.adjust_brightness(pixels, 255.0 * delta))
 
 
 def adjust_contrast(pixels: tf.Tensor, factor: tf.Tensor | float) -> tf.Tensor:
-  """Scales the distance to each channel's mean: x -> mean + factor (x - mean).
-
-  Args:
-    pixels: see above.
-    factor: f32[].
-  """
+  """Scales the distance to each channel's mean: x -> mean + factor (x - mean)."""
   return _limited(tf.image.adjust_contrast(pixels, factor))
 
 
@@ -37,71 +31,39 @@ def adjust_hue(pixels: tf.Tensor, delta: tf.Tensor | float) -> tf.Tensor:
   """Turns the hue of HSV: h -> h + delta, modulo 1.
 
   Args:
-    pixels: see above.
     delta: f32[], in turns, of -1 to 1.
   """
   return _limited(tf.image.adjust_hue(pixels, delta))
 
 
 def adjust_saturation(pixels: tf.Tensor, factor: tf.Tensor | float) -> tf.Tensor:
-  """Scales the saturation of HSV: s -> min(1, factor s).
-
-  Args:
-    pixels: see above.
-    factor: f32[].
-  """
+  """Scales the saturation of HSV: s -> min(1, factor s)."""
   return _limited(tf.image.adjust_saturation(pixels, factor))
 
 
 def random_adjust_brightness(
   example: Example, seed: tf.Tensor, *, max_delta: float = 0.2
 ) -> Example:
-  """Brightens or darkens, see `adjust_brightness`, by a random delta of -max_delta to max_delta.
-
-  Args:
-    max_delta: greatest change, as a share of 255.
-
-  Source: the original's random_adjust_brightness.
-  """
+  """Brightens or darkens, see `adjust_brightness`, by a random delta of -max_delta to max_delta."""
   return _adjusted(example, seed, adjust_brightness, -max_delta, max_delta)
 
 
 def random_adjust_contrast(
   example: Example, seed: tf.Tensor, *, min_delta: float = 0.8, max_delta: float = 1.25
 ) -> Example:
-  """Changes the contrast, see `adjust_contrast`, by a random factor.
-
-  Args:
-    min_delta: least factor.
-    max_delta: greatest factor.
-
-  Source: the original's random_adjust_contrast.
-  """
+  """Changes the contrast, see `adjust_contrast`, by a random factor."""
   return _adjusted(example, seed, adjust_contrast, min_delta, max_delta)
 
 
 def random_adjust_hue(example: Example, seed: tf.Tensor, *, max_delta: float = 0.02) -> Example:
-  """Turns the hues, see `adjust_hue`, by a random delta of -max_delta to max_delta.
-
-  Args:
-    max_delta: greatest change, in turns, at most 1.
-
-  Source: the original's random_adjust_hue.
-  """
+  """Turns the hues, see `adjust_hue`, by a random delta of -max_delta to max_delta."""
   return _adjusted(example, seed, adjust_hue, -max_delta, max_delta)
 
 
 def random_adjust_saturation(
   example: Example, seed: tf.Tensor, *, min_delta: float = 0.8, max_delta: float = 1.25
 ) -> Example:
-  """Changes the saturation, see `adjust_saturation`, by a random factor.
-
-  Args:
-    min_delta: least factor.
-    max_delta: greatest factor.
-
-  Source: the original's random_adjust_saturation.
-  """
+  """Changes the saturation, see `adjust_saturation`, by a random factor."""
   return _adjusted(example, seed, adjust_saturation, min_delta, max_delta)
 
 
@@ -114,11 +76,6 @@ def random_distort_color(example: Example, seed: tf.Tensor, *, color_ordering: i
 
   Returns:
     The example; a uint8 image is rounded once, at the end.
-
-  Raises:
-    ValueError: another ordering.
-
-  Source: the original's random_distort_color.
   """
   if color_ordering not in (0, 1):
     raise ValueError(f'color_ordering is {color_ordering}: expected 0 or 1')
@@ -154,13 +111,8 @@ def rgb_to_gray(example: Example, seed: tf.Tensor) -> Example:
 def random_rgb_to_gray(example: Example, seed: tf.Tensor, *, probability: float = 0.1) -> Example:
   """Turns the image gray with a given probability.
 
-  Args:
-    probability: of the change.
-
   Returns:
     The example; of a gray image all 3 channels are the same.
-
-  Source: the original's random_rgb_to_gray.
   """
   drawn = tf.random.stateless_uniform([], seed) < probability
   return apply_if(example, drawn, lambda example: rgb_to_gray(example, seed), [fields.IMAGE])
@@ -173,12 +125,9 @@ def adjust_gamma(
 
   Args:
     gamma: the exponent, 0 or more.
-    gain: the factor.
 
   Returns:
     The example; the image limited to 0 to 255.
-
-  Source: the original's adjust_gamma.
   """
   del seed
   return map_pixels(

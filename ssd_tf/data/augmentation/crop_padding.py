@@ -35,13 +35,8 @@ def random_crop_pad_image(
 
   The size of the result is drawn from shares of the size before the crop.
 
-  Args:
-    case: of crop and padding.
-
   Returns:
     The example; boxes in the frame of the result, those outside the window dropped.
-
-  Source: the original's random_crop_pad_image.
   """
   return ssd_random_crop_pad(example, seed, operations=[case])
 
@@ -56,8 +51,6 @@ def ssd_random_crop_pad(
 
   Returns:
     The example; boxes in the frame of the result, those outside the window dropped.
-
-  Source: the original's ssd_random_crop_pad.
   """
   case_seed, keep_seed, window_seed, pad_seed = tf.unstack(tf.random.split(seed, 4))
   index = tf.random.stateless_uniform([], case_seed, 0, len(operations), tf.int32)
@@ -92,12 +85,9 @@ def ssd_random_crop_pad_fixed_aspect_ratio(
     operations: the cases of the crop; each is equally likely.
     aspect_ratio: width / height of the result, in pixels.
     min_padded_size_ratio: least height and width, as shares of those of the window.
-    max_padded_size_ratio: greatest height and width, as shares of those of the window.
 
   Returns:
     The example; boxes in the frame of the result, those outside the window dropped.
-
-  Source: the original's ssd_random_crop_pad_fixed_aspect_ratio.
   """
   crop_seed, pad_seed = tf.unstack(tf.random.split(seed, 2))
   return padding.random_pad_to_aspect_ratio(

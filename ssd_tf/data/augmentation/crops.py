@@ -47,13 +47,8 @@ def random_crop_image(
   Without boxes the whole image counts as the one to cover. When no window fits after the
   case's attempts, the window is the whole image.
 
-  Args:
-    case: of the window and of the boxes kept.
-
   Returns:
     The example with a smaller image; boxes in its frame, those outside it dropped.
-
-  Source: the original's random_crop_image.
   """
   return ssd_random_crop(example, seed, operations=[case])
 
@@ -120,13 +115,10 @@ def random_crop_to_aspect_ratio(
 
   Args:
     aspect_ratio: width / height of the window, in pixels.
-    overlap_thresh: least share of a box inside the window.
     clip_boxes: whether boxes are cut at the window's border.
 
   Returns:
     The example with an image as high or as wide as before; sides are rounded half to even.
-
-  Source: the original's random_crop_to_aspect_ratio.
   """
   size = tf.shape(example[fields.IMAGE])[:2]
   height, width = tf.unstack(tf.cast(size, tf.float32))
@@ -149,8 +141,6 @@ def crop(
   Args:
     begin: i32[2], (y, x) of the window's first pixel.
     size: i32[2], (height, width) of the window, pixels.
-    overlap_thresh: least share of a box inside the window; see `boxes_in_window`.
-    clip_boxes: whether boxes are cut at the window's border.
 
   Returns:
     The example with image [height,width,3] and boxes in the window's frame.
@@ -178,12 +168,6 @@ def crop_by_case(
   index: tf.Tensor,
 ) -> Example:
   """Crops to a random window, by one of several cases.
-
-  Args:
-    keep_seed: i32[2], of whether the example stays unchanged.
-    window_seed: i32[2].
-    cases: of the window and of the boxes kept.
-    index: i32[], of the case.
 
   Returns:
     The example with a smaller image; boxes in its frame, those outside it dropped.

@@ -12,20 +12,14 @@ from ssd_tf.ops import boxes as box_ops
 def random_horizontal_flip(
   example: Example, seed: tf.Tensor, *, probability: float = 0.5
 ) -> Example:
-  """Mirrors image and boxes left to right with a given probability.
-
-  Source: the original's random_horizontal_flip.
-  """
+  """Mirrors image and boxes left to right with a given probability."""
   return _turned(
     example, seed, probability, lambda image: tf.reverse(image, [1]), box_ops.flip_left_right
   )
 
 
 def random_vertical_flip(example: Example, seed: tf.Tensor, *, probability: float = 0.5) -> Example:
-  """Mirrors image and boxes top to bottom with a given probability.
-
-  Source: the original's random_vertical_flip.
-  """
+  """Mirrors image and boxes top to bottom with a given probability."""
   return _turned(example, seed, probability, lambda image: tf.reverse(image, [0]), _flip_up_down)
 
 
@@ -34,8 +28,6 @@ def random_rotation90(example: Example, seed: tf.Tensor, *, probability: float =
 
   Returns:
     The example; a turned image is [w,h,3].
-
-  Source: the original's random_rotation90.
   """
   return _turned(example, seed, probability, tf.image.rot90, _rotate_90)
 
@@ -55,8 +47,6 @@ def random_self_concat_image(
 
   Returns:
     The example; height and rows, width and rows double. groundtruth_area stays.
-
-  Source: the original's random_self_concat_image.
   """
   vertical_seed, horizontal_seed = tf.unstack(tf.random.split(seed, 2))
   for axis, axis_seed, probability in (

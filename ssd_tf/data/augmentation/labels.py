@@ -23,12 +23,8 @@ def drop_label_probabilistically(
 
   Args:
     example: the keys of `fields.PER_BOX`; labeled_classes bool[K].
-    seed: i32[2].
     label: the class, of 1 to K.
     drop_probability: of each box on its own.
-
-  Returns:
-    The example.
 
   Source: the original's drop_label_probabilistically, but for labeled_classes.
   """
@@ -55,12 +51,8 @@ def remap_labels(
 
   Args:
     example: groundtruth_classes i32[n]; labeled_classes bool[K].
-    seed: not used.
     original_labels: the classes to replace, of 1 to K.
     new_label: the class they become, of 1 to K.
-
-  Returns:
-    The example.
 
   Source: the original's remap_labels, which knows no labeled_classes.
   """

@@ -30,8 +30,6 @@ def random_pad_image(
 
   Returns:
     The example with a larger image.
-
-  Source: the original's random_pad_image.
   """
   size = tf.shape(example[fields.IMAGE])[:2]
   largest = tf.maximum(2 * size if max_image_size is None else max_image_size, size)
@@ -55,12 +53,9 @@ def random_absolute_pad_image(
   Args:
     max_height_padding: height grows by less than that, so 1 changes nothing.
     max_width_padding: width alike.
-    pad_color: as in `random_pad_image`.
 
   Returns:
     The example with a larger image.
-
-  Source: the original's random_absolute_pad_image.
   """
   largest = tf.shape(example[fields.IMAGE])[:2] + [max_height_padding, max_width_padding]
   return random_pad_image(example, seed, max_image_size=largest, pad_color=pad_color)
@@ -82,12 +77,9 @@ def random_pad_to_aspect_ratio(
   Args:
     aspect_ratio: width / height of the result, in pixels.
     min_padded_size_ratio: least height and width, as shares of the image's.
-    max_padded_size_ratio: greatest height and width, as shares of the image's.
 
   Returns:
     The example with a larger image; sides are rounded half to even.
-
-  Source: the original's random_pad_to_aspect_ratio.
   """
   size = tf.cast(tf.shape(example[fields.IMAGE])[:2], tf.float32)
   height, width = tf.unstack(size)
@@ -143,8 +135,6 @@ def place(
 
   Args:
     image: u8 or f32 [h,w,3].
-    begin: i32[2], (y, x) that the image's first pixel gets.
-    size: i32[2], (height, width) of the larger image.
     color: f32[3], of 0 to 255.
 
   Returns:

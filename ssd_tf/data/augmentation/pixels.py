@@ -32,10 +32,6 @@ def as_type(pixels: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
 
   Args:
     pixels: f32 or u8, any shape.
-    dtype: tf.float32 or tf.uint8.
-
-  Returns:
-    The same shape.
   """
   if dtype.is_integer and pixels.dtype.is_floating:
     pixels = tf.round(pixels)
@@ -58,16 +54,8 @@ def normalize_image(
 
   The backbone's own normalization, which expects 0 to 255, still follows.
 
-  Args:
-    original_minval: becomes target_minval.
-    original_maxval: becomes target_maxval.
-    target_minval: what original_minval becomes.
-    target_maxval: what original_maxval becomes.
-
   Returns:
     The example with image f32[h,w,3], not limited to the range.
-
-  Source: the original's normalize_image.
   """
   del seed
   scale = (target_maxval - target_minval) / (original_maxval - original_minval)
@@ -83,8 +71,6 @@ def subtract_channel_mean(example: Example, seed: tf.Tensor, *, means: Sequence[
 
   Returns:
     The example with image f32[h,w,3], which may be negative.
-
-  Source: the original's subtract_channel_mean.
   """
   del seed
   pixels = tf.cast(example[fields.IMAGE], tf.float32)
@@ -96,14 +82,8 @@ def random_pixel_value_scale(
 ) -> Example:
   """Multiplies every value of every pixel by a random number of its own.
 
-  Args:
-    minval: least factor.
-    maxval: greatest factor.
-
   Returns:
     The example; the image limited to 0 to 255.
-
-  Source: the original's random_pixel_value_scale.
   """
 
   def scale(pixels):
@@ -124,8 +104,6 @@ def random_jpeg_quality(
   """Encodes the image as a JPEG of a random quality, and decodes it again.
 
   Args:
-    random_coef: probability of no change.
-    min_jpeg_quality: least quality.
     max_jpeg_quality: the greatest is one less.
 
   Source: the original's random_jpeg_quality; a float32 image is rounded here, cut off there.
@@ -160,11 +138,9 @@ def random_patch_gaussian(
   outside the image is cut off.
 
   Args:
-    random_coef: probability of no change.
     min_patch_size: least side of the square, pixels.
     max_patch_size: the greatest is one less.
     min_gaussian_stddev: least standard deviation of the noise, as a share of 255.
-    max_gaussian_stddev: greatest one.
 
   Returns:
     The example; inside the square limited to 0 to 255.
@@ -207,8 +183,6 @@ def random_black_patches(
     max_black_patches: how many squares may be blackened.
     probability: of each of them being so.
     size_to_image_ratio: their side as a share of the image's shorter one; rounded down to pixels.
-
-  Source: the original's random_black_patches.
   """
   used_seed, place_seed = tf.unstack(tf.random.split(seed))
   image = example[fields.IMAGE]
@@ -235,9 +209,6 @@ def paste(image: tf.Tensor, patch: tf.Tensor, begin: tf.Tensor) -> tf.Tensor:
     image: u8 or f32 [h,w,3].
     patch: of the image's type, [h',w',3].
     begin: i32[2], (y, x) of the patch's first pixel; all of the patch lies in the image.
-
-  Returns:
-    [h,w,3].
   """
   after = tf.shape(image)[:2] - begin - tf.shape(patch)[:2]
   paddings = [[begin[0], after[0]], [begin[1], after[1]], [0, 0]]

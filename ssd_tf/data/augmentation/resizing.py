@@ -31,15 +31,8 @@ def resize_image(
 ) -> Example:
   """Resizes the image to a given size.
 
-  Args:
-    new_height: pixels.
-    new_width: pixels.
-    method: one of `RESIZE_METHODS`.
-
   Returns:
     The example with image [new_height,new_width,3].
-
-  Source: the original's resize_image.
   """
   del seed
   return _resized(example, [new_height, new_width], method)
@@ -50,14 +43,8 @@ def random_resize_method(
 ) -> Example:
   """Resizes the image to a given size by one of `RESIZE_METHODS`, each equally likely.
 
-  Args:
-    target_height: pixels.
-    target_width: pixels.
-
   Returns:
     The example with image [target_height,target_width,3].
-
-  Source: the original's random_resize_method.
   """
   size = [target_height, target_width]
   changes = [functools.partial(_resized, size=size, method=method) for method in RESIZE_METHODS]
@@ -72,10 +59,6 @@ def random_image_scale(
   max_scale_ratio: float = 2.0,
 ) -> Example:
   """Scales height and width by the same random factor, bilinearly.
-
-  Args:
-    min_scale_ratio: least factor.
-    max_scale_ratio: greatest factor.
 
   Returns:
     The example; sides are rounded down, to at least 1.
@@ -100,12 +83,9 @@ def random_downscale_to_target_pixels(
   Args:
     min_target_pixels: least height * width.
     max_target_pixels: height * width is less than that.
-    random_coef: probability of leaving the example unchanged.
 
   Returns:
     The example; its aspect ratio stays, sides are rounded down.
-
-  Source: the original's random_downscale_to_target_pixels.
   """
   keep_seed, target_seed = tf.unstack(tf.random.split(seed, 2))
   target = random_integers(target_seed, tf.constant([min_target_pixels]), [max_target_pixels])[0]
@@ -127,11 +107,7 @@ def resize_pixels(
   Args:
     image: u8 or f32 [h,w,C].
     size: i32[2], (height, width).
-    method: one of `RESIZE_METHODS`.
     align_corners: whether the outermost pixels keep their place.
-
-  Returns:
-    [height,width,C].
   """
   pixels = tf.compat.v1.image.resize(
     image, size, method=RESIZE_METHODS[method], align_corners=align_corners

@@ -39,17 +39,7 @@ def apply_if(
   change: Callable[[Example], Example],
   keys: Sequence[str] = CHANGING,
 ) -> Example:
-  """Changes an example if a condition holds.
-
-  Args:
-    example: see `ssd_tf.fields`.
-    condition: bool[].
-    change: changes nothing but the keys.
-    keys: of the example.
-
-  Returns:
-    The example.
-  """
+  """Changes an example if a condition holds."""
 
   def values_of(example):
     return [example[key] for key in keys]
@@ -64,17 +54,7 @@ def one_of(
   changes: Sequence[Callable[[Example], Example]],
   keys: Sequence[str] = CHANGING,
 ) -> Example:
-  """Makes one of several changes, each equally likely.
-
-  Args:
-    example: see `ssd_tf.fields`.
-    seed: i32[2].
-    changes: as in `apply_if`.
-    keys: of the example.
-
-  Returns:
-    The example.
-  """
+  """Makes one of several changes, each equally likely."""
 
   def values_after(change):
     changed = change(example)
@@ -89,12 +69,8 @@ def random_integers(seed: tf.Tensor, low: tf.Tensor, high: tf.Tensor) -> tf.Tens
   """Draws integers of low to high - 1, uniformly; low itself where there are none.
 
   Args:
-    seed: i32[2].
     low: i32[n].
     high: i32[n], less than 2^23 above low.
-
-  Returns:
-    i32[n].
   """
   share = tf.random.stateless_uniform(tf.shape(low), seed)
   return low + tf.cast(share * tf.cast(tf.maximum(high - low, 0), tf.float32), tf.int32)

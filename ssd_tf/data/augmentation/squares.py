@@ -27,12 +27,6 @@ def random_square_crop_by_scale(
   The share is one of num_scales values from scale_min to scale_max, evenly spaced. The pixel keeps
   from the image's borders: max_border / 2^k, k the least that is at most half of the image.
 
-  Args:
-    max_border: pixels.
-    scale_min: least share.
-    scale_max: greatest share.
-    num_scales: number of shares.
-
   Returns:
     The example with a square image; boxes in its frame, cut at its border, those outside dropped.
 
@@ -72,8 +66,6 @@ def random_scale_crop_and_pad_to_square(
 
   Args:
     output_size: side of the result, pixels.
-    scale_min: least factor.
-    scale_max: greatest factor.
 
   Returns:
     The example with image [output_size,output_size,3]; boxes in its frame, cut at its border,

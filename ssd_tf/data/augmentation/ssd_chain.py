@@ -46,12 +46,7 @@ def ssd_photometric_distortion(
 
   Args:
     brightness_delta: greatest change, in levels.
-    min_contrast: least factor.
-    max_contrast: greatest factor.
-    min_saturation: least factor.
-    max_saturation: greatest factor.
     hue_delta: greatest change, in half degrees.
-    probability: of each of the four changes.
     channel_swap_probability: of one of the five other orders of the channels.
 
   Returns:
@@ -104,9 +99,7 @@ def ssd_expand(
   """Sets the image at a random place on a larger canvas of one color, so that objects get smaller.
 
   Args:
-    probability: of the expansion.
     min_scale: least canvas, times the image's height and width; 1 or more.
-    max_scale: greatest canvas.
     color: red, green, blue, of 0 to 255.
 
   Returns:
@@ -150,10 +143,7 @@ def ssd_patch_crop(
     min_iou: the bounds; each is equally likely. Any patch fits 0.
     keep_probability: of the whole image, in each round.
     min_scale: least height and width of a patch, each drawn alone, times the image's.
-    max_scale: greatest height and width.
     min_aspect_ratio: least width / height, in pixels; a patch beyond counts as a trial.
-    max_aspect_ratio: greatest width / height.
-    max_trials: patches drawn for a bound.
 
   Returns:
     The example with a smaller image; boxes in its frame.
@@ -194,10 +184,6 @@ def resize_random_interpolation(
   """Resizes the image by one of `INTERPOLATIONS`, each equally likely.
 
   To the size of the network's input, for which the image is then not resized again.
-
-  Args:
-    height: pixels.
-    width: pixels.
 
   Returns:
     The example with image [height,width,3].

@@ -48,11 +48,8 @@ def ssd_tensorflow_crop(
   Args:
     min_object_covered: share of at least one box that the window has to cover.
     min_aspect_ratio: least width / height of the window, in pixels.
-    max_aspect_ratio: greatest width / height.
     min_area: least area of the window, as a share of the image's.
-    max_area: greatest area.
     overlap_thresh: only boxes of which a larger share lies in the window stay.
-    max_attempts: windows drawn.
 
   Returns:
     The example with a smaller image; boxes in its frame, not cut at its border.

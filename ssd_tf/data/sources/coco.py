@@ -35,11 +35,7 @@ class CocoImage:
     return self.entry['file_name']
 
   def path_in(self, image_dir: str) -> str:
-    """Where the image lies if the data set's images are in `image_dir`.
-
-    Raises:
-      InputError: outside of it.
-    """
+    """Where the image lies if the data set's images are in `image_dir`."""
     return image_paths.locate(image_dir, str(self), f'image {self.entry["id"]}')
 
 
@@ -68,11 +64,6 @@ def load_annotations(
 ) -> CocoAnnotations:
   """Reads an instances JSON file (or image_info, which has no annotations).
 
-  Args:
-    path: the JSON file.
-    image_type: of the images returned.
-    object_hook: what to keep of each object of the file; None: all.
-
   Returns:
     Its images, each with its instances, whose category_id, image_id, area and iscrowd are numbers
     and which have a bbox (it may still be broken, which `read_annotation` refuses).
@@ -81,7 +72,6 @@ def load_annotations(
     InputError: it is no JSON, lacks images or categories, has a category id below 1 or a name
       twice, two images of one id, annotations of unknown images or categories, images labeled for
       unknown ones, or an entry with something else than the number or text that is expected.
-    OSError: it cannot be read.
   """
   content = json_file.load(path, object_hook)
   entries, instances, categories = coco_entries.read_lists(path, content)
@@ -102,14 +92,7 @@ def load_annotations(
 
 
 def require_pixels(annotations: CocoAnnotations) -> None:
-  """Refuses a file whose boxes are fractions of the images' sizes.
-
-  Args:
-    annotations: of `load_annotations`.
-
-  Raises:
-    InputError: all coordinates of the file lie within 0..1.
-  """
+  """Refuses a file whose boxes are fractions of the images' sizes."""
   boxes = []
   for image in annotations.images:
     for instance in image.instances:
@@ -128,16 +111,8 @@ def load_sets(
 ) -> list[CocoAnnotations]:
   """Reads the annotation files of one data set's parts.
 
-  Args:
-    paths: JSON files, at least one.
-    load: reads one of them.
-
-  Returns:
-    Them all.
-
   Raises:
     InputError: as `load`; two files give the same category different ids.
-    OSError: one cannot be read.
   """
   sets = [load(path) for path in paths]
   for other in sets[1:]:
@@ -152,11 +127,6 @@ def load_sets(
 
 def read_annotation(image: CocoImage, image_dir: str, id_to_name: Mapping[int, str]) -> Annotation:
   """Reads an image, and brings its instances to normalized boxes.
-
-  Args:
-    image: of `load_annotations`.
-    image_dir: the folder of the images.
-    id_to_name: the categories.
 
   Returns:
     The annotation; boxes as annotated, not yet clipped. source_id is the image's id; area is the
@@ -201,19 +171,7 @@ def open_source(
   *,
   read: Callable[..., Annotation] = read_annotation,
 ) -> Source:
-  """Opens an annotation file and its images as a data set.
-
-  Args:
-    annotations: of `load_annotations`.
-    image_dir: the folder of the images.
-    read: what `read_annotation` is for this kind of images.
-
-  Returns:
-    The source; classes by id.
-
-  Raises:
-    InputError: as `require_pixels`.
-  """
+  """Opens an annotation file and its images as a data set."""
   require_pixels(annotations)
   names = dict(sorted((class_id, name) for name, class_id in annotations.name_to_id.items()))
   return Source(

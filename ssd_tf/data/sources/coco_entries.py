@@ -21,13 +21,6 @@ Entry = dict[str, Any]
 def read_lists(path: str, content: object) -> tuple[list[Entry], list[Entry], list[Entry]]:
   """The three lists of entries; without annotations (an image_info file), that one is empty.
 
-  Args:
-    path: of the file, for the errors.
-    content: of the file.
-
-  Returns:
-    images, annotations, categories.
-
   Raises:
     InputError: one is missing or no list, or one of its entries is no object.
   """
@@ -45,13 +38,6 @@ def read_lists(path: str, content: object) -> tuple[list[Entry], list[Entry], li
 
 def read_categories(path: str, entries: Sequence[Entry]) -> dict[str, int]:
   """Checks the entries of 'categories'.
-
-  Args:
-    path: of the file, for the errors.
-    entries: with id and name.
-
-  Returns:
-    Name to id.
 
   Raises:
     InputError: a name is no text of one line; an id is no whole number from 1; a name or an id
@@ -83,9 +69,7 @@ def check_images(path: str, entries: Sequence[Entry], class_ids: Collection[int]
   """Checks the entries of 'images'; their numbers become such, by value.
 
   Args:
-    path: of the file, for the errors.
     entries: with id, and perhaps file_name, width, height, labeled_category_ids and LVIS_LISTS.
-    class_ids: the categories.
 
   Raises:
     InputError: an id is neither a whole number nor text; a size is no whole number; a file name
@@ -125,15 +109,6 @@ def group_by_image(
 
   An image_id is the id that is written alike, 7.0 and "7" being 7; or else the one of the same
   value, as 42 is of "000042".
-
-  Args:
-    path: of the file, for the errors.
-    images: entries of 'images', checked.
-    names: what each image is called.
-    instances: entries of 'annotations'.
-
-  Returns:
-    The instances of each image, in the file's order.
 
   Raises:
     InputError: two images have the same id; an annotation refers to none, or to several by value.
@@ -183,9 +158,7 @@ def check_instances(
   becomes None. A bbox that is missing or has no area becomes the box around the segmentation.
 
   Args:
-    path: of the file, for the errors.
     instances: with category_id, bbox or segmentation, and perhaps area and iscrowd.
-    class_ids: the categories.
 
   Returns:
     (those that have a bbox, what was replaced or left out).

@@ -63,10 +63,6 @@ def write_csv(csv_path: str, rows: Iterable[Sequence[Any]]) -> None:
 def read_annotation(image: CsvImage, name_to_id: Mapping[str, int]) -> Annotation:
   """Reads an image and puts its rows beside it.
 
-  Args:
-    image: of `open_source`.
-    name_to_id: the label map; it has every name that occurs.
-
   Returns:
     The annotation; boxes as annotated, not yet clipped, divided by the image's own size. source_id
     is the image's path below the folder.
@@ -108,7 +104,6 @@ def open_source(
   Args:
     csv_path: has a header with at least filename, class, xmin, ymin, xmax, ymax, in any order;
       between two cells is what the header has there: commas, semicolons or tabs.
-    image_dir: what the file names are relative to.
     name_to_id: the label map; None: the classes that occur, numbered from 1 in this order.
     include_unlisted_images: with the images of image_dir that no row names, as images without
       objects. Left out, their number is remarked.

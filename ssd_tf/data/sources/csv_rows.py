@@ -11,11 +11,6 @@ def read_rows(
 ) -> Iterator[tuple[int, list[str]]]:
   """Reads the rows that are not empty.
 
-  Args:
-    lines: of the file, with their line ends.
-    path: of the file, for the errors.
-    delimiter: between two cells; white space after it is left out.
-
   Yields:
     (the line the row begins on, from 1, its cells).
 
@@ -37,15 +32,7 @@ def read_rows(
 
 
 def require_unique(path: str, header: Sequence[str]) -> None:
-  """Refuses a header that has a column twice: which of them counts?
-
-  Args:
-    path: of the file, for the error.
-    header: its first row.
-
-  Raises:
-    InputError: it names a column more than once.
-  """
+  """Refuses a header that has a column twice: which of them counts?"""
   if twice := sorted({name for name in header if name and header.count(name) > 1}):
     raise InputError(
       f'{path}:1: the header has {", ".join(twice)} more than once: {",".join(header)}'

@@ -23,15 +23,11 @@ def open_source(
   """Opens a data set.
 
   Args:
-    format_name: a key of `merge_plan.OPTIONS`.
     options: a value for every key that it has for the format; paths as they exist, input_path a
       list of files.
     names: the label map, id to name, where the options have one. Records and Open Images need one;
       Pascal VOC and CSV without have the classes that occur, YOLO those of its data.yaml. COCO and
       LVIS have their own in any case.
-
-  Returns:
-    The source.
 
   Raises:
     InputError: it is broken, or has no label map that it needs.

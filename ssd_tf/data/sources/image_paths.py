@@ -10,10 +10,8 @@ def locate(image_dir: str, name: object, place: str) -> str:
   """Finds the path of an image.
 
   Args:
-    image_dir: the folder of the images.
     name: as the annotations give it: below the folder, such as 'train/a.jpg', or an absolute path
       that lies in the folder.
-    place: the file and the line or entry that names it, for the error.
 
   Returns:
     The path; whether it exists is not checked. Two names of one file ('a.jpg', './a.jpg') give the

@@ -37,9 +37,6 @@ class DroppingRules:
   def check(self, names: Collection[str]) -> None:
     """Refuses rules that cannot be followed.
 
-    Args:
-      names: the classes of the data set.
-
     Raises:
       InputError: a name is no class (says the closest), a group has no class, there is not one
         fraction for each group or their sum is not 1, or a rate lies outside [0, 1].
@@ -71,12 +68,6 @@ class DroppingRules:
   def class_groups(self, name_to_id: Mapping[str, int]) -> list[set[int]]:
     """The class ids of each group.
 
-    Args:
-      name_to_id: the data set's classes.
-
-    Returns:
-      One set for each group.
-
     Raises:
       InputError: as `check`; or a drawn group would have no class.
     """
@@ -91,17 +82,8 @@ def draw_groups(
 ) -> list[set[int]]:
   """Draws the classes of groups: round(overlap * K) are in every group, the others in one each.
 
-  Args:
-    class_ids: K of them.
-    num_groups: G.
-    overlap: in [0, 1].
-    seed: the same seed, the same groups.
-
   Returns:
     G sets; without the shared ones their sizes differ by 1 at most.
-
-  Raises:
-    InputError: a group would have no class.
   """
   order = np.random.default_rng(seed).permutation(sorted(class_ids)).tolist()
   num_shared = round(overlap * len(order))
@@ -120,7 +102,6 @@ def deal_images(
   """Deals images to groups, each to the one that lacks most of its share: with equal ones, in turn.
 
   Args:
-    num_images: N.
     fractions: the share of each of G groups, of sum 1.
     shuffle_seed: None: in turn; else groups of the same sizes, in an order that it draws.
 
@@ -152,10 +133,6 @@ def keep_labels(
 
   Args:
     class_ids: i64[n], of the boxes.
-    labeled: classes that the image is labeled for so far.
-    group: classes of the image's group.
-    drop_rate: as in DroppingRules.
-    class_drop: as there, by class id.
     rng: of this image alone; what is drawn for a box does not depend on groups and rates.
 
   Returns:

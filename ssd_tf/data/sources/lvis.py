@@ -27,11 +27,7 @@ class LvisImage(coco.CocoImage):
     return '/'.join(str(url).split('/')[-2:]) if url else self.entry['file_name']
 
   def path_in(self, image_dir: str) -> str:
-    """Where the image lies: in `image_dir` itself or in COCO's folder of it, such as train2017.
-
-    Raises:
-      InputError: it is in neither, or outside of them.
-    """
+    """Where the image lies: in `image_dir` itself or in COCO's folder of it, such as train2017."""
     names = [os.path.basename(str(self)), str(self)]
     if old_name := self.entry.get('file_name'):
       # v0.5 says COCO_train2014_000000391895.jpg of what COCO calls 000000391895.jpg since 2017.
@@ -47,15 +43,8 @@ class LvisImage(coco.CocoImage):
 def load_annotations(path: str) -> coco.CocoAnnotations:
   """Reads an instances JSON file; of its masks nothing is kept, which spares most of the memory.
 
-  Args:
-    path: the JSON file.
-
-  Returns:
-    Its images, each an `LvisImage`.
-
   Raises:
     InputError: as `coco.load_annotations`; an image lacks a list of categories.
-    OSError: it cannot be read.
   """
   annotations = coco.load_annotations(path, image_type=LvisImage, object_hook=_without_mask)
   for image in annotations.images:
@@ -72,9 +61,7 @@ def read_annotation(image: LvisImage, image_dir: str, id_to_name: Mapping[int, s
   """Reads an image and its boxes, and what is known of its categories.
 
   Args:
-    image: of `load_annotations`.
     image_dir: the folder of the images, or of the folders train2017 and so on.
-    id_to_name: the categories.
 
   Returns:
     As `coco.read_annotation`; verified_present are the categories with annotations. Ids that are no
@@ -111,18 +98,7 @@ def read_annotation(image: LvisImage, image_dir: str, id_to_name: Mapping[int, s
 
 
 def open_source(annotations: coco.CocoAnnotations, image_dir: str) -> Source:
-  """Opens an annotation file and its images as a data set.
-
-  Args:
-    annotations: of `load_annotations`.
-    image_dir: see `read_annotation`.
-
-  Returns:
-    The source.
-
-  Raises:
-    InputError: as `coco.open_source`.
-  """
+  """Opens an annotation file and its images as a data set."""
   return coco.open_source(annotations, image_dir, read=read_annotation)
 
 

@@ -39,9 +39,7 @@ def map_classes(
   verified, absent and not exhaustive classes are resolved into labeled_classes, and go.
 
   Args:
-    annotation: class ids by the source.
     table: the source's id -> the merged set's; boxes of an id that is not in it are left out.
-    names: the merged set's classes.
     default: the source's ids of the classes labeled where the record does not say.
 
   Returns:

@@ -65,9 +65,6 @@ class SourcePlan:
   def check_class_names(self, known: Sequence[str]) -> None:
     """Refuses names that are no class of the source.
 
-    Args:
-      known: the source's classes.
-
     Raises:
       InputError: a name of labeled_class, rename or drop is none of them; says the closest.
     """
@@ -91,7 +88,6 @@ def load_plan(path: str) -> list[SourcePlan]:
   Raises:
     InputError: as `json_file.load`; it is no such list; names the source, the key, what was
       expected and what came.
-    OSError: it cannot be read.
   """
   content = json_file.load(path)
   if not isinstance(content, list) or not content:

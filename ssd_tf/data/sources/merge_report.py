@@ -217,14 +217,7 @@ class MergeReport:
 
 
 def find_similar_names(classes: Sequence[MergedClass]) -> list[SimilarNames]:
-  """Finds classes whose names are the same but for case, plural and separators.
-
-  Args:
-    classes: of the merged set.
-
-  Returns:
-    Pairs, each with the rename that would make them one.
-  """
+  """Finds classes whose names are the same but for case, plural and separators."""
   first_of, found = {}, []
   for entry in classes:
     forms = _forms(entry.name)

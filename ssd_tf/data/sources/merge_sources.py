@@ -20,11 +20,7 @@ def open_part(plan: merge_plan.SourcePlan, names: Mapping[int, str] | None = Non
   """Opens a data set of a merge.
 
   Args:
-    plan: paths as they exist; input_path is a list of files.
     names: the label map at label_map_path, id to name; see `formats.open_source`.
-
-  Returns:
-    The part.
 
   Raises:
     InputError: it has no image, or is broken; labeled_class, rename or drop of the plan names a

@@ -75,11 +75,8 @@ def merge(
   Args:
     parts: the data sets, in the order of classes and images; of two that say different things, the
       first counts.
-    output_path: the record file.
     name_to_id: the merged set's label map; None: ids from 1, in the order of first appearance over
       the sources.
-    num_shards: files to write.
-    num_workers: threads; None: one for each processor.
     strict: stop at the first broken image file, instead of leaving it out. A broken record always
       stops it: it tells of a wrong label map or a failed conversion.
 

@@ -116,13 +116,6 @@ def open_source(
 ) -> Source:
   """Opens the annotations of the images in a folder as a data set.
 
-  Args:
-    image_dir: has {image id}.jpg.
-    boxes_csv: see `read_boxes`.
-    labels_csv: see `read_verified_labels`; None: there is no such file.
-    name_to_id: the label map.
-    class_descriptions_csv: see `find_labels`.
-
   Returns:
     The source: an `OpenImage` for each image that has a box or a verified label of the label map's
     classes, by id.
@@ -130,7 +123,6 @@ def open_source(
   Raises:
     InputError: no image in the folder; a CSV file is broken; none of its classes is in the label
       map; as `find_labels`.
-    OSError: a file or the folder cannot be read.
   """
   class_ids = find_labels(name_to_id, class_descriptions_csv)
   with os.scandir(image_dir) as entries:
@@ -166,11 +158,6 @@ def read_annotation(image: OpenImage, image_dir: str, names: Mapping[int, str]) 
   has boxes of the most specific class only (a woman is Woman, and verified to be Person, too), and
   none where there were too many labels. So does a class of which the files say both present and
   absent.
-
-  Args:
-    image: of a source that `open_source` returns.
-    image_dir: the folder of the images.
-    names: the label map, id to name.
 
   Returns:
     The annotation; boxes as annotated, not yet clipped. source_id is the image id.

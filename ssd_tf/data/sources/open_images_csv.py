@@ -26,8 +26,6 @@ class ImageRows:
 
     Args:
       images: i32[m], the number of each row's image, from 0.
-      num_images: how many there are.
-      *columns: [m, ...] each.
     """
     self.images = images
     self.counts = np.bincount(images, minlength=num_images)
@@ -47,9 +45,6 @@ class Reading:
   """What a file had besides the rows kept.
 
   Attributes:
-    num_rows: all of them.
-    num_of_classes: rows of the label map's classes.
-    first_label: LabelName of the first row.
     missing: ids of images that have rows of these classes, but no file.
     broken: image id -> what is wrong with a row of it; names file and line.
     num_unknown: rows whose IsGroupOf is not known, or which nobody verified.
@@ -118,14 +113,9 @@ def read_verified_labels(
   Args:
     path: CSV file with the columns ImageID, Source, LabelName and Confidence: 1 present, 0 absent.
       Rows of a machine, or with another Confidence, are no verification.
-    numbers: see `read_boxes`, as for class_ids.
-    class_ids: see there.
 
   Returns:
     Rows of class id i32 and bool, present; and the rest.
-
-  Raises:
-    InputError: as `read_boxes`.
   """
   reading = Reading()
   images, classes, present = array('i'), array('i'), array('b')
@@ -158,9 +148,6 @@ def read_class_descriptions(path: str) -> list[tuple[str, str]]:
 
   Returns:
     (MID, name) in the file's order.
-
-  Raises:
-    InputError: a row has not two columns.
   """
   found = []
   for line, row in _read_rows(path):

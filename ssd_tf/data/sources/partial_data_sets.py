@@ -80,15 +80,6 @@ def write_partial_records(
   An image that is labeled for some classes only is labeled for fewer then. Boxes that
   `box_validation` drops are not counted.
 
-  Args:
-    source: the complete data set.
-    output_path: the record file.
-    rules: what to drop.
-    num_workers: threads; None: one for each processor.
-
-  Returns:
-    The manifest, see `make_manifest`.
-
   Raises:
     InputError: the rules do not fit the classes; an image is broken or has a box of a class that
       the source has not; there is no image; the output is one of the inputs.
@@ -124,14 +115,6 @@ def write_partial_coco(
   """Writes a COCO JSON of whose labels some are dropped; images say labeled_category_ids.
 
   Annotations are written in the order of their images.
-
-  Args:
-    annotations_file: the complete JSON file.
-    output_path: the JSON file to write.
-    rules: what to drop.
-
-  Returns:
-    The manifest, see `make_manifest`.
 
   Raises:
     InputError: as `coco.load_annotations`; the rules do not fit the categories; the output is the
@@ -175,11 +158,6 @@ def make_manifest(
 ) -> dict[str, Any]:
   """Counts what was kept and dropped.
 
-  Args:
-    dropping: after all images.
-    input_paths: as read.
-    output_path: as written.
-
   Returns:
     For a JSON file: input_paths, output_path, rules, num_images, boxes_kept, boxes_dropped,
     share_dropped; classes: name to id, boxes_kept, boxes_dropped, images_labeled; groups: classes,
@@ -222,9 +200,6 @@ def make_manifest(
 def describe_manifest(manifest: Mapping[str, Any]) -> str:
   """The counts of a manifest as a table.
 
-  Args:
-    manifest: of `make_manifest`.
-
   Returns:
     Lines of text: a row for each class, each group, and the total.
   """
@@ -246,12 +221,7 @@ def describe_manifest(manifest: Mapping[str, Any]) -> str:
 
 
 def write_json(path: str, content: Any) -> None:
-  """Writes a JSON file; a reader sees the old file or the new one, never a part.
-
-  Args:
-    path: the file; its folder is made.
-    content: for json.dump.
-  """
+  """Writes a JSON file; a reader sees the old file or the new one, never a part."""
   os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
   temporary = f'{path}.tmp'
   # What UTF-8 cannot hold, half of a surrogate pair, is escaped as it was in the JSON read.

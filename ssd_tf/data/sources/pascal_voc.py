@@ -20,9 +20,6 @@ def list_rows(files: Iterable[VocFile]) -> list[tuple]:
 
   Args:
     files: to read; those that cannot be read are passed over: the conversion reports them.
-
-  Returns:
-    (filename, width, height, class, xmin, ymin, xmax, ymax) of each object.
   """
   rows = []
   for _, found in _readable(files):
@@ -42,11 +39,6 @@ def read_annotation(
 
   The image is the one named as the XML file is; if there is none, the one that <filename> names.
   Its size counts, not <size>. Coordinates are divided by it as they are written.
-
-  Args:
-    file: of `voc_files.list_files`.
-    name_to_id: the label map; it has every name that occurs.
-    ignore_difficult: leave difficult objects out.
 
   Returns:
     The annotation; boxes as annotated, not yet clipped. source_id is the image's file name.
@@ -93,10 +85,6 @@ def open_source(
   Args:
     files: of `voc_files.list_files` or `voc_files.list_folder`.
     name_to_id: the label map; None: the classes that occur, numbered from 1 in this order.
-    ignore_difficult: leave difficult objects out.
-
-  Returns:
-    The source.
 
   Raises:
     InputError: the files have class names that the label map lacks: every one, how often it occurs,

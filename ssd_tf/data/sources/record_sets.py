@@ -39,12 +39,8 @@ def given_sets(sets: Sequence[SetFlags], flags: Mapping[str, Any]) -> list[Recor
   """Lists the parts that are to be converted.
 
   Args:
-    sets: what can be converted.
     flags: values by name: those of `sets`, output_dir, output_path, and num_shards, which holds
       for every part; None: each its own.
-
-  Returns:
-    The parts of which a flag is given; at least one.
 
   Raises:
     InputError: of a part some flags are given and others are missing, or nothing is given.

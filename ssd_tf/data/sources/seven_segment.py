@@ -33,16 +33,9 @@ class DigitStyle:
   """How the images look; lengths in pixels unless said otherwise.
 
   Attributes:
-    height: of the canvas.
-    width: of the canvas.
-    min_digits: of a string.
-    max_digits: of a string.
     min_glyph_height: a string's digits share one height, drawn uniformly.
-    max_glyph_height: see min_glyph_height.
     slant: shift to the right over the glyph's height, as a fraction of that height.
     stroke: width of a segment, as a fraction of the glyph's height.
-    foreground: RGB of the lit segments.
-    background: RGB of the canvas.
     noise: standard deviation of the Gaussian noise added to every channel, in grey levels.
   """
 
@@ -94,10 +87,6 @@ class DigitStyle:
 def draw_string(rng: np.random.Generator, style: DigitStyle) -> tuple[np.ndarray, str, np.ndarray]:
   """Draws one random string of digits at a random place of a canvas.
 
-  Args:
-    rng: the only source of chance.
-    style: how the image looks.
-
   Returns:
     image: u8[h,w,3].
     digits: the n digits, left to right.
@@ -132,10 +121,7 @@ def generate_annotation(
   """Makes one annotated image; the same arguments give the same bytes, in whatever order.
 
   Args:
-    index: which image of the split, from 0.
     split: 'train' or 'eval': two splits share no image.
-    seed: of the whole data set.
-    style: how the images look; None: the defaults of DigitStyle.
 
   Returns:
     A PNG with its boxes; digit d has class id d + 1.
@@ -180,22 +166,9 @@ def write_data_set(
   """Writes digits_train.record and digits_eval.record, and on request the same as image files.
 
   Args:
-    output_dir: made if it does not exist.
-    num_train: images to train on, at least 1.
-    num_eval: images held out, at least 1.
-    seed: of all images.
-    style: how they look; None: the defaults of DigitStyle.
-    num_shards: of each of the two.
-    num_workers: threads; None: one for each processor.
     write_voc: also write output_dir/voc, as Pascal VOC lays it out, with the sets train and eval.
     write_coco: also write output_dir/coco: instances_train.json, instances_eval.json and the
       folders train and eval.
-
-  Returns:
-    The report of each split, by its name.
-
-  Raises:
-    InputError: a split without images.
   """
   reports = {}
   for split, count in (('train', num_train), ('eval', num_eval)):

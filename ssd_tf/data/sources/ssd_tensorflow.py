@@ -20,16 +20,6 @@ def write_data_set(
 ) -> record_writer.ConversionReport:
   """Converts all annotations of a folder to <output_name>_000.tfrecord, _001 and so on.
 
-  Args:
-    data_dir: has Annotations with the XML files, and JPEGImages.
-    name_to_id: the label map.
-    output_dir: the folder to write to.
-    output_name: the files' name up to the number.
-    **options: num_workers, strict of `record_writer.write_records`.
-
-  Returns:
-    The report.
-
   Raises:
     InputError: there is no folder Annotations; as `voc_files.list_files`,
       `pascal_voc.open_source` and `record_writer.write_records`.

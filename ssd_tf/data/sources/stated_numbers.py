@@ -32,9 +32,6 @@ def whole_number(value: object) -> int | None:
 
   Args:
     value: as it was read; 7, 7.0, '7' and '007' are the same.
-
-  Returns:
-    The number; None if it is none.
   """
   if type(value) is int:
     return value

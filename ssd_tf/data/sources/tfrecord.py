@@ -31,18 +31,7 @@ class RecordPlace:
 
 
 def open_source(paths: Sequence[str], names: Mapping[int, str]) -> Source:
-  """Reads every record once, for its checksum and its place.
-
-  Args:
-    paths: TFRecord files.
-    names: the label map, id to name.
-
-  Returns:
-    The source; its classes are the label map's.
-
-  Raises:
-    InputError: a file is damaged.
-  """
+  """Reads every record once, for its checksum and its place."""
   places, end = [], 0
   for path, number, record in record_files.read_records(paths):
     offset = (end if number else 0) + _HEADER_BYTES
@@ -54,10 +43,6 @@ def open_source(paths: Sequence[str], names: Mapping[int, str]) -> Source:
 
 def read_annotation(place: RecordPlace, names: Mapping[int, str]) -> Annotation:
   """Reads a record, with an id and a name for each box where it holds only one of the two.
-
-  Args:
-    place: of the record.
-    names: the label map, id to name.
 
   Returns:
     The annotation; source_id is the file name where the record has none.

@@ -21,7 +21,6 @@ class VocFile:
   """One annotation file, and where to look for its image.
 
   Attributes:
-    path: of the XML.
     images: image paths, by file name and by file name without extension.
     image_folders: that were looked through, for the error message.
     image_path: of the image, where a list names it.
@@ -51,7 +50,6 @@ def list_files(
       folder or from the VOCdevkit.
     year: the folder below a VOCdevkit, or 'merged': VOC2007 and VOC2012; unused if data_dir is
       itself such a folder.
-    annotations_dir: the folder of the XML files.
 
   Returns:
     The files, in the order of the list, else by name.
@@ -76,15 +74,8 @@ def list_folder(xml_dir: str, image_dirs: Iterable[str]) -> list[VocFile]:
   """Lists the annotation files of a folder.
 
   Args:
-    xml_dir: the folder.
     image_dirs: where to look for their images, in this order; those that do not exist are passed
       over.
-
-  Returns:
-    The files, by name.
-
-  Raises:
-    InputError: no XML file.
   """
   folders = [folder for folder in image_dirs if os.path.isdir(folder)]
   images = _index_images(folders)
@@ -97,16 +88,9 @@ def list_folder(xml_dir: str, image_dirs: Iterable[str]) -> list[VocFile]:
 def find_image(file: VocFile, filename: str) -> tuple[str, list[str]]:
   """Finds the image of an annotation file.
 
-  Args:
-    file: of `list_files` or `list_folder`.
-    filename: of the image, by the XML; may be ''.
-
   Returns:
     Its path: that of the list, else the image named as the XML file is, else the one that the XML
     names. And remarks on a name that differs.
-
-  Raises:
-    InputError: there is no such image.
   """
   if file.image_path is not None:
     return file.image_path, []

@@ -29,7 +29,6 @@ class VocAnnotation:
   """What an annotation file says.
 
   Attributes:
-    objects: in the file's order.
     filename: of the image, without folders; '' where it is not named.
     size: (height, width) of the image; None where it is not told, or 0 as some tools write then.
   """
@@ -41,12 +40,6 @@ class VocAnnotation:
 
 def read_xml(path: str) -> VocAnnotation:
   """Reads an annotation file.
-
-  Args:
-    path: of the XML.
-
-  Returns:
-    What it says.
 
   Raises:
     InputError: it cannot be read, is broken, or no Pascal VOC annotation; names the file.

@@ -22,7 +22,6 @@ class Entry:
 
   Attributes:
     value: a text, a list or a dict; '' for null.
-    line: of the key, from 1.
   """
 
   value: Any
@@ -35,9 +34,6 @@ def read_mapping(path: str | os.PathLike) -> dict[str, Entry]:
   Numbers, dates and booleans stay texts, as they are written: of the names of classes in
   `[yes, no, on, 007]`, YAML itself would make True, False, True and 7.
 
-  Args:
-    path: the file.
-
   Returns:
     The entries by key; {} of an empty file.
 
@@ -45,7 +41,6 @@ def read_mapping(path: str | os.PathLike) -> dict[str, Entry]:
     InputError: it is not UTF-8, not YAML or no mapping; a key is there twice; it has an alias
       (`*name`), which can unfold to any size, or more than a million characters, 100,000 values or
       20 levels. Names the line.
-    OSError: it cannot be read.
   """
   text = text_file.read(path)
   if len(text) > _MAX_CHARACTERS:

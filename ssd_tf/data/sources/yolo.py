@@ -27,12 +27,10 @@ class YoloSet:
   """One set of images.
 
   Attributes:
-    image_paths: each once.
     label_paths: the text file of each; it need not exist.
     class_names: by YOLO's class number, from 0.
     keypoint_values: how many numbers of keypoints may follow a box; 0: longer lines are polygons;
       None: not known.
-    remarks: (file, remark) of what is odd.
   """
 
   image_paths: Sequence[str]
@@ -50,7 +48,6 @@ def read_data_yaml(path: str, set_name: str, kpt_shape: Sequence[str] | None = N
       text file of image paths, or a list of these. They are relative to its `path`, else to the
       file's own folder. As Ultralytics does, `path` is looked for in the working folder and in
       folders named datasets, too, and a leading `../` is dropped where there is nothing.
-    set_name: train, val or test.
     kpt_shape: instead of the file's: the number of keypoints of each line, and that of the values
       of each, 2 or 3; or 0: lines longer than a box are polygons.
 
@@ -109,13 +106,8 @@ def read_folders(
   """Finds a set by its folders.
 
   Args:
-    image_dir: its images, also in folders below.
     label_dir: its text files; None: beside the images, or where `read_data_yaml` looks.
     names_path: a class name on each line (classes.txt, obj.names).
-    kpt_shape: as in `read_data_yaml`.
-
-  Returns:
-    The set.
 
   Raises:
     InputError: no images, or no names; a line between names is blank.
@@ -157,9 +149,6 @@ def read_annotation(
 
   Args:
     paths: of the image and of the text file; without the latter, there are no objects.
-    class_names: by YOLO's class number.
-    name_to_id: the label map.
-    keypoint_values: as in `yolo_labels.read_boxes`.
     source_root: source ids are paths from this folder; '': they are file names.
 
   Returns:
@@ -187,11 +176,7 @@ def open_source(data: YoloSet, name_to_id: Mapping[str, int] | None = None) -> S
   """Opens a set as a data set.
 
   Args:
-    data: the set.
     name_to_id: the label map; None: YOLO's numbers and 1.
-
-  Returns:
-    The source.
 
   Raises:
     InputError: a class is not in the label map; no image has a text file: then the labels are

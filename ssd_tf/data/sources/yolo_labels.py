@@ -29,7 +29,6 @@ def read_boxes(
 
   Args:
     path: the file; without it there are no boxes.
-    num_classes: numbers of classes go from 0 to num_classes - 1.
     keypoint_values: how many numbers follow a box; 0 or None: lines that are longer than a box are
       polygons.
 
@@ -49,11 +48,6 @@ def read_boxes(
 
 def check_files(paths: Sequence[str], num_classes: int, keypoint_values: int | None) -> None:
   """Refuses a set of text files that would be misread as a whole.
-
-  Args:
-    paths: of the text files that exist.
-    num_classes: as in `read_boxes`.
-    keypoint_values: as in `read_boxes`; None: not known.
 
   Raises:
     InputError: no file with boxes is without fault: the fault of the first; or keypoint_values is

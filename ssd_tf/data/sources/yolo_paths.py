@@ -115,9 +115,6 @@ def in_labels(image_path: str) -> str:
 def labels_without_image(label_paths: Sequence[str]) -> list[str]:
   """Lists text files that lie beside those of a set, but are of none of its images.
 
-  Args:
-    label_paths: of the set; they need not exist.
-
   Returns:
     The paths, sorted; without classes.txt, which labelImg writes beside them.
   """
