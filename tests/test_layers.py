@@ -39,6 +39,7 @@ LAYERS |= {
   'pseudo_labels': (*_BUILT, 'run', 'inference'),
   'anchors': _BUILT,
   'diagnosis': (*_BUILT, 'run', 'anchors'),
+  'project': (*_BUILT, 'data.sources', 'anchors'),
   'experiments': (*_BUILT, 'run'),
   'report': (*_BUILT, 'run', 'experiments'),
 }
@@ -48,7 +49,7 @@ LAYERS['tools.benchmarks'] = tuple(LAYERS)
 # Modules that only those named may import, also where LAYERS lets their package through.
 ONLY_FOR = {
   'protos': ('protos', 'config', 'builders'),
-  'data.sources': ('data.sources', 'commands'),
+  'data.sources': ('data.sources', 'project', 'commands'),
 }
 # Packages from outside that only those named may import.
 OUTSIDE_ONLY_FOR = {

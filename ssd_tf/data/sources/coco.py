@@ -61,8 +61,12 @@ def load_annotations(
   *,
   image_type: type[CocoImage] = CocoImage,
   object_hook: Callable[[dict[str, Any]], Any] | None = None,
+  prepare: Callable[[Any], None] | None = None,
 ) -> CocoAnnotations:
   """Reads an instances JSON file (or image_info, which has no annotations).
+
+  Args:
+    prepare: changes the file's content before it is checked, see `coco_entries.renumber`.
 
   Returns:
     Its images, each with its instances, whose category_id, image_id, area and iscrowd are numbers
@@ -74,6 +78,8 @@ def load_annotations(
       unknown ones, or an entry with something else than the number or text that is expected.
   """
   content = json_file.load(path, object_hook)
+  if prepare:
+    prepare(content)
   entries, instances, categories = coco_entries.read_lists(path, content)
   name_to_id = coco_entries.read_categories(path, categories)
   class_ids = {*name_to_id.values()}

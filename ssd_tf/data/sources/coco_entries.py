@@ -2,10 +2,10 @@
 
 import collections
 import reprlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from ssd_tf.data.sources import segmentation_boxes, stated_numbers
+from ssd_tf.data.sources import class_names, segmentation_boxes, stated_numbers
 from ssd_tf.data.sources.stated_numbers import whole_number
 from ssd_tf.errors import InputError
 from ssd_tf.files import plain_text
@@ -34,6 +34,48 @@ def read_lists(path: str, content: object) -> tuple[list[Entry], list[Entry], li
       if not isinstance(entry, dict):
         raise InputError(f'{path}: {key}[{i}] is {_shown(entry)}; expected an object')
   return images, annotations, categories
+
+
+def renumber(path: str, content: object, name_to_id: Mapping[str, int] | None = None) -> None:
+  """Gives the categories of a file other ids, also to its annotations; theirs may begin at 0.
+
+  Left out is a category that no annotation has and that is another's supercategory, as the one of
+  id 0 is in Roboflow's files.
+
+  Args:
+    path: of the file, for the errors.
+    content: of the file; changed.
+    name_to_id: ids by name; None: from 1, in the order of the file's ids.
+
+  Raises:
+    InputError: as `read_lists`; two categories have one id; a name is not in name_to_id.
+  """
+  images, annotations, categories = read_lists(path, content)
+  stated = [whole_number(entry.get('id')) for entry in categories]
+  if None in stated or len({*stated}) < len(stated):
+    raise InputError(f"{path}: 'categories': expected a whole number of its own as the id of each")
+  used = {whole_number(entry.get('category_id')) for entry in annotations}
+  above = {entry.get('supercategory') for entry in categories}
+  by_id = {
+    class_id: entry
+    for class_id, entry in sorted(zip(stated, categories, strict=True), key=lambda pair: pair[0])
+    if class_id in used or entry.get('name') not in above
+  }
+  if name_to_id is not None:
+    found = {str(entry.get('name')): f'category {class_id}' for class_id, entry in by_id.items()}
+    class_names.require_known(found, name_to_id, path)
+    new_ids = {class_id: name_to_id[entry['name']] for class_id, entry in by_id.items()}
+  else:
+    new_ids = {class_id: i for i, class_id in enumerate(by_id, start=1)}
+  content['categories'] = [{**entry, 'id': new_ids[i]} for i, entry in by_id.items()]
+  for entry in annotations:
+    class_id = whole_number(entry.get('category_id'))
+    # An id that is no category's stays one: it is refused by its own number.
+    entry['category_id'] = new_ids.get(class_id, f'{class_id} of the file')
+  for entry in images:
+    labeled = entry.get('labeled_category_ids')
+    if isinstance(labeled, list):
+      entry['labeled_category_ids'] = [new_ids.get(whole_number(i), i) for i in labeled]
 
 
 def read_categories(path: str, entries: Sequence[Entry]) -> dict[str, int]:

@@ -60,6 +60,17 @@ def write_csv(csv_path: str, rows: Iterable[Sequence[Any]]) -> None:
     writer.writerows(rows)
 
 
+def filenames(csv_path: str) -> list[str]:
+  """Lists the names of images in a CSV file, one for each row.
+
+  Raises:
+    InputError: as `open_source`.
+  """
+  header, rows = _read_table(csv_path)
+  column = header.index('filename')
+  return [row[column].strip() for _, row in rows if len(row) > column]
+
+
 def read_annotation(image: CsvImage, name_to_id: Mapping[str, int]) -> Annotation:
   """Reads an image and puts its rows beside it.
 
