@@ -95,7 +95,7 @@ def _open_coco(scan, paths, labels):
 
 
 def _choose_csv(scan):
-  return [path for path in scan.csv if _CSV_COLUMNS <= _header(path)]
+  return [path for path in scan.csv if _header(path) >= _CSV_COLUMNS]
 
 
 def _header(path):

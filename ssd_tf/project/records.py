@@ -156,7 +156,7 @@ def _write(found, folder, validation_share, seed):
 
 
 def _split(source: Source, share, seed) -> dict[str, Source]:
-  """Parts of a data set that has none; what cannot be read trains, so that the writer reports it."""
+  """Two parts of a data set that has none; what cannot be read trains, and the writer tells."""
   rows, images = [], []
   with concurrent.futures.ThreadPoolExecutor() as executor:
     looks = executor.map(lambda item: _look_at(source, item), source.items)

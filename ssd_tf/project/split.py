@@ -1,4 +1,4 @@
-"""Splits images for training and validation: each class in the same share, equal images together."""
+"""Splits images for training and validation: an equal share of each class, copies together."""
 
 import collections
 from collections.abc import Hashable, Mapping, Sequence
@@ -36,7 +36,7 @@ def split(
   while waiting:
     left = collections.Counter()
     for group in waiting:
-      left.update({class_id: 1 for class_id in boxes[group]})
+      left.update(dict.fromkeys(boxes[group], 1))
     rarest = min(left, key=lambda class_id: (left[class_id], class_id)) if left else None
     for group in [each for each in waiting if rarest is None or boxes[each][rarest]]:
       del waiting[group]
