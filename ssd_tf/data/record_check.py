@@ -5,19 +5,18 @@ import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from google.protobuf import message
 
-from ssd_tf.data import labeled_classes, record_features, record_files
-from ssd_tf.data.annotation import BOX_SIDES, IMAGE_CLASSES
-from ssd_tf.data.ssd_tensorflow_keys import per_box_feature
+from ssd_tf.data import record_features, record_files, tf_example
+from ssd_tf.data.annotation import IMAGE_CLASSES, Annotation
 from ssd_tf.errors import InputError
 
 # How JPEG, PNG, GIF and BMP files begin.
 _IMAGE_STARTS = (b'\xff\xd8\xff', b'\x89PNG', b'GIF8', b'BM')
 MAX_RECORDS = 20_000
 _MAX_PLACES = 3
-_LABELED_CLASSES = IMAGE_CLASSES['labeled_classes']
 # What rounding to float32 may add to a box that ends at the image's border.
 _TOLERANCE = 1e-6
 
@@ -43,6 +42,12 @@ class Problem:
 
 
 _NO_EXAMPLE = Problem('records', 'records are no tf.train.Example', 'convert them again')
+_DISORDERED = Problem('boxes', 'boxes with min > max, or not finite', 'drop or fix them')
+_OUTSIDE = Problem(
+  'boxes',
+  'boxes reach outside the image, [0, 1] of its height and width',
+  "clip them, or divide pixels by the image's size",
+)
 
 
 @dataclasses.dataclass
@@ -84,6 +89,16 @@ class RecordSummary:
       f'boxes of each class id: {dict(sorted(self.class_counts.items()))}{self._partial()}'
     )
 
+  def count(self, annotation: Annotation, max_num_boxes: int | None) -> None:
+    """Counts the boxes of a record."""
+    class_ids, boxes = annotation.class_ids.tolist(), annotation.boxes
+    self.num_boxes += len(class_ids)
+    self.max_boxes = max(self.max_boxes, len(class_ids))
+    self.num_images_without_boxes += not class_ids
+    self.num_images_cut += max_num_boxes is not None and len(class_ids) > max_num_boxes
+    self.class_counts.update(class_ids)
+    self.num_boxes_without_area += int((boxes[:, :2] == boxes[:, 2:]).any(axis=1).sum())
+
   def _partial(self):
     if not self.num_partial:
       return ''
@@ -99,10 +114,7 @@ class RecordSummary:
 def check_records(
   paths: Sequence[str], num_classes: int, label_names: Mapping[int, str], **options: Any
 ) -> RecordSummary:
-  """Reads records, without decoding pixels, and refuses those that training could not use.
-
-  Returns:
-    The summary; `str()` of it is one line for the log.
+  """Does as `survey_records`, and refuses records that training could not use.
 
   Raises:
     InputError: all problems at once, each with its count and the first places.
@@ -134,6 +146,8 @@ def survey_records(
   """Reads records, without decoding pixels, and notes those that training could not use.
 
   Args:
+    paths: TFRecord files.
+    num_classes: K; class ids are 1..K.
     label_names: the label map, id to name, or empty; names classes in the error, and gives the ids
       of records that hold class texts only.
     max_num_boxes: boxes of an image that training uses; None if all are.
@@ -164,13 +178,16 @@ def survey_records(
     except message.DecodeError:
       problems[_NO_EXAMPLE].append((path, number, ''))
       continue
-    classes = _class_ids(features, label_names)
-    for problem in _problems_of(
-      features, classes, summary, num_classes, label_names, max_num_boxes
-    ):
-      problems[problem].append((path, number, record_files.source_id(features)))
-    for oddity in _label_oddities(features, classes, summary, label_names, labeled_by_default):
-      oddities[oddity].append((path, number, record_files.source_id(features)))
+    place = (path, number, record_files.source_id(features))
+    found = [*_image_problems(features), *_feature_problems(features)]
+    if not any(problem.kind == 'records' for problem in found):
+      annotation = _with_class_ids(tf_example.annotation_of(features), label_names)
+      found += _box_problems(annotation, num_classes, label_names)
+      summary.count(annotation, max_num_boxes)
+      for oddity in _label_oddities(annotation, summary, label_names, labeled_by_default):
+        oddities[oddity].append(place)
+    for problem in found:
+      problems[problem].append(place)
   if not summary.num_records:
     raise InputError(f'{", ".join(paths)}: no record in there; expected at least one')
   summary.problems = dict(problems)
@@ -180,102 +197,73 @@ def survey_records(
   return summary
 
 
-def _class_ids(features, label_names):
-  """The classes of the boxes; where a record has texts only, 0 for one that the map lacks."""
-  classes = list(per_box_feature(features, 'image/object/class/label').int64_list.value)
-  texts = per_box_feature(features, 'image/object/class/text').bytes_list.value
-  if texts and not classes:
-    ids = {name.encode(): class_id for class_id, name in label_names.items()}
-    classes = [ids.get(text, 0) for text in texts]
-  return classes
-
-
-def _label_oddities(features, classes, summary, label_names, labeled_by_default) -> Iterator[str]:
-  """Counts an image's labeled classes into the summary and yields what is odd about them."""
-
-  def ids(key):
-    return list(features[key].int64_list.value)
-
-  verified = ids('image/class/label') + ids('image/neg_category_ids')
-  boxes = set(classes)
-  group_of = zip(classes, ids('image/object/group_of'), strict=False)
-  labeled = labeled_classes.labeled_class_ids(
-    explicit=ids(_LABELED_CLASSES) or None,
-    verified=verified or None,
-    not_exhaustive=ids('image/not_exhaustive_category_ids'),
-    group_of=[class_id for class_id, flag in group_of if flag],
-    boxes=boxes,
-    default=labeled_by_default,
-  )
-  labeled.discard(0)
-  summary.labeled_sets[frozenset(labeled)] += 1
-  summary.num_partial += bool(set(label_names) - labeled)
-  if not verified:  # There, that is usual.
-    for class_id in sorted(boxes - labeled):
-      name = label_names.get(class_id, 'no name')
-      yield (
-        f'images have boxes of class {class_id} ({name}), but are not labeled for it: the boxes '
-        'train, but its other instances there are not taken for background; is the list of labeled '
-        'classes right?'
-      )
-
-
-def _problems_of(
-  features, classes, summary, num_classes, label_names, max_num_boxes
-) -> Iterator[Problem]:
-  """Counts one record into the summary and yields a problem for each thing wrong with it."""
-  yield from _image_problems(features)
-  is_sound = True
-  for fault in record_features.faults(features):
-    is_sound = False
-    yield Problem(
-      'records', f'records whose {fault.found}', f'expected {fault.expected}; write them again'
-    )
-  sides = [features[f'image/object/bbox/{side}'].float_list.value for side in BOX_SIDES]
-  if is_sound and len(classes) != len(sides[0]):
-    yield Problem('records', 'records have boxes without classes', 'give each box its class')
-    is_sound = False
-  if not is_sound:
-    return
-  summary.num_boxes += len(classes)
-  summary.max_boxes = max(summary.max_boxes, len(classes))
-  summary.num_images_without_boxes += not classes
-  summary.num_images_cut += max_num_boxes is not None and len(classes) > max_num_boxes
-  summary.class_counts.update(classes)
-  for row, class_id in enumerate(classes):
-    if not 1 <= class_id <= num_classes or (label_names and class_id not in label_names):
-      texts = per_box_feature(features, 'image/object/class/text').bytes_list.value
-      text = texts[row].decode('utf-8', 'replace') if row < len(texts) else ''
-      yield _class_problem(class_id, text or label_names.get(class_id, 'no name'), num_classes)
-  for key in IMAGE_CLASSES.values():
-    for class_id in features[key].int64_list.value:
-      if class_id not in {0, *(label_names or range(1, num_classes + 1))}:
-        yield Problem(
-          'class ids',
-          f'images have class id {class_id} in {key}, which is not in the label map, or outside '
-          f'1..{num_classes}',
-          'correct the ids and write the records again',
-        )
-  for box in zip(*sides, strict=True):
-    ymin, xmin, ymax, xmax = box
-    summary.num_boxes_without_area += ymin == ymax or xmin == xmax
-    # NaN fails every comparison.
-    if not (ymin <= ymax and xmin <= xmax):
-      yield Problem('boxes', 'boxes with min > max, or not finite', 'drop or fix them')
-    elif not (min(box) >= -_TOLERANCE and max(box) <= 1 + _TOLERANCE):
-      yield Problem(
-        'boxes',
-        'boxes reach outside the image, [0, 1] of its height and width',
-        "clip them, or divide pixels by the image's size",
-      )
-
-
 def _image_problems(features):
   encoded = features['image/encoded'].bytes_list.value
   if not encoded or not encoded[0]:
     yield Problem('images', 'images of zero bytes', 'remove them or convert them again')
   elif not encoded[0].startswith(_IMAGE_STARTS):
     yield Problem('images', 'images that are no JPEG, PNG, GIF or BMP', 'convert them again')
+
+
+def _feature_problems(features):
+  faults = list(record_features.faults(features))
+  for fault in faults:
+    yield Problem(
+      'records', f'records whose {fault.found}', f'expected {fault.expected}; write them again'
+    )
+  has_boxes = record_features.values(features, 'image/object/bbox/ymin')
+  labels = ('image/object/class/label', 'image/object/class/text')
+  if not faults and has_boxes and not any(record_features.values(features, key) for key in labels):
+    yield Problem('records', 'records have boxes without classes', 'give each box its class')
+
+
+def _with_class_ids(annotation, label_names):
+  """Where a record has texts only: their ids, 0 for one that the map lacks."""
+  if len(annotation.class_ids):
+    return annotation
+  ids = {name: class_id for class_id, name in label_names.items()}
+  class_ids = np.array([ids.get(text, 0) for text in annotation.class_names], np.int64)
+  return dataclasses.replace(annotation, class_ids=class_ids)
+
+
+def _label_oddities(annotation, summary, label_names, labeled_by_default) -> Iterator[str]:
+  """Counts an image's labeled classes into the summary and yields what is odd about them."""
+  labeled = annotation.labeled_class_ids(labeled_by_default)
+  summary.labeled_sets[frozenset(labeled)] += 1
+  summary.num_partial += bool(set(label_names) - labeled)
+  if annotation.verified_present or annotation.verified_absent:
+    return  # There, that is usual.
+  for class_id in sorted(set(annotation.class_ids.tolist()) - labeled):
+    name = label_names.get(class_id, 'no name')
+    yield (
+      f'images have boxes of class {class_id} ({name}), but are not labeled for it: the boxes '
+      'train, but its other instances there are not taken for background; is the list of labeled '
+      'classes right?'
+    )
+
+
+def _box_problems(annotation, num_classes, label_names) -> Iterator[Problem]:
+  """Yields a problem for each box and class that cannot be trained on."""
+  known = label_names or range(1, num_classes + 1)
+  for row, class_id in enumerate(annotation.class_ids.tolist()):
+    if not 1 <= class_id <= num_classes or class_id not in known:
+      text = annotation.class_names[row] if annotation.class_names else ''
+      yield _class_problem(class_id, text or label_names.get(class_id, 'no name'), num_classes)
+  for name, key in IMAGE_CLASSES.items():
+    for class_id in getattr(annotation, name) or ():
+      if class_id not in known:
+        yield Problem(
+          'class ids',
+          f'images have class id {class_id} in {key}, which is not in the label map, or outside '
+          f'1..{num_classes}',
+          'correct the ids and write the records again',
+        )
+  boxes = annotation.boxes
+  # NaN fails every comparison.
+  is_ordered = (boxes[:, :2] <= boxes[:, 2:]).all(axis=1)
+  is_inside = ((boxes >= -_TOLERANCE) & (boxes <= 1 + _TOLERANCE)).all(axis=1)
+  yield from [_DISORDERED] * int((~is_ordered).sum())
+  yield from [_OUTSIDE] * int((is_ordered & ~is_inside).sum())
 
 
 def _class_problem(class_id, name, num_classes):

@@ -89,6 +89,11 @@ def parse_example(serialized: bytes, place: str = 'a record') -> Annotation:
     raise InputError(
       f'{place}{f", source_id {source_id}" if source_id else ""}: {faults}; convert it again'
     )
+  return annotation_of(features)
+
+
+def annotation_of(features: Mapping[str, tf.train.Feature]) -> Annotation:
+  """Does as `parse_example`, of the features of a record that has no `record_features.faults`."""
 
   def values(key):
     return record_features.values(features, key)
