@@ -73,7 +73,7 @@ def _of_image(key):
 
 @dataclasses.dataclass
 class Annotation:
-  """One image with its groundtruth, as a source gives it; n boxes.
+  """One image with its groundtruth, as a source gives it; n boxes. None means not recorded.
 
   Attributes:
     source_id: what the evaluation calls the image; unique in a data set.
@@ -82,20 +82,19 @@ class Annotation:
     difficult: bool[n]; None means all False, as for truncated, is_crowd and group_of.
     area: f32[n] of the objects (not of their boxes, where masks are known), px^2; None: the boxes'.
     weights: f32[n]; None means all 1.
-    views: n poses such as 'Frontal'; None means not recorded.
-    sources: who made each box, such as 'human' or 'pseudo'; None means not recorded.
-    scores: f32[n], of the detector that made the box, 1 for people's; None means not recorded.
+    views: n poses such as 'Frontal'.
+    sources: who made each box, such as 'human' or 'pseudo'.
+    scores: f32[n], of the detector that made the box, 1 for people's.
     labeled_classes: ids of the classes of which every instance in the image is annotated; None:
       see the next three, and where they are None too, all classes.
-    verified_present: ids of classes known to be in the image; None means not recorded.
-    verified_absent: ids of classes known not to be in the image; None means not recorded.
-    not_exhaustive: ids of classes of which some instances may lack a box; None means not recorded.
-    human_labeled_classes: ids of the classes labeled before a detector's boxes filled others, see
-      `pseudo_labels.filling`; None means not recorded.
-    remarks: what a converter has to tell about this image; reported, not written.
-    num_boxes_left_out: of the input, besides `boxes`; reported, not written.
+    verified_present: ids of classes known to be in the image.
+    verified_absent: ids of classes known not to be in the image.
+    not_exhaustive: ids of classes of which some instances may lack a box.
+    human_labeled_classes: ids of the classes labeled before a detector's boxes filled others.
+    remarks: what a converter has to tell about this image; reported, as the next two, not written.
+    num_boxes_left_out: of the input, besides `boxes`.
     exif_orientation: of the image, if the boxes are not on the pixels as viewers turn them by it;
-      see `image_files.EncodedImage`; reported, not written.
+      see `image_files.EncodedImage`.
   """
 
   encoded: bytes
@@ -156,11 +155,7 @@ class Annotation:
     return [field.default] * len(self.boxes)
 
   def select(self, keep: np.ndarray) -> 'Annotation':
-    """Keeps some of the boxes, with all that is said of each.
-
-    Returns:
-      The annotation with the boxes that are True, in their order; classes of the image unchanged.
-    """
+    """The annotation with the boxes where `keep` is True; classes of the image unchanged."""
     return dataclasses.replace(self, **concatenate([(self, np.flatnonzero(keep))]))
 
   def labeled_class_ids(self, default: Collection[int]) -> set[int]:
@@ -194,7 +189,7 @@ IMAGE_CLASSES = {
 
 
 def concatenate(parts: Sequence[tuple[Annotation, np.ndarray]]) -> dict[str, Any]:
-  """Takes boxes from annotations, with all that is said of each.
+  """Takes boxes, by row numbers, from annotations, with all that is said of each.
 
   Returns:
     boxes f32[m,4] and the attributes of BOX_FIELDS that at least one of the annotations says; where

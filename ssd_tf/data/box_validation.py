@@ -13,13 +13,7 @@ _TOLERANCE = 1e-6
 
 @dataclasses.dataclass(frozen=True)
 class BoxFindings:
-  """What was wrong with an image's boxes.
-
-  Attributes:
-    clipped: one sentence for each box that reached outside the image.
-    dropped: one sentence for each box without area, inverted, not finite or wholly outside, which
-      says so.
-  """
+  """A sentence for each box clipped to the image, and one with the reason for each box dropped."""
 
   clipped: Sequence[str]
   dropped: Sequence[str]
@@ -29,11 +23,11 @@ def validate_boxes(annotation: Annotation) -> tuple[Annotation, BoxFindings]:
   """Clips the boxes to the image and drops those that have no area then.
 
   Args:
-    annotation: n boxes, f32[n,4], normalized; may reach outside [0, 1], be inverted or NaN.
+    annotation: boxes may reach outside [0, 1], be inverted or NaN.
 
   Returns:
-    The annotation with the m <= n boxes kept, every per-box field in step, and what was found,
-    in pixels. A crowd's or an object's own area is left as annotated.
+    The annotation with the boxes kept, and what was found, in pixels. An object's own area is left
+    as annotated.
 
   Source: the Object Detection API's create_coco_tf_record drops boxes that leave the image and
   those of no size; its create_pascal_tf_record writes all of them.

@@ -45,13 +45,10 @@ class EncodedImage:
 
 
 def decode_image(encoded: bytes | tf.Tensor) -> tf.Tensor:
-  """Decodes an image; the one decoder of conversion, training, evaluation, detection and export.
+  """Decodes an image to u8[h,w,3]: in conversion, training, evaluation, detection and export.
 
   16-bit PNGs are scaled to 8 bits (value // 256), alpha is left out, a palette and CMYK become RGB,
   and of an animation the first frame counts. An EXIF orientation is not applied.
-
-  Returns:
-    u8[h,w,3].
 
   Raises:
     tf.errors.InvalidArgumentError: it does not decode, or has more than 2^29 pixels.
@@ -99,11 +96,7 @@ def read_image(
 
 
 def read_pixels(path: str) -> np.ndarray:
-  """Reads an image file as a network is to see it, by the same rules as `read_image`.
-
-  Returns:
-    u8[h,w,3], upright by its EXIF orientation.
-  """
+  """Reads an image file, as `read_image` does, as u8[h,w,3], upright by its EXIF orientation."""
   return _read(path, None, upright=True)[1].numpy()
 
 
@@ -216,13 +209,7 @@ def _is_applied(orientation, size, stated_size, upright):
 
 
 def turn_upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-  """Turns and mirrors an image as its EXIF orientation says.
-
-  Args:
-    pixels: [h,w,...], as stored.
-
-  Returns:
-    The image as viewers show it; with swapped sides for 5..8.
+  """Turns and mirrors an image [h,w,...] as its EXIF orientation says.
 
   Source: EXIF 2.3, tag Orientation, which says where row 0 and column 0 are: 1 top left, 2 top
   right, 3 bottom right, 4 bottom left, 5 left top, 6 right top, 7 right bottom, 8 left bottom.

@@ -129,14 +129,10 @@ def build_dataset(
 
 
 def pad_groundtruth(example: Example, max_num_boxes: int) -> Example:
-  """Pads or cuts an example's boxes, and all that goes with them, to a fixed number.
-
-  Args:
-    example: the keys of `fields.PER_BOX` with n rows each.
+  """Pads or cuts the keys of `fields.PER_BOX` to N rows, those past n holding 0 or False.
 
   Returns:
-    The example with N rows, those past n holding 0 or False, and groundtruth_mask bool[N], True
-    for the first min(n, N).
+    The example, with groundtruth_mask bool[N], True for the first min(n, N).
   """
   padded = dict(example)
   num_boxes = tf.minimum(tf.shape(example[fields.GROUNDTRUTH_BOXES])[0], max_num_boxes)

@@ -18,14 +18,10 @@ def labeled_classes_mask(
   default: Collection[int],
   num_classes: int,
 ) -> tf.Tensor:
-  """Does what `labeled_classes.labeled_class_ids` does, as tensors.
+  """Does what `labeled_classes.labeled_class_ids` does, as tensors; bool[K], of the ids 1..K.
 
   Args:
-    explicit: i64[...]; empty: not in the record; the single id 0: no class.
-    verified: i64[...]; empty: not in the record; the single id 0: no class.
-
-  Returns:
-    bool[K], of the ids 1..K.
+    explicit: i64[...]; empty: not in the record; the single id 0: no class. So is verified.
   """
   classes = tf.range(1, num_classes + 1, dtype=tf.int64)
 

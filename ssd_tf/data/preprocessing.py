@@ -63,8 +63,7 @@ def resize_keep_aspect_ratio(
 
   Args:
     image: u8 or f32 [h,w,C] or [B,h,w,C].
-    min_dimension: wanted length of the shorter side, pixels.
-    max_dimension: upper limit of the longer side, pixels.
+    min_dimension: pixels, as max_dimension.
 
   Returns:
     f32 [H,W,C] or [B,H,W,C]; H and W depend on the image.
@@ -78,14 +77,7 @@ def resize_keep_aspect_ratio(
 
 
 def keep_aspect_ratio_size(size: tf.Tensor, *, min_dimension: int, max_dimension: int) -> tf.Tensor:
-  """Returns the sizes that `resize_keep_aspect_ratio` gives images.
-
-  Args:
-    size: [..., 2] of any number type, (height, width) of images, pixels.
-
-  Returns:
-    i32[..., 2], (height, width).
-  """
+  """The sizes i32[..., 2] that `resize_keep_aspect_ratio` gives images of sizes [..., 2]."""
   sides = tf.cast(size, tf.float32)
   scale = min_dimension / tf.reduce_min(sides, axis=-1, keepdims=True)
   wanted = tf.round(sides * scale)
@@ -95,13 +87,7 @@ def keep_aspect_ratio_size(size: tf.Tensor, *, min_dimension: int, max_dimension
 
 
 def normalize_mobilenet(image: tf.Tensor) -> tf.Tensor:
-  """Maps pixel values from [0, 255] to [-1, 1]: (2 / 255) x - 1.
-
-  Args:
-    image: u8 or f32 of any shape.
-
-  Returns:
-    f32 of the same shape.
+  """Maps pixel values, u8 or f32, from [0, 255] to [-1, 1], f32: (2 / 255) x - 1.
 
   Source: every MobileNet feature extractor of the original, bit for bit. SSD7 of ssd_keras does the
   same.
@@ -111,12 +97,6 @@ def normalize_mobilenet(image: tf.Tensor) -> tf.Tensor:
 
 def normalize_vgg(image: tf.Tensor) -> tf.Tensor:
   """Subtracts the mean color of ImageNet, rounded: 123, 117, 104 of red, green and blue.
-
-  Args:
-    image: u8 or f32 [...,3] in [0, 255].
-
-  Returns:
-    f32 of the same shape.
 
   Source: SSD-Tensorflow; Caffe's SSD and ssd_keras, whose first convolution takes blue, green, red.
   """
@@ -192,8 +172,7 @@ def preprocess(
     preprocess_image_fn: `preprocess_image` with everything but the image given.
 
   Returns:
-    The example with image f32[H,W,C], groundtruth_boxes on the padded image's scale, and true_size
-    i32[2], (height, width) of the part of the image that is not padding.
+    The example, also with the true_size of its image.
 
   Source: the original's transform_input_data; the order of its steps differs, see the module.
   """

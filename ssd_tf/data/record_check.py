@@ -25,12 +25,11 @@ Place = tuple[str, int, str]
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-  """What makes a record useless.
+  """What makes a record useless, and what to do.
 
   Attributes:
     kind: 'records', 'images', 'boxes' or 'class ids'.
     what: is wrong; reads on after a number.
-    remedy: what to do.
   """
 
   kind: str
@@ -55,7 +54,6 @@ class RecordSummary:
   """What was seen in a data set's records.
 
   Attributes:
-    num_images_without_boxes: images that hold background only.
     num_images_cut: images with more boxes than max_num_boxes.
     num_boxes_without_area: of no height or width; the loss counts them like any other.
     labeled_sets: a set of class ids to the number of images labeled for just these.
@@ -155,10 +153,7 @@ def survey_records(
     labeled_by_default: ids of the classes labeled in an image whose record does not say; None: all.
 
   Returns:
-    The summary. Problems are class ids, of boxes or labeled, outside 1..K or not in the label map,
-    boxes outside the image, inverted or not finite (those without area pass: the original's
-    converters write them), records that do not parse, those with `record_features.faults`, images
-    of no bytes or of an unknown format.
+    The summary. Boxes without area are no problem: the original's converters write them.
 
   Raises:
     InputError: a file is damaged, or there is no record.

@@ -48,12 +48,7 @@ Features = Mapping[str, tf.train.Feature]
 
 
 class Fault(NamedTuple):
-  """What is wrong with a record, which reads on after 'the record\'s' or 'records whose'.
-
-  Attributes:
-    found: the key, and what it has.
-    expected: in its place.
-  """
+  """What is wrong with a record: a key and what it has, which reads on after 'records whose'."""
 
   found: str
   expected: str
@@ -63,12 +58,11 @@ class Fault(NamedTuple):
 
 
 def faults(features: Features) -> Iterator[Fault]:
-  """Finds what no class and no pixel is needed to tell.
+  """Yields what no class and no pixel is needed to tell.
 
-  Yields:
-    Lists of another type than they have to be; if there is none, also those of another length than
-    there are boxes, texts that are not UTF-8, and numbers that mean nothing. Boxes are not among
-    them: where they lie is for those to tell who know what becomes of them.
+  Lists of another type than they have to be; if there is none, also those of another length than
+  there are boxes, texts that are not UTF-8, and numbers that mean nothing. Boxes are not among
+  them: where they lie is for those to tell who know what becomes of them.
   """
   wrong, lists = [], {}
   for key, feature in features.items():
@@ -90,10 +84,7 @@ def faults(features: Features) -> Iterator[Fault]:
 
 
 def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-  """Does in a graph what `values` does, for what training and evaluation read.
-
-  Args:
-    serialized: string[], a tf.train.Example.
+  """Does in a graph what `values` does, for what training and evaluation read; of a string[].
 
   Returns:
     By the Object Detection API's keys: image/encoded, image/filename and image/source_id, string[];

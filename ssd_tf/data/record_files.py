@@ -39,10 +39,7 @@ def count_records(path: str) -> int:
 def read_records(
   paths: Sequence[str], max_per_file: int | None = None
 ) -> Iterator[tuple[str, int, bytes]]:
-  """Reads records in the files' order.
-
-  Yields:
-    (path, number of the record in its file, from 0; the record).
+  """Yields (path, number of the record in its file, from 0; the record), in the files' order.
 
   Raises:
     InputError: a record's checksum or length is wrong; names file and record.

@@ -16,11 +16,7 @@ _TEMPORARY = '.tmp'
 
 @dataclasses.dataclass(frozen=True)
 class RecordOutput:
-  """Where a data set is written.
-
-  Attributes:
-    pattern: regular expression of file names that a data set of this name may have.
-  """
+  """Where a data set is written; a file of the same name and pattern belongs to an earlier one."""
 
   output_path: str
   paths: Sequence[str]
@@ -32,11 +28,7 @@ class RecordOutput:
     return [path for path in self._find(self.pattern) if path not in self.paths]
 
   def require_apart_from(self, input_paths: Iterable[str]) -> None:
-    """Refuses to replace what is read.
-
-    Raises:
-      InputError: one of them would be overwritten, or removed as an earlier file.
-    """
+    """Refuses (InputError) to overwrite what is read, or to remove it as an earlier file."""
     read = {os.path.realpath(path) for path in input_paths}
     for path in (*self.paths, *self.earlier_files()):
       if os.path.realpath(path) in read:

@@ -21,9 +21,6 @@ class ConversionReport:
   """What a conversion wrote, fixed and left out.
 
   Attributes:
-    num_images: written.
-    num_boxes: written.
-    num_images_without_objects: written, without any box.
     num_input_boxes: of the images written; those that were left out, too.
     clipped: (file, box) of each box that reached outside its image.
     dropped: (file, box and reason) of each box without area, inverted or wholly outside.
@@ -32,8 +29,7 @@ class ConversionReport:
     repeated: source_id of each image written after another of the same one.
     skipped: (item, reason) of each input that could not be used; the reason names the file.
     remarks: (file, remark) of whatever else a source found odd.
-    replaced: files of an earlier conversion, under the same name, that were removed: those of a set
-      with another number of files.
+    replaced: files of an earlier conversion of the same name that were removed.
   """
 
   num_images: int = 0
@@ -113,11 +109,13 @@ def write_records(
 ) -> ConversionReport:
   """Writes a source's images as records, round robin over the shards, in the items' order.
 
-  Files appear under their names only when all is written: a run that fails leaves none behind, nor
-  touches those of an earlier run. Then they replace what an earlier run wrote under the same name,
-  also where that is another number of files.
+  Files appear under their names only when all is written, and replace what an earlier run wrote
+  under the same name: a run that fails leaves none behind, nor touches earlier ones. The report is
+  printed, too.
 
   Args:
+    num_workers: threads; None: one for each processor.
+    strict: stop at the first broken input, instead of skipping it.
     images_per_file: instead of num_shards: fill one file after the other, voc_000.tfrecord and so
       on for the output_path voc.tfrecord.
 
@@ -167,8 +165,7 @@ def convert(
   """Makes the record of one image; all that is done for each, in any thread or process.
 
   Returns:
-    The annotation with valid boxes, what was found wrong with them, and the record; or why the
-    input is broken.
+    The annotation with valid boxes, the findings, and the record; or why the input is broken.
   """
   try:
     annotation, findings = box_validation.validate_boxes(read(item))

@@ -11,11 +11,7 @@ KEYS = {field.key: field.ssd_tensorflow_key for field in BOX_FIELDS if field.ssd
 
 
 def per_box_feature(features: Mapping[str, tf.train.Feature], key: str) -> tf.train.Feature:
-  """A per-box list of a record, under whichever key the record has it.
-
-  Returns:
-    The list; SSD-Tensorflow's where the API's is absent or empty, an empty one where both are.
-  """
+  """A per-box list of a record, by the Object Detection API's key or else by SSD-Tensorflow's."""
   for name in (key, KEYS.get(key, key)):
     feature = features[name] if name in features else tf.train.Feature()
     kind = feature.WhichOneof('kind')
@@ -25,11 +21,7 @@ def per_box_feature(features: Mapping[str, tf.train.Feature], key: str) -> tf.tr
 
 
 def add_keys(serialized: bytes) -> bytes:
-  """Adds to a record what SSD-Tensorflow's own scripts read, besides what is there.
-
-  Returns:
-    The record that either stack can read: also with KEYS, image/channels and image/shape.
-  """
+  """Adds KEYS, image/channels and image/shape to a record, for SSD-Tensorflow's own scripts."""
   example = tf.train.Example.FromString(serialized)
   features = example.features.feature
   for ours, theirs in KEYS.items():

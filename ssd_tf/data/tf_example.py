@@ -26,11 +26,9 @@ _DECODED = [
 def encode_example(annotation: Annotation) -> bytes:
   """Serializes an annotated image as a tf.train.Example.
 
-  Optional fields that are None are left out of the record, but the flags, which become 0.
-
-  Args:
-    annotation: the image and its n boxes; an empty list of classes is written as the single id 0,
-      because a record cannot tell an empty list from an absent one.
+  Optional fields that are None are left out of the record, but the flags, which become 0. An empty
+  list of classes is written as the single id 0: a record cannot tell an empty list from an absent
+  one.
 
   Raises:
     ValueError: a per-box field has not n entries.
@@ -72,13 +70,10 @@ def encode_example(annotation: Annotation) -> bytes:
 def parse_example(serialized: bytes, place: str = 'a record') -> Annotation:
   """Reads a record back as an Annotation, without decoding the image; for listing and checking.
 
-  Returns:
-    The annotation; what the record lacks is '', 0, empty or None as in Annotation. It has as many
-    class ids as boxes, or none.
+  What the record lacks is '', 0, empty or None. It has as many class ids as boxes, or none.
 
   Raises:
-    InputError: it is no tf.train.Example, or not an annotated image: all of
-      `record_features.faults`. It names the source_id.
+    InputError: it is no tf.train.Example, or has `record_features.faults`; names the source_id.
   """
   try:
     features = tf.train.Example.FromString(serialized).features.feature

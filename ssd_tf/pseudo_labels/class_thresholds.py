@@ -25,11 +25,9 @@ class Rules:
     min_validation_boxes: a class with fewer is not filled: its thresholds would be chance.
     max_overlap: see `filling.fill`.
 
-  Source: Sohn et al., A Simple Semi-Supervised Learning Framework for Object Detection (STAC), and
-  Liu et al., Unbiased Teacher, keep pseudo-labels from a high score on, 0.9 and 0.7 for all
-  classes; Chen et al., Dense Learning Based Semi-Supervised Object Detection, ignore what lies
-  between a low and a high one. Chosen per class on labeled images, the thresholds here need not be
-  probabilities.
+  Source: Sohn et al., STAC, and Liu et al., Unbiased Teacher, keep pseudo-labels from a high score
+  on, of all classes alike; Chen et al., Dense Learning Based Semi-Supervised Object Detection,
+  ignore what lies between a low and a high one. Chosen per class, they need not be probabilities.
   """
 
   beta: float = 0.5
@@ -50,12 +48,7 @@ class Rules:
 
 @dataclasses.dataclass
 class Tally:
-  """What validation saw of one class.
-
-  Attributes:
-    scores: for each image labeled for the class, f32[d].
-    outcomes: for each of them, i8[d], see `score_thresholds.match_detections`.
-  """
+  """What validation saw of a class: scores f32[d] and outcomes i8[d] of each image, and boxes."""
 
   scores: list = dataclasses.field(default_factory=list)
   outcomes: list = dataclasses.field(default_factory=list)
@@ -67,9 +60,6 @@ def tally_matches(detected: Iterable[Detected], class_ids: Collection[int]) -> M
 
   Crowds, groups and difficult boxes are left out, as are the boxes of a detector. An image whose
   record does not say what it is labeled for is labeled for all classes.
-
-  Returns:
-    By class id; of a class that no image is labeled for, an empty one.
   """
   tallies = collections.defaultdict(Tally)
   for image in detected:
@@ -99,12 +89,7 @@ def tally_matches(detected: Iterable[Detected], class_ids: Collection[int]) -> M
 def choose(
   tally: Tally, rules: Rules
 ) -> tuple[score_thresholds.ScoreThresholds | None, dict[str, object]]:
-  """Chooses the thresholds of a class.
-
-  Returns:
-    The thresholds, None where the class cannot be trusted; what a report says of them, with the
-    reason under 'not_filled'.
-  """
+  """Chooses the thresholds of a class, None where it cannot be trusted, and what a report says."""
   scores = np.concatenate([np.zeros(0), *tally.scores])
   outcomes = np.concatenate([np.zeros(0, np.int8), *tally.outcomes])
   counted = outcomes >= 0

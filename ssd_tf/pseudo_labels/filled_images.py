@@ -16,12 +16,7 @@ _COUNTS = ('images_filled', 'boxes_added', 'boxes_ignored', 'boxes_left_out_by_o
 
 @dataclasses.dataclass
 class FilledImages:
-  """The annotations to write, to be iterated once.
-
-  Attributes:
-    num_filled: images of which a class was filled, so far.
-    counts: class id -> of images and boxes, so far.
-  """
+  """The annotations to write, to be iterated once, with counts of what was filled so far."""
 
   detected: Iterable[Detected]
   num_images: int

@@ -19,12 +19,9 @@ IGNORED = 'ignored'
 
 @dataclasses.dataclass(frozen=True)
 class Candidates:
-  """Detections of one image that may become boxes; n of them.
+  """Detections of one image that may become boxes; n of them, the boxes normalized.
 
   Attributes:
-    boxes: f32[n,4], normalized; what reaches outside the image is cut off.
-    class_ids: i64[n].
-    scores: f32[n].
     weights: f32[n], of the box in the loss; 0: it is ignored.
   """
 
@@ -41,9 +38,8 @@ class Candidates:
 def human_part(annotation: Annotation) -> Annotation:
   """Takes a detector's boxes, and what they made of the labeled classes, out of an annotation.
 
-  Returns:
-    The annotation as it was before `fill`. Where boxes are 'pseudo' or 'ignored', but the record
-    does not say which classes people had labeled, the classes of those boxes are not labeled.
+  Where boxes are 'pseudo' or 'ignored', but the record does not say which classes people had
+  labeled, the classes of those boxes are not labeled.
   """
   if annotation.sources is None and annotation.human_labeled_classes is None:
     return annotation
@@ -69,18 +65,13 @@ def fill(
 ) -> Annotation:
   """Adds a detector's boxes for the classes that people have not labeled; these become labeled.
 
-  The boxes of people and all else that they said stay as they are. A candidate is left out where
-  its IoU with a box of a person, of whichever class, is max_overlap or more; so it is where a
-  better candidate of another class lies there: of two classes for one object, one is wrong. Better
-  is weight above 0 before weight 0, then the higher score.
-
-  Args:
-    annotation: an image with n boxes; those of an earlier round are replaced.
-    candidates: detections; those of classes that need no filling are passed over.
-    labeled_by_default: ids of the classes labeled in an image whose record does not say.
+  The boxes of people and all else that they said stay as they are; a detector's of an earlier round
+  are replaced. A candidate is left out where its IoU with a box of a person, of whichever class, is
+  max_overlap or more; so it is where a better candidate of another class lies there: of two classes
+  for one object, one is wrong. Better is weight above 0 before weight 0, then the higher score.
 
   Returns:
-    The annotation, its new boxes after the n, the better ones first, so that what a reader's
+    The annotation, its new boxes last, the better ones first, so that what a reader's
     max_number_of_boxes cuts off is the worst; human_labeled_classes holds what was labeled before.
     One where no class is to be filled is as `human_part` returns it.
   """

@@ -50,8 +50,7 @@ def pseudo_label(
     report_path: gets the report as JSON; None: output_path and '.report.json'.
 
   Returns:
-    The report: what was used, and per class thresholds, precision, recall and F at them, and
-    counts of images and boxes.
+    What was used, and per class thresholds, precision, recall and F at them, and counts.
 
   Raises:
     InputError: config, checkpoint, label map or records are at fault; the model was made for other

@@ -45,10 +45,8 @@ class PrecisionRecall:
   """What remains of a class's detections at each score taken as the threshold; m thresholds.
 
   Attributes:
-    thresholds: f64[m], the scores that occur, ascending; a detection remains if its score is the
-      threshold or more.
-    num_right: i64[m], remaining detections that are right.
-    num_detections: i64[m], remaining detections.
+    thresholds: f64[m], the scores that occur, ascending.
+    num_right: i64[m], detections of that score or more that are right; of num_detections i64[m].
   """
 
   thresholds: np.ndarray
@@ -77,13 +75,10 @@ class PrecisionRecall:
     return self.num_right / max(self.num_boxes, 1)
 
   def f_beta(self, beta: float) -> np.ndarray:
-    """F-beta at each threshold.
+    """F-beta at each threshold, f64[m].
 
     (1 + beta^2) precision recall / (beta^2 precision + recall)
       = (1 + beta^2) right / (beta^2 boxes + detections)
-
-    Returns:
-      f64[m], 0 to 1.
     """
     square = beta**2
     return (1 + square) * self.num_right / (square * self.num_boxes + self.num_detections)
@@ -107,13 +102,10 @@ class ScoreThresholds:
   curve: PrecisionRecall
 
   def weights(self, scores: np.ndarray) -> np.ndarray:
-    """The precision that a detection of such a score has, as far as validation tells.
+    """The precision f32[d] of detections of these scores, by the validation; 0 below `high`.
 
     It is COCO's interpolated precision: the greatest at any threshold up to the score, which
     therefore never falls as the score rises.
-
-    Returns:
-      f32[d], in (0, 1]; 0 where the score is below `high`.
     """
     scores = np.asarray(scores, np.float64)
     interpolated = np.maximum.accumulate(self.curve.precision)

@@ -21,11 +21,7 @@ _MAX_NAMES = 5
 
 @dataclasses.dataclass(frozen=True)
 class DataSet:
-  """The records of a split, and what is in them.
-
-  Attributes:
-    classes: the label map; its ids are the records'.
-  """
+  """The records of a split, what is in them, and their classes by a label map from some source."""
 
   paths: Sequence[str]
   counts: class_counts.ClassCounts
@@ -55,10 +51,9 @@ def load(dataset_dir: str, dataset_name: str, split: str, label_map_path: str = 
 def find_records(dataset_dir: str, dataset_name: str, split: str) -> list[str]:
   """Lists the TFRecord files of a split.
 
-  Args:
-    dataset_name: pascalvoc_2007 stands for voc_2007_<split>_*.tfrecord, pascalvoc_2012 likewise,
-      any other name for <name>_<split>_*.tfrecord; where there are none, any TFRecord file that
-      has the split in its name is taken.
+  pascalvoc_2007 stands for voc_2007_<split>_*.tfrecord, pascalvoc_2012 likewise, any other name for
+  <name>_<split>_*.tfrecord; where there are none, any TFRecord file that has the split in its name
+  is taken.
   """
   if not os.path.isdir(dataset_dir):
     raise InputError(f'--dataset_dir={dataset_dir}: no such folder')
@@ -84,10 +79,7 @@ def find_records(dataset_dir: str, dataset_name: str, split: str) -> list[str]:
 
 
 def classes_below(data_set: DataSet, num_classes: int) -> label_maps.LabelMap:
-  """The classes of a data set that the model has; boxes of others are refused.
-
-  Args:
-    num_classes: the flag, which counts the background.
+  """The classes of a data set with ids below num_classes, which counts the background.
 
   Raises:
     InputError: a box has a class id outside 1 to num_classes - 1: names it, how many boxes it has,

@@ -7,11 +7,7 @@ import string
 
 @dataclasses.dataclass(frozen=True)
 class _Vgg:
-  """A VGG SSD of SSD-Tensorflow.
-
-  Attributes:
-    scales: sizes of the first anchors of each feature map, as fractions of the side; and one more.
-  """
+  """A VGG SSD of SSD-Tensorflow; scales are those of the first anchor of each map, and one more."""
 
   side: int
   scales: tuple[float, ...]

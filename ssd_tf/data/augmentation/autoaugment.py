@@ -41,14 +41,10 @@ _PIXELS = {
 # No Python control flow depends on a tensor: AutoGraph would find nothing, in seconds of tracing.
 @tf.autograph.experimental.do_not_convert
 def autoaugment_image(example: Example, seed: tf.Tensor, *, policy_name: str = 'v0') -> Example:
-  """Applies a sub-policy drawn from a learned policy.
+  """Applies a sub-policy drawn from a learned policy: 'v0' to 'v3', or 'test'.
 
-  Args:
-    policy_name: 'v0' to 'v3', or 'test': shifts sideways and equalizes, always.
-
-  Returns:
-    The example: the image of the same size; boxes shifted, turned and sheared with it, cut at its
-    border, those that left it dropped.
+  Boxes are shifted, turned and sheared with the image and cut at its border; those that left it are
+  dropped.
 
   Source: Zoph et al. (arXiv:1906.11172); the original's autoaugment_image. That one keeps a box
   that left the image as a strip along the border, rounds moved boxes to pixels, and changes the
@@ -214,8 +210,7 @@ def move_boxes(boxes: tf.Tensor, matrix: tf.Tensor, size: tf.Tensor) -> tf.Tenso
     size: i32[2], (height, width) of the image, pixels.
 
   Returns:
-    f32[n,4]: the boxes around the moved ones, cut at the image's border; without area where nothing
-    is left inside.
+    f32[n,4], cut at the image's border; without area where nothing is left inside.
   """
   height, width = tf.unstack(tf.cast(size, tf.float32))
   # Pixel i reaches from i - .5 to i + .5 of the matrix' scale, from i to i + 1 of the boxes'.

@@ -25,16 +25,10 @@ def boxes_in_window(
   overlap_thresh: float | tf.Tensor = 0.0,
   clip_boxes: bool | tf.Tensor = True,
 ) -> Example:
-  """Looks at the boxes through a window.
+  """Brings the boxes into the frame of a window f32[4] of the image, which may reach beyond it.
 
-  A box stays if it meets the window and area(box and window) / area(box) >= overlap_thresh.
-
-  Args:
-    window: f32[4], normalized to the image; it may reach beyond it.
-    clip_boxes: whether boxes are cut at the window's border.
-
-  Returns:
-    The example with boxes in the window's frame; its image is still the old one.
+  A box stays if it meets the window and area(box and window) / area(box) >= overlap_thresh. The
+  image is still the old one.
 
   Source: the original's prune_completely_outside_window, prune_non_overlapping_boxes,
   change_coordinate_frame and clip_to_window, which its crops call one after the other.
@@ -52,16 +46,13 @@ def boxes_in_window(
 def random_jitter_boxes(
   example: Example, seed: tf.Tensor, *, ratio: float = 0.05, jitter_mode: str = 'default'
 ) -> Example:
-  """Moves the sides of every box by a random share of its height or width.
+  """Moves the sides of every box by a random share of its height or width, at most to the border.
 
   A side's distance to the box's center is multiplied by 1 + ratio u, so it moves by ratio / 2 of
   the box's side at most. u is uniform in [-1, 1], with 'expand' in [0, 1], with 'shrink' in
   [-1, 0]; drawn for each of the four sides, with 'symmetric' for height and width, with
   'symmetric_xy' for the box. A symmetric mode keeps the center: what would cross the image's border
   on one side grows less on both.
-
-  Returns:
-    The example; boxes cut at the image's border.
   """
   low, high = JITTER_MODES[jitter_mode]
   boxes = example[fields.GROUNDTRUTH_BOXES]

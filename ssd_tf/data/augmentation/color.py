@@ -14,11 +14,7 @@ from ssd_tf.data.augmentation.sequence import Example, apply_if
 
 
 def adjust_brightness(pixels: tf.Tensor, delta: tf.Tensor | float) -> tf.Tensor:
-  """Brightens: x -> x + 255 delta.
-
-  Args:
-    delta: f32[], a share of 255; negative to darken.
-  """
+  """Brightens: x -> x + 255 delta, which is negative to darken."""
   return _limited(tf.image.adjust_brightness(pixels, 255.0 * delta))
 
 
@@ -28,11 +24,7 @@ def adjust_contrast(pixels: tf.Tensor, factor: tf.Tensor | float) -> tf.Tensor:
 
 
 def adjust_hue(pixels: tf.Tensor, delta: tf.Tensor | float) -> tf.Tensor:
-  """Turns the hue of HSV: h -> h + delta, modulo 1.
-
-  Args:
-    delta: f32[], in turns, of -1 to 1.
-  """
+  """Turns the hue of HSV: h -> h + delta, modulo 1; in turns, of -1 to 1."""
   return _limited(tf.image.adjust_hue(pixels, delta))
 
 
@@ -70,12 +62,8 @@ def random_adjust_saturation(
 def random_distort_color(example: Example, seed: tf.Tensor, *, color_ordering: int = 0) -> Example:
   """Changes brightness by up to 32 levels, contrast and saturation by .5 to 1.5, hue by up to .2.
 
-  Args:
-    color_ordering: 0: brightness, saturation, hue, contrast; 1: brightness, contrast, saturation,
-      hue.
-
-  Returns:
-    The example; a uint8 image is rounded once, at the end.
+  color_ordering is 0: brightness, saturation, hue, contrast; or 1: brightness, contrast,
+  saturation, hue. A uint8 image is rounded once, at the end.
   """
   if color_ordering not in (0, 1):
     raise ValueError(f'color_ordering is {color_ordering}: expected 0 or 1')
@@ -94,10 +82,7 @@ def random_distort_color(example: Example, seed: tf.Tensor, *, color_ordering: i
 
 
 def rgb_to_gray(example: Example, seed: tf.Tensor) -> Example:
-  """Turns the image gray: .2989 red + .587 green + .114 blue.
-
-  Returns:
-    The example; all 3 channels of its image are the same.
+  """Turns the image gray, all 3 channels of it: .2989 red + .587 green + .114 blue.
 
   Source: the original's rgb_to_gray, which returns one channel: that fits no model that the
   evaluation could use. A model that takes gray images makes one channel of these three.
@@ -109,11 +94,7 @@ def rgb_to_gray(example: Example, seed: tf.Tensor) -> Example:
 
 
 def random_rgb_to_gray(example: Example, seed: tf.Tensor, *, probability: float = 0.1) -> Example:
-  """Turns the image gray with a given probability.
-
-  Returns:
-    The example; of a gray image all 3 channels are the same.
-  """
+  """Turns the image gray, see `rgb_to_gray`, with a given probability."""
   drawn = tf.random.stateless_uniform([], seed) < probability
   return apply_if(example, drawn, lambda example: rgb_to_gray(example, seed), [fields.IMAGE])
 
@@ -121,14 +102,7 @@ def random_rgb_to_gray(example: Example, seed: tf.Tensor, *, probability: float 
 def adjust_gamma(
   example: Example, seed: tf.Tensor, *, gamma: float = 1.0, gain: float = 1.0
 ) -> Example:
-  """Corrects gamma: x -> 255 gain (x / 255)^gamma.
-
-  Args:
-    gamma: the exponent, 0 or more.
-
-  Returns:
-    The example; the image limited to 0 to 255.
-  """
+  """Corrects gamma: x -> 255 gain (x / 255)^gamma, limited to 0 to 255."""
   del seed
   return map_pixels(
     example, lambda pixels: _limited(255.0 * tf.image.adjust_gamma(pixels / 255.0, gamma, gain))

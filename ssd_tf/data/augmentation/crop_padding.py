@@ -34,9 +34,6 @@ def random_crop_pad_image(
   """Crops as `random_crop_image` does, then pads as `random_pad_image` does.
 
   The size of the result is drawn from shares of the size before the crop.
-
-  Returns:
-    The example; boxes in the frame of the result, those outside the window dropped.
   """
   return ssd_random_crop_pad(example, seed, operations=[case])
 
@@ -44,14 +41,7 @@ def random_crop_pad_image(
 def ssd_random_crop_pad(
   example: Example, seed: tf.Tensor, *, operations: Sequence[CropPadCase] = SSD_CROP_PAD_CASES
 ) -> Example:
-  """Crops and pads as `random_crop_pad_image` does, by a randomly chosen case.
-
-  Args:
-    operations: the cases; each is equally likely.
-
-  Returns:
-    The example; boxes in the frame of the result, those outside the window dropped.
-  """
+  """Crops and pads as `random_crop_pad_image` does, by one of the cases, each equally likely."""
   case_seed, keep_seed, window_seed, pad_seed = tf.unstack(tf.random.split(seed, 4))
   index = tf.random.stateless_uniform([], case_seed, 0, len(operations), tf.int32)
   size = tf.cast(tf.shape(example[fields.IMAGE])[:2], tf.float32)
@@ -81,13 +71,7 @@ def ssd_random_crop_pad_fixed_aspect_ratio(
 ) -> Example:
   """Crops as `ssd_random_crop` does, then pads as `random_pad_to_aspect_ratio` does.
 
-  Args:
-    operations: the cases of the crop; each is equally likely.
-    aspect_ratio: width / height of the result, in pixels.
-    min_padded_size_ratio: least height and width, as shares of those of the window.
-
-  Returns:
-    The example; boxes in the frame of the result, those outside the window dropped.
+  The ratios of the padded size are of height and width of the window.
   """
   crop_seed, pad_seed = tf.unstack(tf.random.split(seed, 2))
   return padding.random_pad_to_aspect_ratio(

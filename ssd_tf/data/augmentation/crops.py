@@ -46,9 +46,6 @@ def random_crop_image(
 
   Without boxes the whole image counts as the one to cover. When no window fits after the
   case's attempts, the window is the whole image.
-
-  Returns:
-    The example with a smaller image; boxes in its frame, those outside it dropped.
   """
   return ssd_random_crop(example, seed, operations=[case])
 
@@ -56,13 +53,7 @@ def random_crop_image(
 def ssd_random_crop(
   example: Example, seed: tf.Tensor, *, operations: Sequence[CropCase] = SSD_CROP_CASES
 ) -> Example:
-  """Crops as `random_crop_image` does, by a randomly chosen case.
-
-  Args:
-    operations: the cases; each is equally likely.
-
-  Returns:
-    The example with a smaller image; boxes in its frame, those outside it dropped.
+  """Crops as `random_crop_image` does, by one of the cases, each equally likely.
 
   Source: SSD (arXiv:1512.02325), section 2.2, data augmentation; the original's ssd_random_crop.
   """
@@ -80,14 +71,8 @@ def ssd_random_crop_fixed_aspect_ratio(
 ) -> Example:
   """Crops as `ssd_random_crop` does, to windows of one aspect ratio, which every image gets.
 
-  What its case leaves whole is cropped by `random_crop_to_aspect_ratio`.
-
-  Args:
-    operations: the cases; each is equally likely. Their aspect_ratio_range is not looked at.
-    aspect_ratio: width / height, in pixels.
-
-  Returns:
-    The example with a smaller image; boxes in its frame, those outside it dropped.
+  The cases' aspect_ratio_range is not looked at. What its case leaves whole is cropped by
+  `random_crop_to_aspect_ratio`.
 
   Source: the original's ssd_random_crop_fixed_aspect_ratio. It always cuts boxes in the second
   crop; here it does unless every case leaves them uncut.
@@ -111,15 +96,7 @@ def random_crop_to_aspect_ratio(
   overlap_thresh: float = 0.3,
   clip_boxes: bool = True,
 ) -> Example:
-  """Crops to a random one of the largest windows that have a given aspect ratio.
-
-  Args:
-    aspect_ratio: width / height of the window, in pixels.
-    clip_boxes: whether boxes are cut at the window's border.
-
-  Returns:
-    The example with an image as high or as wide as before; sides are rounded half to even.
-  """
+  """Crops to a random one of the largest windows of a given aspect ratio, rounded half to even."""
   size = tf.shape(example[fields.IMAGE])[:2]
   height, width = tf.unstack(tf.cast(size, tf.float32))
   largest = tf.round(tf.stack([width / aspect_ratio, height * aspect_ratio]))
@@ -141,9 +118,6 @@ def crop(
   Args:
     begin: i32[2], (y, x) of the window's first pixel.
     size: i32[2], (height, width) of the window, pixels.
-
-  Returns:
-    The example with image [height,width,3] and boxes in the window's frame.
 
   Source: the original's random_crop_image after its window is drawn.
   """
@@ -167,11 +141,7 @@ def crop_by_case(
   cases: Sequence[CropCase],
   index: tf.Tensor,
 ) -> Example:
-  """Crops to a random window, by one of several cases.
-
-  Returns:
-    The example with a smaller image; boxes in its frame, those outside it dropped.
-  """
+  """Crops to a random window, by the case of an index i32[]."""
 
   def crop_to_window(example):
     begin, size = _sample_window(example, window_seed, cases, index)

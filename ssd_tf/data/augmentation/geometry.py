@@ -24,11 +24,7 @@ def random_vertical_flip(example: Example, seed: tf.Tensor, *, probability: floa
 
 
 def random_rotation90(example: Example, seed: tf.Tensor, *, probability: float = 0.5) -> Example:
-  """Turns image and boxes by 90 degrees counter-clockwise with a given probability.
-
-  Returns:
-    The example; a turned image is [w,h,3].
-  """
+  """Turns image and boxes by 90 degrees counter-clockwise with a given probability."""
   return _turned(example, seed, probability, tf.image.rot90, _rotate_90)
 
 
@@ -39,15 +35,7 @@ def random_self_concat_image(
   concat_vertical_probability: float = 0.1,
   concat_horizontal_probability: float = 0.1,
 ) -> Example:
-  """Sets the image below itself, beside itself, or both, each with a given probability.
-
-  Args:
-    concat_vertical_probability: of a second copy below.
-    concat_horizontal_probability: of a second copy to the right, of all that is there by then.
-
-  Returns:
-    The example; height and rows, width and rows double. groundtruth_area stays.
-  """
+  """Sets the image below itself, beside itself, or both, each with a given probability."""
   vertical_seed, horizontal_seed = tf.unstack(tf.random.split(seed, 2))
   for axis, axis_seed, probability in (
     (0, vertical_seed, concat_vertical_probability),

@@ -15,16 +15,11 @@ from ssd_tf.data.augmentation.sequence import Example
 def drop_label_probabilistically(
   example: Example, seed: tf.Tensor, *, label: int, drop_probability: float = 1.0
 ) -> Example:
-  """Drops each box of one class with a given probability.
+  """Drops each box of one class, of 1 to K, with a given probability.
 
   An image that loses a box of the class is no longer labeled for it: the object is still there, so
   a loss must not call it background, as it does in the original. An image that loses none keeps
   what it says of the class.
-
-  Args:
-    example: the keys of `fields.PER_BOX`; labeled_classes bool[K].
-    label: the class, of 1 to K.
-    drop_probability: of each box on its own.
 
   Source: the original's drop_label_probabilistically, but for labeled_classes.
   """
@@ -44,15 +39,10 @@ def drop_label_probabilistically(
 def remap_labels(
   example: Example, seed: tf.Tensor, *, original_labels: Collection[int], new_label: int
 ) -> Example:
-  """Gives the boxes of some classes another class.
+  """Gives the boxes of some classes another class, all of 1 to K.
 
   The new class is labeled if it was, and all of the original ones were. The original ones count as
   labeled: no object is called so any more.
-
-  Args:
-    example: groundtruth_classes i32[n]; labeled_classes bool[K].
-    original_labels: the classes to replace, of 1 to K.
-    new_label: the class they become, of 1 to K.
 
   Source: the original's remap_labels, which knows no labeled_classes.
   """

@@ -24,12 +24,9 @@ def random_pad_image(
   the image; the image's first row and column in [0, what is missing).
 
   Args:
-    min_image_size: (height, width), pixels; None for those of the image.
-    max_image_size: (height, width), pixels; None for twice those of the image.
-    pad_color: red, green, blue, of 0 to 255; None for the image's mean.
-
-  Returns:
-    The example with a larger image.
+    min_image_size: (height, width); None for those of the image.
+    max_image_size: (height, width); None for twice those of the image.
+    pad_color: None for the image's mean.
   """
   size = tf.shape(example[fields.IMAGE])[:2]
   largest = tf.maximum(2 * size if max_image_size is None else max_image_size, size)
@@ -48,14 +45,9 @@ def random_absolute_pad_image(
   max_width_padding: int = 1,
   pad_color: Sequence[float] | tf.Tensor | None = None,
 ) -> Example:
-  """Sets an image at a random place into one that is a random number of pixels larger.
+  """Sets an image at a random place into one that is larger by a random number of pixels.
 
-  Args:
-    max_height_padding: height grows by less than that, so 1 changes nothing.
-    max_width_padding: width alike.
-
-  Returns:
-    The example with a larger image.
+  Height grows by less than max_height_padding, so 1 changes nothing; width alike.
   """
   largest = tf.shape(example[fields.IMAGE])[:2] + [max_height_padding, max_width_padding]
   return random_pad_image(example, seed, max_image_size=largest, pad_color=pad_color)
@@ -72,14 +64,8 @@ def random_pad_to_aspect_ratio(
   """Pads with black, below and to the right, to a given aspect ratio and a random size.
 
   The smallest such image is scaled by a factor, uniform in a range that keeps height and width
-  between both ratios times those of the image, as far as the aspect ratio allows.
-
-  Args:
-    aspect_ratio: width / height of the result, in pixels.
-    min_padded_size_ratio: least height and width, as shares of the image's.
-
-  Returns:
-    The example with a larger image; sides are rounded half to even.
+  between both ratios times those of the image, as far as the aspect ratio allows. Sides are rounded
+  half to even.
   """
   size = tf.cast(tf.shape(example[fields.IMAGE])[:2], tf.float32)
   height, width = tf.unstack(size)
@@ -103,10 +89,7 @@ def pad(
   Args:
     begin: i32[2], (y, x) that the image's first pixel gets.
     size: i32[2], (height, width) of the larger image.
-    pad_color: red, green, blue, of 0 to 255; None for the image's mean.
-
-  Returns:
-    The example with image [height,width,3] and boxes in its frame.
+    pad_color: None for the image's mean.
 
   Source: the original's random_pad_image after its numbers are drawn.
   """
@@ -131,15 +114,7 @@ def mean_color(image: tf.Tensor) -> tf.Tensor:
 def place(
   image: tf.Tensor, begin: tf.Tensor, size: tf.Tensor, color: Sequence[float] | tf.Tensor
 ) -> tf.Tensor:
-  """Sets pixels into a larger image of one color.
-
-  Args:
-    image: u8 or f32 [h,w,3].
-    color: f32[3], of 0 to 255.
-
-  Returns:
-    [height,width,3] of the image's type.
-  """
+  """Sets an image, as `pad` does, into a larger one of one color f32[3]."""
   channels = image.shape[-1]
   height, width = tf.unstack(size)
   # Rows of bands beside and around the image: 20 times as fast as a mask over all pixels.

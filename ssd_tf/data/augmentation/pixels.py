@@ -15,24 +15,13 @@ from ssd_tf.data.augmentation.sequence import Example, apply_if
 
 
 def map_pixels(example: Example, function: Callable[[tf.Tensor], tf.Tensor]) -> Example:
-  """Changes an example's pixels and keeps the type of its image.
-
-  Args:
-    function: f32[h,w,3] -> f32[h,w,3].
-
-  Returns:
-    The example; a uint8 image is rounded and limited to 0 to 255.
-  """
+  """Changes an example's pixels f32[h,w,3]; a uint8 image is rounded and limited to 0 to 255."""
   image = example[fields.IMAGE]
   return {**example, fields.IMAGE: as_type(function(tf.cast(image, tf.float32)), image.dtype)}
 
 
 def as_type(pixels: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-  """Casts pixels; to uint8 by rounding to the nearest level.
-
-  Args:
-    pixels: f32 or u8, any shape.
-  """
+  """Casts pixels of any shape, f32 or u8; to uint8 by rounding to the nearest level."""
   if dtype.is_integer and pixels.dtype.is_floating:
     pixels = tf.round(pixels)
   return tf.saturate_cast(pixels, dtype)
@@ -47,15 +36,12 @@ def normalize_image(
   target_minval: float = 0.0,
   target_maxval: float = 1.0,
 ) -> Example:
-  """Maps pixel values linearly from one range to another.
+  """Maps pixel values linearly from one range to another, without limiting them to it.
 
   x -> (x - original_minval) * (target_maxval - target_minval)
        / (original_maxval - original_minval) + target_minval
 
   The backbone's own normalization, which expects 0 to 255, still follows.
-
-  Returns:
-    The example with image f32[h,w,3], not limited to the range.
   """
   del seed
   scale = (target_maxval - target_minval) / (original_maxval - original_minval)
@@ -64,14 +50,7 @@ def normalize_image(
 
 
 def subtract_channel_mean(example: Example, seed: tf.Tensor, *, means: Sequence[float]) -> Example:
-  """Subtracts a value from each channel.
-
-  Args:
-    means: of each of the 3 channels, on the image's scale.
-
-  Returns:
-    The example with image f32[h,w,3], which may be negative.
-  """
+  """Subtracts from each of the 3 channels a value on the image's scale."""
   del seed
   pixels = tf.cast(example[fields.IMAGE], tf.float32)
   return {**example, fields.IMAGE: pixels - tf.constant(means, tf.float32)}
@@ -80,11 +59,7 @@ def subtract_channel_mean(example: Example, seed: tf.Tensor, *, means: Sequence[
 def random_pixel_value_scale(
   example: Example, seed: tf.Tensor, *, minval: float = 0.9, maxval: float = 1.1
 ) -> Example:
-  """Multiplies every value of every pixel by a random number of its own.
-
-  Returns:
-    The example; the image limited to 0 to 255.
-  """
+  """Multiplies every value of every pixel by a random number of its own; limited to 0 to 255."""
 
   def scale(pixels):
     factors = tf.random.stateless_uniform(tf.shape(pixels), seed, minval, maxval)
@@ -101,10 +76,7 @@ def random_jpeg_quality(
   min_jpeg_quality: int = 0,
   max_jpeg_quality: int = 100,
 ) -> Example:
-  """Encodes the image as a JPEG of a random quality, and decodes it again.
-
-  Args:
-    max_jpeg_quality: the greatest is one less.
+  """Encodes the image as a JPEG of a random quality below max_jpeg_quality, and decodes it again.
 
   Source: the original's random_jpeg_quality; a float32 image is rounded here, cut off there.
   """
@@ -132,18 +104,11 @@ def random_patch_gaussian(
   min_gaussian_stddev: float = 0.0,
   max_gaussian_stddev: float = 1.0,
 ) -> Example:
-  """Adds Gaussian noise inside a square at a random place.
+  """Adds Gaussian noise inside a square at a random place, limited to 0 to 255.
 
   The center, drawn evenly over the image, is row and column size // 2 of the square; what lies
-  outside the image is cut off.
-
-  Args:
-    min_patch_size: least side of the square, pixels.
-    max_patch_size: the greatest is one less.
-    min_gaussian_stddev: least standard deviation of the noise, as a share of 255.
-
-  Returns:
-    The example; inside the square limited to 0 to 255.
+  outside the image is cut off. Its side is less than max_patch_size; standard deviations are shares
+  of 255.
 
   Source: Lopes et al., Patch Gaussian (arXiv:1906.02611); the original's random_patch_gaussian.
   """
@@ -177,12 +142,9 @@ def random_black_patches(
   probability: float = 0.5,
   size_to_image_ratio: float = 0.1,
 ) -> Example:
-  """Blackens squares at random places inside the image.
+  """Blackens squares at random places inside the image, each with a given probability.
 
-  Args:
-    max_black_patches: how many squares may be blackened.
-    probability: of each of them being so.
-    size_to_image_ratio: their side as a share of the image's shorter one; rounded down to pixels.
+  Their side is a share of the image's shorter one, rounded down to pixels.
   """
   used_seed, place_seed = tf.unstack(tf.random.split(seed))
   image = example[fields.IMAGE]
@@ -203,13 +165,7 @@ def random_black_patches(
 
 
 def paste(image: tf.Tensor, patch: tf.Tensor, begin: tf.Tensor) -> tf.Tensor:
-  """Puts a patch into an image.
-
-  Args:
-    image: u8 or f32 [h,w,3].
-    patch: of the image's type, [h',w',3].
-    begin: i32[2], (y, x) of the patch's first pixel; all of the patch lies in the image.
-  """
+  """Puts a patch [h',w',3] into an image [h,w,3], from a pixel (y, x) i32[2] on; it fits inside."""
   after = tf.shape(image)[:2] - begin - tf.shape(patch)[:2]
   paddings = [[begin[0], after[0]], [begin[1], after[1]], [0, 0]]
   inside = tf.pad(tf.ones_like(patch[..., :1], tf.bool), paddings)

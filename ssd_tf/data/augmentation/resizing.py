@@ -29,11 +29,7 @@ def resize_image(
   new_width: int,
   method: str = 'bilinear',
 ) -> Example:
-  """Resizes the image to a given size.
-
-  Returns:
-    The example with image [new_height,new_width,3].
-  """
+  """Resizes the image to a given size, by one of `RESIZE_METHODS`."""
   del seed
   return _resized(example, [new_height, new_width], method)
 
@@ -41,11 +37,7 @@ def resize_image(
 def random_resize_method(
   example: Example, seed: tf.Tensor, *, target_height: int, target_width: int
 ) -> Example:
-  """Resizes the image to a given size by one of `RESIZE_METHODS`, each equally likely.
-
-  Returns:
-    The example with image [target_height,target_width,3].
-  """
+  """Resizes the image to a given size by one of `RESIZE_METHODS`, each equally likely."""
   size = [target_height, target_width]
   changes = [functools.partial(_resized, size=size, method=method) for method in RESIZE_METHODS]
   return one_of(example, seed, changes, keys=[fields.IMAGE])
@@ -58,10 +50,7 @@ def random_image_scale(
   min_scale_ratio: float = 0.5,
   max_scale_ratio: float = 2.0,
 ) -> Example:
-  """Scales height and width by the same random factor, bilinearly.
-
-  Returns:
-    The example; sides are rounded down, to at least 1.
+  """Scales height and width by the same random factor, bilinearly; rounded down, to at least 1.
 
   Source: the original's random_image_scale, which alone aligns the corners of both images.
   """
@@ -78,14 +67,9 @@ def random_downscale_to_target_pixels(
   max_target_pixels: int = 800000,
   random_coef: float = 0.0,
 ) -> Example:
-  """Shrinks the image to a random number of pixels, unless it has no more than that.
+  """Shrinks the image to a random height * width, unless it has no more pixels than that.
 
-  Args:
-    min_target_pixels: least height * width.
-    max_target_pixels: height * width is less than that.
-
-  Returns:
-    The example; its aspect ratio stays, sides are rounded down.
+  The number is less than max_target_pixels; the aspect ratio stays, sides are rounded down.
   """
   keep_seed, target_seed = tf.unstack(tf.random.split(seed, 2))
   target = random_integers(target_seed, tf.constant([min_target_pixels]), [max_target_pixels])[0]
@@ -102,10 +86,9 @@ def random_downscale_to_target_pixels(
 def resize_pixels(
   image: tf.Tensor, size: tf.Tensor, method: str = 'bilinear', *, align_corners: bool = False
 ) -> tf.Tensor:
-  """Resizes an image and keeps its type.
+  """Resizes an image u8 or f32 [h,w,C] and keeps its type.
 
   Args:
-    image: u8 or f32 [h,w,C].
     size: i32[2], (height, width).
     align_corners: whether the outermost pixels keep their place.
   """

@@ -20,12 +20,8 @@ def augment(
   """Applies operations one after the other, each with a seed of its own.
 
   Args:
-    example: see `ssd_tf.fields`; image u8[h,w,3].
     seed: i32[2]; operation i gets fold_in(seed, i), so that equal operations draw differently.
     operations: (name, operation); the name shows up in the graph and in TensorFlow's errors.
-
-  Returns:
-    The example; the image's size and the number of boxes may have changed.
   """
   for index, (name, operation) in enumerate(operations):
     with tf.name_scope(name):
@@ -66,11 +62,9 @@ def one_of(
 
 
 def random_integers(seed: tf.Tensor, low: tf.Tensor, high: tf.Tensor) -> tf.Tensor:
-  """Draws integers of low to high - 1, uniformly; low itself where there are none.
+  """Draws integers i32[n] of low to high - 1, uniformly; low itself where there are none.
 
-  Args:
-    low: i32[n].
-    high: i32[n], less than 2^23 above low.
+  high is less than 2^23 above low.
   """
   share = tf.random.stateless_uniform(tf.shape(low), seed)
   return low + tf.cast(share * tf.cast(tf.maximum(high - low, 0), tf.float32), tf.int32)

@@ -27,9 +27,6 @@ def random_square_crop_by_scale(
   The share is one of num_scales values from scale_min to scale_max, evenly spaced. The pixel keeps
   from the image's borders: max_border / 2^k, k the least that is at most half of the image.
 
-  Returns:
-    The example with a square image; boxes in its frame, cut at its border, those outside dropped.
-
   Source: CenterNet (arXiv:1904.07850); the original's random_square_crop_by_scale. It leaves out
   the image's last row and column where the square reaches them, and the square's last row and
   column where its side is odd; here they are there.
@@ -58,18 +55,11 @@ def random_scale_crop_and_pad_to_square(
   scale_min: float = 0.1,
   scale_max: float = 2.0,
 ) -> Example:
-  """Scales the image at random, then takes a square of fixed size of it.
+  """Scales the image at random, then takes a square of side output_size of it.
 
   The longer side becomes output_size times a factor, uniform in [scale_min, scale_max), bilinearly.
   Where that is more than output_size, the square lies at a random place; where it is less, the
   rest is black, below and to the right.
-
-  Args:
-    output_size: side of the result, pixels.
-
-  Returns:
-    The example with image [output_size,output_size,3]; boxes in its frame, cut at its border,
-    those outside dropped.
 
   Source: EfficientDet (arXiv:1911.09070); the original's random_scale_crop_and_pad_to_square.
   """

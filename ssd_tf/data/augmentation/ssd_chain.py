@@ -42,15 +42,10 @@ def ssd_photometric_distortion(
 
   x -> x + delta; x -> 127.5 + factor (x - 127.5); the saturation of HSV s -> min(1, factor s); its
   hue h -> h + delta, modulo 180. Contrast comes second or, as often, last; every value is limited
-  to 0 to 255 after each change.
+  to 0 to 255 after each change. A uint8 image is rounded once, at the end.
 
   Args:
-    brightness_delta: greatest change, in levels.
-    hue_delta: greatest change, in half degrees.
     channel_swap_probability: of one of the five other orders of the channels.
-
-  Returns:
-    The example; a uint8 image is rounded once, at the end.
 
   Source: SSD (arXiv:1512.02325), section 2.2; ssd_keras' SSDPhotometricDistortions, which rounds
   the hue to 2 degrees and saturation to 8 bits in between: 3 levels at most in an even picture, 11
@@ -98,12 +93,7 @@ def ssd_expand(
 ) -> Example:
   """Sets the image at a random place on a larger canvas of one color, so that objects get smaller.
 
-  Args:
-    min_scale: least canvas, times the image's height and width; 1 or more.
-    color: red, green, blue, of 0 to 255.
-
-  Returns:
-    The example; the canvas's sides are rounded down.
+  Scales, of 1 or more, are times the image's height and width; the sides are rounded down.
 
   Source: SSD (arXiv:1512.02325), section 3.6; ssd_keras' SSDExpand.
   """
@@ -141,12 +131,8 @@ def ssd_patch_crop(
 
   Args:
     min_iou: the bounds; each is equally likely. Any patch fits 0.
-    keep_probability: of the whole image, in each round.
     min_scale: least height and width of a patch, each drawn alone, times the image's.
-    min_aspect_ratio: least width / height, in pixels; a patch beyond counts as a trial.
-
-  Returns:
-    The example with a smaller image; boxes in its frame.
+    min_aspect_ratio: a patch below, as one above max_aspect_ratio, counts as a trial.
 
   Source: SSD (arXiv:1512.02325), section 2.2; ssd_keras' SSDRandomCrop.
   """
@@ -184,9 +170,6 @@ def resize_random_interpolation(
   """Resizes the image by one of `INTERPOLATIONS`, each equally likely.
 
   To the size of the network's input, for which the image is then not resized again.
-
-  Returns:
-    The example with image [height,width,3].
 
   Source: ssd_keras' ResizeRandomInterp. Nearest, bilinear and area are OpenCV's to 1 level; bicubic
   has a = -1/2, not -3/4, and Lanczos 6 taps in a row, not 8: for a photograph's size 5 and 3 levels

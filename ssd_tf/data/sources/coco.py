@@ -20,13 +20,7 @@ from ssd_tf.files import json_file
 
 @dataclasses.dataclass(frozen=True)
 class CocoImage:
-  """One entry of 'images' with its annotations.
-
-  Attributes:
-    entry: with id and file_name, and perhaps width, height and labeled_category_ids, the categories
-      of which every instance in the image is annotated.
-    instances: the entries of 'annotations' that refer to it.
-  """
+  """One entry of 'images', and the entries of 'annotations' that refer to it."""
 
   entry: Mapping[str, Any]
   instances: Sequence[Mapping[str, Any]]
@@ -41,14 +35,7 @@ class CocoImage:
 
 @dataclasses.dataclass(frozen=True)
 class CocoAnnotations:
-  """A COCO JSON file.
-
-  Attributes:
-    path: of the file.
-    images: in the file's order, those without annotations too.
-    name_to_id: the categories.
-    remarks: (file, remark): what in the file cannot be used.
-  """
+  """A COCO JSON file: its images in the file's order, and (file, remark) of what cannot be used."""
 
   path: str
   images: Sequence[CocoImage]
@@ -73,9 +60,7 @@ def load_annotations(
     and which have a bbox (it may still be broken, which `read_annotation` refuses).
 
   Raises:
-    InputError: it is no JSON, lacks images or categories, has a category id below 1 or a name
-      twice, two images of one id, annotations of unknown images or categories, images labeled for
-      unknown ones, or an entry with something else than the number or text that is expected.
+    InputError: it is no JSON, or not as `coco_entries` expects it.
   """
   content = json_file.load(path, object_hook)
   if prepare:
@@ -132,11 +117,9 @@ def load_sets(
 
 
 def read_annotation(image: CocoImage, image_dir: str, id_to_name: Mapping[int, str]) -> Annotation:
-  """Reads an image, and brings its instances to normalized boxes.
+  """Reads an image, and brings its instances to normalized boxes, not yet clipped.
 
-  Returns:
-    The annotation; boxes as annotated, not yet clipped. source_id is the image's id; area is the
-    annotated one, of the object's mask; labeled_classes are the entry's labeled_category_ids.
+  source_id is the image's id; area is the annotated one, of the object's mask.
 
   Raises:
     InputError: the image is missing or broken, or an instance's bbox is; names the file.

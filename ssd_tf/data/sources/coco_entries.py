@@ -108,15 +108,10 @@ def read_categories(path: str, entries: Sequence[Entry]) -> dict[str, int]:
 
 
 def check_images(path: str, entries: Sequence[Entry], class_ids: Collection[int]) -> None:
-  """Checks the entries of 'images'; their numbers become such, by value.
-
-  Args:
-    entries: with id, and perhaps file_name, width, height, labeled_category_ids and LVIS_LISTS.
+  """Checks the entries of 'images'; ids, sizes and labeled_category_ids become numbers, by value.
 
   Raises:
-    InputError: an id is neither a whole number nor text; a size is no whole number; a file name
-      is no text of one line; labeled_category_ids is no list of categories, or one of
-      LVIS_LISTS no list of ids.
+    InputError: one of these, a file name or one of LVIS_LISTS is not what it has to be.
   """
   for i, entry in enumerate(entries):
     place = f'{path}: images[{i}]'
@@ -198,9 +193,6 @@ def check_instances(
 
   category_id, iscrowd and area become numbers, by value. An area that is none, or is negative,
   becomes None. A bbox that is missing or has no area becomes the box around the segmentation.
-
-  Args:
-    instances: with category_id, bbox or segmentation, and perhaps area and iscrowd.
 
   Returns:
     (those that have a bbox, what was replaced or left out).

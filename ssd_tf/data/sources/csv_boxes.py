@@ -34,14 +34,7 @@ class CsvBox(NamedTuple):
 
 
 class CsvImage(NamedTuple):
-  """One image and its rows.
-
-  Attributes:
-    path: of the image.
-    name: its path below the folder of the images.
-    boxes: its boxes.
-    stated_size: (height, width) as the rows say, or None.
-  """
+  """One image and its rows; its name is the path below the folder of the images."""
 
   path: str
   name: str
@@ -72,11 +65,7 @@ def filenames(csv_path: str) -> list[str]:
 
 
 def read_annotation(image: CsvImage, name_to_id: Mapping[str, int]) -> Annotation:
-  """Reads an image and puts its rows beside it.
-
-  Returns:
-    The annotation; boxes as annotated, not yet clipped, divided by the image's own size. source_id
-    is the image's path below the folder.
+  """Reads an image and puts its rows beside it, as boxes that are not yet clipped.
 
   Raises:
     InputError: the image is missing or broken, or its boxes are fractions.
@@ -119,13 +108,9 @@ def open_source(
     include_unlisted_images: with the images of image_dir that no row names, as images without
       objects. Left out, their number is remarked.
 
-  Returns:
-    The source; a `CsvImage` for each image, in the order in which they first occur.
-
   Raises:
-    InputError: the file is not UTF-8; a column is missing, or there twice; the first faulty row
-      with its line number; all coordinates of the file are fractions; class names that the label
-      map lacks.
+    InputError: the first faulty row with its line number; all coordinates are fractions; class
+      names that the label map lacks.
   """
   images = _read_images(csv_path, image_dir)
   counts = collections.Counter(box.name for image in images for box in image.boxes)

@@ -9,10 +9,7 @@ from ssd_tf.errors import InputError
 def read_rows(
   lines: Iterable[str], path: str, delimiter: str = ','
 ) -> Iterator[tuple[int, list[str]]]:
-  """Reads the rows that are not empty.
-
-  Yields:
-    (the line the row begins on, from 1, its cells).
+  """Yields (line that it begins on, from 1; its cells) of the rows that are not empty.
 
   Raises:
     InputError: a quote is not closed, or closed within a cell.

@@ -23,11 +23,10 @@ def open_source(
   """Opens a data set.
 
   Args:
-    options: a value for every key that it has for the format; paths as they exist, input_path a
-      list of files.
+    options: a value for every key of the format's `merge_plan.OPTIONS`; paths as they exist,
+      input_path a list of files.
     names: the label map, id to name, where the options have one. Records and Open Images need one;
-      Pascal VOC and CSV without have the classes that occur, YOLO those of its data.yaml. COCO and
-      LVIS have their own in any case.
+      Pascal VOC and CSV without have the classes that occur, YOLO those of its data.yaml.
 
   Raises:
     InputError: it is broken, or has no label map that it needs.

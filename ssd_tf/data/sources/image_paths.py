@@ -7,19 +7,14 @@ from ssd_tf.files import plain_text
 
 
 def locate(image_dir: str, name: object, place: str) -> str:
-  """Finds the path of an image.
+  """Returns the path of an image, whether it exists or not; of one file it is always the same.
 
   Args:
     name: as the annotations give it: below the folder, such as 'train/a.jpg', or an absolute path
       that lies in the folder.
 
-  Returns:
-    The path; whether it exists is not checked. Two names of one file ('a.jpg', './a.jpg') give the
-    same path.
-
   Raises:
-    InputError: the name is no text of one line, or leaves the folder, by `../` or as an absolute
-      path.
+    InputError: the name is no text of one line, or leaves the folder.
   """
   path = os.path.normpath(plain_text.check(name, place))
   if os.path.isabs(path):

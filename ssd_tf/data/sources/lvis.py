@@ -14,13 +14,7 @@ from ssd_tf.errors import InputError
 
 @dataclasses.dataclass(frozen=True)
 class LvisImage(coco.CocoImage):
-  """One entry of 'images' with its annotations.
-
-  Attributes:
-    entry: with id, coco_url (or file_name), neg_category_ids (categories that are not in the image)
-      and not_exhaustive_category_ids (of which some instances are not annotated).
-    instances: the entries of 'annotations' that refer to it.
-  """
+  """One entry of 'images', which has neg_category_ids and not_exhaustive_category_ids."""
 
   def __str__(self):
     url = self.entry.get('coco_url')
@@ -58,17 +52,13 @@ def load_annotations(path: str) -> coco.CocoAnnotations:
 
 
 def read_annotation(image: LvisImage, image_dir: str, id_to_name: Mapping[int, str]) -> Annotation:
-  """Reads an image and its boxes, and what is known of its categories.
+  """Reads an image as `coco.read_annotation` does, and what is known of its categories.
+
+  Verified present are the categories with annotations. Ids that are no category are left out, with
+  a remark.
 
   Args:
     image_dir: the folder of the images, or of the folders train2017 and so on.
-
-  Returns:
-    As `coco.read_annotation`; verified_present are the categories with annotations. Ids that are no
-    category are left out, with a remark.
-
-  Raises:
-    InputError: the image is missing or broken, or an instance's bbox is; names the file.
   """
   annotation = coco.read_annotation(image, image_dir, id_to_name)
   remarks = list(annotation.remarks)

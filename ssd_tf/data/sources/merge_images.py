@@ -41,9 +41,6 @@ def map_classes(
   Args:
     table: the source's id -> the merged set's; boxes of an id that is not in it are left out.
     default: the source's ids of the classes labeled where the record does not say.
-
-  Returns:
-    The annotation, labeled_classes always given, ascending.
   """
   human = annotation.human_labeled_classes
   rows = np.flatnonzero([class_id in table for class_id in annotation.class_ids.tolist()])

@@ -41,12 +41,10 @@ class SourcePlan:
 
   Attributes:
     name: unique; the images' source_id begins with it.
-    type: a key of OPTIONS.
     options: a value for every key that OPTIONS has for the type.
     labeled_class: the source's own names of the classes labeled in an image whose record does not
       say; None: all of the source.
     rename: the source's own name to the merged set's.
-    drop: the source's own names of classes to leave out.
     place: the plan file and the source in it, for the errors.
   """
 
@@ -76,18 +74,14 @@ class SourcePlan:
 
 
 def load_plan(path: str) -> list[SourcePlan]:
-  """Reads and checks a plan.
+  """Reads and checks a plan; paths stay as they are written there.
 
   Args:
     path: a JSON file: a list of objects, one for each source, with name, type, the keys that
       OPTIONS has for the type, and at will labeled_class, rename and drop.
 
-  Returns:
-    The sources, in the file's order; paths as they are written there.
-
   Raises:
-    InputError: as `json_file.load`; it is no such list; names the source, the key, what was
-      expected and what came.
+    InputError: names the source, the key, what was expected and what came.
   """
   content = json_file.load(path)
   if not isinstance(content, list) or not content:

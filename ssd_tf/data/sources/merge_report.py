@@ -13,10 +13,8 @@ class SourceClass:
   """A class of a source.
 
   Attributes:
-    name: the source's.
     becomes: the merged set's; None: dropped.
     kept: its boxes that have an area; of images that another source has too, not all are written.
-    dropped: its boxes, where the class is dropped.
     invalid: its boxes without area, inverted, not finite or outside, never written.
     labeled_images: images labeled for it.
     not_labeled: kept boxes in images that are not labeled for it.
@@ -35,16 +33,10 @@ class SourceClass:
 
 @dataclasses.dataclass
 class SourceReport:
-  """A source.
+  """A source: its images that can be read, why others could not, and whatever else is odd.
 
   Attributes:
-    name: by the plan.
-    type: by the plan.
-    classes: all of the source.
-    images: that can be read.
     self_described: images that say themselves what they are labeled for.
-    skipped: why others could not be read.
-    remarks: whatever else is odd.
   """
 
   name: str
@@ -91,11 +83,7 @@ class MergedClass:
   """A class of the merged set; boxes and labeled images as written.
 
   Attributes:
-    id: from 1.
-    name: unique.
     sources: name of the source to its own names of the class.
-    boxes: written.
-    labeled_images: images written that are labeled for it.
   """
 
   id: int
@@ -120,8 +108,6 @@ class SimilarNames:
   """Two classes of the merged set that may be one.
 
   Attributes:
-    name: the later one.
-    like: the earlier one.
     sources: those of `name`; there, its own names would have to become `like`.
     suggestion: what to add to 'rename' of each of these.
   """
@@ -177,16 +163,10 @@ class MergeReport:
   """A merge.
 
   Attributes:
-    sources: in the plan's order.
-    classes: of the merged set, by id.
     same_name: classes that come from several sources: they are one.
     renamed_onto: a sentence for each rename onto a name that another class has.
     similar_names: classes whose names differ by case, plural or separator only.
-    duplicates: images that occur more than once.
-    remarks: whatever else is odd.
-    images: written.
-    boxes: written.
-    images_without_boxes: written.
+    images: written, as are boxes and images_without_boxes.
   """
 
   sources: list[SourceReport]

@@ -17,10 +17,7 @@ class Part:
 
 
 def open_part(plan: merge_plan.SourcePlan, names: Mapping[int, str] | None = None) -> Part:
-  """Opens a data set of a merge.
-
-  Args:
-    names: the label map at label_map_path, id to name; see `formats.open_source`.
+  """Opens a data set of a merge, with the label map that its plan may name.
 
   Raises:
     InputError: it has no image, or is broken; labeled_class, rename or drop of the plan names a

@@ -85,8 +85,7 @@ def merge(
 
   Raises:
     InputError: a class is not in name_to_id; no class is left, or none is labeled in any image; a
-      source has no image that can be read; the output would overwrite a source; as
-      `record_writer.write_records`.
+      source has no image that can be read; the output would overwrite a source.
   """
   record_output.sharded(output_path, num_shards).require_apart_from(
     path for part in parts for path in part.source.files

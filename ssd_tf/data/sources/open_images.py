@@ -36,9 +36,8 @@ class OpenImage(NamedTuple):
 
   Attributes:
     image_id: its file name without .jpg.
-    boxes: of its rows: class ids i32[n], boxes f32[n,4], flags bool[n,2]; see `read_boxes`.
-    labels: of its verified labels: class ids i32[m], whether present bool[m]; see
-      `read_verified_labels`; None: there is no such file.
+    boxes: class ids i32[n], boxes f32[n,4], flags bool[n,2]; see `read_boxes`.
+    labels: class ids i32[m], whether present bool[m]; None: there is no file of verified labels.
     fault: why its rows cannot be used; ''.
   """
 
@@ -79,7 +78,7 @@ def find_labels(
     class_descriptions_csv: see `read_class_descriptions`; None: all names are MIDs.
 
   Returns:
-    LabelName (a MID) -> class id.
+    MID -> class id.
 
   Raises:
     InputError: a name is neither, or several classes have it, or two of the map are one class.
@@ -114,15 +113,11 @@ def open_source(
   name_to_id: Mapping[str, int],
   class_descriptions_csv: str | None = None,
 ) -> Source:
-  """Opens the annotations of the images in a folder as a data set.
-
-  Returns:
-    The source: an `OpenImage` for each image that has a box or a verified label of the label map's
-    classes, by id.
+  """Opens the images of a folder that have a box or a verified label of the label map's classes.
 
   Raises:
     InputError: no image in the folder; a CSV file is broken; none of its classes is in the label
-      map; as `find_labels`.
+      map.
   """
   class_ids = find_labels(name_to_id, class_descriptions_csv)
   with os.scandir(image_dir) as entries:
@@ -152,15 +147,12 @@ def open_source(
 
 
 def read_annotation(image: OpenImage, image_dir: str, names: Mapping[int, str]) -> Annotation:
-  """Reads an image, its boxes and what is verified of its classes.
+  """Reads an image, its boxes, not yet clipped, and what is verified of its classes.
 
   A class that is verified present but has no box counts as not exhaustively annotated: Open Images
   has boxes of the most specific class only (a woman is Woman, and verified to be Person, too), and
   none where there were too many labels. So does a class of which the files say both present and
   absent.
-
-  Returns:
-    The annotation; boxes as annotated, not yet clipped. source_id is the image id.
 
   Raises:
     InputError: the image is missing or broken, or one of its rows is; names the file.

@@ -74,8 +74,7 @@ def read_boxes(
     and truncated; and the rest.
 
   Raises:
-    InputError: a column is missing, or there twice; a row has other columns than the header; the
-      boxes are in pixels; the file is not UTF-8, or a quote is not closed.
+    InputError: the file is not as expected, or the boxes are in pixels.
   """
   reading = Reading()
   images, classes, boxes, flags = array('i'), array('i'), array('f'), array('b')
@@ -141,14 +140,7 @@ def read_verified_labels(
 
 
 def read_class_descriptions(path: str) -> list[tuple[str, str]]:
-  """Reads the names of classes.
-
-  Args:
-    path: CSV file of two columns, MID (such as /m/01g317) and name, with or without a header.
-
-  Returns:
-    (MID, name) in the file's order.
-  """
+  """Reads (MID, name) of a CSV file of these two columns, perhaps with a header."""
   found = []
   for line, row in _read_rows(path):
     if len(row) != 2:

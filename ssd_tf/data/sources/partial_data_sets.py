@@ -75,7 +75,7 @@ def write_partial_records(
   *,
   num_workers: int | None = None,
 ) -> dict[str, Any]:
-  """Writes records whose images are as before, of whose labels some are dropped.
+  """Writes records of whose labels some are dropped, and returns the manifest.
 
   An image that is labeled for some classes only is labeled for fewer then. Boxes that
   `box_validation` drops are not counted.
@@ -112,13 +112,13 @@ def write_partial_records(
 def write_partial_coco(
   annotations_file: str, output_path: str, rules: DroppingRules
 ) -> dict[str, Any]:
-  """Writes a COCO JSON of whose labels some are dropped; images say labeled_category_ids.
+  """Writes a COCO JSON of whose labels some are dropped, by images; returns the manifest.
 
-  Annotations are written in the order of their images.
+  Its images say labeled_category_ids.
 
   Raises:
-    InputError: as `coco.load_annotations`; the rules do not fit the categories; the output is the
-      input; there is no image.
+    InputError: the file is broken or has no image; the rules do not fit the categories; the output
+      is the input.
   """
   if os.path.realpath(output_path) == os.path.realpath(annotations_file):
     raise InputError(f'{output_path}: is the input, too; give another output_path')
@@ -156,13 +156,7 @@ def write_partial_coco(
 def make_manifest(
   dropping: _Dropping, input_paths: Sequence[str], output_path: str
 ) -> dict[str, Any]:
-  """Counts what was kept and dropped.
-
-  Returns:
-    For a JSON file: input_paths, output_path, rules, num_images, boxes_kept, boxes_dropped,
-    share_dropped; classes: name to id, boxes_kept, boxes_dropped, images_labeled; groups: classes,
-    num_images, boxes_kept, boxes_dropped of each; warnings: sentences.
-  """
+  """Counts what was kept and dropped: in all, of each class and of each group; for a JSON file."""
   images = dropping.images
 
   def count(some, class_id=None):
@@ -198,11 +192,7 @@ def make_manifest(
 
 
 def describe_manifest(manifest: Mapping[str, Any]) -> str:
-  """The counts of a manifest as a table.
-
-  Returns:
-    Lines of text: a row for each class, each group, and the total.
-  """
+  """The counts of a manifest as a table: a row for each class, each group, and the total."""
   classes = manifest['classes']
   titles = {
     number: f'group {number}: {", ".join(group["classes"])}'

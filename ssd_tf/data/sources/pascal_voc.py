@@ -16,11 +16,7 @@ from ssd_tf.errors import InputError
 
 
 def list_rows(files: Iterable[VocFile]) -> list[tuple]:
-  """The objects of all files as rows of `csv_boxes.COLUMNS`; an image without any has one row.
-
-  Args:
-    files: to read; those that cannot be read are passed over: the conversion reports them.
-  """
+  """The objects of all readable files as rows of `csv_boxes.COLUMNS`; one for an empty image."""
   rows = []
   for _, found in _readable(files):
     image = (found.filename, *(found.size[::-1] if found.size else ('', '')))
@@ -35,13 +31,10 @@ def list_rows(files: Iterable[VocFile]) -> list[tuple]:
 def read_annotation(
   file: VocFile, name_to_id: Mapping[str, int], ignore_difficult: bool = False
 ) -> Annotation:
-  """Reads an annotation file and its image.
+  """Reads an annotation file and its image; boxes are not yet clipped.
 
   The image is the one named as the XML file is; if there is none, the one that <filename> names.
   Its size counts, not <size>. Coordinates are divided by it as they are written.
-
-  Returns:
-    The annotation; boxes as annotated, not yet clipped. source_id is the image's file name.
 
   Raises:
     InputError: the XML or the image is missing or broken, or the boxes are no pixels; names the
@@ -80,15 +73,14 @@ def open_source(
   name_to_id: Mapping[str, int] | None = None,
   ignore_difficult: bool = False,
 ) -> Source:
-  """Opens annotation files as a data set.
+  """Opens annotation files as a data set; those that cannot be read are reported by the conversion.
 
   Args:
     files: of `voc_files.list_files` or `voc_files.list_folder`.
     name_to_id: the label map; None: the classes that occur, numbered from 1 in this order.
 
   Raises:
-    InputError: the files have class names that the label map lacks: every one, how often it occurs,
-      and where first. A file that cannot be read is passed over here: the conversion reports it.
+    InputError: the files have class names that the label map lacks.
   """
   found = _find_class_names(files, ignore_difficult)
   if name_to_id is None:

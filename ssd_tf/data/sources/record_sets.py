@@ -36,7 +36,7 @@ class RecordSet:
 
 
 def given_sets(sets: Sequence[SetFlags], flags: Mapping[str, Any]) -> list[RecordSet]:
-  """Lists the parts that are to be converted.
+  """Lists the parts of which a flag is given.
 
   Args:
     flags: values by name: those of `sets`, output_dir, output_path, and num_shards, which holds

@@ -88,11 +88,10 @@ def draw_string(rng: np.random.Generator, style: DigitStyle) -> tuple[np.ndarray
   """Draws one random string of digits at a random place of a canvas.
 
   Returns:
-    image: u8[h,w,3].
-    digits: the n digits, left to right.
-    boxes: i64[n,4], pixels, [ymin, xmin, ymax, xmax], max exclusive: the least box that holds all
-      of a digit's lit pixels. A 1 is as narrow as its two segments. Boxes do not overlap unless
-      a slant leans one glyph's box over the next; the glyphs themselves never do.
+    image u8[h,w,3]; the n digits, left to right; boxes i64[n,4], pixels, [ymin, xmin, ymax, xmax],
+    max exclusive: the least box that holds all of a digit's lit pixels. A 1 is as narrow as its two
+    segments. Boxes do not overlap unless a slant leans one glyph's box over the next; the glyphs
+    themselves never do.
   """
   digits = ''.join(rng.choice(CLASS_NAMES, rng.integers(style.min_digits, style.max_digits + 1)))
   glyph_height = int(rng.integers(style.min_glyph_height, style.max_glyph_height + 1))
@@ -118,13 +117,9 @@ def draw_string(rng: np.random.Generator, style: DigitStyle) -> tuple[np.ndarray
 def generate_annotation(
   index: int, split: str, seed: int, style: DigitStyle | None = None
 ) -> Annotation:
-  """Makes one annotated image; the same arguments give the same bytes, in whatever order.
+  """Makes one annotated image, a PNG; the same arguments give the same bytes, in whatever order.
 
-  Args:
-    split: 'train' or 'eval': two splits share no image.
-
-  Returns:
-    A PNG with its boxes; digit d has class id d + 1.
+  The splits 'train' and 'eval' share no image; digit d has class id d + 1.
   """
   style = style or DigitStyle()
   rng = np.random.default_rng([seed, ('train', 'eval').index(split), index])

@@ -21,8 +21,7 @@ def write_data_set(
   """Converts all annotations of a folder to <output_name>_000.tfrecord, _001 and so on.
 
   Raises:
-    InputError: there is no folder Annotations; as `voc_files.list_files`,
-      `pascal_voc.open_source` and `record_writer.write_records`.
+    InputError: there is no folder Annotations, or it cannot be converted.
 
   Source: SSD-Tensorflow's pascalvoc_to_tfrecords. There, difficult and truncated are always 0 in
   the records; here they are as annotated, boxes are clipped to the image, and the Object Detection

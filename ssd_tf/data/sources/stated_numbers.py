@@ -6,14 +6,10 @@ _MAX_PIXELS = 1e9  # Beyond any image, and far below what float32 cannot hold.
 
 
 def number(value: object) -> float | None:
-  """The finite number that a value of a JSON or CSV file is, or is the text of.
+  """The finite number that a value of a JSON or CSV file is, or is the text of: 7, '7' and ' 7.0 '.
 
-  Args:
-    value: as it was read; 7, 7.0, '7' and ' 7.0 ' are the same.
-
-  Returns:
-    The number; None if it is none: true, false, null, a list, another text, NaN, or beyond the
-    range of a float, such as 1e999.
+  None of true, false, null, a list, another text, NaN, or beyond the range of a float, such as
+  1e999.
   """
   if isinstance(value, bool) or not isinstance(value, (int, float, str)):
     return None
@@ -28,11 +24,7 @@ def number(value: object) -> float | None:
 
 
 def whole_number(value: object) -> int | None:
-  """The whole number that a value of a JSON or CSV file is, or is the text of.
-
-  Args:
-    value: as it was read; 7, 7.0, '7' and '007' are the same.
-  """
+  """As `number`, of a whole number: 7, 7.0, '7' and '007' are the same."""
   if type(value) is int:
     return value
   found = number(value)

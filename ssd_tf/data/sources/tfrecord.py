@@ -44,8 +44,7 @@ def open_source(paths: Sequence[str], names: Mapping[int, str]) -> Source:
 def read_annotation(place: RecordPlace, names: Mapping[int, str]) -> Annotation:
   """Reads a record, with an id and a name for each box where it holds only one of the two.
 
-  Returns:
-    The annotation; source_id is the file name where the record has none.
+  Where it has no source_id, that is the file name.
 
   Raises:
     InputError: it is no annotated image, or has a class text that the label map lacks.

@@ -38,7 +38,7 @@ class VocFile:
 def list_files(
   data_dir: str, set_name: str, *, year: str = 'VOC2007', annotations_dir: str = 'Annotations'
 ) -> list[VocFile]:
-  """Lists the annotation files of a set.
+  """Lists the annotation files of a set, in the order of the list, else by name.
 
   Args:
     data_dir: a VOCdevkit, which holds the folders of the years, or one such folder itself: it has
@@ -48,11 +48,7 @@ def list_files(
       the name of an annotation, also with the image's extension; a class's list has a second
       column, -1, 0 or 1. Or it has an image's path and an XML's, as Caffe's lists have, from the
       folder or from the VOCdevkit.
-    year: the folder below a VOCdevkit, or 'merged': VOC2007 and VOC2012; unused if data_dir is
-      itself such a folder.
-
-  Returns:
-    The files, in the order of the list, else by name.
+    year: the folder below a VOCdevkit, or 'merged': VOC2007 and VOC2012.
 
   Raises:
     InputError: no such folder or list, or it is empty.
@@ -71,12 +67,7 @@ def list_files(
 
 
 def list_folder(xml_dir: str, image_dirs: Iterable[str]) -> list[VocFile]:
-  """Lists the annotation files of a folder.
-
-  Args:
-    image_dirs: where to look for their images, in this order; those that do not exist are passed
-      over.
-  """
+  """Lists the annotation files of a folder, by name, and the images in the given folders."""
   folders = [folder for folder in image_dirs if os.path.isdir(folder)]
   images = _index_images(folders)
   names = _xml_names(xml_dir)

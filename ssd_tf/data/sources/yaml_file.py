@@ -29,13 +29,10 @@ class Entry:
 
 
 def read_mapping(path: str | os.PathLike) -> dict[str, Entry]:
-  """Reads a file that is a mapping.
+  """Reads a file that is a mapping; {} of an empty file.
 
   Numbers, dates and booleans stay texts, as they are written: of the names of classes in
   `[yes, no, on, 007]`, YAML itself would make True, False, True and 7.
-
-  Returns:
-    The entries by key; {} of an empty file.
 
   Raises:
     InputError: it is not UTF-8, not YAML or no mapping; a key is there twice; it has an alias

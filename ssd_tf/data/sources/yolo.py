@@ -41,7 +41,7 @@ class YoloSet:
 
 
 def read_data_yaml(path: str, set_name: str, kpt_shape: Sequence[str] | None = None) -> YoloSet:
-  """Finds a set by a data.yaml.
+  """Finds a set by a data.yaml; labels lie in the folder whose last 'images' is 'labels'.
 
   Args:
     path: of the file; has names (a list, or a mapping from numbers), and for each set a folder, a
@@ -50,9 +50,6 @@ def read_data_yaml(path: str, set_name: str, kpt_shape: Sequence[str] | None = N
       folders named datasets, too, and a leading `../` is dropped where there is nothing.
     kpt_shape: instead of the file's: the number of keypoints of each line, and that of the values
       of each, 2 or 3; or 0: lines longer than a box are polygons.
-
-  Returns:
-    The set. Labels lie where YOLO looks for them: in the folder whose last 'images' is 'labels'.
 
   Raises:
     InputError: a key is missing or of the wrong type, names are not one for each number, or a
@@ -145,14 +142,11 @@ def read_annotation(
   keypoint_values: int | None = None,
   source_root: str = '',
 ) -> Annotation:
-  """Reads an image, upright by its EXIF orientation as YOLO sees it, and its text file.
+  """Reads an image, upright by its EXIF orientation as YOLO sees it, and its text file, if any.
 
   Args:
-    paths: of the image and of the text file; without the latter, there are no objects.
+    paths: of the image and of the text file.
     source_root: source ids are paths from this folder; '': they are file names.
-
-  Returns:
-    The annotation; boxes as annotated, not yet clipped.
 
   Raises:
     InputError: the image is missing or broken; the first faulty line, with its number.
@@ -173,10 +167,7 @@ def read_annotation(
 
 
 def open_source(data: YoloSet, name_to_id: Mapping[str, int] | None = None) -> Source:
-  """Opens a set as a data set.
-
-  Args:
-    name_to_id: the label map; None: YOLO's numbers and 1.
+  """Opens a set as a data set; without a label map, ids are YOLO's numbers and 1.
 
   Raises:
     InputError: a class is not in the label map; no image has a text file: then the labels are

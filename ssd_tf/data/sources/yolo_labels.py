@@ -21,14 +21,13 @@ _NEARLY_ALL_LINES = 0.9
 def read_boxes(
   path: str, num_classes: int, keypoint_values: int | None
 ) -> tuple[list[int], np.ndarray]:
-  """Reads a text file.
+  """Reads a text file; without it there are no boxes.
 
   A line is `class x y width height`, of the box's center; the same and keypoints, which are passed
   over; or `class x1 y1 x2 y2 x3 y3 ...` of a polygon (an oriented box is one of four corners),
   which becomes the box around it. All are fractions of the image.
 
   Args:
-    path: the file; without it there are no boxes.
     keypoint_values: how many numbers follow a box; 0 or None: lines that are longer than a box are
       polygons.
 

@@ -9,15 +9,12 @@ from ssd_tf.files import plain_text, text_file
 
 
 def find(written: str, folders: Sequence[str]) -> str | None:
-  """Finds a file or folder by what a user's file says.
+  """Returns the path of a file or folder that a user's file names, normalized; None: there is none.
 
   Args:
     written: a path; if there is none, it is tried with / for each backslash, then without a `../`
       in front, which Roboflow writes although the data lie beside the file.
     folders: that it may be relative to; the first that has it counts.
-
-  Returns:
-    The path, normalized; None: there is no such file or folder.
   """
   slashes = written.replace('\\', '/')
   for name in dict.fromkeys((written, slashes, slashes.removeprefix('../'))):
@@ -29,15 +26,11 @@ def find(written: str, folders: Sequence[str]) -> str | None:
 
 
 def list_images(place: str) -> tuple[list[str], list[tuple[str, str]]]:
-  """Lists the images of a folder, or of an image list.
+  """Lists the images of a folder, or of an image list, and (file, remark) of what is odd.
 
   Args:
     place: a folder, which is looked through with all below it but hidden ones; or a text file with
       an image path on each line, relative to its folder or to the working folder.
-
-  Returns:
-    The paths: of a folder, by name; of a list, in its order, each once. And (file, remark) of what
-    is odd.
 
   Raises:
     InputError: there is no such place, or no image; one that is listed is missing: names the line.
