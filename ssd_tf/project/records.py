@@ -47,6 +47,11 @@ class PreparedData:
   remarks: Sequence[str] = ()
   is_reused: bool = False
 
+  def pattern(self, part: str) -> str:
+    """The path of a part's records, or the pattern of its files, as a config has it."""
+    count = _num_shards(self.num_images[part])
+    return self.paths[part] + (f'-?????-of-{count:05d}' if count > 1 else '')
+
 
 def prepare(
   path: str,

@@ -1,0 +1,68 @@
+"""Trains a detector: from a folder of annotated images, or from a pipeline.config.
+
+ssd-tf train --data=mydata
+ssd-tf train --config=mydata/pipeline.config --output=runs/mine
+
+The first finds out the format of the data, splits it where it has no split, writes records and a
+pipeline.config, trains, evaluates, exports the best checkpoint and draws its detections. It prints
+each setting with the flag that changes it. The same command goes on where it was interrupted.
+"""
+
+import os
+
+from absl import flags
+
+from ssd_tf.commands import data_flags
+from ssd_tf.errors import InputError
+
+FLAGS = flags.FLAGS
+data_flags.define()
+flags.DEFINE_string('config', None, 'Instead of --data: a pipeline.config.')
+flags.DEFINE_string(
+  'output', None, 'Gets checkpoints, figures, the export and pictures; default: runs/NAME.'
+)
+flags.DEFINE_integer('checkpoint_every_n', None, 'Steps; default: a tenth.', lower_bound=1)
+flags.DEFINE_integer('log_every_n', None, 'Steps; default: a hundredth.', lower_bound=1)
+flags.DEFINE_bool('evaluate', True, 'Evaluate at each checkpoint, and keep the best.')
+flags.DEFINE_bool('export', True, 'Export the best checkpoint in the end, and draw detections.')
+
+
+def main() -> None:
+  """Prepares what is to be trained, trains it, and shows what came of it."""
+  if bool(FLAGS.data) == bool(FLAGS.config):
+    raise InputError('give --data, a folder of annotated images, or --config, a pipeline.config')
+  from ssd_tf.project import training
+
+  output = FLAGS.output or os.path.join('runs', _name(FLAGS.data or FLAGS.config))
+  pipeline = _load_config() if FLAGS.config else _start_or_go_on(output)
+  result = training.train(
+    pipeline,
+    output,
+    checkpoint_every_n=FLAGS.checkpoint_every_n,
+    log_every_n=FLAGS.log_every_n,
+    evaluate=FLAGS.evaluate,
+    export=FLAGS.export,
+  )
+  print(result)
+
+
+def _name(path):
+  """The folder's name; of a file, that of its folder."""
+  folder = path if os.path.isdir(path) else os.path.dirname(path)
+  return os.path.basename(os.path.abspath(folder))
+
+
+def _load_config():
+  from ssd_tf.config.pipeline import Pipeline
+
+  return Pipeline.load(FLAGS.config, FLAGS.config_override)
+
+
+def _start_or_go_on(output):
+  from ssd_tf.config.pipeline import Pipeline
+
+  path = os.path.join(output, 'pipeline.config')
+  if os.path.isfile(path) and not data_flags.given_wishes():
+    print(f'Going on with {path}; delete it, or give another --output, to choose anew.')
+    return Pipeline.load(path)
+  return data_flags.start(path)
