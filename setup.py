@@ -17,6 +17,7 @@ setuptools.setup(
   long_description_content_type='text/markdown',
   license='Apache-2.0',
   packages=setuptools.find_packages(include=['ssd_tf', 'ssd_tf.*']),
+  entry_points={'console_scripts': ['ssd-tf = ssd_tf.commands.dispatch:main']},
   python_requires='>=3.10,<3.13',
   install_requires=[
     'tensorflow>=2.20,<2.21',

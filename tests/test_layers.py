@@ -39,7 +39,7 @@ LAYERS |= {
   'pseudo_labels': (*_BUILT, 'run', 'inference'),
   'anchors': _BUILT,
   'diagnosis': (*_BUILT, 'run', 'anchors'),
-  'project': (*_BUILT, 'data.sources', 'anchors'),
+  'project': (*_BUILT, 'data.sources', 'run', 'export', 'inference', 'anchors'),
   'experiments': (*_BUILT, 'run'),
   'report': (*_BUILT, 'run', 'experiments'),
 }

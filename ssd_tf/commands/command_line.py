@@ -10,6 +10,7 @@ from absl import app, flags
 from ssd_tf.errors import InputError, Terminated, signal_of
 from ssd_tf.files.failed_writes import explain
 
+_HELP = ('--help', '-help', '-h', '-?')
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -43,6 +44,8 @@ def run(main: Callable[[], None]) -> None:
       main()
     except InputError as error:
       _stop(str(error), 2)
+    except BrokenPipeError:  # What read the output, such as `head`, has ended.
+      os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
       said = explain(error)
       if said is None and isinstance(error, OSError) and error.filename is not None:
@@ -59,6 +62,9 @@ def run(main: Callable[[], None]) -> None:
       _stop(how, 128 + number)
 
   _take_help_of(sys.modules[main.__module__])
+  if any(argument in _HELP for argument in sys.argv[1:]):
+    app.usage(shorthelp=True, writeto_stdout=True)
+    return  # absl itself ends --help with 1.
   interrupt_when_told_to_end()
   app.run(guarded)
 

@@ -12,8 +12,8 @@ flags.disclaim_key_flags()  # Each is a flag of the command that asks for it, al
 _WISHES = ('model', 'weights', 'num_train_steps', 'batch_size', 'learning_rate', 'config_override')
 
 
-def define() -> None:
-  """Defines the flags."""
+def define_conversion() -> None:
+  """Defines the flags of the data and its split."""
   flags.DEFINE_string(
     'data',
     None,
@@ -30,7 +30,12 @@ def define() -> None:
     lower_bound=0.01,
     upper_bound=0.99,
   )
-  flags.DEFINE_integer('seed', 0, 'Of the split and of the training.', lower_bound=0)
+  flags.DEFINE_integer('seed', 0, 'Of the split, and of a training.', lower_bound=0)
+
+
+def define() -> None:
+  """Defines these, and those that shape a config."""
+  define_conversion()
   flags.DEFINE_string('model', None, 'One of `ssd-tf init --list`.')
   flags.DEFINE_string(
     'weights', None, 'What to start from: one of `ssd-tf weights`, a checkpoint, or none.'

@@ -43,7 +43,11 @@ def main() -> None:
     evaluate=FLAGS.evaluate,
     export=FLAGS.export,
   )
-  print(result)
+  print(f'\nTrained: {result.checkpoint}')
+  if result.saved_model:
+    print(f'Exported: {result.saved_model}')
+  if result.pictures:
+    print(f'Detections on validation images: {result.pictures}')
 
 
 def _name(path):
