@@ -25,7 +25,7 @@ COMMANDS = {
 _EXAMPLE = """Example, from a folder of annotated images to a detector and its detections:
 
   ssd-tf train --data=mydata
-  ssd-tf detect --model=runs/mydata --images=photo.jpg --output_dir=detections
+  ssd-tf detect --model=runs/mydata --images=photo.jpg
 
 `ssd-tf COMMAND --help` describes a command."""
 
