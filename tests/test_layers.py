@@ -43,7 +43,8 @@ LAYERS |= {
   'experiments': (*_BUILT, 'run'),
   'report': (*_BUILT, 'run', 'experiments'),
 }
-LAYERS['commands'] = (*LAYERS, 'data.sources')
+LAYERS['commands'] = (*LAYERS, 'data.sources', 'ssd_tf')  # For its version.
+LAYERS['__main__'] = ('commands',)
 LAYERS['tools'] = ('commands',)
 LAYERS['tools.benchmarks'] = tuple(LAYERS)
 # Modules that only those named may import, also where LAYERS lets their package through.
