@@ -43,7 +43,7 @@ LAYERS |= {
   'experiments': (*_BUILT, 'run'),
   'report': (*_BUILT, 'run', 'experiments'),
 }
-LAYERS['commands'] = (*LAYERS, 'data.sources', 'ssd_tf')  # For its version.
+LAYERS['commands'] = (*LAYERS, 'data.sources')
 LAYERS['__main__'] = ('commands',)
 LAYERS['tools'] = ('commands',)
 LAYERS['tools.benchmarks'] = tuple(LAYERS)

@@ -1,6 +1,7 @@
 """The command `ssd-tf`: finds the command that is asked for, and runs it."""
 
 import importlib
+import importlib.metadata
 import sys
 
 from ssd_tf.errors import closest
@@ -38,9 +39,7 @@ def main() -> None:
     return
   name, *rest = arguments
   if name == '--version':
-    from ssd_tf import __version__
-
-    print(__version__)
+    print(importlib.metadata.version('ssd_tf'))
     return
   if name not in COMMANDS:
     print(f'ssd-tf: error: no command {name!r}; {closest(name, COMMANDS)}', file=sys.stderr)
