@@ -170,16 +170,11 @@ def save_config(anchors: DatasetAnchors, path: str) -> str:
   return Pipeline(anchors.config, path).save(path)
 
 
-def check_outputs(config_path: str, output_config_path: str | None) -> None:
-  """Refuses to write a config over the one that is read.
-
-  Raises:
-    InputError: it would be.
-  """
-  written = output_config_path or ''
-  if os.path.exists(written) and os.path.samefile(config_path, written):
+def check_output(pipeline: Pipeline, path: str | None) -> None:
+  """Raises InputError where `save_config` would write over the config that is read."""
+  if path and os.path.exists(path) and os.path.samefile(pipeline.path, path):
     raise InputError(
-      f'output_config_path: is the config that is read, {config_path}, whose comments would be '
+      f'output_config_path: is the config that is read, {pipeline.path}, whose comments would be '
       'lost; give another file'
     )
 

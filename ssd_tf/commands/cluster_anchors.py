@@ -53,10 +53,10 @@ def main():
   from ssd_tf.anchors import block, dataset, plot, text
   from ssd_tf.config.pipeline import Pipeline
 
-  path = PIPELINE_CONFIG_PATH.value
-  dataset.check_outputs(path, OUTPUT_CONFIG_PATH.value)
+  pipeline = Pipeline.load(PIPELINE_CONFIG_PATH.value, CONFIG_OVERRIDE.value)
+  dataset.check_output(pipeline, OUTPUT_CONFIG_PATH.value)
   found = dataset.find_anchors(
-    Pipeline.load(path, CONFIG_OVERRIDE.value),
+    pipeline,
     num_anchors=NUM_ANCHORS.value,
     min_size=MIN_SIZE.value,
     fit_positions=FIT_POSITIONS.value,

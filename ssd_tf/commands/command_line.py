@@ -46,6 +46,7 @@ def run(main: Callable[[], None]) -> None:
       _stop(str(error), 2)
     except BrokenPipeError:  # What read the output, such as `head`, has ended.
       os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    # All of them: the class of TensorFlow's errors cannot be named without importing TensorFlow.
     except Exception as error:
       said = explain(error)
       if said is None and isinstance(error, OSError) and error.filename is not None:

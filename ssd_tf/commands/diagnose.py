@@ -57,5 +57,6 @@ def main() -> None:
   )
   print(report.as_text(findings))
   if FLAGS.json_path:
-    json_file.write(FLAGS.json_path, report.as_dict(findings, FLAGS.pipeline_config_path))
+    content = {'config': FLAGS.pipeline_config_path, **report.as_dict(findings)}
+    json_file.write(FLAGS.json_path, content)
   sys.exit(1 if report.has_errors(findings) else 0)

@@ -1,7 +1,5 @@
 """Checks of the evaluation: whether its metrics measure what they should."""
 
-import contextlib
-import io
 import math
 from collections.abc import Iterator
 
@@ -80,8 +78,7 @@ def perfect_metrics(
   num_classes = max(project.config.model.ssd.num_classes, *project.pipeline.class_names)
   limit = min(table.num_images, _MAX_IMAGES)
   rows = np.unique(np.linspace(0, table.num_images - 1, limit).astype(int))
-  # Evaluators print and warn for a log of figures that mean something.
-  with CollectedWarnings(), contextlib.redirect_stdout(io.StringIO()):
+  with CollectedWarnings():  # They are for a log of figures that mean something.
     for row in rows.tolist():
       metrics.update(*_perfect_image(table, row, num_classes, max_per_class))
     return metrics.result()

@@ -33,18 +33,9 @@ def as_text(findings: Sequence[Finding]) -> str:
   return '\n'.join([*lines, ', '.join(counts)])
 
 
-def as_dict(findings: Sequence[Finding], config_path: str) -> dict[str, Any]:
-  """Everything, for a JSON file.
-
-  Args:
-    findings: of a diagnosis.
-    config_path: that was diagnosed.
-
-  Returns:
-    config, counts by severity, and findings in their order.
-  """
+def as_dict(findings: Sequence[Finding]) -> dict[str, Any]:
+  """Counts by severity, and findings in their order, for a JSON file."""
   return {
-    'config': config_path,
     'counts': _counts(findings),
     'findings': [
       {

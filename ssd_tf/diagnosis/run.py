@@ -51,7 +51,7 @@ CHECKS: Sequence[tuple[str, Check]] = (
 
 
 def diagnose(
-  config_path: str,
+  path: str,
   *,
   overrides: Sequence[str] = (),
   checks: Sequence[tuple[str, Check]] = CHECKS,
@@ -60,7 +60,7 @@ def diagnose(
   """Runs checks.
 
   Args:
-    config_path: a pipeline.config; one with faults is diagnosed as far as it goes.
+    path: of a pipeline.config; one with faults is diagnosed as far as it goes.
     overrides: changes to it, as `Pipeline.load` takes them.
     checks: (group, check) of each.
     **options: of `Project`.
@@ -73,11 +73,11 @@ def diagnose(
     OSError: there is no such config.
   """
   try:
-    Pipeline.load(config_path)
+    Pipeline.load(path)
   except InputError as error:
     what, remedy = f'{error}.', 'Correct the file; nothing else was looked at.'
     return [Finding('config', Severity.ERROR, what, remedy, group='config')]
-  project = Project(Pipeline.load(config_path, overrides), **options)
+  project = Project(Pipeline.load(path, overrides), **options)
   return [
     dataclasses.replace(finding, group=group)
     for group, check in checks

@@ -11,6 +11,7 @@ from typing import Any
 
 from absl import logging
 
+from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError, signal_of
 from ssd_tf.files.atomic_file import write_json
 from ssd_tf.files.failed_writes import explain
@@ -71,9 +72,7 @@ class Record:
     *,
     began: float,
     step: Callable[[], int],
-    num_steps: int,
-    seed: int,
-    config_path: str,
+    pipeline: Pipeline,
     check: Callable[[], None] = lambda: None,
   ):
     """Writes nothing yet.
@@ -81,18 +80,18 @@ class Record:
     Args:
       model_dir: gets run.json; what is in it stays. A damaged one becomes run.json.broken.
       began: the time, as `time.time` gives it.
-      num_steps: the last one; 0: there is none.
     """
     self._model_dir, self._began, self._step, self._check = model_dir, began, step, check
+    settings = pipeline.config.train_config
     self._entry = {
       'started': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(began)),
       'seconds': 0.0,
       'first_step': 0,
       'last_step': 0,
-      'num_steps': num_steps,
+      'num_steps': settings.num_steps,
       'outcome': RUNNING,
-      'seed': seed,
-      'config_path': config_path,
+      'seed': settings.seed,
+      'config_path': pipeline.path,
       'command': shlex.join(['python', _script(sys.argv[0]), *sys.argv[1:]]),
       'folder': os.getcwd(),
       **machine.code_version(),

@@ -126,9 +126,7 @@ def _build_record(pipeline, learner, model_dir, began, check):
     model_dir,
     began=began,
     step=lambda: int(learner.step.numpy()),
-    num_steps=pipeline.config.train_config.num_steps,
-    seed=pipeline.config.train_config.seed,
-    config_path=pipeline.path,
+    pipeline=pipeline,
     check=check,
   )
 

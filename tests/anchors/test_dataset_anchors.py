@@ -12,7 +12,7 @@ from google.protobuf import text_format
 
 from ssd_tf import builders, fields
 from ssd_tf.anchors.block import with_anchors, write_block
-from ssd_tf.anchors.dataset import DatasetAnchors, check_outputs, find_anchors, save_config
+from ssd_tf.anchors.dataset import DatasetAnchors, check_output, find_anchors, save_config
 from ssd_tf.anchors.layout import Layout, cell_fits, choose_maps, find_layout, lay_out
 from ssd_tf.anchors.plot import draw
 from ssd_tf.anchors.text import describe
@@ -514,11 +514,11 @@ def test_text_and_plot(tiny):
 
 
 def test_the_config_that_is_read_is_not_written_over(tiny):
-  path = str(tiny / 'tiny.config')
-  check_outputs(path, None)
-  check_outputs(path, str(tiny / 'new.config'))
+  pipeline = Pipeline.load(str(tiny / 'tiny.config'))
+  check_output(pipeline, None)
+  check_output(pipeline, str(tiny / 'new.config'))
   with pytest.raises(InputError, match='output_config_path: is the config that is read'):
-    check_outputs(path, str(tiny / '.' / 'tiny.config'))
+    check_output(pipeline, str(tiny / '.' / 'tiny.config'))
 
 
 def test_the_tool(tiny, run_tool):

@@ -160,8 +160,7 @@ def test_text_is_worst_first():
 
 
 def test_json_has_everything():
-  found = json.loads(json.dumps(report.as_dict(FINDINGS, 'a.config'), allow_nan=False))
-  assert found['config'] == 'a.config'
+  found = json.loads(json.dumps(report.as_dict(FINDINGS), allow_nan=False))
   assert found['counts'] == {'error': 1, 'warning': 1, 'note': 1}
   assert found['findings'][0] == {
     'group': 'data',

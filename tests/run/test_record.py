@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from ssd_tf.config.pipeline import Pipeline, PipelineConfig
 from ssd_tf.errors import InputError, Terminated
 from ssd_tf.run import machine, record
 
@@ -19,13 +20,12 @@ class _Training:
 
   def __init__(self, model_dir, first_step, seconds=0.0):
     self.step = first_step
+    config = PipelineConfig(train_config={'num_steps': 20, 'seed': 3})
     self.record = record.Record(
       str(model_dir),
       began=time.time() - seconds,
       step=lambda: self.step,
-      num_steps=20,
-      seed=3,
-      config_path='a.config',
+      pipeline=Pipeline(config, 'a.config'),
     )
 
 

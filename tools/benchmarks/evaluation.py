@@ -3,9 +3,7 @@
 python tools/benchmarks/evaluation.py --pipeline_config_path=CONFIG --checkpoint=DIR/ckpt-1500
 """
 
-import contextlib
 import dataclasses
-import io
 import time
 from collections.abc import Callable, Sequence
 
@@ -120,8 +118,7 @@ def measure(
 
     yield 'metrics and their result', result
 
-  with contextlib.redirect_stdout(io.StringIO()):
-    return [_time(name, run, num_rounds, num_images) for name, run in parts()]
+  return [_time(name, run, num_rounds, num_images) for name, run in parts()]
 
 
 def report(parts: Sequence[Part]) -> str:
