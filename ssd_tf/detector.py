@@ -1,4 +1,4 @@
-"""A network with all that belongs to it."""
+"""An SSD: a network with all that belongs to it."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -13,8 +13,10 @@ from ssd_tf.ops.target_assigner import TargetAssigner, Targets
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Detector:
-  """A network with all that belongs to it.
+class SsdDetector:
+  """A network with all that belongs to it, on batches that are preprocessed.
+
+  What takes images as they come is `ssd_tf.Detector`, in `inference`.
 
   Attributes:
     model: f32[B,H,W,C] -> {'class_logits': f32[B,A,K+1], 'box_encodings': f32[B,A,4]}.

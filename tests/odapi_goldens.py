@@ -12,7 +12,7 @@ import tensorflow as tf
 from google.protobuf import text_format
 
 from ssd_tf import builders
-from ssd_tf.detector import Detector
+from ssd_tf.detector import SsdDetector
 from ssd_tf.pretrained.loading import load_pretrained
 from ssd_tf.protos import pipeline_pb2
 
@@ -92,7 +92,7 @@ class Golden:
     images: preprocessed, f32[2,H,W,3].
   """
 
-  detector: Detector
+  detector: SsdDetector
   report: object
   images: tf.Tensor
 

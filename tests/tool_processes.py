@@ -17,7 +17,7 @@ def context():
   """What the processes are forked from."""
   forks = multiprocessing.get_context('forkserver')
   forks.set_forkserver_preload(
-    ['ssd_tf.run.train', 'ssd_tf.export.exporter', 'ssd_tf.inference.picture_folder']
+    ['ssd_tf.run.train', 'ssd_tf.exporting.exporter', 'ssd_tf.inference.picture_folder']
   )
   return forks
 

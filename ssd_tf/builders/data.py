@@ -21,13 +21,13 @@ from ssd_tf.data import (
   record_files,
   tf_example,
 )
-from ssd_tf.detector import Detector
+from ssd_tf.detector import SsdDetector
 from ssd_tf.errors import InputError
 
 
 def build_train_dataset(
   pipeline: Pipeline,
-  detector: Detector,
+  detector: SsdDetector,
   start_step: int = 0,
   multi_scale: MultiScale | None = None,
 ) -> tf.data.Dataset:
@@ -57,7 +57,7 @@ def build_train_dataset(
 
 def build_eval_dataset(
   pipeline: Pipeline,
-  detector: Detector,
+  detector: SsdDetector,
   *,
   num_replicas: int = 1,
   sample_1_of_n_examples: int = 1,

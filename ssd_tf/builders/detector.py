@@ -11,13 +11,13 @@ from ssd_tf.builders.resizers import build_preprocess_image
 from ssd_tf.builders.target_assigner import build_box_coder, build_target_assigner
 from ssd_tf.config.checks.by_schema import require_supported
 from ssd_tf.config.checks.fault import explained
-from ssd_tf.detector import Detector
+from ssd_tf.detector import SsdDetector
 from ssd_tf.ops.box_coder import BoxCoder
 from ssd_tf.ops.post_processor import PostProcessor
 from ssd_tf.protos import pipeline_pb2, post_processing_pb2, ssd_pb2
 
 
-def build_detector(model_config: pipeline_pb2.DetectionModel, is_training: bool) -> Detector:
+def build_detector(model_config: pipeline_pb2.DetectionModel, is_training: bool) -> SsdDetector:
   """Builds a network with all that belongs to it.
 
   Raises:
@@ -37,7 +37,7 @@ def build_detector(model_config: pipeline_pb2.DetectionModel, is_training: bool)
     model = build_model(model_config, is_training)
     anchors = tf.constant(build_anchors(model_config, model))
   layer_sizes = tuple(count_anchors_per_layer(ssd, model.feature_map_sizes))
-  return Detector(
+  return SsdDetector(
     model=model,
     anchors=anchors,
     objective=dataclasses.replace(objective, layer_sizes=layer_sizes),

@@ -14,7 +14,7 @@ from ssd_tf.config.checks import by_schema
 from ssd_tf.config.checks.fault import Fault, refuse
 from ssd_tf.config.pipeline import PipelineConfig
 from ssd_tf.data import preprocessing
-from ssd_tf.detector import Detector
+from ssd_tf.detector import SsdDetector
 from ssd_tf.errors import InputError
 from ssd_tf.ops.size_draws import Size, SizeDraws
 
@@ -32,7 +32,7 @@ class MultiScale:
     batches_per_step: batches that make one step together.
   """
 
-  detectors: Mapping[Size, Detector]
+  detectors: Mapping[Size, SsdDetector]
   draws: SizeDraws
   batches_per_step: int = 1
 
@@ -58,7 +58,7 @@ class MultiScale:
     return tf.switch_case(self.draws.index(batch_number // self.batches_per_step), branches)
 
 
-def build_multi_scale(config: PipelineConfig, detector: Detector) -> MultiScale | None:
+def build_multi_scale(config: PipelineConfig, detector: SsdDetector) -> MultiScale | None:
   """Builds the detectors of all sizes around the weights of one.
 
   Each size has a model of its own, made of the layers of the given one where these have weights: a

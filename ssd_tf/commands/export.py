@@ -29,7 +29,7 @@ flags.DEFINE_integer(
 def main() -> None:
   """Chooses the checkpoint, and exports it."""
   pipeline = model_flags.load_pipeline()
-  from ssd_tf.export import exporter
+  from ssd_tf.exporting import exporter
   from ssd_tf.run import best_checkpoint
 
   best = best_checkpoint.find(FLAGS.model)

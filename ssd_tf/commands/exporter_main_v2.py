@@ -32,7 +32,7 @@ CONFIG_OVERRIDE = shared_flags.config_override()
 def main():
   """Restores the checkpoint and exports it."""
   from ssd_tf.config.pipeline import Pipeline
-  from ssd_tf.export import exporter
+  from ssd_tf.exporting import exporter
 
   path = exporter.export(
     Pipeline.load(PIPELINE_CONFIG_PATH.value, CONFIG_OVERRIDE.value),

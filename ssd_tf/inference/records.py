@@ -10,7 +10,7 @@ import tensorflow as tf
 from ssd_tf import fields
 from ssd_tf.data import input_pipeline, preprocessing, record_files, tf_example
 from ssd_tf.data.annotation import Annotation
-from ssd_tf.detector import Detector
+from ssd_tf.detector import SsdDetector
 from ssd_tf.errors import InputError
 
 
@@ -71,7 +71,7 @@ class RecordDetector:
 
   def __init__(
     self,
-    detector: Detector,
+    detector: SsdDetector,
     names: Mapping[int, str],
     strategy: tf.distribute.Strategy,
     batch_size: int,

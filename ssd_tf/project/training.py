@@ -5,7 +5,7 @@ import itertools
 import os
 
 from ssd_tf.config.pipeline import Pipeline
-from ssd_tf.export import exporter
+from ssd_tf.exporting import exporter
 from ssd_tf.inference import input_images, picture_folder
 from ssd_tf.run import best_checkpoint
 from ssd_tf.run.strategy import make_strategy

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from ssd_tf import builders
 from ssd_tf.config.pipeline import Pipeline
-from ssd_tf.detector import Detector
+from ssd_tf.detector import SsdDetector
 from ssd_tf.evaluation import log_format
 from ssd_tf.evaluation.detection_evaluator import EvaluatorGroup
 from ssd_tf.evaluation.pictures import Pictures
@@ -63,7 +63,7 @@ def evaluation_details(pipeline: Pipeline, options: Options) -> dict[str, Any]:
 
 def build_evaluator(
   pipeline: Pipeline,
-  detector: Detector,
+  detector: SsdDetector,
   strategy: tf.distribute.Strategy,
   options: Options | None = None,
   metrics: EvaluatorGroup | None = None,

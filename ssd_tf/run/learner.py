@@ -8,7 +8,7 @@ from absl import logging
 
 from ssd_tf import builders
 from ssd_tf.config.pipeline import PipelineConfig
-from ssd_tf.detector import Detector
+from ssd_tf.detector import SsdDetector
 from ssd_tf.models.normalization import make_deterministic
 from ssd_tf.pretrained.layer_groups import group_of
 from ssd_tf.pretrained.original_names import original_names
@@ -31,7 +31,7 @@ class Learner(NamedTuple):
     loss_scale: of a float16 training; None otherwise.
   """
 
-  detector: Detector
+  detector: SsdDetector
   optimizer: keras.optimizers.Optimizer
   moving_average: MovingAverage | None
   stages: Stages

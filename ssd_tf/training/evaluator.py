@@ -9,7 +9,7 @@ import orbit
 import tensorflow as tf
 
 from ssd_tf import fields
-from ssd_tf.detector import Detector
+from ssd_tf.detector import SsdDetector
 from ssd_tf.evaluation import log_format
 from ssd_tf.evaluation.detection_evaluator import EvaluatorGroup
 from ssd_tf.evaluation.pictures import Pictures
@@ -43,7 +43,7 @@ class Evaluator(orbit.StandardEvaluator):
   def __init__(
     self,
     *,
-    detector: Detector,
+    detector: SsdDetector,
     dataset: tf.data.Dataset,
     make_metrics: Callable[[], EvaluatorGroup],
     strategy: tf.distribute.Strategy,

@@ -9,7 +9,7 @@ import orbit
 import tensorflow as tf
 
 from ssd_tf import fields
-from ssd_tf.detector import Detector
+from ssd_tf.detector import SsdDetector
 from ssd_tf.ops import objective
 from ssd_tf.ops.size_draws import Size, SizeDraws
 from ssd_tf.training.accumulation import MicroBatches
@@ -63,7 +63,7 @@ class Trainer(orbit.StandardTrainer):
   def __init__(
     self,
     *,
-    detectors: Mapping[Size, Detector],
+    detectors: Mapping[Size, SsdDetector],
     optimizer: keras.optimizers.Optimizer,
     dataset: tf.data.Dataset,
     strategy: tf.distribute.Strategy,

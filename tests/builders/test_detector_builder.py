@@ -17,7 +17,7 @@ from ssd_tf.builders import resizers, target_assigner
 from ssd_tf.builders.objective import build_objective
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
-from ssd_tf.export import saved_model
+from ssd_tf.exporting import saved_model
 
 ROOT = pathlib.Path(__file__).parents[2]
 TINY = ROOT / 'tests/testdata/tiny.config'

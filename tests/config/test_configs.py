@@ -13,7 +13,7 @@ from ssd_tf.config.checks.whole_config import find_faults
 from ssd_tf.config.pipeline import Pipeline, PipelineConfig
 from ssd_tf.data import tf_example
 from ssd_tf.errors import InputError
-from ssd_tf.export import saved_model
+from ssd_tf.exporting import saved_model
 from ssd_tf.pretrained.checkpoint_description import step_of
 from ssd_tf.pretrained.checkpoint_file import open_checkpoint
 from ssd_tf.run import checkpoints

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
-from ssd_tf.export import exporter
+from ssd_tf.exporting import exporter
 from ssd_tf.pretrained import checkpoint_file
 from ssd_tf.run import checkpoint_inspection, evaluated_images, start
 from ssd_tf.run.evaluate import evaluate_all_checkpoints, evaluate_checkpoints

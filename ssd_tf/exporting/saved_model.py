@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from ssd_tf import fields
 from ssd_tf.data import image_files
-from ssd_tf.detector import Detector
+from ssd_tf.detector import SsdDetector
 
 # Pixels, whole images of one size; the others are one string for each image.
 _PIXELS = {'image_tensor': tf.uint8, 'float_image_tensor': tf.float32}
@@ -41,7 +41,7 @@ class ExportedDetector(tf.Module):
 
   def __init__(
     self,
-    detector: Detector,
+    detector: SsdDetector,
     input_type: str = 'image_tensor',
     batch_size: int | None = None,
   ):
@@ -98,7 +98,7 @@ class ExportedDetector(tf.Module):
 
 
 def export_saved_model(
-  detector: Detector,
+  detector: SsdDetector,
   output_dir: str,
   *,
   input_type: str = 'image_tensor',

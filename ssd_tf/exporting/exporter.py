@@ -10,8 +10,8 @@ from ssd_tf.config import label_map
 from ssd_tf.config.input_paths import find_checkpoint
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
-from ssd_tf.export import folder_exchange
-from ssd_tf.export.saved_model import export_saved_model
+from ssd_tf.exporting import folder_exchange
+from ssd_tf.exporting.saved_model import export_saved_model
 from ssd_tf.run import checkpoints
 from ssd_tf.run.start import restore
 

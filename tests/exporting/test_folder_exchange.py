@@ -11,7 +11,7 @@ import exchange_and_die
 import pytest
 
 from ssd_tf.errors import InputError
-from ssd_tf.export import folder_exchange
+from ssd_tf.exporting import folder_exchange
 
 NOTES = ('notes.txt', 'saved_model/assets.extra/warmup', 'saved_model/notes.txt')
 SCRIPT = pathlib.Path(exchange_and_die.__file__)

@@ -15,7 +15,7 @@ from ssd_tf import builders, fields
 from ssd_tf.config import label_map
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
-from ssd_tf.export import exporter
+from ssd_tf.exporting import exporter
 from ssd_tf.inference import input_images, picture_folder
 from ssd_tf.run.start import restore
 
@@ -121,7 +121,7 @@ def test_an_export_into_the_folder_of_a_training_is_refused(tiny):
 # Exports for ever, and says when each is done.
 _EXPORT_FOR_EVER = f"""
 from ssd_tf.config.pipeline import Pipeline
-from ssd_tf.export import exporter
+from ssd_tf.exporting import exporter
 while True:
   exporter.export(Pipeline.load('tiny.config', ['{LIMIT}=5']), 'model', 'exported')
   print('done', flush=True)

@@ -18,7 +18,7 @@ import tiny_project
 from ssd_tf import builders
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.data import tf_example
-from ssd_tf.export import saved_model
+from ssd_tf.exporting import saved_model
 
 HERE = pathlib.Path(__file__).parent
 IMAGES = np.random.default_rng(0).integers(0, 256, [2, 48, 80, 3]).astype(np.uint8)

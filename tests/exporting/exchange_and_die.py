@@ -11,7 +11,7 @@ import pathlib
 import signal
 import sys
 
-from ssd_tf.export import folder_exchange
+from ssd_tf.exporting import folder_exchange
 
 FILES = (
   'checkpoint/ckpt-0.index',
