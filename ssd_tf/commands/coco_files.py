@@ -30,13 +30,12 @@ def define_flags(num_shards_help: str) -> None:
   shared_flags.writing_records('image', num_shards=None, num_shards_help=num_shards_help)
 
 
-def convert(sets: Sequence[SetFlags], load: Callable, open_source: Callable) -> None:
+def convert(sets: Sequence[SetFlags], load: Callable) -> None:
   """Reads every annotation file, then converts set after set.
 
   Args:
     sets: flags and files of each set that can be asked for.
     load: reads an annotation file, see `coco.load_sets`.
-    open_source: what `load` returned, folder of the images -> a source.
   """
   from ssd_tf.config import label_map
   from ssd_tf.data import record_writer
@@ -53,5 +52,5 @@ def convert(sets: Sequence[SetFlags], load: Callable, open_source: Callable) -> 
   options = shared_flags.values_of('num_workers', 'strict')
   for annotations, each in zip(loaded, given, strict=True):
     options['num_shards'] = each.num_shards
-    source = open_source(annotations, each.image_dir)
+    source = coco.open_source(annotations, each.image_dir)
     record_writer.write_records(source, each.output_path, **options)

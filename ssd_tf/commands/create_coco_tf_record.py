@@ -32,4 +32,4 @@ def main() -> None:
   """Reads every annotation file, then converts set after set."""
   from ssd_tf.data.sources import coco
 
-  coco_files.convert(_SETS, coco.load_annotations, coco.open_source)
+  coco_files.convert(_SETS, coco.load_annotations)

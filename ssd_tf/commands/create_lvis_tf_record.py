@@ -31,4 +31,4 @@ def main() -> None:
   """Reads every annotation file, then converts set after set."""
   from ssd_tf.data.sources import lvis
 
-  coco_files.convert(_SETS, lvis.load_annotations, lvis.open_source)
+  coco_files.convert(_SETS, lvis.load_annotations)

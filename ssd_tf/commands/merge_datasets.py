@@ -61,12 +61,12 @@ def main() -> None:
 def _merge(plans, given):
   # TensorFlow: only once the plan and the paths are sound.
   from ssd_tf.config import label_map
-  from ssd_tf.data.sources import merge_sources, merging
+  from ssd_tf.data.sources import merging
 
   parts = []
   for plan in plans:
     path = plan.options.get('label_map_path')
-    parts.append(merge_sources.open_part(plan, _label_names(path) if path else None))
+    parts.append(merging.open_part(plan, _label_names(path) if path else None))
   report = merging.merge(
     parts,
     FLAGS.output_path,

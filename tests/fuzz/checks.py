@@ -58,7 +58,7 @@ def check_lvis(folder: str) -> None:
   """LVIS' JSON and images."""
   annotations = lvis.load_annotations(_in(folder, 'instances.json'))
   _check_categories(annotations, folder)
-  _convert(lvis.open_source(annotations, folder), folder)
+  _convert(coco.open_source(annotations, folder), folder)
 
 
 def check_csv(folder: str) -> None:

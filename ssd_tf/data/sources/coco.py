@@ -2,7 +2,7 @@
 
 import collections
 import dataclasses
-import functools
+import operator
 import os
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +31,43 @@ class CocoImage:
   def path_in(self, image_dir: str) -> str:
     """Where the image lies if the data set's images are in `image_dir`."""
     return image_paths.locate(image_dir, str(self), f'image {self.entry["id"]}')
+
+  def read_annotation(self, image_dir: str, id_to_name: Mapping[int, str]) -> Annotation:
+    """Reads an image, and brings its instances to normalized boxes, not yet clipped.
+
+    source_id is the image's id; area is the annotated one, of the object's mask.
+
+    Raises:
+      InputError: the image is missing or broken, or an instance's bbox is; names the file.
+
+    Source: the Object Detection API's create_coco_tf_record, which divides by the JSON's size.
+    """
+    path = self.path_in(image_dir)
+    said = (self.entry.get('width'), self.entry.get('height'))
+    encoded = image_files.read_image(path, said[::-1])
+    remarks = []
+    if None not in said and said != (encoded.width, encoded.height):
+      remarks.append(
+        f'the JSON says {said[0]} x {said[1]} pixels, the image has {encoded.width} x '
+        f'{encoded.height}: the boxes are taken as pixels of the image'
+      )
+    xywh = np.array([_box(path, instance) for instance in self.instances]).reshape(-1, 4)
+    x, y, w, h = xywh.T
+    areas = [instance.get('area') for instance in self.instances]
+    boxes = np.stack([y, x, y + h, x + w], axis=-1)
+    class_ids = [instance['category_id'] for instance in self.instances]
+    return Annotation(
+      **vars(encoded),
+      filename=os.path.basename(path),
+      source_id=str(self.entry['id']),
+      boxes=box_units.normalize(boxes, encoded.height, encoded.width, path),
+      class_ids=np.array(class_ids, np.int64),
+      class_names=[id_to_name[class_id] for class_id in class_ids],
+      is_crowd=np.array([bool(instance.get('iscrowd')) for instance in self.instances], bool),
+      area=np.float32([w[i] * h[i] if area is None else area for i, area in enumerate(areas)]),
+      labeled_classes=self.entry.get('labeled_category_ids'),
+      remarks=remarks,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,57 +153,18 @@ def load_sets(
   return sets
 
 
-def read_annotation(image: CocoImage, image_dir: str, id_to_name: Mapping[int, str]) -> Annotation:
-  """Reads an image, and brings its instances to normalized boxes, not yet clipped.
-
-  source_id is the image's id; area is the annotated one, of the object's mask.
+def open_source(annotations: CocoAnnotations, image_dir: str) -> Source:
+  """Opens an annotation file and its images as a data set; classes by id.
 
   Raises:
-    InputError: the image is missing or broken, or an instance's bbox is; names the file.
-
-  Source: the Object Detection API's create_coco_tf_record, which divides by the JSON's size.
+    InputError: as `require_pixels`.
   """
-  path = image.path_in(image_dir)
-  said = (image.entry.get('width'), image.entry.get('height'))
-  encoded = image_files.read_image(path, said[::-1])
-  remarks = []
-  if None not in said and said != (encoded.width, encoded.height):
-    remarks.append(
-      f'the JSON says {said[0]} x {said[1]} pixels, the image has {encoded.width} x '
-      f'{encoded.height}: the boxes are taken as pixels of the image'
-    )
-  xywh = np.array([_box(path, instance) for instance in image.instances]).reshape(-1, 4)
-  x, y, w, h = xywh.T
-  areas = [instance.get('area') for instance in image.instances]
-  boxes = np.stack([y, x, y + h, x + w], axis=-1)
-  class_ids = [instance['category_id'] for instance in image.instances]
-  return Annotation(
-    **vars(encoded),
-    filename=os.path.basename(path),
-    source_id=str(image.entry['id']),
-    boxes=box_units.normalize(boxes, encoded.height, encoded.width, path),
-    class_ids=np.array(class_ids, np.int64),
-    class_names=[id_to_name[class_id] for class_id in class_ids],
-    is_crowd=np.array([bool(instance.get('iscrowd')) for instance in image.instances], bool),
-    area=np.float32([w[i] * h[i] if area is None else area for i, area in enumerate(areas)]),
-    labeled_classes=image.entry.get('labeled_category_ids'),
-    remarks=remarks,
-  )
-
-
-def open_source(
-  annotations: CocoAnnotations,
-  image_dir: str,
-  *,
-  read: Callable[..., Annotation] = read_annotation,
-) -> Source:
-  """Opens an annotation file and its images as a data set."""
   require_pixels(annotations)
   names = dict(sorted((class_id, name) for name, class_id in annotations.name_to_id.items()))
   return Source(
     names,
     annotations.images,
-    functools.partial(read, image_dir=image_dir, id_to_name=names),
+    operator.methodcaller('read_annotation', image_dir, names),
     annotations.remarks,
     [annotations.path],
   )

@@ -32,48 +32,28 @@ def open_source(
     InputError: it is broken, or has no label map that it needs.
   """
   name_to_id = names and {name: class_id for class_id, name in names.items()}
-  return _OPENERS[format_name](name_to_id=name_to_id, **options)
-
-
-def _open_coco(annotations_file, image_dir, **_):
-  return coco.open_source(coco.load_annotations(annotations_file), image_dir)
-
-
-def _open_lvis(annotations_file, image_dir, **_):
-  return lvis.open_source(lvis.load_annotations(annotations_file), image_dir)
-
-
-def _open_pascal_voc(data_dir, annotations_dir, year, name_to_id, **options):
-  files = voc_files.list_files(data_dir, options['set'], year=year, annotations_dir=annotations_dir)
-  return pascal_voc.open_source(files, name_to_id)
-
-
-def _open_csv(csv_input, image_dir, name_to_id, **_):
-  return csv_boxes.open_source(csv_input, image_dir, name_to_id)
-
-
-def _open_yolo(data_yaml, name_to_id, **options):
-  return yolo.open_source(yolo.read_data_yaml(data_yaml, options['set']), name_to_id)
-
-
-def _open_open_images(image_dir, boxes_csv, labels_csv, class_descriptions_csv, name_to_id, **_):
-  return open_images.open_source(
-    image_dir, boxes_csv, labels_csv or None, name_to_id, class_descriptions_csv or None
-  )
-
-
-def _open_records(input_path, name_to_id, **_):
-  if name_to_id is None:
-    raise InputError('TFRecords need a label map')
-  return tfrecord.open_source(input_path, {i: name for name, i in name_to_id.items()})
-
-
-_OPENERS = {
-  'coco': _open_coco,
-  'lvis': _open_lvis,
-  'pascal_voc': _open_pascal_voc,
-  'csv': _open_csv,
-  'yolo': _open_yolo,
-  'open_images': _open_open_images,
-  'tfrecord': _open_records,
-}
+  match format_name:
+    case 'coco' | 'lvis':
+      load = {'coco': coco, 'lvis': lvis}[format_name].load_annotations
+      return coco.open_source(load(options['annotations_file']), options['image_dir'])
+    case 'pascal_voc':
+      folders = {key: options[key] for key in ('year', 'annotations_dir')}
+      files = voc_files.list_files(options['data_dir'], options['set'], **folders)
+      return pascal_voc.open_source(files, name_to_id)
+    case 'csv':
+      return csv_boxes.open_source(options['csv_input'], options['image_dir'], name_to_id)
+    case 'yolo':
+      return yolo.open_source(yolo.read_data_yaml(options['data_yaml'], options['set']), name_to_id)
+    case 'open_images':
+      return open_images.open_source(
+        options['image_dir'],
+        options['boxes_csv'],
+        options['labels_csv'] or None,
+        name_to_id,
+        options['class_descriptions_csv'] or None,
+      )
+    case 'tfrecord' if names is None:
+      raise InputError('TFRecords need a label map')
+    case 'tfrecord':
+      return tfrecord.open_source(options['input_path'], names)
+  raise KeyError(format_name)

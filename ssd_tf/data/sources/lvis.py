@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping
 
 from ssd_tf.data.annotation import Annotation
-from ssd_tf.data.source import Source
 from ssd_tf.data.sources import coco, coco_entries, image_paths
 from ssd_tf.errors import InputError
 
@@ -33,6 +32,40 @@ class LvisImage(coco.CocoImage):
         return path
     raise InputError(f'{place}: no such file: {", ".join(paths)}')
 
+  def read_annotation(self, image_dir: str, id_to_name: Mapping[int, str]) -> Annotation:
+    """Reads an image as `coco.CocoImage` does, and what is known of its categories.
+
+    Verified present are the categories with annotations. A remark tells of ids of no category.
+
+    Args:
+      image_dir: the folder of the images, or of the folders train2017 and so on.
+    """
+    annotation = super().read_annotation(image_dir, id_to_name)
+    remarks = list(annotation.remarks)
+    known = {}
+    for key in coco_entries.LVIS_LISTS:
+      ids = sorted({*self.entry[key]})
+      known[key] = [class_id for class_id in ids if class_id in id_to_name]
+      if unknown := [class_id for class_id in ids if class_id not in id_to_name]:
+        remarks.append(
+          f"image {self.entry['id']}: {key} {unknown} are not in 'categories': left out"
+        )
+    absent, not_exhaustive = known.values()
+    present = collections.Counter(annotation.class_ids.tolist())
+    for class_id in absent:
+      if class_id in present:
+        remarks.append(
+          f'image {self.entry["id"]}: neg_category_ids says that {id_to_name[class_id]} '
+          f'({class_id}) is not in the image: it has {present[class_id]} annotations'
+        )
+    return dataclasses.replace(
+      annotation,
+      verified_present=sorted(present),
+      verified_absent=absent,
+      not_exhaustive=not_exhaustive,
+      remarks=remarks,
+    )
+
 
 def load_annotations(path: str) -> coco.CocoAnnotations:
   """Reads an instances JSON file; of its masks nothing is kept, which spares most of the memory.
@@ -49,47 +82,6 @@ def load_annotations(path: str) -> coco.CocoAnnotations:
           'a file without them is no LVIS: create_coco_tf_record.py converts it'
         )
   return annotations
-
-
-def read_annotation(image: LvisImage, image_dir: str, id_to_name: Mapping[int, str]) -> Annotation:
-  """Reads an image as `coco.read_annotation` does, and what is known of its categories.
-
-  Verified present are the categories with annotations. Ids that are no category are left out, with
-  a remark.
-
-  Args:
-    image_dir: the folder of the images, or of the folders train2017 and so on.
-  """
-  annotation = coco.read_annotation(image, image_dir, id_to_name)
-  remarks = list(annotation.remarks)
-  known = {}
-  for key in coco_entries.LVIS_LISTS:
-    ids = sorted({*image.entry[key]})
-    known[key] = [class_id for class_id in ids if class_id in id_to_name]
-    if unknown := [class_id for class_id in ids if class_id not in id_to_name]:
-      remarks.append(
-        f"image {image.entry['id']}: {key} {unknown} are not in 'categories': left out"
-      )
-  absent, not_exhaustive = known.values()
-  present = collections.Counter(annotation.class_ids.tolist())
-  for class_id in absent:
-    if class_id in present:
-      remarks.append(
-        f'image {image.entry["id"]}: neg_category_ids says that {id_to_name[class_id]} '
-        f'({class_id}) is not in the image: it has {present[class_id]} annotations'
-      )
-  return dataclasses.replace(
-    annotation,
-    verified_present=sorted(present),
-    verified_absent=absent,
-    not_exhaustive=not_exhaustive,
-    remarks=remarks,
-  )
-
-
-def open_source(annotations: coco.CocoAnnotations, image_dir: str) -> Source:
-  """Opens an annotation file and its images as a data set."""
-  return coco.open_source(annotations, image_dir, read=read_annotation)
 
 
 def _without_mask(entry):

@@ -8,7 +8,7 @@ import tensorflow as tf
 from PIL import Image
 
 from ssd_tf.data import record_writer, tf_example
-from ssd_tf.data.sources import coco, lvis, merge_plan, merge_sources
+from ssd_tf.data.sources import coco, lvis, merge_plan, merging
 from ssd_tf.errors import InputError
 
 LISTS = {'neg_category_ids': [], 'not_exhaustive_category_ids': []}
@@ -155,7 +155,7 @@ def test_all_else_is_refused_by_name_by_every_reader_of_coco(tmp_path, value, wo
   readers = {
     coco.load_annotations: path,
     lvis.load_annotations: path,
-    merge_sources.open_part: plan,
+    merging.open_part: plan,
   }
   for read, argument in readers.items():
     with pytest.raises(InputError) as raised:
@@ -239,7 +239,7 @@ def test_boxes_that_are_fractions_are_refused(tmp_path):
   options = {'annotations_file': path, 'image_dir': str(tmp_path / 'images')}
   plan = merge_plan.SourcePlan('pets', 'coco', options, place='plan.json: pets')
   with pytest.raises(InputError, match='plan.json: pets: .*a.json: .*lie within 0..1'):
-    merge_sources.open_part(plan)
+    merging.open_part(plan)
   # Of one image only: what the other's are, nobody knows.
   changed['annotations'][1]['bbox'] = [0, 8, 96, 4]
   annotations = coco.load_annotations(write(tmp_path, changed))

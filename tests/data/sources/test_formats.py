@@ -13,7 +13,6 @@ from ssd_tf.data.sources import (
   csv_boxes,
   formats,
   merge_plan,
-  merge_sources,
   merging,
   partial_data_sets,
   pascal_voc,
@@ -97,7 +96,7 @@ def test_every_format_gives_the_same_boxes_also_in_another_process(kind, plans):
 @pytest.mark.parametrize('kind', merge_plan.OPTIONS)
 def test_every_format_can_be_merged_and_lose_labels(kind, plans, tmp_path):
   plan = merge_plan.SourcePlan('a', kind, plans[kind], place='plan.json: a', drop=['1'])
-  part = merge_sources.open_part(plan, NAMES)
+  part = merging.open_part(plan, NAMES)
   merged = merging.merge([part], str(tmp_path / 'merged.record'))
   names = [name for image in read_all(part.source) for name in image.class_names]
   assert merged.boxes == sum(name != '1' for name in names)

@@ -60,7 +60,7 @@ def convert(root, content, **options):
   annotations = lvis.load_annotations(str(root / 'lvis.json'))
   output = str(root / 'out.record')
   report = record_writer.write_records(
-    lvis.open_source(annotations, str(root / 'images')), output, **options
+    coco.open_source(annotations, str(root / 'images')), output, **options
   )
   return report, [record.numpy() for record in tf.data.TFRecordDataset(output)]
 

@@ -10,7 +10,7 @@ from PIL import Image
 from ssd_tf.data import annotation_files, record_files, record_writer, tf_example
 from ssd_tf.data.annotation import Annotation
 from ssd_tf.data.source import Source
-from ssd_tf.data.sources import merge_images, merge_plan, merge_report, merge_sources, merging
+from ssd_tf.data.sources import merge_images, merge_plan, merge_report, merging
 from ssd_tf.errors import InputError
 
 WIDTH, HEIGHT = 80, 40
@@ -74,7 +74,7 @@ def records(name, names, *annotations, **plan):
 
 def source(name, kind, options, label_map=None, **plan):
   plan = merge_plan.SourcePlan(name, kind, options, **plan, place=f'plan.json: {name}')
-  return merge_sources.open_part(plan, label_map)
+  return merging.open_part(plan, label_map)
 
 
 def found(annotation):
