@@ -189,12 +189,7 @@ IMAGE_CLASSES = {
 
 
 def concatenate(parts: Sequence[tuple[Annotation, np.ndarray]]) -> dict[str, Any]:
-  """Takes boxes, by row numbers, from annotations, with all that is said of each.
-
-  Returns:
-    boxes f32[m,4] and the attributes of BOX_FIELDS that at least one of the annotations says; where
-    another does not, with its default.
-  """
+  """Takes boxes, by row numbers, from annotations, with what at least one of them says of each."""
   boxes = [np.asarray(part.boxes, np.float32).reshape(-1, 4)[rows] for part, rows in parts]
   found = {'boxes': np.concatenate(boxes)}
   for field in BOX_FIELDS:

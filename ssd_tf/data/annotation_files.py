@@ -39,11 +39,7 @@ def write_pascal_voc(annotations: Iterable[Annotation], root: str, set_name: str
 def write_coco(
   annotations: Iterable[Annotation], name_to_id: Mapping[str, int], root: str, set_name: str
 ) -> None:
-  """Writes images to root/{set_name} and their boxes to root/instances_{set_name}.json.
-
-  Args:
-    annotations: boxes f32[n,4], normalized; images are numbered from 1 in this order.
-  """
+  """Writes images to root/{set_name}, their normalized boxes to root/instances_{set_name}.json."""
   image_dir = _made(root, set_name)
   images, instances = [], []
   for image_id, annotation in enumerate(annotations, start=1):

@@ -9,12 +9,7 @@ from ssd_tf.data import record_files, tf_example
 
 @dataclasses.dataclass
 class ClassCounts:
-  """The classes of the boxes in a data set's records.
-
-  Attributes:
-    boxes: class id -> its boxes; empty where the records have texts only.
-    texts: (class id, or None where there are only texts; text) -> its boxes.
-  """
+  """The classes of the boxes in records: boxes and files by id, boxes by (id or None, text)."""
 
   num_records: int = 0
   boxes: collections.Counter = dataclasses.field(default_factory=collections.Counter)
@@ -25,11 +20,7 @@ class ClassCounts:
 
 
 def count_classes(paths: Sequence[str]) -> ClassCounts:
-  """Counts the boxes of each class, without decoding pixels.
-
-  Raises:
-    InputError: a file is damaged, or a record is no annotated image.
-  """
+  """Counts the boxes of each class, without decoding pixels; refuses what is no annotated image."""
   counts = ClassCounts()
   for path, number, record in record_files.read_records(paths):
     annotation = tf_example.parse_example(record, f'{path}, record {number}')

@@ -30,10 +30,9 @@ _PILLOW_ERRORS = (
 
 @dataclasses.dataclass(frozen=True)
 class EncodedImage:
-  """An image file that `decode_image` was seen to decode.
+  """An image file that `decode_image` was seen to decode: a JPEG, PNG, GIF or BMP.
 
   Attributes:
-    encoded: bytes of a JPEG, PNG, GIF or BMP.
     exif_orientation: 2..8: viewers turn the image so; the decoder does not. 1: they do not.
   """
 

@@ -48,10 +48,9 @@ class RecordSource:
 
 @dataclasses.dataclass(frozen=True)
 class TrainingOrder:
-  """How a training goes through its sources, for ever.
+  """How a training goes through its sources, for ever; start_step batches are left out.
 
   Attributes:
-    start_step: batches to leave out at the start.
     max_shuffle_bytes: limit of the shuffle buffers' memory; lowers shuffle_buffer_size.
   """
 
@@ -129,11 +128,7 @@ def build_dataset(
 
 
 def pad_groundtruth(example: Example, max_num_boxes: int) -> Example:
-  """Pads or cuts the keys of `fields.PER_BOX` to N rows, those past n holding 0 or False.
-
-  Returns:
-    The example, with groundtruth_mask bool[N], True for the first min(n, N).
-  """
+  """Pads the keys of `fields.PER_BOX` with 0 or False, or cuts them, to N rows; adds their mask."""
   padded = dict(example)
   num_boxes = tf.minimum(tf.shape(example[fields.GROUNDTRUTH_BOXES])[0], max_num_boxes)
   for key in fields.PER_BOX:

@@ -20,8 +20,8 @@ def labeled_classes_mask(
 ) -> tf.Tensor:
   """Does what `labeled_classes.labeled_class_ids` does, as tensors; bool[K], of the ids 1..K.
 
-  Args:
-    explicit: i64[...]; empty: not in the record; the single id 0: no class. So is verified.
+  Lists are i64[...]; explicit and verified ids that are empty are not in the record, a single 0
+  means no class.
   """
   classes = tf.range(1, num_classes + 1, dtype=tf.int64)
 

@@ -89,8 +89,7 @@ def keep_aspect_ratio_size(size: tf.Tensor, *, min_dimension: int, max_dimension
 def normalize_mobilenet(image: tf.Tensor) -> tf.Tensor:
   """Maps pixel values, u8 or f32, from [0, 255] to [-1, 1], f32: (2 / 255) x - 1.
 
-  Source: every MobileNet feature extractor of the original, bit for bit. SSD7 of ssd_keras does the
-  same.
+  Source: every MobileNet feature extractor of the original, bit for bit; SSD7 of ssd_keras.
   """
   return (2.0 / 255.0) * tf.cast(image, tf.float32) - 1.0
 

@@ -25,12 +25,7 @@ Place = tuple[str, int, str]
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-  """What makes a record useless, and what to do.
-
-  Attributes:
-    kind: 'records', 'images', 'boxes' or 'class ids'.
-    what: is wrong; reads on after a number.
-  """
+  """What makes a record useless, which reads on after a number of `kind`, and what to do."""
 
   kind: str
   what: str
@@ -112,11 +107,7 @@ class RecordSummary:
 def check_records(
   paths: Sequence[str], num_classes: int, label_names: Mapping[int, str], **options: Any
 ) -> RecordSummary:
-  """Does as `survey_records`, and refuses records that training could not use.
-
-  Raises:
-    InputError: all problems at once, each with its count and the first places.
-  """
+  """Does as `survey_records`, and raises an InputError with all problems of records at once."""
   summary = survey_records(paths, num_classes, label_names, **options)
   refuse_problems(summary)
   return summary

@@ -162,11 +162,7 @@ def _require_content(report, output_path, num_inputs):
 def convert(
   item: Any, read: Callable[[Any], Annotation], encode: Callable[[Annotation], bytes]
 ) -> tuple[Annotation, box_validation.BoxFindings, bytes] | InputError:
-  """Makes the record of one image; all that is done for each, in any thread or process.
-
-  Returns:
-    The annotation with valid boxes, the findings, and the record; or why the input is broken.
-  """
+  """Makes the record of one image, with its valid boxes and findings; or says why it is broken."""
   try:
     annotation, findings = box_validation.validate_boxes(read(item))
     return annotation, findings, encode(annotation)

@@ -19,11 +19,7 @@ IGNORED = 'ignored'
 
 @dataclasses.dataclass(frozen=True)
 class Candidates:
-  """Detections of one image that may become boxes; n of them, the boxes normalized.
-
-  Attributes:
-    weights: f32[n], of the box in the loss; 0: it is ignored.
-  """
+  """Detections of one image that may become boxes, with weights in the loss; 0: it is ignored."""
 
   boxes: np.ndarray
   class_ids: np.ndarray

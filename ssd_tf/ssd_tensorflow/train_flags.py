@@ -116,11 +116,7 @@ def _warn_of_epsilon(flags):
 
 
 def _write_label_maps(flags, data_set):
-  """Puts the label maps into train_dir; returns what the config says of them.
-
-  Returns:
-    (path for the readers, lines of the readers, path for the model or None).
-  """
+  """Writes label maps; returns (path for the readers, their lines, path for the model or None)."""
   num_classes, folder = flags['num_classes'] - 1, flags['train_dir']
   if not flags['classes']:
     classes = data_sets.classes_below(data_set, flags['num_classes'])

@@ -1,7 +1,7 @@
-"""Changes of brightness, contrast, hue, saturation and gamma; gray images.
+"""Changes of brightness, contrast, hue, saturation and gamma, and gray images.
 
-The functions on pixels are those of the original: f32[h,w,3] of 0 to 255, to which they limit the
-result. Of their operations on an image, `pixels` says how the result is rounded.
+Functions on pixels are the original's: they take f32[h,w,3] and limit the result to 0 to 255;
+`pixels` says how an image is rounded.
 """
 
 from collections.abc import Callable

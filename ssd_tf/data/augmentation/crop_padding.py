@@ -69,10 +69,7 @@ def ssd_random_crop_pad_fixed_aspect_ratio(
   min_padded_size_ratio: Sequence[float] = (1.0, 1.0),
   max_padded_size_ratio: Sequence[float] = (2.0, 2.0),
 ) -> Example:
-  """Crops as `ssd_random_crop` does, then pads as `random_pad_to_aspect_ratio` does.
-
-  The ratios of the padded size are of height and width of the window.
-  """
+  """Crops as `ssd_random_crop` does, then pads as `random_pad_to_aspect_ratio` does."""
   crop_seed, pad_seed = tf.unstack(tf.random.split(seed, 2))
   return padding.random_pad_to_aspect_ratio(
     crops.ssd_random_crop(example, crop_seed, operations=operations),

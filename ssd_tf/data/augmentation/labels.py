@@ -1,7 +1,4 @@
-"""Changes of which boxes an example has, and of which class.
-
-Dropped and renamed labels also change which classes the image is labeled for, see `partial_labels`.
-"""
+"""Changes of which boxes an example has, of which class, and of what its image is labeled for."""
 
 from collections.abc import Collection
 

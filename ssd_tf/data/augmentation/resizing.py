@@ -86,12 +86,7 @@ def random_downscale_to_target_pixels(
 def resize_pixels(
   image: tf.Tensor, size: tf.Tensor, method: str = 'bilinear', *, align_corners: bool = False
 ) -> tf.Tensor:
-  """Resizes an image u8 or f32 [h,w,C] and keeps its type.
-
-  Args:
-    size: i32[2], (height, width).
-    align_corners: whether the outermost pixels keep their place.
-  """
+  """Resizes an image u8 or f32 [h,w,C] to (height, width) and keeps its type."""
   pixels = tf.compat.v1.image.resize(
     image, size, method=RESIZE_METHODS[method], align_corners=align_corners
   )

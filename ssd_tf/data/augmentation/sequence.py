@@ -62,9 +62,6 @@ def one_of(
 
 
 def random_integers(seed: tf.Tensor, low: tf.Tensor, high: tf.Tensor) -> tf.Tensor:
-  """Draws integers i32[n] of low to high - 1, uniformly; low itself where there are none.
-
-  high is less than 2^23 above low.
-  """
+  """Draws integers i32[n] of low to high - 1, at most 2^23 of them; low where there are none."""
   share = tf.random.stateless_uniform(tf.shape(low), seed)
   return low + tf.cast(share * tf.cast(tf.maximum(high - low, 0), tf.float32), tf.int32)

@@ -11,7 +11,7 @@ def require_known(found: Mapping[str, str], name_to_id: Mapping[str, int], elsew
 
   Args:
     found: for each name that occurs, how often and where, such as '3 boxes, first in a.xml'.
-    elsewhere: what else than the label map can be fixed, such as 'the XML files'.
+    elsewhere: what else can be fixed, such as 'the XML files'.
   """
   lines = []
   for name, occurrence in found.items():

@@ -137,11 +137,7 @@ def require_pixels(annotations: CocoAnnotations) -> None:
 def load_sets(
   paths: Sequence[str], load: Callable[[str], CocoAnnotations] = load_annotations
 ) -> list[CocoAnnotations]:
-  """Reads the annotation files of one data set's parts.
-
-  Raises:
-    InputError: as `load`; two files give the same category different ids.
-  """
+  """Reads the annotation files of a data set's parts; refuses those of other categories or ids."""
   sets = [load(path) for path in paths]
   for other in sets[1:]:
     if other.name_to_id != sets[0].name_to_id:
@@ -154,11 +150,7 @@ def load_sets(
 
 
 def open_source(annotations: CocoAnnotations, image_dir: str) -> Source:
-  """Opens an annotation file and its images as a data set; classes by id.
-
-  Raises:
-    InputError: as `require_pixels`.
-  """
+  """Opens an annotation file and its images as a data set; refuses boxes that are fractions."""
   require_pixels(annotations)
   names = dict(sorted((class_id, name) for name, class_id in annotations.name_to_id.items()))
   return Source(

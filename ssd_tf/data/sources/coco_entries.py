@@ -19,11 +19,7 @@ Entry = dict[str, Any]
 
 
 def read_lists(path: str, content: object) -> tuple[list[Entry], list[Entry], list[Entry]]:
-  """The three lists of entries; without annotations (an image_info file), that one is empty.
-
-  Raises:
-    InputError: one is missing or no list, or one of its entries is no object.
-  """
+  """Returns images, annotations (empty in an image_info file) and categories, lists of objects."""
   if not isinstance(content, dict) or not {'images', 'categories'} <= content.keys():
     raise InputError(f"{path}: expected an object with 'images', 'annotations' and 'categories'")
   images, annotations, categories = (content.get(key, []) for key in _LISTS)
@@ -79,12 +75,7 @@ def renumber(path: str, content: object, name_to_id: Mapping[str, int] | None = 
 
 
 def read_categories(path: str, entries: Sequence[Entry]) -> dict[str, int]:
-  """Checks the entries of 'categories'.
-
-  Raises:
-    InputError: a name is no text of one line; an id is no whole number from 1; a name or an id
-      stands twice; there is no category.
-  """
+  """Returns name -> id of 'categories'; refuses what is no text, no id from 1, or there twice."""
   name_to_id = {}
   for i, entry in enumerate(entries):
     place = f'{path}: categories[{i}]'

@@ -54,22 +54,14 @@ def write_csv(csv_path: str, rows: Iterable[Sequence[Any]]) -> None:
 
 
 def filenames(csv_path: str) -> list[str]:
-  """Lists the names of images in a CSV file, one for each row.
-
-  Raises:
-    InputError: as `open_source`.
-  """
+  """Lists the names of images in a CSV file, one for each row; refuses what `open_source` does."""
   header, rows = _read_table(csv_path)
   column = header.index('filename')
   return [row[column].strip() for _, row in rows if len(row) > column]
 
 
 def read_annotation(image: CsvImage, name_to_id: Mapping[str, int]) -> Annotation:
-  """Reads an image and puts its rows beside it, as boxes that are not yet clipped.
-
-  Raises:
-    InputError: the image is missing or broken, or its boxes are fractions.
-  """
+  """Reads an image and its rows, as boxes that are not yet clipped; refuses fractions."""
   encoded = image_files.read_image(image.path, image.stated_size)
   size = (encoded.height, encoded.width)
   remarks = []

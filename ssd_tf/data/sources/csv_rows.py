@@ -9,11 +9,7 @@ from ssd_tf.errors import InputError
 def read_rows(
   lines: Iterable[str], path: str, delimiter: str = ','
 ) -> Iterator[tuple[int, list[str]]]:
-  """Yields (line that it begins on, from 1; its cells) of the rows that are not empty.
-
-  Raises:
-    InputError: a quote is not closed, or closed within a cell.
-  """
+  """Yields (line, from 1; cells) of the rows that are not empty; refuses unclosed quotes."""
   reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
   start = 1
   try:

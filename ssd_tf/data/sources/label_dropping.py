@@ -35,12 +35,7 @@ class DroppingRules:
   seed: int = 0
 
   def check(self, names: Collection[str]) -> None:
-    """Refuses rules that cannot be followed.
-
-    Raises:
-      InputError: a name is no class (says the closest), a group has no class, there is not one
-        fraction for each group or their sum is not 1, or a rate lies outside [0, 1].
-    """
+    """Refuses names that are no class, groups without any, rates and fractions out of range."""
     for number, group in enumerate(self.groups or ()):
       if not group:
         raise InputError(f'groups: group {number} (counted from 0) names no class')
@@ -66,11 +61,7 @@ class DroppingRules:
       raise InputError(f'group_fractions: their sum is {sum(self.group_fractions):g}; expected 1')
 
   def class_groups(self, name_to_id: Mapping[str, int]) -> list[set[int]]:
-    """The class ids of each group.
-
-    Raises:
-      InputError: as `check`; or a drawn group would have no class.
-    """
+    """The class ids of each group; refuses what `check` does, and drawn groups without a class."""
     self.check(name_to_id)
     if self.groups is not None:
       return [{name_to_id[name] for name in group} for group in self.groups]
@@ -80,11 +71,7 @@ class DroppingRules:
 def draw_groups(
   class_ids: Collection[int], num_groups: int, overlap: float, seed: int
 ) -> list[set[int]]:
-  """Draws the classes of groups: round(overlap * K) are in every group, the others in one each.
-
-  Returns:
-    G sets; without the shared ones their sizes differ by 1 at most.
-  """
+  """Draws the classes of groups: round(overlap * K) are in every group, the others in one each."""
   order = np.random.default_rng(seed).permutation(sorted(class_ids)).tolist()
   num_shared = round(overlap * len(order))
   shared, own = order[:num_shared], order[num_shared:]

@@ -68,7 +68,7 @@ class LvisImage(coco.CocoImage):
 
 
 def load_annotations(path: str) -> coco.CocoAnnotations:
-  """Reads an instances JSON file; of its masks nothing is kept, which spares most of the memory.
+  """Reads an instances JSON file, but for its masks, which spares most of the memory.
 
   Raises:
     InputError: as `coco.load_annotations`; an image lacks a list of categories.

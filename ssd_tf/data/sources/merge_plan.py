@@ -61,11 +61,7 @@ class SourcePlan:
     return None if name in self.drop else self.rename.get(name, name)
 
   def check_class_names(self, known: Sequence[str]) -> None:
-    """Refuses names that are no class of the source.
-
-    Raises:
-      InputError: a name of labeled_class, rename or drop is none of them; says the closest.
-    """
+    """Refuses names of labeled_class, rename or drop that are no class of the source."""
     for key in ('labeled_class', 'rename', 'drop'):
       for name in getattr(self, key) or ():
         if name not in known:

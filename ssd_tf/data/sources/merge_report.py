@@ -33,11 +33,7 @@ class SourceClass:
 
 @dataclasses.dataclass
 class SourceReport:
-  """A source: its images that can be read, why others could not, and whatever else is odd.
-
-  Attributes:
-    self_described: images that say themselves what they are labeled for.
-  """
+  """A source: its images that can be read, those that say what they are labeled for, oddities."""
 
   name: str
   type: str
@@ -80,11 +76,7 @@ class SourceReport:
 
 @dataclasses.dataclass
 class MergedClass:
-  """A class of the merged set; boxes and labeled images as written.
-
-  Attributes:
-    sources: name of the source to its own names of the class.
-  """
+  """A class of the merged set as written; sources: their names to their names of the class."""
 
   id: int
   name: str
@@ -105,12 +97,7 @@ class MergedClass:
 
 @dataclasses.dataclass(frozen=True)
 class SimilarNames:
-  """Two classes of the merged set that may be one.
-
-  Attributes:
-    sources: those of `name`; there, its own names would have to become `like`.
-    suggestion: what to add to 'rename' of each of these.
-  """
+  """Two classes that may be one, and what to add to 'rename' of which sources if they are."""
 
   name: str
   like: str

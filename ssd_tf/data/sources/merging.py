@@ -42,11 +42,10 @@ class Part:
 
 
 def open_part(plan: merge_plan.SourcePlan, names: Mapping[int, str] | None = None) -> Part:
-  """Opens a data set of a merge, with the label map that its plan may name.
+  """Opens a data set of a merge; an error names the plan and the source.
 
   Raises:
-    InputError: it has no image, or is broken; labeled_class, rename or drop of the plan names a
-      class that it has not. Names the plan and the source.
+    InputError: it has no image, or is broken; its plan names a class that it has not.
   """
   try:
     source = formats.open_source(plan.type, plan.options, names)

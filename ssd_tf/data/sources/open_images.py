@@ -116,8 +116,7 @@ def open_source(
   """Opens the images of a folder that have a box or a verified label of the label map's classes.
 
   Raises:
-    InputError: no image in the folder; a CSV file is broken; none of its classes is in the label
-      map.
+    InputError: no image in the folder; a CSV file is broken; none of its classes is known.
   """
   class_ids = find_labels(name_to_id, class_descriptions_csv)
   with os.scandir(image_dir) as entries:

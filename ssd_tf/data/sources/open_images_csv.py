@@ -22,11 +22,7 @@ class ImageRows:
   """Columns of rows, found by image."""
 
   def __init__(self, images: np.ndarray, num_images: int, *columns: np.ndarray):
-    """Groups rows; their columns stay where they are.
-
-    Args:
-      images: i32[m], the number of each row's image, from 0.
-    """
+    """Groups rows of images i32[m], numbered from 0; their columns stay where they are."""
     self.images = images
     self.counts = np.bincount(images, minlength=num_images)
     self.columns = columns

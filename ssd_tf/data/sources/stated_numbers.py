@@ -6,11 +6,7 @@ _MAX_PIXELS = 1e9  # Beyond any image, and far below what float32 cannot hold.
 
 
 def number(value: object) -> float | None:
-  """The finite number that a value of a JSON or CSV file is, or is the text of: 7, '7' and ' 7.0 '.
-
-  None of true, false, null, a list, another text, NaN, or beyond the range of a float, such as
-  1e999.
-  """
+  """The finite number that a value of a JSON or CSV file is, or is the text of; or None."""
   if isinstance(value, bool) or not isinstance(value, (int, float, str)):
     return None
   # float() also takes digits of other scripts, and underscores between them.

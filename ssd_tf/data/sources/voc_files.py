@@ -77,11 +77,9 @@ def list_folder(xml_dir: str, image_dirs: Iterable[str]) -> list[VocFile]:
 
 
 def find_image(file: VocFile, filename: str) -> tuple[str, list[str]]:
-  """Finds the image of an annotation file.
+  """Finds the image of an annotation file, and remarks on a name that differs.
 
-  Returns:
-    Its path: that of the list, else the image named as the XML file is, else the one that the XML
-    names. And remarks on a name that differs.
+  It is that of the list, else the image named as the XML file is, else the one that the XML names.
   """
   if file.image_path is not None:
     return file.image_path, []

@@ -26,10 +26,9 @@ class VocObject:
 
 @dataclasses.dataclass(frozen=True)
 class VocAnnotation:
-  """What an annotation file says.
+  """What an annotation file says; the file name of the image is '' where it is not named.
 
   Attributes:
-    filename: of the image, without folders; '' where it is not named.
     size: (height, width) of the image; None where it is not told, or 0 as some tools write then.
   """
 
@@ -39,11 +38,7 @@ class VocAnnotation:
 
 
 def read_xml(path: str) -> VocAnnotation:
-  """Reads an annotation file.
-
-  Raises:
-    InputError: it cannot be read, is broken, or no Pascal VOC annotation; names the file.
-  """
+  """Reads an annotation file; an error names the file where it is broken or no Pascal VOC."""
   try:
     root = ElementTree.parse(path).getroot()
   except (ElementTree.ParseError, ValueError, LookupError) as error:

@@ -18,11 +18,7 @@ _MAX_DEPTH = 20
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-  """What stands behind a key.
-
-  Attributes:
-    value: a text, a list or a dict; '' for null.
-  """
+  """What stands behind a key, a text, a list or a dict ('' for null), and the line of the key."""
 
   value: Any
   line: int

@@ -49,8 +49,8 @@ def check_files(paths: Sequence[str], num_classes: int, keypoint_values: int | N
   """Refuses a set of text files that would be misread as a whole.
 
   Raises:
-    InputError: no file with boxes is without fault: the fault of the first; or keypoint_values is
-      None, and what follows the boxes is not known to be polygons, see `_LongLines`.
+    InputError: every file with boxes is faulty: the fault of the first; or keypoint_values is None,
+      and what follows the boxes is not known to be polygons, see `_LongLines`.
   """
   faults, num_files, long_lines = [], 0, _LongLines()
   for path in paths:

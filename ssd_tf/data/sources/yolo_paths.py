@@ -106,11 +106,7 @@ def in_labels(image_path: str) -> str:
 
 
 def labels_without_image(label_paths: Sequence[str]) -> list[str]:
-  """Lists text files that lie beside those of a set, but are of none of its images.
-
-  Returns:
-    The paths, sorted; without classes.txt, which labelImg writes beside them.
-  """
+  """Lists text files beside those of a set, but of none of its images, except classes.txt."""
   folders = {os.path.dirname(path) or os.curdir for path in label_paths}
   there = {
     os.path.normpath(os.path.join(folder, name))
