@@ -3,6 +3,7 @@
 A field that is not supported is an InputError with the field's path in the config.
 """
 
+from ssd_tf.builders.anchors import generate_anchors
 from ssd_tf.builders.augmentation import build_augmentation
 from ssd_tf.builders.checking import check_config
 from ssd_tf.builders.data import (
@@ -15,20 +16,18 @@ from ssd_tf.builders.data import (
   explained_record_errors,
   survey_records,
 )
-from ssd_tf.builders.detector import build_detector
+from ssd_tf.builders.detector import build_detector, build_model
 from ssd_tf.builders.metrics import (
   build_metrics,
   build_pictures,
   metric_names,
 )
-from ssd_tf.builders.model import build_anchors, build_model
 from ssd_tf.builders.multi_scale import MultiScale, build_multi_scale
 from ssd_tf.builders.training import build_optimizer, build_schedule, precision_of, stages_of
 from ssd_tf.config.checks.by_schema import require_supported, require_supported_model
 
 __all__ = [
   'MultiScale',
-  'build_anchors',
   'build_augmentation',
   'build_decoded_dataset',
   'build_detector',
@@ -45,6 +44,7 @@ __all__ = [
   'check_records',
   'evaluated_paths',
   'explained_record_errors',
+  'generate_anchors',
   'metric_names',
   'precision_of',
   'require_supported',

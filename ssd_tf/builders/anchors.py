@@ -7,7 +7,7 @@ import numpy as np
 from ssd_tf.builders.feature_extractor import PATH as EXTRACTOR_PATH
 from ssd_tf.builders.feature_extractor import is_pyramid, num_feature_maps
 from ssd_tf.builders.resizers import image_size
-from ssd_tf.builders.support import chosen
+from ssd_tf.builders.support import chosen, values_of
 from ssd_tf.errors import InputError
 from ssd_tf.ops import anchors as anchor_ops
 from ssd_tf.protos import ssd_pb2
@@ -69,7 +69,7 @@ def generate_anchors(ssd: ssd_pb2.Ssd, feature_map_sizes: Sequence[tuple[int, in
     feature_map_sizes: (height, width) of each feature map, finest first.
 
   Returns:
-    f32[A,4], normalized, not clipped.
+    f32[A,4], normalized, not clipped; in the order of the network's predictions.
 
   Raises:
     InputError: there is no generator, it does not fit the feature extractor, or there would be too
@@ -81,36 +81,14 @@ def generate_anchors(ssd: ssd_pb2.Ssd, feature_map_sizes: Sequence[tuple[int, in
       f'{_PATH}.{kind}: gives {num_anchors} anchors; expected {_MAX_ANCHORS} at most; take a '
       'smaller size in model.ssd.image_resizer, or fewer aspect_ratios'
     )
-  if kind == _MULTISCALE:
-    return anchor_ops.generate_multiscale_anchors(
-      feature_map_sizes,
-      image_size(ssd),
-      min_level=generator.min_level,
-      max_level=generator.max_level,
-      anchor_scale=generator.anchor_scale,
-      aspect_ratios=list(generator.aspect_ratios),
-      scales_per_octave=generator.scales_per_octave,
-      normalize_coordinates=True,
-    )
   if kind == _FLEXIBLE:
     return _generate_flexible(generator.anchor_grid, feature_map_sizes, image_size(ssd))
-  return anchor_ops.generate_ssd_anchors(
-    feature_map_sizes,
-    image_size(ssd),
-    num_layers=generator.num_layers,
-    min_scale=generator.min_scale,
-    max_scale=generator.max_scale,
-    scales=list(generator.scales),
-    aspect_ratios=list(generator.aspect_ratios),
-    interpolated_scale_aspect_ratio=generator.interpolated_scale_aspect_ratio,
-    base_anchor_height=generator.base_anchor_height,
-    base_anchor_width=generator.base_anchor_width,
-    reduce_boxes_in_lowest_layer=generator.reduce_boxes_in_lowest_layer,
-    height_stride=list(generator.height_stride),
-    width_stride=list(generator.width_stride),
-    height_offset=list(generator.height_offset),
-    width_offset=list(generator.width_offset),
-  )
+  # These take the message's fields under their own names.
+  generate = {
+    _SSD: anchor_ops.generate_ssd_anchors,
+    _MULTISCALE: anchor_ops.generate_multiscale_anchors,
+  }[kind]
+  return generate(feature_map_sizes, image_size(ssd), **values_of(generator))
 
 
 def check_grids(ssd: ssd_pb2.Ssd, feature_map_sizes: Sequence[tuple[int, int]]) -> None:

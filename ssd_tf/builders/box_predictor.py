@@ -7,9 +7,9 @@ from ssd_tf.builders.hyperparams import build_hyperparams
 from ssd_tf.builders.support import chosen
 from ssd_tf.builders.target_assigner import code_size
 from ssd_tf.errors import InputError
-from ssd_tf.models.box_predictor import convolutional_box_predictor
+from ssd_tf.models.box_predictor import Heads, convolutional_box_predictor
 from ssd_tf.models.weight_shared_box_predictor import weight_shared_box_predictor
-from ssd_tf.protos import box_predictor_pb2, ssd_pb2
+from ssd_tf.protos import ssd_pb2
 
 _PATH = 'model.ssd.box_predictor'
 # Columns of the kernel that predicts the classes: 6 anchors of 30,000 classes.
@@ -54,20 +54,22 @@ def build_box_predictor(
       f'location: {num_logits} logits there; expected {_MAX_LOGITS} at most; take fewer classes or '
       'anchors'
     )
-  return functools.partial(
-    builders[kind](predictor, path, list(anchors_per_location)),
+  predict, of_kind = builders[kind](predictor, path, list(anchors_per_location))
+  heads = Heads(
     hyperparams=build_hyperparams(
       predictor.conv_hyperparams, f'{path}.conv_hyperparams', batch_norm_trainable
     ),
     num_classes=ssd.num_classes,
     add_background_class=ssd.add_background_class,
-    box_code_size=predictor.box_code_size,
     kernel_size=predictor.kernel_size,
-    class_prediction_bias_init=predictor.class_prediction_bias_init,
     use_depthwise=predictor.use_depthwise,
     num_layers_before_predictor=predictor.num_layers_before_predictor,
+    class_prediction_bias_init=predictor.class_prediction_bias_init,
     dropout_rate=_dropout_rate(predictor, path),
+    box_code_size=predictor.box_code_size,
+    **of_kind,
   )
+  return functools.partial(predict, heads=heads)
 
 
 def _convolutional(predictor, path, anchors_per_location):
@@ -80,13 +82,13 @@ def _convolutional(predictor, path, anchors_per_location):
     raise InputError(
       f'{path}.min_depth: is {predictor.min_depth}, above max_depth, {predictor.max_depth}'
     )
-  return functools.partial(
+  predict = functools.partial(
     convolutional_box_predictor,
     anchors_per_location=anchors_per_location,
     min_depth=predictor.min_depth,
     max_depth=predictor.max_depth,
-    apply_sigmoid_to_scores=predictor.apply_sigmoid_to_scores,
   )
+  return predict, {'apply_sigmoid_to_scores': predictor.apply_sigmoid_to_scores}
 
 
 def _weight_shared(predictor, path, anchors_per_location):
@@ -100,15 +102,16 @@ def _weight_shared(predictor, path, anchors_per_location):
       f'{path}.depth: is {predictor.depth}; expected the filters of the '
       f'{predictor.num_layers_before_predictor} layers before the predictor, such as 128'
     )
-  converters = box_predictor_pb2.WeightSharedConvolutionalBoxPredictor
-  return functools.partial(
+  predict = functools.partial(
     weight_shared_box_predictor,
     anchors_per_location=anchors_per_location[0],
     depth=predictor.depth,
     share_prediction_tower=predictor.share_prediction_tower,
-    apply_sigmoid_to_scores=predictor.score_converter == converters.SIGMOID,
-    box_encodings_clip_range=_clip_range(predictor, path),
   )
+  return predict, {
+    'apply_sigmoid_to_scores': predictor.score_converter == predictor.SIGMOID,
+    'box_encodings_clip_range': _clip_range(predictor, path),
+  }
 
 
 def _clip_range(predictor, path):

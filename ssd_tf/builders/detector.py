@@ -1,20 +1,51 @@
-"""A detector, from the config's `model`."""
+"""A network, and a detector around it, from the config's `model`."""
 
 import dataclasses
 
+import keras
 import tensorflow as tf
 
-from ssd_tf.builders.anchors import count_anchors_per_layer
-from ssd_tf.builders.model import build_anchors, build_model
+from ssd_tf.builders.anchors import (
+  count_anchors_per_layer,
+  count_anchors_per_location,
+  generate_anchors,
+)
+from ssd_tf.builders.box_predictor import build_box_predictor
+from ssd_tf.builders.feature_extractor import build_feature_extractor
 from ssd_tf.builders.objective import build_objective
-from ssd_tf.builders.resizers import build_preprocess_image
+from ssd_tf.builders.resizers import build_preprocess_image, image_size, num_channels
 from ssd_tf.builders.target_assigner import build_box_coder, build_target_assigner
 from ssd_tf.config.checks.by_schema import require_supported
 from ssd_tf.config.checks.fault import explained
 from ssd_tf.detector import SsdDetector
+from ssd_tf.models.ssd_model import ssd_model
 from ssd_tf.ops.box_coder import BoxCoder
 from ssd_tf.ops.post_processor import PostProcessor
 from ssd_tf.protos import pipeline_pb2, post_processing_pb2, ssd_pb2
+
+
+def build_model(model_config: pipeline_pb2.DetectionModel, is_training: bool) -> keras.Model:
+  """Builds the network.
+
+  Args:
+    is_training: whether batch norms may be trained (unless they are frozen by the config).
+
+  Returns:
+    f32[B,H,W,C] -> {'class_logits': f32[B,A,K+1], 'box_encodings': f32[B,A,4]}.
+
+  Raises:
+    InputError: a field is missing or not supported.
+  """
+  require_supported(model_config, 'model')
+  ssd = model_config.ssd
+  batch_norm_trainable = is_training and not ssd.freeze_batchnorm
+  return ssd_model(
+    name=ssd.feature_extractor.type.removesuffix('_keras'),
+    image_size=image_size(ssd),
+    num_channels=num_channels(ssd),
+    feature_extractor=build_feature_extractor(ssd.feature_extractor, batch_norm_trainable),
+    box_predictor=build_box_predictor(ssd, count_anchors_per_location(ssd), batch_norm_trainable),
+  )
 
 
 def build_detector(model_config: pipeline_pb2.DetectionModel, is_training: bool) -> SsdDetector:
@@ -35,7 +66,7 @@ def build_detector(model_config: pipeline_pb2.DetectionModel, is_training: bool)
   # Last, so that faults in all the rest are told at once.
   with explained('model.ssd'):
     model = build_model(model_config, is_training)
-    anchors = tf.constant(build_anchors(model_config, model))
+    anchors = tf.constant(generate_anchors(ssd, model.feature_map_sizes))
   layer_sizes = tuple(count_anchors_per_layer(ssd, model.feature_map_sizes))
   return SsdDetector(
     model=model,

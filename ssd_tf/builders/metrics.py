@@ -1,6 +1,7 @@
 """What measures and draws detections, from `eval_config`."""
 
 import difflib
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -22,7 +23,7 @@ _DEFAULT = 'coco_detection_metrics'
 _NOT_IN_SSD = ('mask', 'segmentation', 'keypoint', 'panoptic')
 
 
-def _coco(eval_config, categories, common):
+def _coco(categories, eval_config, **common):
   return CocoEvaluator(
     categories,
     include_metrics_per_category=eval_config.include_metrics_per_category,
@@ -32,22 +33,7 @@ def _coco(eval_config, categories, common):
   )
 
 
-def _voc(eval_config, categories, common):
-  del eval_config
-  return VocEvaluator(categories, **common)
-
-
-def _voc_07_12(eval_config, categories, common):
-  del eval_config
-  return Voc0712Evaluator(categories, **common)
-
-
-def _weighted_voc(eval_config, categories, common):
-  del eval_config
-  return VocEvaluator(categories, prefix='WeightedPascalBoxes', weighted=True, **common)
-
-
-def _precision_at_recall(eval_config, categories, common):
+def _precision_at_recall(categories, eval_config, **common):
   low, high = eval_config.recall_lower_bound, eval_config.recall_upper_bound
   if low >= high:
     raise InputError(
@@ -58,25 +44,17 @@ def _precision_at_recall(eval_config, categories, common):
   return VocEvaluator(categories, prefix='PrecisionAtRecallBoxes', recall_bounds=bounds, **common)
 
 
-def _open_images(eval_config, categories, common):
-  del eval_config
-  return open_images_evaluator(categories, **common)
-
-
-def _open_images_challenge(eval_config, categories, common):
-  del eval_config
-  return open_images_evaluator(categories, challenge=True, **common)
-
-
+_OPEN_IMAGES_CHALLENGE = functools.partial(open_images_evaluator, challenge=True)
+_WEIGHTED_VOC = functools.partial(VocEvaluator, prefix='WeightedPascalBoxes', weighted=True)
 METRICS: dict[str, Callable[..., DetectionEvaluator]] = {
   _DEFAULT: _coco,
-  'pascal_voc_detection_metrics': _voc,
-  'voc_07_12_detection_metrics': _voc_07_12,  # Ours.
-  'weighted_pascal_voc_detection_metrics': _weighted_voc,
+  'pascal_voc_detection_metrics': VocEvaluator,
+  'voc_07_12_detection_metrics': Voc0712Evaluator,  # Ours.
+  'weighted_pascal_voc_detection_metrics': _WEIGHTED_VOC,
   'precision_at_recall_detection_metrics': _precision_at_recall,
-  'open_images_V2_detection_metrics': _open_images,
-  'oid_V2_detection_metrics': _open_images,
-  'oid_challenge_detection_metrics': _open_images_challenge,
+  'open_images_V2_detection_metrics': open_images_evaluator,
+  'oid_V2_detection_metrics': open_images_evaluator,
+  'oid_challenge_detection_metrics': _OPEN_IMAGES_CHALLENGE,
 }
 
 
@@ -114,12 +92,12 @@ def build_metrics(
     'score_threshold': suppression.score_threshold,
   }
   categories = sorted(pipeline.class_names.items())
+  # What some of them take besides.
+  further = dict.fromkeys((_coco, _precision_at_recall), {'eval_config': eval_config})
+  further[Voc0712Evaluator] = voc_options or {}
   builders = dict.fromkeys(METRICS[name] for name in names)  # Two names may mean the same.
   return EvaluatorGroup(
-    [
-      build(eval_config, categories, common | (voc_options or {} if build is _voc_07_12 else {}))
-      for build in builders
-    ],
+    [build(categories, **common, **further.get(build, {})) for build in builders],
     skip_predictions_for_unlabeled_class=eval_config.skip_predictions_for_unlabeled_class,
   )
 

@@ -1,4 +1,6 @@
-"""What every builder says when a config asks for something that is not there."""
+"""What every builder does with a message: which field is set, and what its fields hold."""
+
+from typing import Any
 
 from google.protobuf.message import Message
 
@@ -16,3 +18,9 @@ def chosen(message: Message, oneof: str, path: str, choices: tuple[str, ...]) ->
     found = f'is {name}' if name else 'is not set'
     raise InputError(f'{path}: {found}; expected one of {", ".join(choices)}')
   return name
+
+
+def values_of(message: Message) -> dict[str, Any]:
+  """The value of every field by its name, repeated ones as lists; one not set has its default."""
+  values = {field.name: getattr(message, field.name) for field in message.DESCRIPTOR.fields}
+  return {name: list(v) if hasattr(v, 'append') else v for name, v in values.items()}

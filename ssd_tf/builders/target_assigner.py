@@ -1,6 +1,6 @@
 """How groundtruth becomes the targets of anchors, from the config's `model.ssd`."""
 
-from ssd_tf.builders.support import chosen
+from ssd_tf.builders.support import chosen, values_of
 from ssd_tf.config.checks.fault import explained
 from ssd_tf.ops import box_coder as box_coders
 from ssd_tf.ops import matching, similarity
@@ -22,9 +22,7 @@ def build_box_coder(ssd: ssd_pb2.Ssd) -> box_coders.BoxCoder:
   """
   path = 'model.ssd.box_coder'
   kind = chosen(ssd.box_coder, 'box_coder_oneof', path, tuple(_CODERS))
-  message = getattr(ssd.box_coder, kind)
-  values = {field.name: getattr(message, field.name) for field in message.DESCRIPTOR.fields}
-  return _CODERS[kind](**values)
+  return _CODERS[kind](**values_of(getattr(ssd.box_coder, kind)))
 
 
 def code_size(ssd: ssd_pb2.Ssd) -> int:

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from ssd_tf.builders.support import chosen
+from ssd_tf.builders.support import chosen, values_of
 from ssd_tf.config.checks.by_schema import require_supported
 from ssd_tf.config.checks.fault import explained
 from ssd_tf.errors import InputError
@@ -57,16 +57,15 @@ def build_optimizer(
   path = 'train_config.optimizer'
   require_supported(optimizer, path)
   kind = chosen(optimizer, 'optimizer', path, tuple(_OPTIMIZERS))
-  values = getattr(optimizer, kind)
-  schedule = build_schedule(values.learning_rate, f'{path}.{kind}.learning_rate')
+  values = values_of(getattr(optimizer, kind))
+  schedule = build_schedule(values.pop('learning_rate'), f'{path}.{kind}.learning_rate')
   if later := build_stage_schedules(stages):
     schedule = schedules.staged_schedule(schedule, later)
-  names = [field.name for field in values.DESCRIPTOR.fields if field.name != 'learning_rate']
   with explained(f'{path}.{kind}'):
     return _OPTIMIZERS[kind](
       optimizers.KerasSchedule(schedule),
       name=kind.removesuffix('_optimizer'),
-      **{_ARGUMENTS.get(name, name): getattr(values, name) for name in names},
+      **{_ARGUMENTS.get(name, name): value for name, value in values.items()},
     )
 
 
@@ -164,4 +163,4 @@ def build_schedule(learning_rate: optimizer_pb2.LearningRate, path: str) -> sche
       'exponential_decay_learning_rate': schedules.exponential_schedule,
       'polynomial_decay_learning_rate': schedules.polynomial_schedule,
     }[kind]
-    return build(**{field.name: getattr(values, field.name) for field in values.DESCRIPTOR.fields})
+    return build(**values_of(values))

@@ -10,7 +10,7 @@ from ssd_tf import builders, fields
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.diagnosis.overfit import overfit
 from ssd_tf.errors import InputError
-from ssd_tf.models.box_predictor import convolutional_box_predictor
+from ssd_tf.models.box_predictor import Heads, convolutional_box_predictor
 from ssd_tf.models.conv_block import ConvHyperparams, conv_block
 
 
@@ -25,7 +25,7 @@ def shallow(model_config, is_training):
     features = conv_block(features, 8, 3, hyperparams, strides=strides, name=f'conv_{i}')
     maps.append(features)
   logits, boxes = convolutional_box_predictor(
-    maps, hyperparams, num_classes=3, anchors_per_location=[3, 4, 4]
+    maps, Heads(hyperparams=hyperparams, num_classes=3), anchors_per_location=[3, 4, 4]
   )
   model = keras.Model(images, {'class_logits': logits, 'box_encodings': boxes})
   return dataclasses.replace(build_detector(model_config, is_training), model=model)

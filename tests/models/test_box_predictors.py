@@ -10,6 +10,7 @@ from google.protobuf import text_format
 from ssd_tf import builders
 from ssd_tf.builders.box_predictor import build_box_predictor
 from ssd_tf.errors import InputError
+from ssd_tf.models.box_predictor import Heads
 from ssd_tf.models.conv_block import ConvHyperparams
 from ssd_tf.models.weight_shared_box_predictor import weight_shared_box_predictor
 from ssd_tf.protos import ssd_pb2
@@ -244,11 +245,9 @@ def test_no_tower_and_a_bias_where_there_is_no_batch_norm():
   inputs = [keras.Input(shape) for shape in SHAPES]
   outputs = weight_shared_box_predictor(
     inputs,
-    hyperparams,
-    num_classes=2,
+    Heads(hyperparams=hyperparams, num_classes=2, kernel_size=3, num_layers_before_predictor=1),
     anchors_per_location=2,
     depth=6,
-    num_layers_before_predictor=1,
   )
   assert keras.Model(inputs, outputs).get_layer('box_tower_0').use_bias
 

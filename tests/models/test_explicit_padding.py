@@ -78,7 +78,10 @@ def test_pad_to_multiple():
   bigger = np.pad(images, [(0, 0), (0, 16), (0, 24), (0, 0)])
   for key, value in padded(images).items():
     np.testing.assert_allclose(value, plain(bigger)[key], atol=1e-6)
-  assert len(builders.build_anchors(tiny('pad_to_multiple: 40'), padded)) == value.shape[1]
+  assert (
+    len(builders.generate_anchors(tiny('pad_to_multiple: 40').ssd, padded.feature_map_sizes))
+    == value.shape[1]
+  )
 
 
 @pytest.mark.parametrize('multiple', [1, 32])

@@ -30,7 +30,7 @@ def test_an_image_that_is_not_square():
   config.ssd.feature_extractor.depth_multiplier = 0.25
   model = builders.build_model(config, is_training=False)
   assert model.feature_map_sizes == [(20, 40), (10, 20), (5, 10), (3, 5), (2, 3)]
-  anchors = builders.build_anchors(config, model)
+  anchors = builders.generate_anchors(config.ssd, model.feature_map_sizes)
   golden = odapi_goldens.arrays('a_anchors')['ssd_mobilenet_v2_fpnlite_nonsquare_h160_w320']
   assert len(anchors) == 6426
   np.testing.assert_array_equal(anchors[::37], golden)
@@ -127,7 +127,7 @@ def test_levels_depth_and_anchors(levels, sizes):
   assert model.feature_map_sizes == sizes
   # 100 * 0.25, the tiny model's depth_multiplier.
   assert model.get_layer(f'feature_map_{levels[0]}_projection').filters == 25
-  anchors = builders.build_anchors(config, model)
+  anchors = builders.generate_anchors(config.ssd, model.feature_map_sizes)
   # 2 aspect ratios, 2 scales an octave.
   assert len(anchors) == sum(4 * h * w for h, w in sizes) == model.output['class_logits'].shape[1]
   # The first: 4 strides on a side, around half a stride.

@@ -51,7 +51,7 @@ def test_layers_of_ssd_keras():
   assert found == expected
   assert sum(np.prod(v.shape) for v in model.trainable_variables) == described['trainable']
   assert model.feature_map_sizes == [(37, 60), (18, 30), (9, 15), (4, 7)]
-  assert len(builders.build_anchors(ssd_7_config(), model)) == 11_692
+  assert len(builders.generate_anchors(ssd_7_config().ssd, model.feature_map_sizes)) == 11_692
 
 
 def test_each_convolution_is_normalized_then_an_elu():

@@ -14,7 +14,7 @@ import orbit
 
 from ssd_tf import builders
 from ssd_tf.config.pipeline import Pipeline
-from ssd_tf.models.box_predictor import convolutional_box_predictor
+from ssd_tf.models.box_predictor import Heads, convolutional_box_predictor
 from ssd_tf.models.conv_block import ConvHyperparams, conv_block
 from ssd_tf.run.strategy import make_strategy
 from ssd_tf.training import trainer
@@ -32,7 +32,7 @@ def shallow_model(anchors_per_location):
     features = conv_block(features, 8, 3, hyperparams, strides=strides, name=f'conv_{i}')
     maps.append(features)
   logits, boxes = convolutional_box_predictor(
-    maps, hyperparams, num_classes=3, anchors_per_location=anchors_per_location
+    maps, Heads(hyperparams=hyperparams, num_classes=3), anchors_per_location=anchors_per_location
   )
   return keras.Model(images, {'class_logits': logits, 'box_encodings': boxes})
 

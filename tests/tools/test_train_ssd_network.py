@@ -314,7 +314,7 @@ def test_the_original_objective(model_name, scope, by_images, hda):
 def test_every_model_builds(model_name, count, hda):
   config = translated(model_name=model_name, num_classes=21)
   detector = builders.build_detector(config.model, is_training=False)
-  anchors = builders.build_anchors(config.model, detector.model)
+  anchors = builders.generate_anchors(config.model.ssd, detector.model.feature_map_sizes)
   assert anchors.shape == (count, 4)
   assert detector.model.output['class_logits'].shape == (None, count, 21)
   if 'vgg' in model_name:
