@@ -48,28 +48,6 @@ class LabelMap:
     """The class ids by name."""
     return dict(zip(self.names, self.ids, strict=True))
 
-  def has(self, name: str) -> bool:
-    """Whether there is a class of this name."""
-    return name in self.id_by_name
-
-  def name_of(self, class_id: int) -> str:
-    """The name of a class id.
-
-    Raises:
-      InputError: no class has this id.
-    """
-    self._require(class_id)
-    return self.name_by_id[class_id]
-
-  def display_name_of(self, class_id: int) -> str:
-    """The name for people of a class id.
-
-    Raises:
-      InputError: no class has this id.
-    """
-    self._require(class_id)
-    return self.display_name_by_id[class_id]
-
   def id_of(self, name: str) -> int:
     """The class id of a name.
 
@@ -80,13 +58,6 @@ class LabelMap:
       hint = closest(name, self.names)
       raise InputError(f'the label map has no class named "{name}": {hint}')
     return self.id_by_name[name]
-
-  def _require(self, class_id):
-    if class_id not in self.name_by_id:
-      raise InputError(
-        f'the label map has no class {class_id}: its ids go from {min(self.ids)} to'
-        f' {max(self.ids)}, {len(self.ids)} of them'
-      )
 
 
 def load(path: str | os.PathLike) -> LabelMap:

@@ -69,8 +69,8 @@ def merge_classes(
         merged[target] = next_id or class_id
         if next_id:
           next_id += 1
-        same = target == own.name_of(class_id)
-        display_names[target] = own.display_name_of(class_id) if same else target
+        same = target == own.name_by_id[class_id]
+        display_names[target] = own.display_name_by_id[class_id] if same else target
     next_id = max(merged.values()) + 1
   if not merged:
     return None
@@ -102,11 +102,11 @@ def relate_classes(
     return ReaderClasses(num_classes, {}, frozenset(range(1, num_classes + 1)), None)
   table = {}
   for class_id, target in _targets(field, reader, own).items():
-    if target is not None and not model.has(target):
+    if target is not None and target not in model.id_by_name:
       raise InputError(
         f'{field}: the model has no class {target!r}: '
         f'{closest(target, model.names)}; to rename it or leave it out: '
-        f"class_map {{ name: '{own.name_of(class_id)}' to: '...' }}, or drop: true"
+        f"class_map {{ name: '{own.name_by_id[class_id]}' to: '...' }}, or drop: true"
       )
     table[class_id] = 0 if target is None else model.id_of(target)
   labeled = frozenset(_id_of(own, name, f'{field}.labeled_class') for name in reader.labeled_class)

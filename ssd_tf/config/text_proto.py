@@ -2,14 +2,13 @@
 
 import os
 import re
-import tempfile
 
 from absl import logging
 from google.protobuf import message as protobuf_message
 from google.protobuf import text_format
 
 from ssd_tf.errors import InputError, closest
-from ssd_tf.files.failed_writes import writing
+from ssd_tf.files import atomic_file
 
 
 def parse(
@@ -42,21 +41,8 @@ def parse(
 
 
 def write(message: protobuf_message.Message, path: str | os.PathLike) -> None:
-  """Writes a message as text format; a reader sees the old file or the new one, never a part.
-
-  Args:
-    path: the file; its folder exists.
-  """
-  folder = os.path.dirname(os.path.abspath(path))
-  descriptor, temporary = tempfile.mkstemp(dir=folder, prefix='.', suffix='.tmp')
-  try:
-    with writing(path), os.fdopen(descriptor, 'w', encoding='utf-8') as file:
-      file.write(text_format.MessageToString(message, as_utf8=True))
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, path)
-  except OSError:
-    os.unlink(temporary)
-    raise
+  """Writes a message as text format; a reader sees the old file or the new one, never a part."""
+  atomic_file.write_text(path, text_format.MessageToString(message, as_utf8=True))
 
 
 def _explain(error, path, message):

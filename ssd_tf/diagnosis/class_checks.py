@@ -167,7 +167,7 @@ def check_missing_labels(project: Project) -> Iterator[Finding]:
 def _same_name(classes, class_id, text):
   if class_id not in classes.ids:
     return False
-  return text in (classes.name_of(class_id), classes.display_name_of(class_id))
+  return text in (classes.name_by_id[class_id], classes.display_name_by_id[class_id])
 
 
 def _shifted(field, classes, shifts, num_boxes, pairs, ids):
@@ -177,7 +177,7 @@ def _shifted(field, classes, shifts, num_boxes, pairs, ids):
   shift, most = shifts.most_common(1)[0]
   is_constant = most == count
   class_id, text = next(pair for pair in pairs if pair[1] in ids and not _same_name(classes, *pair))
-  mapped = repr(classes.name_of(class_id)) if class_id in classes.ids else 'nothing'
+  mapped = repr(classes.name_by_id[class_id]) if class_id in classes.ids else 'nothing'
   kind = f'is off by {abs(shift)}' if is_constant else 'is not that of the records'
   yield Finding(
     'label map off by one' if is_constant and abs(shift) == 1 else 'class names',

@@ -104,11 +104,7 @@ def judge(
   class at a low IoU is an error of its own ("both"), which is background here.
   """
   result = _above(result, score_threshold)
-  is_group = result.is_crowd | result.is_group_of
-  counted = ~(is_group | result.is_difficult)
-  iou = overlaps(result.boxes, result.groundtruth_boxes, is_group)
-  same = result.classes[:, np.newaxis] == result.groundtruth_classes[np.newaxis]
-  judged = _is_labeled(result)
+  counted, iou, same, judged = _compare(result)
   near = same & counted & (iou >= iou_threshold) & judged[:, np.newaxis]
   taken_by = assign(np.where(near, iou, -1.0), result.scores)
 
@@ -149,11 +145,8 @@ def confusion_matrix(
   matrix = np.zeros((num_classes + 1, num_classes + 1), np.int64)
   for result in results:
     result = _above(result, score_threshold)
-    is_group = result.is_crowd | result.is_group_of
-    counted = ~(is_group | result.is_difficult)
-    iou = overlaps(result.boxes, result.groundtruth_boxes, is_group)
-    same = result.classes[:, np.newaxis] == result.groundtruth_classes[np.newaxis]
-    near, judged = iou >= iou_threshold, _is_labeled(result)
+    counted, iou, same, judged = _compare(result)
+    near = iou >= iou_threshold
     free = np.where(near & counted & judged[:, np.newaxis], iou, -1.0)
     taken = assign(free, result.scores, preferred=same)
     # Row 0 stands for whatever is no object.
@@ -210,6 +203,13 @@ def _above(result, score_threshold):
   return dataclasses.replace(result, **{name: getattr(result, name)[kept] for name in _ARRAYS})
 
 
-def _is_labeled(result):
-  """bool[d]: whether the image is labeled for the detection's class, so that it can be wrong."""
-  return result.labeled[result.classes - 1]
+def _compare(result):
+  """Detections with groundtruth: what counts, overlaps, equal classes, and what can be wrong.
+
+  The last is bool[d]: whether the image is labeled for the detection's class.
+  """
+  is_group = result.is_crowd | result.is_group_of
+  counted = ~(is_group | result.is_difficult)
+  iou = overlaps(result.boxes, result.groundtruth_boxes, is_group)
+  same = result.classes[:, np.newaxis] == result.groundtruth_classes[np.newaxis]
+  return counted, iou, same, result.labeled[result.classes - 1]

@@ -67,19 +67,19 @@ class Voc0712Evaluator(VocEvaluator):
   @property
   def metric_names(self) -> list[str]:
     """The names in `result`, in its order, told without one."""
-    return [f'{kind}/{of}' for kind in KINDS for of in (*self._categories, 'mAP')]
+    return [f'{kind}/{of}' for kind in KINDS for of in (*self._names, 'mAP')]
 
   def class_results(self) -> dict[int, ClassResult]:
     """What was measured, by class id."""
-    return {id_: self._class_result(id_, name) for id_, name in self._categories.items()}
+    return {id_: self._class_result(id_, name) for id_, name in self._names.items()}
 
   @property
   def details(self) -> dict[str, Any]:
     """What the figures have to be read with."""
-    difficult = 'counted' if self._count_difficult else 'left out'
+    difficult = 'counted' if self.count_difficult else 'left out'
     return {
       **super().details,
-      'matching_iou_threshold': self._iou_threshold,
+      'matching_iou_threshold': self.iou_threshold,
       'difficult': difficult,
     }
 

@@ -7,17 +7,13 @@ from ssd_tf.files import json_file
 from ssd_tf.files.failed_writes import writing
 
 
-def write_json(path: str, content: Any) -> None:
-  """Writes a file of JSON, or replaces it in one go.
-
-  Args:
-    path: of the file; its folder exists.
-  """
+def write_text(path: str | os.PathLike, text: str) -> None:
+  """Writes a file, or replaces it in one go; its folder exists."""
   # Not a random name: a leftover is overwritten.
-  temporary = f'{path}.part'
+  temporary = f'{os.fspath(path)}.part'
   try:
     with writing(path), open(temporary, 'w', encoding='utf-8') as file:
-      file.write(json_file.as_text(content))
+      file.write(text)
       file.flush()
       os.fsync(file.fileno())
   except OSError:
@@ -25,3 +21,8 @@ def write_json(path: str, content: Any) -> None:
       os.remove(temporary)
     raise
   os.replace(temporary, path)
+
+
+def write_json(path: str | os.PathLike, content: Any) -> None:
+  """Writes what `json_file.as_text` makes of the content, as `write_text`."""
+  write_text(path, json_file.as_text(content))

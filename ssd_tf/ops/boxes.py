@@ -1,7 +1,10 @@
 """Geometry of boxes: f32 [ymin, xmin, ymax, xmax], normalized to [0, 1] unless a name says pixels.
 
-Every function takes any leading dimensions. A window is a box that other boxes are seen against;
-its leading dimensions broadcast against those of the boxes, so one window may serve all images.
+Every function takes any leading dimensions; those of two arguments broadcast against each other.
+- `pairwise_`: all boxes of one set with all of another, f32[..., n, 4], f32[..., m, 4] ->
+  f32[..., n, m].
+- `matched_`: the boxes in the same places of two sets, f32[..., 4] twice -> f32[...].
+- A window is a box, f32[..., 4], that other boxes, f32[..., n, 4], are seen against.
 """
 
 import tensorflow as tf
@@ -27,28 +30,13 @@ def check_boxes(boxes: tf.Tensor, name: str = 'boxes') -> tf.Tensor:
 
 
 def area(boxes: tf.Tensor) -> tf.Tensor:
-  """Returns the area of each box, (ymax - ymin) * (xmax - xmin).
-
-  Args:
-    boxes: f32[..., 4]; an all-zero padding row has area 0.
-
-  Returns:
-    f32[...], in the square of the boxes' unit.
-  """
+  """Returns the area of each box, f32[...], in the square of its unit; 0 for a row of padding."""
   ymin, xmin, ymax, xmax = tf.unstack(check_boxes(boxes), axis=-1)
   return (ymax - ymin) * (xmax - xmin)
 
 
 def pairwise_intersection(boxes1: tf.Tensor, boxes2: tf.Tensor) -> tf.Tensor:
-  """Returns the area that each box of one set shares with each box of the other.
-
-  Args:
-    boxes1: f32[..., n, 4].
-    boxes2: f32[..., m, 4]; leading dimensions broadcast against those of `boxes1`.
-
-  Returns:
-    f32[..., n, m]; 0 where two boxes are apart or only touch.
-  """
+  """Returns shared areas; 0 where two boxes are apart or only touch."""
   ymin1, xmin1, ymax1, xmax1 = tf.unstack(check_boxes(boxes1, 'boxes1')[..., :, None, :], axis=-1)
   ymin2, xmin2, ymax2, xmax2 = tf.unstack(check_boxes(boxes2, 'boxes2')[..., None, :, :], axis=-1)
   heights = tf.nn.relu(tf.minimum(ymax1, ymax2) - tf.maximum(ymin1, ymin2))
@@ -57,57 +45,26 @@ def pairwise_intersection(boxes1: tf.Tensor, boxes2: tf.Tensor) -> tf.Tensor:
 
 
 def pairwise_iou(boxes1: tf.Tensor, boxes2: tf.Tensor) -> tf.Tensor:
-  """Returns intersection over union of each box of one set with each box of the other.
-
-  Args:
-    boxes1: f32[..., n, 4].
-    boxes2: f32[..., m, 4]; leading dimensions broadcast against those of `boxes1`.
-
-  Returns:
-    f32[..., n, m] in [0, 1]; 0 for two boxes without area.
-  """
+  """Returns intersections over unions, in [0, 1]; 0 for two boxes without area."""
   intersection = pairwise_intersection(boxes1, boxes2)
   union = area(boxes1)[..., :, None] + area(boxes2)[..., None, :] - intersection
   return tf.math.divide_no_nan(intersection, union)
 
 
 def pairwise_ioa(boxes: tf.Tensor, windows: tf.Tensor) -> tf.Tensor:
-  """Returns the fraction of each box's own area that lies inside each window.
-
-  Args:
-    boxes: f32[..., n, 4].
-    windows: f32[..., m, 4].
-
-  Returns:
-    f32[..., n, m] in [0, 1]; 0 for a box without area.
-  """
+  """Returns the fraction of each box's own area inside each window; 0 for a box without area."""
   return tf.math.divide_no_nan(pairwise_intersection(boxes, windows), area(boxes)[..., None])
 
 
 def matched_iou(boxes1: tf.Tensor, boxes2: tf.Tensor) -> tf.Tensor:
-  """Returns intersection over union of each box with the one in the same place of the other set.
-
-  Args:
-    boxes1: f32[..., 4].
-    boxes2: f32[..., 4].
-
-  Returns:
-    f32[...] in [0, 1]; 0 for two boxes without area.
-  """
+  """Returns intersections over unions, in [0, 1]; 0 for two boxes without area."""
   return tf.math.divide_no_nan(*_matched_intersection_and_union(boxes1, boxes2))
 
 
 def matched_giou(boxes1: tf.Tensor, boxes2: tf.Tensor) -> tf.Tensor:
-  """Returns generalized IoU of each box with the one in the same place of the other set.
+  """Returns generalized IoU, in [-1, 1]; 0 for two boxes without area on one spot.
 
   IoU - (hull - union) / hull, the hull being the area of the smallest box around both.
-
-  Args:
-    boxes1: f32[..., 4].
-    boxes2: f32[..., 4].
-
-  Returns:
-    f32[...] in [-1, 1]; 0 for two boxes without area on one spot.
   """
   intersection, union = _matched_intersection_and_union(boxes1, boxes2)
   low = tf.minimum(boxes1[..., :2], boxes2[..., :2])
@@ -127,15 +84,7 @@ def _matched_intersection_and_union(boxes1, boxes2):
 
 
 def pairwise_squared_distance(boxes1: tf.Tensor, boxes2: tf.Tensor) -> tf.Tensor:
-  """Returns the squared distance of each box of one set to each of the other, as points in 4-D.
-
-  Args:
-    boxes1: f32[..., n, 4].
-    boxes2: f32[..., m, 4]; leading dimensions broadcast against those of `boxes1`.
-
-  Returns:
-    f32[..., n, m].
-  """
+  """Returns the squared distances of boxes as points in 4-D."""
   boxes1, boxes2 = check_boxes(boxes1, 'boxes1'), check_boxes(boxes2, 'boxes2')
   # One coordinate at a time: no tensor of [n, m, 4].
   return tf.add_n(
@@ -146,12 +95,7 @@ def pairwise_squared_distance(boxes1: tf.Tensor, boxes2: tf.Tensor) -> tf.Tensor
 def clip_to_window(boxes: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
   """Moves every coordinate that lies outside the window to the window's nearest edge.
 
-  Args:
-    boxes: f32[..., n, 4].
-    window: f32[..., 4], in the unit of the boxes.
-
-  Returns:
-    f32[..., n, 4]; a box wholly outside loses its area, and its row stays.
+  A box wholly outside loses its area, and its row stays.
   """
   window = check_boxes(window, 'window')[..., None, :]
   low = tf.concat([window[..., :2], window[..., :2]], axis=-1)
@@ -160,14 +104,9 @@ def clip_to_window(boxes: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
 
 
 def change_frame(boxes: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
-  """Expresses boxes in the frame where the window's corners are (0, 0) and (1, 1).
+  """Expresses boxes in the frame where the window's corners are (0, 0) and (1, 1); not clipped.
 
-  Args:
-    boxes: f32[..., n, 4].
-    window: f32[..., 4], in the unit of the boxes; its sides must be positive.
-
-  Returns:
-    f32[..., n, 4], not clipped.
+  The window's sides must be positive.
   """
   window = check_boxes(window, 'window')[..., None, :]
   origin, size = window[..., :2], window[..., 2:] - window[..., :2]
@@ -176,27 +115,9 @@ def change_frame(boxes: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
 
 
 def flip_left_right(boxes: tf.Tensor) -> tf.Tensor:
-  """Mirrors boxes about the vertical middle line of the image.
+  """Mirrors normalized boxes about the vertical middle line of the image.
 
-  Args:
-    boxes: f32[..., 4], normalized; an all-zero padding row becomes [0, 1, 0, 1].
-
-  Returns:
-    f32[..., 4], normalized.
+  An all-zero padding row becomes [0, 1, 0, 1].
   """
   ymin, xmin, ymax, xmax = tf.unstack(check_boxes(boxes), axis=-1)
   return tf.stack([ymin, 1.0 - xmax, ymax, 1.0 - xmin], axis=-1)
-
-
-def to_pixels(boxes: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-  """Turns normalized boxes into pixels of an image.
-
-  Args:
-    boxes: f32[..., n, 4], normalized.
-    size: [..., 2] of any number type, (height, width) of the image.
-
-  Returns:
-    f32[..., n, 4] in pixels.
-  """
-  size = tf.cast(size, tf.float32)[..., None, :]
-  return check_boxes(boxes) * tf.concat([size, size], axis=-1)

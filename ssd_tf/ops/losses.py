@@ -1,6 +1,7 @@
 """Localization losses of single anchors: not weighted, not reduced over anchors.
 
-Some compare encodings, `iou` and `giou` the boxes that the encodings stand for.
+Of encodings, or for `iou` and `giou` of the boxes that they stand for, each beside its target:
+f32[B, A, 4] twice -> f32[B, A].
 """
 
 import tensorflow as tf
@@ -13,14 +14,6 @@ def smooth_l1(box_encodings: tf.Tensor, box_targets: tf.Tensor, *, delta: float)
 
   With d the distance: d^2 / 2 up to delta, then delta * d - delta^2 / 2.
 
-  Args:
-    box_encodings: f32[B, A, 4].
-    box_targets: f32[B, A, 4].
-    delta: where the parabola becomes a line.
-
-  Returns:
-    f32[B, A].
-
   Source: Girshick, Fast R-CNN, equation 3 (delta 1).
   """
   _check_same_shape(box_encodings, box_targets)
@@ -32,13 +25,6 @@ def smooth_l1(box_encodings: tf.Tensor, box_targets: tf.Tensor, *, delta: float)
 def l2(box_encodings: tf.Tensor, box_targets: tf.Tensor) -> tf.Tensor:
   """Returns half the squared distance of the encodings, summed over the four.
 
-  Args:
-    box_encodings: f32[B, A, 4].
-    box_targets: f32[B, A, 4].
-
-  Returns:
-    f32[B, A].
-
   Source: the original's weighted_l2, which weights before it squares: there a weight of 0.5
   counts as 0.25, here it counts as 0.5.
   """
@@ -47,15 +33,7 @@ def l2(box_encodings: tf.Tensor, box_targets: tf.Tensor) -> tf.Tensor:
 
 
 def l1(box_encodings: tf.Tensor, box_targets: tf.Tensor) -> tf.Tensor:
-  """Returns the absolute distance of the encodings, summed over the four.
-
-  Args:
-    box_encodings: f32[B, A, 4].
-    box_targets: f32[B, A, 4].
-
-  Returns:
-    f32[B, A].
-  """
+  """Returns the absolute distance of the encodings, summed over the four."""
   _check_same_shape(box_encodings, box_targets)
   return tf.reduce_sum(tf.abs(box_encodings - box_targets), axis=-1)
 
@@ -63,12 +41,7 @@ def l1(box_encodings: tf.Tensor, box_targets: tf.Tensor) -> tf.Tensor:
 def iou(boxes: tf.Tensor, target_boxes: tf.Tensor) -> tf.Tensor:
   """Returns 1 - intersection over union of each box with its target.
 
-  Args:
-    boxes: f32[B, A, 4], decoded.
-    target_boxes: f32[B, A, 4].
-
-  Returns:
-    f32[B, A] in [0, 1]; 1, without a gradient, where the two do not touch.
+  In [0, 1]; 1, without a gradient, where the two do not touch.
 
   Source: Yu et al., UnitBox, with 1 - IoU for its -ln IoU, as the original's weighted_iou.
   """
@@ -77,16 +50,9 @@ def iou(boxes: tf.Tensor, target_boxes: tf.Tensor) -> tf.Tensor:
 
 
 def giou(boxes: tf.Tensor, target_boxes: tf.Tensor) -> tf.Tensor:
-  """Returns 1 - generalized intersection over union of each box with its target.
+  """Returns 1 - generalized intersection over union of each box with its target, in [0, 2].
 
   With C the smallest box around both: GIoU = IoU - (C - union) / C.
-
-  Args:
-    boxes: f32[B, A, 4], decoded.
-    target_boxes: f32[B, A, 4].
-
-  Returns:
-    f32[B, A] in [0, 2].
 
   Source: Rezatofighi et al., Generalized Intersection over Union, algorithm 1.
   """

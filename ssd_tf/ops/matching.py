@@ -138,13 +138,7 @@ class BipartiteMatcher:
     forcing_mask: tf.Tensor,
     least: float = 0.0,
   ) -> Match:
-    """Returns the match of every anchor; see `ArgMaxMatcher.match`.
-
-    Args:
-      similarity: f32[B, N, A].
-      forcing_mask: bool[B, N], the rows that get an anchor.
-      least: the similarity of a box and an anchor that share nothing.
-    """
+    """See `ArgMaxMatcher.match`; the rows of `forcing_mask` get an anchor."""
     del row_mask
     rows, matched_mask = _bipartite_rows(similarity, forcing_mask, least)
     return Match(rows, matched_mask, tf.zeros_like(matched_mask))

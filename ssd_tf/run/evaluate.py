@@ -1,21 +1,25 @@
 """The evaluation of checkpoints, from a pipeline.config."""
 
 import contextlib
-import functools
 import os
 from collections.abc import Iterator, Sequence
 
 import orbit
 import tensorflow as tf
 
-from ssd_tf import builders
 from ssd_tf.config.input_paths import find_checkpoint
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.evaluation import log_format
 from ssd_tf.pretrained.checkpoint_description import step_of
 from ssd_tf.pretrained.checkpoint_file import CheckpointDeleted, open_checkpoint
-from ssd_tf.run.evaluator import Options, build_evaluator, evaluation_details, log_evaluation
+from ssd_tf.run.evaluator import (
+  Options,
+  build_detector,
+  build_evaluator,
+  evaluation_details,
+  log_evaluation,
+)
 from ssd_tf.run.event_files import write_missing_scalars
 from ssd_tf.run.failures import explaining_failures
 from ssd_tf.run.start import restore
@@ -128,20 +132,10 @@ class _Evaluation:
   """A model and what measures it, for one checkpoint after the other."""
 
   def __init__(self, pipeline, log, strategy, options):
-    self._options, on_train_data = options, options.on_train_data
-    self._explaining = functools.partial(
-      explaining_failures,
-      pipeline,
-      training=on_train_data,
-      evaluation=not on_train_data,
-    )
-    checking = 'train' if on_train_data else 'eval'
-    builders.check_config(pipeline, checking=checking, training=False)
-    with pipeline.naming_errors():
-      builders.check_records(pipeline, is_training=on_train_data)
-      with strategy.scope():
-        detector = builders.build_detector(pipeline.config.model, is_training=False)
-        step = tf.Variable(0, dtype=tf.int64, trainable=False)
+    self._options, self._pipeline = options, pipeline
+    detector = build_detector(pipeline, strategy, options.on_train_data)
+    with strategy.scope():
+      step = tf.Variable(0, dtype=tf.int64, trainable=False)
     self._evaluator = build_evaluator(pipeline, detector, strategy, options)
     self._model, self._step = detector.model, step
     details = evaluation_details(pipeline, options)
@@ -157,7 +151,8 @@ class _Evaluation:
     """The metrics of a checkpoint, which are logged and written."""
     log_format.emit([f'Found new checkpoint at {path}'])
     self._step.assign(restore(self._model, path))
-    with self._explaining():
+    on_train_data = self._options.on_train_data
+    with explaining_failures(self._pipeline, training=on_train_data, evaluation=not on_train_data):
       metrics = self._controller.evaluate(steps=-1)
     if self._options.report is not None:
       self._options.report(self.step, metrics, self._evaluator.metrics)

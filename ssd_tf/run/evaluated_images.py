@@ -12,7 +12,7 @@ from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.evaluation.coco_metrics import CocoEvaluator
 from ssd_tf.evaluation.detection_evaluator import EvaluatorGroup
 from ssd_tf.evaluation.image_results import ImageResult, image_results
-from ssd_tf.run.evaluator import Options, build_evaluator
+from ssd_tf.run.evaluator import Options, build_detector, build_evaluator
 from ssd_tf.run.failures import explaining_failures
 from ssd_tf.run.start import restore
 
@@ -58,22 +58,19 @@ def evaluate_images(
   Raises:
     InputError: config, data or checkpoint are at fault, or there is no checkpoint.
   """
-  config = pipeline.config
   path = find_checkpoint(checkpoint)
-  checking = 'train' if on_train_data else 'eval'
-  builders.check_config(pipeline, checking=checking, training=False)
+  strategy = tf.distribute.get_strategy()
+  detector = build_detector(pipeline, strategy, on_train_data)
   with pipeline.naming_errors():
-    builders.check_records(pipeline, is_training=on_train_data)
     names = pipeline.class_names
     metrics = builders.build_metrics(pipeline, on_train_data)
-    detector = builders.build_detector(config.model, is_training=False)
   step = restore(detector.model, path)
   split = ', '.join(builders.evaluated_paths(pipeline, on_train_data))
-  recorder = _Recorder(metrics, names, split, config.model.ssd.num_classes)
+  recorder = _Recorder(metrics, names, split, detector.num_classes)
   evaluator = build_evaluator(
     pipeline,
     detector,
-    tf.distribute.get_strategy(),
+    strategy,
     Options(on_train_data=on_train_data, max_images=max_images),
     metrics=recorder,
   )

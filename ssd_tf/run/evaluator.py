@@ -61,6 +61,22 @@ def evaluation_details(pipeline: Pipeline, options: Options) -> dict[str, Any]:
   }
 
 
+def build_detector(
+  pipeline: Pipeline, strategy: tf.distribute.Strategy, on_train_data: bool
+) -> Detector:
+  """Builds the detector of an evaluation alone, after checking the config and its records.
+
+  Raises:
+    InputError: config or data are at fault.
+  """
+  checking = 'train' if on_train_data else 'eval'
+  builders.check_config(pipeline, checking=checking, training=False)
+  with pipeline.naming_errors():
+    builders.check_records(pipeline, is_training=on_train_data)
+    with strategy.scope():
+      return builders.build_detector(pipeline.config.model, is_training=False)
+
+
 def build_evaluator(
   pipeline: Pipeline,
   detector: SsdDetector,

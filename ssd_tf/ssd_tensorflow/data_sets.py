@@ -120,7 +120,7 @@ def _check_boxes(data_set, num_classes):
 
 def _name(data_set, class_id):
   classes = data_set.classes
-  return classes.name_of(class_id) if class_id in classes.ids else 'no name'
+  return classes.name_by_id.get(class_id, 'no name')
 
 
 def _label_map_files(folder, dataset_name):

@@ -73,11 +73,6 @@ def test_flip_left_right():
   np.testing.assert_array_equal(box_ops.flip_left_right(box_ops.flip_left_right(boxes)), boxes)
 
 
-def test_to_pixels_takes_height_and_width():
-  boxes = np.float32([[0.5, 0.5, 1, 1]])
-  np.testing.assert_array_equal(box_ops.to_pixels(boxes, [20, 300]), [[10, 150, 20, 300]])
-
-
 def test_same_values_inside_dataset_map():
   def apply(boxes):
     window = tf.constant([0.25, 0, 0.75, 0.5])

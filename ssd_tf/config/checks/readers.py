@@ -102,7 +102,7 @@ def _class_faults(pipeline, reader, field):
     yield Fault(
       'model.ssd.num_classes',
       f'is {num_classes}, but {named} has id {classes.num_classes}'
-      f' ({classes.name_of(classes.num_classes)!r}): objects of ids above {num_classes} would be'
+      f' ({classes.name_by_id[classes.num_classes]!r}): objects of ids above {num_classes} would be'
       f' lost; {hint}',
     )
   elif len(classes.ids) < num_classes:
