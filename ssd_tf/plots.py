@@ -38,11 +38,7 @@ STYLE = {
 
 
 def check_output_path(output_path: str) -> None:
-  """Refuses a path that is no .svg.
-
-  Raises:
-    InputError: it is not.
-  """
+  """Refuses a path that is no .svg."""
   if not output_path.endswith('.svg'):
     raise InputError(f'output_path {output_path!r}: expected a file name that ends in .svg')
 

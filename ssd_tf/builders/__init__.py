@@ -1,6 +1,7 @@
 """Turns a pipeline.config into objects; the only place that knows both.
 
-A field that is not supported is an InputError with the field's path in the config.
+A field that is missing, not supported, or does not fit the others is an InputError with the field's
+path in the config.
 """
 
 from ssd_tf.builders.anchors import generate_anchors

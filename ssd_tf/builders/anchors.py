@@ -24,9 +24,6 @@ def count_anchors_per_location(ssd: ssd_pb2.Ssd) -> list[int]:
 
   Returns:
     One count for each feature map, finest first.
-
-  Raises:
-    InputError: there is no generator, or it does not fit the feature extractor.
   """
   kind, generator = _generator(ssd)
   if kind == _MULTISCALE:
@@ -52,9 +49,6 @@ def count_anchors_per_layer(
 
   Returns:
     One count for each feature map, finest first.
-
-  Raises:
-    InputError: as `count_anchors_per_location`.
   """
   counts = count_anchors_per_location(ssd)
   return [
@@ -70,10 +64,6 @@ def generate_anchors(ssd: ssd_pb2.Ssd, feature_map_sizes: Sequence[tuple[int, in
 
   Returns:
     f32[A,4], normalized, not clipped; in the order of the network's predictions.
-
-  Raises:
-    InputError: there is no generator, it does not fit the feature extractor, or there would be too
-      many anchors.
   """
   kind, generator = _generator(ssd)
   if (num_anchors := sum(count_anchors_per_layer(ssd, feature_map_sizes))) > _MAX_ANCHORS:
@@ -99,9 +89,6 @@ def check_grids(ssd: ssd_pb2.Ssd, feature_map_sizes: Sequence[tuple[int, int]]) 
 
   Args:
     feature_map_sizes: (height, width) of each feature map, finest first.
-
-  Raises:
-    InputError: the centre of a grid's last row or column is out of place.
   """
   kind, generator = _generator(ssd)
   if kind == _MULTISCALE:

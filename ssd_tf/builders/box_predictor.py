@@ -26,9 +26,6 @@ def build_box_predictor(
 
   Returns:
     Feature maps f32[B,H_i,W_i,C_i] -> (class logits f32[B,A,K+1], box encodings f32[B,A,4]).
-
-  Raises:
-    InputError: there is none, or its fields do not fit each other or the anchors.
   """
   builders = {
     'convolutional_box_predictor': _convolutional,

@@ -176,11 +176,7 @@ def check_labeled(
   *,
   is_training: bool,
 ) -> None:
-  """Refuses labels that teach nothing, and warns of classes that no image is labeled for.
-
-  Raises:
-    InputError: no image is labeled for any class.
-  """
+  """Refuses labels that teach nothing, and warns of classes that no image is labeled for."""
   labeled = set()
   for field, summary in summaries.items():
     table = pipeline.classes(field).table

@@ -32,9 +32,6 @@ def build_model(model_config: pipeline_pb2.DetectionModel, is_training: bool) ->
 
   Returns:
     f32[B,H,W,C] -> {'class_logits': f32[B,A,K+1], 'box_encodings': f32[B,A,4]}.
-
-  Raises:
-    InputError: a field is missing or not supported.
   """
   require_supported(model_config, 'model')
   ssd = model_config.ssd
@@ -49,11 +46,7 @@ def build_model(model_config: pipeline_pb2.DetectionModel, is_training: bool) ->
 
 
 def build_detector(model_config: pipeline_pb2.DetectionModel, is_training: bool) -> SsdDetector:
-  """Builds a network with all that belongs to it.
-
-  Raises:
-    InputError: a field is missing or not supported.
-  """
+  """Builds a network with all that belongs to it."""
   require_supported(model_config, 'model')
   ssd = model_config.ssd
   box_coder = build_box_coder(ssd)

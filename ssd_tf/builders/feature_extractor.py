@@ -194,9 +194,6 @@ def build_feature_extractor(
 
   Returns:
     Images f32[B,H,W,3], normalized -> feature maps f32[B,H_i,W_i,C_i], finest first.
-
-  Raises:
-    InputError: the type or a field of it is not supported.
   """
   kind = _kind(extractor)
   hyperparams = build_hyperparams(

@@ -72,9 +72,6 @@ def build_metrics(
 
   Returns:
     An evaluator, empty, of every name in metrics_set; without any, of COCO's metrics.
-
-  Raises:
-    InputError: metrics_set names what there is not, or a field of eval_config is not supported.
   """
   eval_config = pipeline.config.eval_config
   require_supported(eval_config, 'eval_config')
@@ -107,9 +104,6 @@ def metric_names(pipeline: Pipeline) -> list[str]:
 
   Returns:
     Those of the metrics, see `DetectionEvaluator.metric_names`, and of the losses.
-
-  Raises:
-    InputError: as `build_metrics`.
   """
   without_losses = pipeline.config.eval_config.use_dummy_loss_in_eval
   losses = [fields.TOTAL_LOSS] if without_losses else fields.LOSSES
@@ -117,11 +111,7 @@ def metric_names(pipeline: Pipeline) -> list[str]:
 
 
 def build_pictures(pipeline: Pipeline) -> Pictures:
-  """Builds what draws detections.
-
-  Raises:
-    InputError: a color that there is not.
-  """
+  """Builds what draws detections."""
   eval_config = pipeline.config.eval_config
   color = eval_config.groundtruth_box_visualization_color
   try:

@@ -96,11 +96,7 @@ def build_multi_scale(config: PipelineConfig, detector: SsdDetector) -> MultiSca
 
 
 def check_multi_scale(config: PipelineConfig) -> None:
-  """Checks the sizes as far as that takes no network.
-
-  Raises:
-    InputError: lists all faults.
-  """
+  """Checks the sizes as far as that takes no network."""
   if config.train_config.HasField('multi_scale'):
     numbers = by_schema.out_of_range(config.train_config.multi_scale, _PATH)
     refuse([*_faults(config), *numbers])

@@ -20,9 +20,6 @@ def build_objective(ssd: ssd_pb2.Ssd, box_coder: box_coders.BoxCoder) -> Objecti
 
   Returns:
     The objective, without `layer_sizes`, which the network says.
-
-  Raises:
-    InputError: a field is missing, not supported, or does not fit the others.
   """
   loss = ssd.loss
   classification_loss = _classification_loss(ssd)

@@ -22,9 +22,6 @@ def image_size(ssd: ssd_pb2.Ssd) -> tuple[int, int]:
 
   Returns:
     (height, width), pixels.
-
-  Raises:
-    InputError: the resizer is missing, or gives images of many sizes.
   """
   kind, resizer = _resizer(ssd)
   if kind == 'fixed_shape_resizer':
@@ -36,9 +33,6 @@ def with_image_size(ssd: ssd_pb2.Ssd, size: tuple[int, int]) -> ssd_pb2.Ssd:
   """The same config with images of another size.
 
   keep_aspect_ratio_resizer keeps the relation of min_dimension to max_dimension.
-
-  Raises:
-    InputError: the resizer cannot give that size.
   """
   sized = ssd_pb2.Ssd()
   sized.CopyFrom(ssd)
@@ -67,10 +61,6 @@ def build_preprocess_image(ssd: ssd_pb2.Ssd) -> Callable:
 
   Returns:
     u8[(B,)h,w,3] -> (f32[(B,)H,W,C], i32[2] size without padding); see `data.preprocessing`.
-
-  Raises:
-    InputError: the resizer is missing, not supported, or its fields do not fit each other; or the
-      feature extractor is not supported.
   """
   kind, resizer = _resizer(ssd)
   options = {
@@ -103,9 +93,6 @@ def build_true_size(ssd: ssd_pb2.Ssd) -> Callable[[tf.Tensor], tf.Tensor]:
 
   Returns:
     [n, 2] of any number type, (height, width) of images -> i32[n, 2] without padding, pixels.
-
-  Raises:
-    InputError: as `image_size`.
   """
   kind, resizer = _resizer(ssd)
   if kind == 'fixed_shape_resizer':

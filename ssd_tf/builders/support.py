@@ -8,11 +8,7 @@ from ssd_tf.errors import InputError
 
 
 def chosen(message: Message, oneof: str, path: str, choices: tuple[str, ...]) -> str:
-  """The field of a oneof that is set.
-
-  Raises:
-    InputError: none is set, or another one.
-  """
+  """The field of a oneof that is set."""
   name = message.WhichOneof(oneof)
   if name not in choices:
     found = f'is {name}' if name else 'is not set'

@@ -15,11 +15,7 @@ _CODERS = {
 
 
 def build_box_coder(ssd: ssd_pb2.Ssd) -> box_coders.BoxCoder:
-  """Builds what turns boxes into encodings and back.
-
-  Raises:
-    InputError: it is missing or not supported.
-  """
+  """Builds what turns boxes into encodings and back."""
   path = 'model.ssd.box_coder'
   kind = chosen(ssd.box_coder, 'box_coder_oneof', path, tuple(_CODERS))
   return _CODERS[kind](**values_of(getattr(ssd.box_coder, kind)))
@@ -32,11 +28,7 @@ def code_size(ssd: ssd_pb2.Ssd) -> int:
 
 
 def build_target_assigner(ssd: ssd_pb2.Ssd, box_coder: box_coders.BoxCoder) -> TargetAssigner:
-  """Builds what assigns targets to anchors.
-
-  Raises:
-    InputError: a field is missing, not supported, or does not fit the others.
-  """
+  """Builds what assigns targets to anchors."""
   return TargetAssigner(
     matcher=_matcher(ssd),
     box_coder=box_coder,

@@ -50,9 +50,6 @@ def build_optimizer(
 
   Args:
     stages: its `train_config.stage`, of which those with a learning rate change it.
-
-  Raises:
-    InputError: none is set, or a value of it makes no sense.
   """
   path = 'train_config.optimizer'
   require_supported(optimizer, path)
@@ -76,9 +73,6 @@ def build_stage_schedules(
 
   Returns:
     (first step, schedule, whose own step 0 is there) of each.
-
-  Raises:
-    InputError: as `build_schedule`; tells of all stages.
   """
   built, faults = [], []
   for i, stage in enumerate(stages):
@@ -114,11 +108,7 @@ def stages_of(train_config: train_pb2.TrainConfig) -> list[dict[str, Any]]:
 
 
 def precision_of(train_config: train_pb2.TrainConfig) -> str:
-  """The type that layers compute in.
-
-  Raises:
-    InputError: use_bfloat16 says something else than precision.
-  """
+  """The type that layers compute in."""
   if not train_config.use_bfloat16:
     return _DTYPES[train_config.precision]
   bfloat16 = train_config.MIXED_BFLOAT16
@@ -136,9 +126,6 @@ def build_schedule(learning_rate: optimizer_pb2.LearningRate, path: str) -> sche
 
   Returns:
     step i64[] -> learning rate f32[].
-
-  Raises:
-    InputError: none is set, its steps do not rise, or its cycles shrink or rise.
   """
   kinds = (
     *('constant_learning_rate', 'exponential_decay_learning_rate'),

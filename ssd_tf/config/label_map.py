@@ -61,12 +61,7 @@ class LabelMap:
 
 
 def load(path: str | os.PathLike) -> LabelMap:
-  """Reads a label map file.
-
-  Raises:
-    InputError: as `parse`.
-    OSError: it cannot be read.
-  """
+  """Reads a label map file."""
   return parse(text_file.read(path), path)
 
 
@@ -79,7 +74,6 @@ def load_or_list(path: str | os.PathLike) -> LabelMap:
 
   Raises:
     InputError: as `parse`; a name stands twice, or is no text; there is none.
-    OSError: it cannot be read.
   """
   if not os.fspath(path).endswith('.txt'):
     return load(path)

@@ -38,7 +38,6 @@ class Pipeline:
 
     Raises:
       InputError: the text or a change is wrong: line, column, field and closest known field.
-      OSError: the file cannot be read.
     """
     config = PipelineConfig()
     # The Object Detection API lets a later value win, so that files that repeat a field exist.

@@ -56,9 +56,6 @@ def merge_classes(
 
   Args:
     readers: of each its field, for the errors, itself, and its label map.
-
-  Raises:
-    InputError: a class_map is at fault.
   """
   merged, display_names, next_id = {}, {}, None
   for field, reader, own in readers:

@@ -33,9 +33,6 @@ class ExportedDetector(tf.Module):
       serialized tf.train.Example with image/encoded.
     batch_size: B; None for any. Images given as pixels share one size.
 
-  Raises:
-    ValueError: input_type is none of INPUT_TYPES.
-
   Source: signature of the Object Detection API's exporter_lib_v2.
   """
 

@@ -22,7 +22,6 @@ def hold(path: str, busy: str, instead: str) -> Iterator[None]:
 
   Raises:
     InputError: another process, or another part of this one, holds it.
-    OSError: the file cannot be made.
   """
   with contextlib.ExitStack() as stack:
     file = None

@@ -21,7 +21,6 @@ def load(
 
   Raises:
     InputError: it is not UTF-8, no JSON, nested too deeply, or has a key twice in one object.
-    OSError: it cannot be read.
   """
 
   def make_object(pairs):

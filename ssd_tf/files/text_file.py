@@ -14,7 +14,6 @@ def read(path: str | os.PathLike) -> str:
 
   Raises:
     InputError: it is not UTF-8; names the line.
-    OSError: it cannot be read.
   """
   with open(path, 'rb') as file:
     raw = file.read()

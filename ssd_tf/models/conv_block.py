@@ -170,9 +170,6 @@ def depthwise_block(
 
   Returns:
     f[B,H/s,W/s,C].
-
-  Raises:
-    InputError: group normalization of channels that 32 does not divide.
   """
   inputs, padding = _pad(inputs, kernel_size, hyperparams, name)
   regularizer = hyperparams.regularizer() if hyperparams.regularize_depthwise else None
@@ -207,9 +204,6 @@ def normalize_and_activate(
 
   Returns:
     f[B,H,W,C].
-
-  Raises:
-    InputError: group normalization of channels that 32 does not divide.
   """
   outputs = inputs
   if hyperparams.group_norm:

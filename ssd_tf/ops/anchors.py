@@ -214,9 +214,6 @@ def generate_flexible_grid_anchors(
   Returns:
     f32[A, 4], normalized; at a location, in the order of the base sizes.
 
-  Raises:
-    ValueError: lists differ in length.
-
   Source: Liu et al., SSD, section 2.2; the original's
   anchor_generators/flexible_grid_anchor_generator.py, which needs strides and offsets.
   """

@@ -22,9 +22,6 @@ def open_checkpoint(path: str) -> 'CheckpointFile | H5File':
 
   Args:
     path: a checkpoint's prefix, or a file of Keras's that ends in .h5 or .hdf5.
-
-  Raises:
-    InputError: it is neither, or damaged.
   """
   return H5File(path) if path.endswith(('.h5', '.hdf5')) else CheckpointFile(path)
 

@@ -55,9 +55,6 @@ def identify(names: Collection[str], path: str) -> str:
 
   Returns:
     One of the kinds above.
-
-  Raises:
-    InputError: none of these.
   """
   for kind, pattern in _PATTERNS.items():
     if any(re.match(pattern, name) for name in names):

@@ -59,11 +59,7 @@ class Manager(tf.train.CheckpointManager):
 
 @contextlib.contextmanager
 def telling_last_checkpoint(model_dir: str) -> Iterator[None]:
-  """Tells of a write that fails for lack of space, and what a training goes on from then.
-
-  Raises:
-    InputError: something could not be written.
-  """
+  """Tells of a write that fails for lack of space, and what a training goes on from then."""
   try:
     yield
   except (OSError, tf.errors.OpError) as error:

@@ -43,9 +43,6 @@ class EvaluationLog:
     Args:
       metrics: by name; nan becomes null, since JSON has no nan.
       details: what the figures have to be read with; without, a number cannot be compared.
-
-    Raises:
-      OSError: the file cannot be written.
     """
     os.makedirs(self.eval_dir, exist_ok=True)
     figures = {name: None if math.isnan(value) else value for name, value in metrics.items()}
@@ -95,9 +92,6 @@ class EvaluationLog:
 
     Returns:
       By step, rising; of each step the last one.
-
-    Raises:
-      InputError: as `read`.
     """
     lines = self.read(skip_damaged=skip_damaged)
     lines = [line for line in lines if not differences(details, line, losses=losses)]

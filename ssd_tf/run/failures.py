@@ -29,9 +29,6 @@ def explaining_failures(
 
   Args:
     failed_batch: of the trainer; saved where the loss or its gradient was not finite.
-
-  Raises:
-    InputError: what the graph failed of, or the loss or its gradient was not finite.
   """
   with builders.explained_record_errors(pipeline, training=training, evaluation=evaluation):
     try:

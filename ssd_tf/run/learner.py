@@ -51,11 +51,7 @@ class Learner(NamedTuple):
 
 
 def build_learner(config: PipelineConfig) -> Learner:
-  """Builds what is trained, in the scope of its strategy.
-
-  Raises:
-    InputError: a field is at fault.
-  """
+  """Builds what is trained, in the scope of its strategy."""
   settings = config.train_config
   compute_dtype = builders.precision_of(settings)
   with precision.compute_dtype(compute_dtype):

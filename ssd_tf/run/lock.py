@@ -25,9 +25,6 @@ def hold(model_dir: str) -> Iterator[Callable[[], None]]:
     InputError if it was deleted, or belongs to another training now. What is written to a path
     makes its folders where they are missing: half of a training would lie there as if it were a
     whole one, or beside the files of another.
-
-  Raises:
-    InputError: another training holds it.
   """
   os.makedirs(model_dir, exist_ok=True)
   path = os.path.join(model_dir, _NAME)

@@ -14,9 +14,6 @@ def check(pipeline: Pipeline, num_replicas: int, evaluate: bool) -> str:
 
   Returns:
     The metric that the best checkpoint and early stopping go by; '' without evaluations.
-
-  Raises:
-    InputError: config or data are at fault.
   """
   checking = 'all' if evaluate else 'train'
   builders.check_config(pipeline, num_replicas, checking)

@@ -36,9 +36,6 @@ def read(model_dir: str) -> list[dict[str, Any]]:
     'SIGHUP'; not there otherwise), seed, config_path, command, folder (that it was called from),
     commit (of git; None outside of a repository), is_clean (no tracked file was changed), hardware
     (cpu, cores, memory_gb, gpus), versions. Empty if there is no such file.
-
-  Raises:
-    InputError: the file is not what `Record` writes.
   """
   file_path = path(model_dir)
   if not os.path.exists(file_path):

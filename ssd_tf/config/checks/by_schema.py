@@ -99,9 +99,6 @@ def require_supported_model(config: Message) -> None:
 
   Args:
     config: a pipeline.config; its `model` and `graph_rewriter` are looked at.
-
-  Raises:
-    InputError: lists all fields that are not supported.
   """
   require_supported(model_part(config))
 

@@ -30,9 +30,6 @@ def find_faults(
 
   Returns:
     All that is wrong. Of a number out of its range this alone is told.
-
-  Raises:
-    ValueError: `checking` is none of the three.
   """
   if checking not in ('train', 'eval', 'all'):
     raise ValueError(f"checking is {checking!r}: expected 'train', 'eval' or 'all'")
