@@ -5,6 +5,7 @@ import errno
 import os
 import re
 from collections.abc import Iterator
+from typing import IO
 
 # The disk is full, a quota is used up, or a file may not be longer.
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -34,7 +35,9 @@ def writing(path: str | os.PathLike) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def open_for_writing(path: str | os.PathLike, mode: str = 'w', newline: str | None = None):
+def open_for_writing(
+  path: str | os.PathLike, mode: str = 'w', newline: str | None = None
+) -> Iterator[IO]:
   """Opens a file whose errors name it, see `writing`.
 
   Args:

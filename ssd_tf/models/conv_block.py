@@ -78,34 +78,21 @@ def conv_block(
   hyperparams: ConvHyperparams,
   *,
   name: str,
-  strides: int = 1,
   activate: bool = True,
-  separable: bool = False,
+  **options,
 ) -> keras.KerasTensor:
   """Convolution, normalization, activation: f[B,H,W,C] -> f[B,H/s,W/s,filters].
 
   Args:
-    inputs: f[B,H,W,C].
     name: of the convolution; its normalization is `<name>_batch_norm`.
-    separable: a depthwise and a pointwise convolution, without anything between them.
-
-  Returns:
-    f[B,H/s,W/s,filters].
+    **options: of `conv_layer`.
 
   Raises:
     InputError: group normalization of filters that 32 does not divide.
   """
   inputs, padding = _pad(inputs, kernel_size, hyperparams, name)
-  outputs = conv_layer(
-    filters,
-    kernel_size,
-    hyperparams,
-    name=name,
-    use_bias=hyperparams.use_bias,
-    strides=strides,
-    padding=padding,
-    separable=separable,
-  )(inputs)
+  options = {'use_bias': hyperparams.use_bias, 'padding': padding, **options}
+  outputs = conv_layer(filters, kernel_size, hyperparams, name=name, **options)(inputs)
   return normalize_and_activate(outputs, hyperparams, name=name, activate=activate)
 
 
@@ -122,7 +109,7 @@ def conv_layer(
   dilation: int = 1,
   separable: bool = False,
 ) -> keras.layers.Layer:
-  """A convolution alone: of a head, or one that several feature maps share.
+  """A convolution alone, a layer: f[B,H,W,C] -> f[B,H/s,W/s,filters].
 
   Args:
     hyperparams: initializer and regularizer of the kernel; of a separable convolution they are
@@ -130,9 +117,6 @@ def conv_layer(
     padding: 'same' or 'valid'.
     dilation: pixels from one of the kernel's columns or rows to the next.
     separable: a depthwise and a pointwise convolution, without anything between them.
-
-  Returns:
-    A layer: f[B,H,W,C] -> f[B,H/s,W/s,filters].
   """
   options = {'strides': strides, 'padding': padding, 'use_bias': use_bias, 'name': name}
   options['dilation_rate'] = dilation
@@ -164,12 +148,7 @@ def depthwise_block(
 ) -> keras.KerasTensor:
   """Depthwise convolution, normalization, activation: f[B,H,W,C] -> f[B,H/s,W/s,C].
 
-  Args:
-    inputs: f[B,H,W,C].
-    name: of the convolution; its normalization is `<name>_batch_norm`.
-
-  Returns:
-    f[B,H/s,W/s,C].
+  Names are as those of `conv_block`.
   """
   inputs, padding = _pad(inputs, kernel_size, hyperparams, name)
   regularizer = hyperparams.regularizer() if hyperparams.regularize_depthwise else None
@@ -197,14 +176,7 @@ def _pad(inputs, kernel_size, hyperparams, name):
 def normalize_and_activate(
   inputs: keras.KerasTensor, hyperparams: ConvHyperparams, *, name: str, activate: bool = True
 ) -> keras.KerasTensor:
-  """What follows a convolution: batch or group norm, or none, and the activation.
-
-  Args:
-    inputs: f[B,H,W,C].
-
-  Returns:
-    f[B,H,W,C].
-  """
+  """What follows the convolution of this name: batch or group norm, or none, and the activation."""
   outputs = inputs
   if hyperparams.group_norm:
     outputs = _group_norm(outputs, name)

@@ -22,7 +22,7 @@ class Dropout(keras.layers.Layer):
     self.seed = seed
     self.seed_generator = keras.random.SeedGenerator(seed, name=self.name)
 
-  def call(self, inputs, training=False):
+  def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
     """Drops features of f[B,...] in training."""
     if not training or not self.rate:
       return inputs
@@ -33,10 +33,10 @@ class Dropout(keras.layers.Layer):
     seed = tf.cast(tf.math.floormod(seed, tf.int32.max - 1), tf.int32)
     return tf.nn.experimental.stateless_dropout(inputs, self.rate, seed)
 
-  def compute_output_shape(self, input_shape):
+  def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
     """The shape of the input."""
     return input_shape
 
-  def get_config(self):
+  def get_config(self) -> dict:
     """What a saved model needs to build the layer again."""
     return {**super().get_config(), 'rate': self.rate, 'seed': self.seed}

@@ -21,7 +21,7 @@ class L2Normalization(keras.layers.Layer):
     super().__init__(**kwargs)
     self.initial_scale = initial_scale
 
-  def build(self, input_shape):
+  def build(self, input_shape: tuple[int | None, ...]) -> None:
     """Creates scale, f32[channels]."""
     self.scale = self.add_weight(
       name='scale',
@@ -30,17 +30,17 @@ class L2Normalization(keras.layers.Layer):
       autocast=False,
     )
 
-  def call(self, inputs):
+  def call(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
     """Normalizes f[B,H,W,channels]; computed in float32, also where features are bfloat16."""
     features = keras.ops.cast(inputs, 'float32')
     squares = keras.ops.sum(keras.ops.square(features), axis=-1, keepdims=True)
     inverse = keras.ops.rsqrt(keras.ops.maximum(squares, _EPSILON))
     return keras.ops.cast(features * (inverse * self.scale), inputs.dtype)
 
-  def compute_output_shape(self, input_shape):
+  def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
     """The shape of the input."""
     return input_shape
 
-  def get_config(self):
+  def get_config(self) -> dict:
     """What a saved model needs to build the layer again."""
     return {**super().get_config(), 'initial_scale': self.initial_scale}

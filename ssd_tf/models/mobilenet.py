@@ -53,8 +53,17 @@ def mobilenet_v1(
 
   Source: the Object Detection API's ssd_mobilenet_v1 and ssd_mobilenet_v1_fpn extractors.
   """
-  blocks = _v1_blocks(images, hyperparams, depth_multiplier, min_depth)
-  return [blocks[i] for i in ((3, 5, 11, 13) if for_pyramid else (11, 13))]
+
+  def depth(filters):
+    return max(int(filters * depth_multiplier), min_depth)
+
+  name = 'mobilenet_v1'
+  outputs = [conv_block(images, depth(32), 3, hyperparams, strides=2, name=f'{name}_conv_0')]
+  for i, (stride, filters) in enumerate(V1_BLOCKS, start=1):
+    block = f'{name}_block_{i}'
+    features = depthwise_block(outputs[-1], hyperparams, strides=stride, name=f'{block}_depthwise')
+    outputs.append(conv_block(features, depth(filters), 1, hyperparams, name=f'{block}_pointwise'))
+  return [outputs[i] for i in ((3, 5, 11, 13) if for_pyramid else (11, 13))]
 
 
 def mobilenet_v2(
@@ -81,27 +90,6 @@ def mobilenet_v2(
 
   Source: the Object Detection API's ssd_mobilenet_v2 and ssd_mobilenet_v2_fpn extractors.
   """
-  expansions, outputs, last = _v2_blocks(images, hyperparams, depth_multiplier, min_depth)
-  return [outputs[2], outputs[5], outputs[12], last] if for_pyramid else [expansions[13], last]
-
-
-def _v1_blocks(images, hyperparams, depth_multiplier, min_depth):
-  """The output of the first convolution, then of each of the 13 blocks."""
-
-  def depth(filters):
-    return max(int(filters * depth_multiplier), min_depth)
-
-  name = 'mobilenet_v1'
-  outputs = [conv_block(images, depth(32), 3, hyperparams, strides=2, name=f'{name}_conv_0')]
-  for i, (stride, filters) in enumerate(V1_BLOCKS, start=1):
-    block = f'{name}_block_{i}'
-    features = depthwise_block(outputs[-1], hyperparams, strides=stride, name=f'{block}_depthwise')
-    outputs.append(conv_block(features, depth(filters), 1, hyperparams, name=f'{block}_pointwise'))
-  return outputs
-
-
-def _v2_blocks(images, hyperparams, depth_multiplier, min_depth):
-  """The expansions and the outputs of the 17 blocks, and the last convolution's output."""
 
   def depth(filters):
     return max(round_to_eight(filters * depth_multiplier), min_depth)
@@ -125,5 +113,6 @@ def _v2_blocks(images, hyperparams, depth_multiplier, min_depth):
       if stride == 1 and inputs.shape[-1] == features.shape[-1]:
         features = keras.layers.Add(name=f'{scope}_add')([inputs, features])
       outputs.append(features)
-  last = int(1280 * min(depth_multiplier, 1.0))
-  return expansions, outputs, conv_block(features, last, 1, hyperparams, name=f'{name}_conv_1')
+  filters = int(1280 * min(depth_multiplier, 1.0))
+  last = conv_block(features, filters, 1, hyperparams, name=f'{name}_conv_1')
+  return [outputs[2], outputs[5], outputs[12], last] if for_pyramid else [expansions[13], last]

@@ -46,7 +46,7 @@ class FusedBatchNormalization(keras.layers.Layer):
     self.frozen = frozen
     self.fuses_frozen = True
 
-  def build(self, input_shape):
+  def build(self, input_shape: tuple[int | None, ...]) -> None:
     """Creates gamma, beta and the moving statistics, each f32[channels]."""
     shape = (input_shape[-1],)
 
@@ -72,7 +72,7 @@ class FusedBatchNormalization(keras.layers.Layer):
     self.moving_mean = moving('moving_mean', 'zeros')
     self.moving_variance = moving('moving_variance', 'ones')
 
-  def call(self, inputs, training=False):
+  def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
     """Normalizes f[B,H,W,channels]; updates the moving statistics in training."""
     if self.frozen or not (training and self.trainable):
       if training and not self.fuses_frozen:
@@ -120,11 +120,11 @@ class FusedBatchNormalization(keras.layers.Layer):
     scale = tf.math.rsqrt(variance + self.epsilon) * self.gamma.value
     return tf.cast(centered * scale + self.beta.value, inputs.dtype)
 
-  def compute_output_shape(self, input_shape):
+  def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
     """The shape of the input."""
     return input_shape
 
-  def get_config(self):
+  def get_config(self) -> dict:
     """What a saved model needs to build the layer again."""
     return {
       **super().get_config(),

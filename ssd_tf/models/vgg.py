@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 
 from ssd_tf.errors import InputError
-from ssd_tf.models.conv_block import ConvHyperparams, conv_layer, normalize_and_activate
+from ssd_tf.models.conv_block import ConvHyperparams, conv_block
 from ssd_tf.models.l2_normalization import L2Normalization
 
 # (convolutions, filters) of the five stages. Simonyan and Zisserman 2015, table 1, column D.
@@ -45,9 +45,8 @@ def vgg_16(
 
   def conv(features, name, filters, kernel_size, dilation=1):
     depth = max(int(filters * depth_multiplier), min_depth)
-    return _conv(
-      features, depth, kernel_size, hyperparams, name=f'vgg_16_{name}', dilation=dilation
-    )
+    name = f'vgg_16_{name}'
+    return conv_block(features, depth, kernel_size, hyperparams, name=name, dilation=dilation)
 
   features = images
   ends = []
@@ -96,7 +95,7 @@ def extend_vgg(
   maps = [L2Normalization(l2_normalization_scale, name='conv4_3_norm')(fine), features]
   for i, (squeezed, filters, size, strides, pad) in enumerate(blocks[: max(num_layers - 2, 0)]):
     name = f'block{_FIRST_EXTRA_BLOCK + i}'
-    features = _conv(features, depth(squeezed), 1, hyperparams, name=f'{name}_conv1x1')
+    features = conv_block(features, depth(squeezed), 1, hyperparams, name=f'{name}_conv1x1')
     name = f'{name}_conv{size}x{size}'
     if pad:
       features = keras.layers.ZeroPadding2D(pad, name=f'{name}_pad')(features)
@@ -105,16 +104,8 @@ def extend_vgg(
         f'model.ssd.image_resizer: gives images too small for {name}, which has a map of '
         f'{features.shape[1]}x{features.shape[2]} before it; take larger ones, or fewer num_layers'
       )
-    features = _conv(
+    features = conv_block(
       features, depth(filters), size, hyperparams, name=name, strides=strides, padding='valid'
     )
     maps.append(features)
   return maps[:num_layers]
-
-
-def _conv(features, filters, kernel_size, hyperparams, *, name, **options):
-  """Convolution, normalization if there is any, activation."""
-  layer = conv_layer(
-    filters, kernel_size, hyperparams, name=name, use_bias=hyperparams.use_bias, **options
-  )
-  return normalize_and_activate(layer(features), hyperparams, name=name)

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import orbit
@@ -68,7 +68,7 @@ class Evaluator(orbit.StandardEvaluator):
 
   # No Python control flow depends on a tensor: AutoGraph would find nothing, in seconds of tracing.
   @tf.autograph.experimental.do_not_convert
-  def eval_step(self, iterator) -> list[dict]:
+  def eval_step(self, iterator: Iterator) -> list[dict]:
     """Detects on one global batch; one dict for each replica."""
     batch = next(iterator)
     return self.strategy.experimental_local_results(

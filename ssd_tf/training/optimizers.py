@@ -1,5 +1,7 @@
 """Optimizers, where those of the Object Detection API are not Keras's own."""
 
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
 
@@ -32,7 +34,9 @@ class Momentum(keras.optimizers.SGD):
   the velocity, which differs only while the rate changes.)
   """
 
-  def update_step(self, gradient, variable, learning_rate):
+  def update_step(
+    self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: tf.Tensor
+  ) -> None:
     """Updates one variable and its velocity."""
     if not self.momentum:
       super().update_step(gradient, variable, learning_rate)
@@ -60,7 +64,7 @@ class RMSProp(keras.optimizers.RMSprop):
   decays by .9 whatever the config says) and start the mean square at 0, which is not copied.
   """
 
-  def build(self, variables):
+  def build(self, variables: Sequence[keras.Variable]) -> None:
     """Creates mean squares (ones) and velocities (zeros)."""
     if self.built:
       return
@@ -71,7 +75,9 @@ class RMSProp(keras.optimizers.RMSprop):
     for mean_square in self._velocities:
       mean_square.assign(tf.ones_like(mean_square.value))
 
-  def update_step(self, gradient, variable, learning_rate):
+  def update_step(
+    self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: tf.Tensor
+  ) -> None:
     """Updates one variable, its mean square and its velocity."""
     index = self._get_variable_index(variable)
     tf.raw_ops.ResourceApplyRMSProp(

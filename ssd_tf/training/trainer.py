@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import keras
 import orbit
@@ -130,7 +130,7 @@ class Trainer(orbit.StandardTrainer):
 
     return loop
 
-  def train_step(self, iterator, size: Size | None = None) -> None:
+  def train_step(self, iterator: Iterator, size: Size | None = None) -> None:
     """Makes one update from one global batch, or from several.
 
     Args:
