@@ -54,8 +54,7 @@ class SsdDetector:
   ) -> dict[str, tf.Tensor]:
     """The losses of a replica's batch; see `Objective`.
 
-    Args:
-      normalizer: that of the whole global batch, f32[]; None: this batch is the whole one.
+    The normalizer is that of the whole global batch, f32[]; None: this batch is the whole one.
     """
     if normalizer is None:
       normalizer = tf.maximum(self.objective.normalizer_part(targets, batch), 1.0)

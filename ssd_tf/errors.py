@@ -14,11 +14,7 @@ class InputError(ValueError):
 
 
 def closest(name: str, known: Collection[str]) -> str:
-  """A hint for the message about an unknown name.
-
-  Returns:
-    'did you mean "..."?', or the known names where none is near.
-  """
+  """A hint: 'did you mean "..."?', or the known names where none is near."""
   near = difflib.get_close_matches(name, known, n=1)
   return f'did you mean "{near[0]}"?' if near else f'known: {", ".join(sorted(known)) or "none"}'
 

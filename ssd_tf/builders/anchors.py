@@ -20,11 +20,7 @@ _MAX_ANCHORS = 10_000_000  # Of an image; a hundred times those of a large netwo
 
 
 def count_anchors_per_location(ssd: ssd_pb2.Ssd) -> list[int]:
-  """Counts the anchors at a location of each feature map.
-
-  Returns:
-    One count for each feature map, finest first.
-  """
+  """Counts the anchors at a location of each feature map, finest first."""
   kind, generator = _generator(ssd)
   if kind == _MULTISCALE:
     count = len(generator.aspect_ratios) * generator.scales_per_octave
@@ -42,14 +38,7 @@ def count_anchors_per_location(ssd: ssd_pb2.Ssd) -> list[int]:
 def count_anchors_per_layer(
   ssd: ssd_pb2.Ssd, feature_map_sizes: Sequence[tuple[int, int]]
 ) -> list[int]:
-  """Counts the anchors of each feature map.
-
-  Args:
-    feature_map_sizes: (height, width) of each feature map, finest first.
-
-  Returns:
-    One count for each feature map, finest first.
-  """
+  """Counts the anchors of each feature map, whose (height, width) are given, finest first."""
   counts = count_anchors_per_location(ssd)
   return [
     height * width * count for (height, width), count in zip(feature_map_sizes, counts, strict=True)
@@ -57,13 +46,9 @@ def count_anchors_per_layer(
 
 
 def generate_anchors(ssd: ssd_pb2.Ssd, feature_map_sizes: Sequence[tuple[int, int]]) -> np.ndarray:
-  """Lays the anchors.
+  """Lays the anchors of feature maps, whose (height, width) are given, finest first.
 
-  Args:
-    feature_map_sizes: (height, width) of each feature map, finest first.
-
-  Returns:
-    f32[A,4], normalized, not clipped; in the order of the network's predictions.
+  f32[A,4], normalized, not clipped; in the order of the network's predictions.
   """
   kind, generator = _generator(ssd)
   if (num_anchors := sum(count_anchors_per_layer(ssd, feature_map_sizes))) > _MAX_ANCHORS:
@@ -86,9 +71,6 @@ def check_grids(ssd: ssd_pb2.Ssd, feature_map_sizes: Sequence[tuple[int, int]]) 
 
   A stride that is the network's own covers an image of any size; one that is the image's side over
   the feature map's covers images of that side alone.
-
-  Args:
-    feature_map_sizes: (height, width) of each feature map, finest first.
   """
   kind, generator = _generator(ssd)
   if kind == _MULTISCALE:

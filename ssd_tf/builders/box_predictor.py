@@ -21,11 +21,7 @@ def build_box_predictor(
 ) -> Callable:
   """Builds the function from feature maps to predictions.
 
-  Args:
-    anchors_per_location: of each feature map, finest first.
-
-  Returns:
-    Feature maps f32[B,H_i,W_i,C_i] -> (class logits f32[B,A,K+1], box encodings f32[B,A,4]).
+  f32[B,H_i,W_i,C_i], finest first -> (class logits f32[B,A,K+1], box encodings f32[B,A,4]).
   """
   builders = {
     'convolutional_box_predictor': _convolutional,

@@ -31,15 +31,12 @@ def build_train_dataset(
   start_step: int = 0,
   multi_scale: MultiScale | None = None,
 ) -> tf.data.Dataset:
-  """Builds the training batches, endless, from a step on.
+  """Builds the training batches, endless, from a step on; keys of `fields`.
 
   Args:
     start_step: the first batch is the one that this step would get; a step takes
       gradient_accumulation_steps of them.
     multi_scale: gives each batch the size of its step; None: all have the detector's.
-
-  Returns:
-    Global batches; keys of `fields`.
   """
   config = pipeline.config
   return input_pipeline.build_dataset(
@@ -63,15 +60,12 @@ def build_eval_dataset(
   sample_1_of_n_examples: int = 1,
   on_train_data: bool = False,
 ) -> tf.data.Dataset:
-  """Builds the evaluation batches, each example once, in the files' order.
+  """Builds the evaluation batches, each example once, in the files' order; keys of `fields`.
 
   Args:
     num_replicas: a batch holds eval_config.batch_size examples for each.
     sample_1_of_n_examples: take every n-th example only, besides the reader's own field.
     on_train_data: read the records of every train_input_reader.
-
-  Returns:
-    Global batches; keys of `fields`.
   """
   sources = _sources(pipeline, is_training=on_train_data)
   return input_pipeline.build_dataset(
@@ -88,11 +82,7 @@ def build_eval_dataset(
 def build_decoded_dataset(pipeline: Pipeline, *, is_training: bool) -> tf.data.Dataset:
   """Builds the examples as they are before augmentation and preprocessing, each once.
 
-  Args:
-    is_training: whether they are of every train_input_reader, or of the first eval_input_reader.
-
-  Returns:
-    Examples in the order of `build_eval_dataset`; keys of `fields`.
+  They are of every train_input_reader, or of the first eval_input_reader, as in an evaluation.
   """
   examples = None
   for source in _sources(pipeline, is_training):
@@ -103,21 +93,13 @@ def build_decoded_dataset(pipeline: Pipeline, *, is_training: bool) -> tf.data.D
 
 
 def evaluated_paths(pipeline: Pipeline, on_train_data: bool = False) -> list[str]:
-  """The input_paths, as the config has them, of the readers that an evaluation reads.
-
-  Args:
-    on_train_data: whether it is every train_input_reader, or the first eval_input_reader.
-  """
+  """The input_paths, as the config has them, of all training readers, or of the evaluation's."""
   readers = pipeline.used_readers(on_train_data).values()
   return [path for reader in readers for path in reader.tf_record_input_reader.input_path]
 
 
 def check_records(pipeline: Pipeline, *, is_training: bool) -> None:
   """Looks through the records of the readers; see `record_check.check_records`.
-
-  Args:
-    is_training: whether it is the turn of every train_input_reader, or of the first
-      eval_input_reader.
 
   Raises:
     InputError: they hold what cannot be trained or evaluated on, or no image is labeled for any
@@ -141,13 +123,7 @@ def survey_records(
   is_training: bool,
   max_records: int = record_check.MAX_RECORDS,
 ) -> dict[str, record_check.RecordSummary]:
-  """Looks through the records of the readers as `check_records` does, but refuses none.
-
-  Args:
-    max_records: limit of the records of a reader.
-
-  Returns:
-    What was found, by the field of the reader; see `record_check.survey_records`.
+  """What `check_records` looks at, by the field of the reader, but refuses nothing of.
 
   Raises:
     InputError: a reader is not as it should be, or a file is damaged or holds no record.

@@ -25,13 +25,9 @@ from ssd_tf.protos import pipeline_pb2, post_processing_pb2, ssd_pb2
 
 
 def build_model(model_config: pipeline_pb2.DetectionModel, is_training: bool) -> keras.Model:
-  """Builds the network.
+  """Builds the network: f32[B,H,W,C] -> class_logits f32[B,A,K+1] and box_encodings f32[B,A,4].
 
-  Args:
-    is_training: whether batch norms may be trained (unless they are frozen by the config).
-
-  Returns:
-    f32[B,H,W,C] -> {'class_logits': f32[B,A,K+1], 'box_encodings': f32[B,A,4]}.
+  With is_training batch norms may be trained, unless the config freezes them.
   """
   require_supported(model_config, 'model')
   ssd = model_config.ssd

@@ -192,8 +192,7 @@ def build_feature_extractor(
 ) -> Callable[[keras.KerasTensor], list[keras.KerasTensor]]:
   """Builds the function from images to feature maps.
 
-  Returns:
-    Images f32[B,H,W,3], normalized -> feature maps f32[B,H_i,W_i,C_i], finest first.
+  f32[B,H,W,3], normalized -> f32[B,H_i,W_i,C_i], finest first.
   """
   kind = _kind(extractor)
   hyperparams = build_hyperparams(

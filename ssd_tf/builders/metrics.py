@@ -64,14 +64,10 @@ def build_metrics(
   *,
   voc_options: Mapping[str, Any] | None = None,
 ) -> EvaluatorGroup:
-  """Builds what measures detections.
+  """Builds what measures detections: by every name in metrics_set; without any, by COCO's rules.
 
   Args:
-    on_train_data: whether the training records are evaluated.
     voc_options: iou_threshold and count_difficult of `Voc0712Evaluator`.
-
-  Returns:
-    An evaluator, empty, of every name in metrics_set; without any, of COCO's metrics.
   """
   eval_config = pipeline.config.eval_config
   require_supported(eval_config, 'eval_config')
@@ -100,11 +96,7 @@ def build_metrics(
 
 
 def metric_names(pipeline: Pipeline) -> list[str]:
-  """The names of what an evaluation gives, in its order, told without one.
-
-  Returns:
-    Those of the metrics, see `DetectionEvaluator.metric_names`, and of the losses.
-  """
+  """The names of what an evaluation gives, metrics, then losses, in its order, told without one."""
   without_losses = pipeline.config.eval_config.use_dummy_loss_in_eval
   losses = [fields.TOTAL_LOSS] if without_losses else fields.LOSSES
   return [*build_metrics(pipeline).metric_names, *losses]

@@ -24,10 +24,9 @@ _LEAST_CELLS = 2  # A side of the finest feature map; at less there is no grid.
 
 @dataclasses.dataclass(frozen=True)
 class MultiScale:
-  """A detector for each size that a training draws; all of them have the same weights.
+  """A detector for each (height, width) that a training draws; all of them have the same weights.
 
   Attributes:
-    detectors: by (height, width).
     draws: the size of each step.
     batches_per_step: batches that make one step together.
   """
@@ -39,13 +38,10 @@ class MultiScale:
   def preprocess(
     self, example: dict[str, tf.Tensor], batch_number: tf.Tensor
   ) -> dict[str, tf.Tensor]:
-    """Turns a decoded example into the input of the size that its batch has.
+    """Turns a decoded example into the input of the size that its batch has, f32[None,None,C].
 
     Args:
       batch_number: of the example's batch, counted from the training's first one, i64[].
-
-    Returns:
-      As `data.preprocessing.preprocess`, with an image f32[None,None,C].
     """
     branches = [
       lambda detector=self.detectors[size]: preprocessing.preprocess(

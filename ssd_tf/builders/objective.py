@@ -16,11 +16,7 @@ _SOFTMAX = ('weighted_softmax', 'weighted_softmax_focal')
 
 
 def build_objective(ssd: ssd_pb2.Ssd, box_coder: box_coders.BoxCoder) -> Objective:
-  """Builds the losses.
-
-  Returns:
-    The objective, without `layer_sizes`, which the network says.
-  """
+  """Builds the losses, without `layer_sizes`, which the network says."""
   loss = ssd.loss
   classification_loss = _classification_loss(ssd)
   partial_labels = losses_pb2.Loss.PartialLabels.Name(loss.partial_labels).lower()

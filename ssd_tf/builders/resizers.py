@@ -15,13 +15,10 @@ _PATH = 'model.ssd.image_resizer'
 
 
 def image_size(ssd: ssd_pb2.Ssd) -> tuple[int, int]:
-  """Returns the size of the network's input.
+  """Returns (height, width) of the network's input, pixels.
 
   The network is built for one size, so keep_aspect_ratio_resizer always pads to max_dimension;
   without pad_to_max_dimension the original's network would take each image at its own size.
-
-  Returns:
-    (height, width), pixels.
   """
   kind, resizer = _resizer(ssd)
   if kind == 'fixed_shape_resizer':
@@ -57,10 +54,9 @@ def num_channels(ssd: ssd_pb2.Ssd) -> int:
 
 
 def build_preprocess_image(ssd: ssd_pb2.Ssd) -> Callable:
-  """Builds what turns decoded images into the network's input.
+  """Builds what turns decoded images into the network's input; see `data.preprocessing`.
 
-  Returns:
-    u8[(B,)h,w,3] -> (f32[(B,)H,W,C], i32[2] size without padding); see `data.preprocessing`.
+  u8[(B,)h,w,3] -> (f32[(B,)H,W,C], i32[2] size without padding).
   """
   kind, resizer = _resizer(ssd)
   options = {
@@ -91,8 +87,7 @@ def build_preprocess_image(ssd: ssd_pb2.Ssd) -> Callable:
 def build_true_size(ssd: ssd_pb2.Ssd) -> Callable[[tf.Tensor], tf.Tensor]:
   """Builds what tells how much of the network's input an image fills.
 
-  Returns:
-    [n, 2] of any number type, (height, width) of images -> i32[n, 2] without padding, pixels.
+  (height, width) of images, [n, 2] of any number type -> i32[n, 2] without padding, pixels.
   """
   kind, resizer = _resizer(ssd)
   if kind == 'fixed_shape_resizer':

@@ -46,11 +46,7 @@ _ARGUMENTS = {
 def build_optimizer(
   optimizer: optimizer_pb2.Optimizer, stages: Sequence[train_pb2.TrainingStage] = ()
 ) -> keras.optimizers.Optimizer:
-  """Builds an optimizer with its learning rate schedule.
-
-  Args:
-    stages: its `train_config.stage`, of which those with a learning rate change it.
-  """
+  """Builds an optimizer with its learning rate schedule, and those of the stages that have one."""
   path = 'train_config.optimizer'
   require_supported(optimizer, path)
   kind = chosen(optimizer, 'optimizer', path, tuple(_OPTIMIZERS))
@@ -69,11 +65,7 @@ def build_optimizer(
 def build_stage_schedules(
   stages: Sequence[train_pb2.TrainingStage],
 ) -> list[tuple[int, schedules.Schedule]]:
-  """Builds the schedules of the stages that have one.
-
-  Returns:
-    (first step, schedule, whose own step 0 is there) of each.
-  """
+  """Builds (first step, schedule, whose own step 0 is there) of the stages that have one."""
   built, faults = [], []
   for i, stage in enumerate(stages):
     if stage.HasField('learning_rate'):
@@ -88,11 +80,7 @@ def build_stage_schedules(
 
 
 def stages_of(train_config: train_pb2.TrainConfig) -> list[dict[str, Any]]:
-  """What stays as it is in each stage of a training, that before the first `stage` too.
-
-  Returns:
-    Of each stage the keywords of `training.stages.Stage`.
-  """
+  """The keywords of `training.stages.Stage`, of each stage; the first is before any `stage`."""
   parts = {'train_config': train_config}
   parts |= {f'train_config.stage[{i}]': stage for i, stage in enumerate(train_config.stage)}
   return [
@@ -122,11 +110,7 @@ def precision_of(train_config: train_pb2.TrainConfig) -> str:
 
 
 def build_schedule(learning_rate: optimizer_pb2.LearningRate, path: str) -> schedules.Schedule:
-  """Builds a learning rate schedule.
-
-  Returns:
-    step i64[] -> learning rate f32[].
-  """
+  """Builds a learning rate schedule: step i64[] -> learning rate f32[]."""
   kinds = (
     *('constant_learning_rate', 'exponential_decay_learning_rate'),
     *('manual_step_learning_rate', 'cosine_decay_learning_rate'),

@@ -49,11 +49,7 @@ class LabelMap:
     return dict(zip(self.names, self.ids, strict=True))
 
   def id_of(self, name: str) -> int:
-    """The class id of a name.
-
-    Raises:
-      InputError: no class has this name; says the closest one.
-    """
+    """The class id of a name; the InputError for an unknown one says the closest one."""
     if name not in self.id_by_name:
       hint = closest(name, self.names)
       raise InputError(f'the label map has no class named "{name}": {hint}')
@@ -68,9 +64,8 @@ def load(path: str | os.PathLike) -> LabelMap:
 def load_or_list(path: str | os.PathLike) -> LabelMap:
   """Reads a label map file, or, if it ends in .txt, a class name on each line, numbered from 1.
 
-  Args:
-    path: the file. Lines that are empty or '???' are passed over; the latter stands for background
-      in the label files of TFLite.
+  Lines that are empty or '???' are passed over; the latter stands for background in the label files
+  of TFLite.
 
   Raises:
     InputError: as `parse`; a name stands twice, or is no text; there is none.
@@ -193,11 +188,7 @@ def _with_brace_hint(error):
 
 
 def _item_places(text):
-  """The line of each item's brace, id and name, which the protobuf parser does not keep.
-
-  Returns:
-    Per item, {'item': line, 'id': line, 'name': line}; the latter two where present.
-  """
+  """Per item the lines of its brace ('item'), 'id' and 'name', which protobuf's parser forgets."""
   tokens = re.compile(
     r"""\#[^\n]* | "(?:\\.|[^"\\\n])*" | '(?:\\.|[^'\\\n])*' | [{}<>] | [A-Za-z_]\w*(?=\s*:)""",
     re.VERBOSE,

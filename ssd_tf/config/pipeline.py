@@ -31,10 +31,7 @@ class Pipeline:
 
   @classmethod
   def load(cls, path: str | os.PathLike, changes: Sequence[str] = ()) -> 'Pipeline':
-    """Reads a pipeline.config.
-
-    Args:
-      changes: made after reading, see `overrides.apply`.
+    """Reads a pipeline.config, then makes changes to it, see `overrides.apply`.
 
     Raises:
       InputError: the text or a change is wrong: line, column, field and closest known field.
@@ -56,11 +53,7 @@ class Pipeline:
     return copy
 
   def save(self, path: str | os.PathLike) -> str:
-    """Writes the config; a reader never sees half of it.
-
-    Args:
-      path: the file, or an existing folder, in which it is named pipeline.config.
-    """
+    """Writes the config to a file, or as pipeline.config into a folder; returns the file's path."""
     if os.path.isdir(path):
       path = os.path.join(path, 'pipeline.config')
     text_proto.write(self.config, path)
@@ -94,14 +87,7 @@ class Pipeline:
     return input_paths.expand_input_paths(paths, self.path)
 
   def load_label_map(self, path: str, field: str = '') -> label_maps.LabelMap | None:
-    """Reads a label map that the config names.
-
-    Returns:
-      Its classes; None where there is no path.
-
-    Raises:
-      InputError: it is not there, or at fault.
-    """
+    """Reads a label map that the config names, in a field for the errors; None without a path."""
     try:
       return label_maps.load(self.resolve(path)) if path else None
     except InputError as error:
@@ -123,11 +109,7 @@ class Pipeline:
 
   @functools.cached_property
   def model_classes(self) -> label_maps.LabelMap | None:
-    """The classes of the model; None if no reader has a label map.
-
-    Raises:
-      InputError: a label map or a class_map is at fault.
-    """
+    """The classes of the model; None if no reader has a label map."""
     if self.config.label_map_path:
       return self.load_label_map(self.config.label_map_path, 'label_map_path')
     return reader_classes.merge_classes(
@@ -146,12 +128,7 @@ class Pipeline:
     return dict(zip(classes.ids, classes.display_names, strict=True))
 
   def classes(self, field: str) -> reader_classes.ReaderClasses:
-    """What a reader's records call the model's classes.
-
-    Raises:
-      InputError: a name is not in the label map, or not in the model's; a class_map contradicts
-        itself.
-    """
+    """What a reader's records call the model's classes, by its field; see `relate_classes`."""
     if field not in self._classes:
       reader = self.readers[field]
       own = self._own_label_map(field)

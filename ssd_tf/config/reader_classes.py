@@ -52,11 +52,7 @@ def named_readers(config: Message) -> dict[str, Message]:
 def merge_classes(
   readers: Iterable[tuple[str, Message, LabelMap | None]],
 ) -> LabelMap | None:
-  """Returns the classes of readers together; None if none has a label map.
-
-  Args:
-    readers: of each its field, for the errors, itself, and its label map.
-  """
+  """The classes of readers, (field, reader, label map) each, together; None without label maps."""
   merged, display_names, next_id = {}, {}, None
   for field, reader, own in readers:
     if own is None:

@@ -22,12 +22,7 @@ WORKS, NO_EFFECT, ERROR = 'works', 'no effect', 'error'
 
 
 class Status(NamedTuple):
-  """What becomes of a field.
-
-  Attributes:
-    kind: WORKS, NO_EFFECT or ERROR.
-    note: why, where it does not work.
-  """
+  """What becomes of a field: WORKS, NO_EFFECT or ERROR, and why, where it does not work."""
 
   kind: str
   note: str = ''

@@ -17,12 +17,10 @@ def parse(
   message: protobuf_message.Message,
   allow_repeats: bool = False,
 ) -> None:
-  """Parses text format into `message`.
+  """Parses text format into an empty message.
 
-  Args:
-    message: an empty message, filled in place.
-    allow_repeats: where a field that holds one value is given twice, the last one counts, with a
-      warning; False: that is an error.
+  With allow_repeats, where a field that holds one value is given twice, the last one counts, with a
+  warning.
 
   Raises:
     InputError: `path:line:column: what is wrong`; for an unknown name, with the closest known one.

@@ -18,8 +18,7 @@ def precision_recall(
       counts as that part of a right one.
 
   Returns:
-    precision: f64[d].
-    recall: f64[d]; nan where there is nothing to be found.
+    precision f64[d], recall f64[d], which is nan where there is nothing to be found.
   """
   ordered = np.asarray(true_positives, np.float64)[np.argsort(-np.asarray(scores), kind='stable')]
   right = np.cumsum(ordered)

@@ -28,13 +28,9 @@ class Figure(NamedTuple):
     return self.name.startswith('Precision')
 
   def of(self, coco_eval: COCOeval, k: int | None = None) -> float:
-    """The figure of all classes, or of one.
+    """The figure of all classes, or of the k-th among params.catIds.
 
-    Args:
-      k: index of the class among params.catIds; None: the mean over all classes.
-
-    Returns:
-      In [0, 1]; -1 where there is no groundtruth of that size.
+    In [0, 1]; -1 where there is no groundtruth of that size.
     """
     params = coco_eval.params
     at = (params.areaRngLbl.index(self.size), params.maxDets.index(self.max_detections))
@@ -77,12 +73,9 @@ LABELED_AVERAGE = 'DetectionBoxes_PerformanceByCategory_Labeled/mAP/{}'
 
 
 def of_all_pairs(name: str) -> str:
-  """The metric of all (image, class) pairs that one of the labeled pairs goes with.
+  """The metric of all (image, class) pairs that one of the labeled pairs goes with, or itself.
 
   Where every class is labeled in every image the two are the same, and only that one is given.
-
-  Args:
-    name: such as 'DetectionBoxes_Precision_Labeled/mAP'; any other metric is its own.
   """
   return name.replace('_Labeled/', '/', 1)
 

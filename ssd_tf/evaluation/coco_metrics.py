@@ -80,10 +80,7 @@ class CocoEvaluator:
     self.report = ''
 
   def update(self, batch: dict[str, Any], detections: dict[str, Any]) -> None:
-    """Adds a batch of images with their groundtruth and detections.
-
-    Args:
-      batch: see `image_results`; a groundtruth_area of 0 stands for the box's own.
+    """Adds a batch; see `image_results`. A groundtruth_area of 0 stands for the box's own.
 
     Raises:
       ValueError: a key is missing, a shape does not fit, or a detection is not finite.
@@ -134,39 +131,28 @@ class CocoEvaluator:
     return names
 
   def per_class_ap(self, *, labeled_only: bool = False) -> dict[str, float]:
-    """Gives each class's AP at IoU .50:.95, all sizes, 100 detections per image.
+    """AP at IoU .50:.95, all sizes, 100 detections per image, by class name in the order of ids.
 
-    Args:
-      labeled_only: whether each class is measured only on the images in which it is labeled.
-
-    Returns:
-      AP by class name, in the order of ids; -1 for a class without groundtruth.
+    With labeled_only each class is measured only on the images in which it is labeled; -1 without
+    groundtruth.
     """
     coco_eval, _ = self._evaluate(labeled_only)
     return {name: FIGURES[0].of(coco_eval, k) for k, name in enumerate(self._class_names())}
 
   def class_figures(self, name: str = 'Precision/mAP') -> dict[int, float]:
-    """Gives one of COCO's twelve figures of each class alone.
+    """A figure, such as 'Precision/mAP@.50IOU' or 'Recall/AR@100', of each class, by rising id.
 
-    Args:
-      name: of the figure, such as 'Precision/mAP@.50IOU' or 'Recall/AR@100'.
-
-    Returns:
-      By class id, rising; -1 where there is no groundtruth of that class and size.
+    It is -1 where there is no groundtruth of that class and size.
     """
     coco_eval, _ = self._evaluate(labeled_only=False)
     [figure] = (figure for figure in FIGURES if figure.name == name)
     return {id_: figure.of(coco_eval, k) for k, id_ in enumerate(coco_eval.params.catIds)}
 
   def class_curves(self, iou_threshold: float) -> dict[int, np.ndarray]:
-    """Gives each class's precision at the recalls 0, .01, ..., 1; 100 detections per image.
+    """Each class's precision at the recalls 0, .01, ..., 1, f64[101] by class id, rising.
 
-    Args:
-      iou_threshold: one of .50, .55, ..., .95.
-
-    Returns:
-      f64[101] by class id, rising; interpolated: at a recall, the best precision from there; -1
-      without groundtruth. Their means are the AP at this IoU.
+    At one of the IoUs .50, .55, ..., .95; 100 detections per image. Interpolated: at a recall, the
+    best precision from there; -1 without groundtruth. Their means are the AP at this IoU.
     """
     coco_eval, _ = self._evaluate(labeled_only=False)
     params = coco_eval.params

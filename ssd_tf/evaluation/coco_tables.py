@@ -23,16 +23,15 @@ DETECTION = np.dtype([*_ANNOTATION, ('score', np.float64)])
 def make_table(
   dtype: np.dtype, image: Mapping[str, int], boxes: np.ndarray, classes: np.ndarray
 ) -> np.ndarray:
-  """Puts the boxes of one image into a table.
+  """Puts the boxes of one image into a table of dtype GROUNDTRUTH or DETECTION.
 
   Args:
-    dtype: GROUNDTRUTH or DETECTION; the columns besides the four of boxes and classes are 0.
     image: its 'id', 'height' and 'width' in pixels.
     boxes: [n,4], normalized [ymin, xmin, ymax, xmax].
     classes: [n], category ids.
 
   Returns:
-    dtype[n].
+    dtype[n]; the columns besides the four of boxes and classes are 0.
   """
   ymin, xmin, ymax, xmax = np.asarray(boxes, np.float64).T
   table = np.zeros(len(boxes), dtype)
@@ -53,13 +52,7 @@ def evaluate(
 ) -> tuple[COCOeval, str]:
   """Matches detections to groundtruth, image by image and class by class.
 
-  Args:
-    images: 'id', 'height' and 'width' of each.
-    groundtruth: GROUNDTRUTH[g].
-    detections: DETECTION[d].
-
-  Returns:
-    What pycocotools has accumulated, and what it prints meanwhile.
+  Returns what pycocotools has accumulated, and what it prints meanwhile.
   """
   with contextlib.redirect_stdout(io.StringIO()) as printed:
     tables = [_coco(images, categories, table) for table in (groundtruth, detections)]

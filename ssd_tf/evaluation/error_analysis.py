@@ -47,12 +47,9 @@ class JudgedImage:
 
 @dataclasses.dataclass(frozen=True)
 class ScoreHistogram:
-  """How many detections have which score; m bins.
+  """How many detections have which score: right and wrong ones i64[m] in m bins.
 
-  Attributes:
-    edges: f64[m+1]; a score on an edge falls into the bin above, 1 into the last one.
-    right: i64[m].
-    wrong: i64[m].
+  edges is f64[m+1]; a score on an edge falls into the bin above, 1 into the last one.
   """
 
   edges: np.ndarray

@@ -104,14 +104,9 @@ def image_results(
 def drop_unlabeled_classes(
   batch: Mapping[str, Any], detections: Mapping[str, Any]
 ) -> dict[str, np.ndarray]:
-  """Leaves out the detections of classes that are not labeled in their image.
+  """Leaves out the detections of classes that are not labeled in their image, by labeled_classes.
 
-  Args:
-    batch: with labeled_classes bool[B,K]; without, nothing is left out.
-    detections: as in `image_results`, or one with more keys [B,D,...].
-
-  Returns:
-    The same keys, the remaining rows moved up, num_detections lowered.
+  The remaining rows of all keys [B,D,...] are moved up, num_detections lowered.
   """
   detections = {key: np.asarray(value) for key, value in detections.items()}
   labeled = batch.get(fields.LABELED_CLASSES)

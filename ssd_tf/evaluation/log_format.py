@@ -47,11 +47,7 @@ def setup_logging() -> None:
 
 
 def emit(lines: Iterable[str]) -> None:
-  """Logs each line at level INFO, as coming from the caller's file and line.
-
-  Args:
-    lines: messages; one may span several text lines, as the block of losses does.
-  """
+  """Logs each message at level INFO, as coming from the caller's file and line."""
   for line in lines:
     _LOGGER.info('%s', line, stacklevel=2)
 
@@ -66,10 +62,7 @@ def step_lines(
 ) -> list[str]:
   """Writes the two messages of a training step: its time, and the losses by name.
 
-  Args:
-    seconds_per_step: mean over the steps since the last such line.
-    losses: scalars by name, e.g. 'Loss/total_loss'; printed as float32, sorted by name.
-    learning_rate: at that step; printed last, as 'learning_rate'.
+  Losses, and last the learning rate, are printed as float32, sorted by name.
 
   Source: the Object Detection API's model_lib_v2.py prints a dict of float32 with pprint at width
   40. Here the block is joined by hand, since NumPy 2 shows a float32 as np.float32(...).
@@ -85,12 +78,7 @@ def step_lines(
 def eval_lines(step: int, metrics: Mapping[str, float]) -> list[str]:
   """Writes the messages of an evaluation: a heading, a line per metric, and what -1 and nan mean.
 
-  Args:
-    metrics: scalars by name, in the order to print.
-
-  Returns:
-    The messages, for `emit`. Unlike the original's, the last ones explain -1 (COCO) and nan (VOC,
-    Open Images) where there are any.
+  Unlike the original's, the last ones explain -1 (COCO) and nan (VOC, Open Images), if any.
   """
   lines = [f'Eval metrics at step {step}']
   lines += [f'\t+ {name}: {value:f}' for name, value in metrics.items()]
@@ -116,14 +104,10 @@ def _explanations(names, shown):
 
 
 def evaluation_table(evaluations: Iterable[tuple[int, Mapping[str, float]]]) -> str:
-  """Puts evaluations into a table, a row each.
+  """Puts evaluations, (step, metrics), into a table, a row each.
 
-  Args:
-    evaluations: (step, metrics), in the order to show.
-
-  Returns:
-    Lines of the step and, of each set of metrics, the mean AP; with COCO's also AP at .50 and
-    AR@100; and the total loss. A star marks the best of the first column of figures.
+  The columns are the step and, of each set of metrics, the mean AP; with COCO's also AP at .50 and
+  AR@100; and the total loss. A star marks the best of the first column of figures.
   """
   evaluations = list(evaluations)
   names = [

@@ -7,16 +7,9 @@ from pycocotools import mask
 def overlaps(
   boxes: np.ndarray, groundtruth_boxes: np.ndarray, is_group: np.ndarray | None = None
 ) -> np.ndarray:
-  """IoU of each detection with each groundtruth box.
+  """IoU f64[d,n] of each detection f32[d,4] with each groundtruth box f32[n,4].
 
-  Args:
-    boxes: f32[d,4].
-    groundtruth_boxes: f32[n,4].
-    is_group: bool[n]; for these, the share of the detection's area that lies inside. None: for
-      none.
-
-  Returns:
-    f64[d,n].
+  Of a group, bool[n], it is the share of the detection's area that lies inside. None: none is one.
   """
   if not len(boxes) or not len(groundtruth_boxes):
     return np.zeros((len(boxes), len(groundtruth_boxes)))

@@ -41,12 +41,7 @@ class Voc0712Evaluator(VocEvaluator):
   """
 
   def result(self) -> dict[str, float]:
-    """Evaluates all images.
-
-    Returns:
-      AP_VOC07/1, ..., AP_VOC07/mAP, then AP_VOC12 likewise, in [0, 1]; nan where there is no
-      groundtruth.
-    """
+    """AP_VOC07/1, ..., AP_VOC07/mAP, then AP_VOC12 likewise, in [0, 1]; nan without groundtruth."""
     results = self.class_results()
     without = [result.name for result in results.values() if not result.num_groundtruth]
     figures = []

@@ -75,11 +75,9 @@ class VocEvaluator:
     self._counts['max_detections'] = max(self._counts['max_detections'], shown)
 
   def result(self) -> dict[str, float]:
-    """Evaluates all images.
+    """The mean AP, then that of each class by the Object Detection API's names, in [0, 1].
 
-    Returns:
-      The mean AP, then the AP of each class by the Object Detection API's names, in [0, 1]; nan
-      where there is no groundtruth.
+    It is nan where there is no groundtruth.
     """
     without = [name for id_, name in self._names.items() if not self._num_groundtruth[id_]]
     if without:

@@ -101,15 +101,7 @@ def export_saved_model(
   input_type: str = 'image_tensor',
   batch_size: int | None = None,
 ) -> str:
-  """Writes a SavedModel.
-
-  Args:
-    output_dir: gets the folder saved_model.
-    batch_size: images per call; None for any number.
-
-  Returns:
-    The path of the SavedModel.
-  """
+  """Writes the folder saved_model into another, and returns its path; see `ExportedDetector`."""
   module = ExportedDetector(detector, input_type, batch_size)
   path = os.path.join(output_dir, 'saved_model')
   tf.saved_model.save(module, path, signatures={'serving_default': module.serve})

@@ -21,11 +21,7 @@ _TEMPORARY = re.compile(r'(_temp/part-[^/]*|\.tempstate\d+)$')
 
 @contextlib.contextmanager
 def writing(path: str | os.PathLike) -> Iterator[None]:
-  """Lets the errors of writing a file name it, which those of a file object do not.
-
-  Raises:
-    OSError: as it came, with its `filename`.
-  """
+  """Lets the OSErrors of writing a file name it, which those of a file object do not."""
   try:
     yield
   except OSError as error:
@@ -38,12 +34,7 @@ def writing(path: str | os.PathLike) -> Iterator[None]:
 def open_for_writing(
   path: str | os.PathLike, mode: str = 'w', newline: str | None = None
 ) -> Iterator[IO]:
-  """Opens a file whose errors name it, see `writing`.
-
-  Args:
-    mode: of `open`; text is UTF-8.
-    newline: of `open`.
-  """
+  """Opens a file whose errors name it, see `writing`; text is UTF-8."""
   encoding = None if 'b' in mode else 'utf-8'
   with writing(path), open(path, mode, encoding=encoding, newline=newline) as file:
     yield file

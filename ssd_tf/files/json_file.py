@@ -14,10 +14,7 @@ from ssd_tf.files.failed_writes import open_for_writing
 def load(
   path: str | os.PathLike, object_hook: Callable[[dict[str, Any]], Any] | None = None
 ) -> Any:
-  """Reads a JSON file.
-
-  Args:
-    object_hook: what to make of each object; None: the dict itself.
+  """Reads a JSON file; the object_hook says what to make of each object, if not a dict.
 
   Raises:
     InputError: it is not UTF-8, no JSON, nested too deeply, or has a key twice in one object.
@@ -53,13 +50,9 @@ def write(path: str | os.PathLike, content: Any) -> None:
 
 
 def as_text(content: Any) -> str:
-  """What a JSON file of this content holds, its objects and lists indented.
+  """What a JSON file of this content holds, its objects and lists indented, with a last line break.
 
-  Args:
-    content: what JSON knows; nan and infinity become null, since JSON has neither.
-
-  Returns:
-    The text, which ends with a line break.
+  Nan and infinity become null, since JSON has neither.
   """
   text = json.dumps(_without_nan(content), indent=2, ensure_ascii=False, allow_nan=False)
   return f'{text}\n'

@@ -7,10 +7,7 @@ from ssd_tf.errors import InputError
 
 
 def read(path: str | os.PathLike) -> str:
-  """Reads a text file: UTF-8, with or without a byte order mark.
-
-  Returns:
-    Its text, line ends as they are in the file.
+  """Reads a text file: UTF-8, with or without a byte order mark; line ends as they are in the file.
 
   Raises:
     InputError: it is not UTF-8; names the line.
@@ -28,14 +25,9 @@ def read(path: str | os.PathLike) -> str:
 
 
 def read_lines(path: str | os.PathLike) -> list[tuple[int, str]]:
-  """Reads the lines of a text file that are not blank.
+  """The lines of a text file that are not blank: (line number from 1, the line stripped) of each.
 
-  Returns:
-    (line number from 1, the line without white space around it) of each; lines end as on Linux,
-    Windows or an old Mac.
-
-  Raises:
-    InputError, OSError: as `read`.
+  They end as on Linux, Windows or an old Mac.
   """
   lines = enumerate(map(str.strip, re.split('\r\n?|\n', read(path))), start=1)
   return [(number, line) for number, line in lines if line]

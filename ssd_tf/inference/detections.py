@@ -36,15 +36,7 @@ class Detections:
     return Detections(self.boxes[kept], self.class_ids[kept], self.scores[kept], self.size)
 
   def draw(self, pixels: np.ndarray, names: Mapping[int, str]) -> np.ndarray:
-    """Draws them on a copy of the image.
-
-    Args:
-      pixels: u8[h,w,3], of the image.
-      names: class id -> name.
-
-    Returns:
-      u8[h,w,3].
-    """
+    """Draws them on a copy of the image's pixels, u8[h,w,3]."""
     return drawing.draw_detections(
       pixels, self.normalized_boxes, self.class_ids, self.scores, names
     )
@@ -52,12 +44,8 @@ class Detections:
   def as_dict(self, names: Mapping[int, str]) -> dict[str, Any]:
     """The image's size and its detections, as JSON can hold them.
 
-    Args:
-      names: class id -> name; a class without one is called by its id.
-
-    Returns:
-      {height, width, detections: [{class_id, class_name, score, box: [ymin, xmin, ymax, xmax] in
-      pixels}]}.
+    {height, width, detections: [{class_id, class_name, score, box: [ymin, xmin, ymax, xmax] in
+    pixels}]}; a class without a name is called by its id.
     """
     columns = (self.class_ids.tolist(), self.scores.tolist(), self.boxes.tolist())
     detections = [

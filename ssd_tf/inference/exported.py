@@ -36,11 +36,7 @@ class ExportedDetector:
       )
 
   def __call__(self, pixels: np.ndarray) -> Detections:
-    """Detects on one image.
-
-    Args:
-      pixels: u8[h,w,3].
-    """
+    """Detects on one image, u8[h,w,3]."""
     outputs = self._detect(input_tensor=tf.constant(pixels[np.newaxis]))
     boxes, scores, classes = (outputs[name][0].numpy() for name in _OUTPUTS)
     real = classes > 0  # All else is padding.

@@ -16,12 +16,9 @@ from ssd_tf.errors import InputError
 
 @dataclasses.dataclass
 class NamedImage:
-  """An image to detect on.
+  """An image u8[h,w,3] to detect on, and its groundtruth by the keys of `fields`, or None.
 
-  Attributes:
-    name: for the files written; without folder.
-    pixels: u8[h,w,3].
-    groundtruth: boxes and classes under the keys of `fields`, or None.
+  Its name is for the files written, so without a folder.
   """
 
   name: str
@@ -72,9 +69,6 @@ def _read_files(files):
 
 def from_records(paths: list[str]) -> Iterator[NamedImage]:
   """Reads images with their groundtruth from TFRecords. A broken one is named and passed over.
-
-  Yields:
-    Images, in the files' order.
 
   Raises:
     InputError: a file is damaged; names the record.

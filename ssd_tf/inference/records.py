@@ -32,13 +32,7 @@ class Detected:
 
 
 def read_annotations(paths: Sequence[str], names: Mapping[int, str]) -> Iterator[Annotation]:
-  """Reads records, with ids and names for every box where a record holds only one of the two.
-
-  Args:
-    names: class id -> name.
-
-  Yields:
-    Annotations, in the files' order.
+  """Reads records in the files' order, with ids and names for every box even where one is missing.
 
   Raises:
     InputError: a record is no annotated image, or has a class that is not in the label map.
@@ -63,10 +57,7 @@ def read_annotations(paths: Sequence[str], names: Mapping[int, str]) -> Iterator
 class RecordDetector:
   """Detects on the images of records, by the detector's own preprocessing and post-processing.
 
-  Args:
-    detector: made under the strategy; its weights loaded.
-    names: class id -> name.
-    batch_size: images at a time on each device.
+  The detector is made under the strategy; batch_size images at a time are on each device.
   """
 
   def __init__(
@@ -97,10 +88,7 @@ class RecordDetector:
     self._step = tf.function(lambda batch: strategy.run(replica_step, args=(batch,)))
 
   def detect(self, paths: Sequence[str]) -> Iterator[Detected]:
-    """Detects on each image.
-
-    Yields:
-      Each image, in the files' order.
+    """Detects on each image, in the files' order.
 
     Raises:
       InputError: a record is damaged or does not decode; names it.

@@ -205,9 +205,6 @@ def _group_norm(inputs, name):
 def round_to_eight(filters: float) -> int:
   """The nearest multiple of 8, at least 8, and never below by more than a tenth.
 
-  Args:
-    filters: a number of channels, such as 32 * 0.75.
-
   Source: how Sandler et al. 2018 and Howard et al. 2019 scale their networks.
   """
   rounded = max(8, int(filters + 4) // 8 * 8)

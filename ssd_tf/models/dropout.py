@@ -9,11 +9,8 @@ class Dropout(keras.layers.Layer):
 
   Keras's own layer calls its random state seed_generator_7 or so, after how many there have been in
   the process, so that a checkpoint of it would not be found again. And it drops the same on every
-  replica; here the first replica drops what Keras's layer does, and each other its own. Source:
-  Srivastava et al. 2014.
-
-  Args:
-    seed: of the random state; None for one from `keras.utils.set_random_seed`.
+  replica; here the first replica drops what Keras's layer does, and each other its own. Without a
+  seed it is one from `keras.utils.set_random_seed`. Source: Srivastava et al. 2014.
   """
 
   def __init__(self, rate: float, seed: int | None = None, **kwargs):

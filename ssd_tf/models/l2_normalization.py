@@ -8,13 +8,10 @@ _EPSILON = 1e-12  # Of the squared length.
 class L2Normalization(keras.layers.Layer):
   """Scales each location's features to length 1, then each channel by a learned factor.
 
-  y_c = scale_c x_c / sqrt(max(sum_c x_c^2, 1e-12))
+  y_c = scale_c x_c / sqrt(max(sum_c x_c^2, 1e-12)), scale_c starting at initial_scale.
 
   Features of a shallow layer are much longer than those of deeper ones, and would drown them.
   Source: Liu, Rabinovich and Berg 2015, ParseNet, section 3.3; SSD: Liu et al. 2016, section 3.1.
-
-  Args:
-    initial_scale: first value of every channel's factor.
   """
 
   def __init__(self, initial_scale: float = 20.0, **kwargs):

@@ -22,15 +22,10 @@ def anchors_per_location(
   interpolated_scale_aspect_ratio: float,
   reduce_boxes_in_lowest_layer: bool,
 ) -> list[int]:
-  """Counts the SSD anchors at a location of each feature map.
+  """Counts the SSD anchors at a location of each feature map, fine to coarse.
 
-  Args:
-    aspect_ratios: width / height.
-    interpolated_scale_aspect_ratio: of the extra anchor between two scales; 0 for no such anchor.
-    reduce_boxes_in_lowest_layer: the finest feature map has three anchors whatever the rest says.
-
-  Returns:
-    One count for each feature map, fine to coarse.
+  The interpolated one is left out where its aspect ratio is 0; the finest feature map has three if
+  it is reduced, whatever the rest says.
   """
   count = len(aspect_ratios) + (interpolated_scale_aspect_ratio > 0)
   counts = [count] * num_layers

@@ -11,14 +11,7 @@ import tensorflow as tf
 
 
 def check_boxes(boxes: tf.Tensor, name: str = 'boxes') -> tf.Tensor:
-  """Returns the boxes as a tensor, after checking that the last dimension holds 4 coordinates.
-
-  Args:
-    boxes: f32[..., 4].
-
-  Raises:
-    ValueError: the last dimension is known and is not 4.
-  """
+  """Returns the boxes as a tensor; a ValueError where the last dimension is known and is not 4."""
   boxes = tf.convert_to_tensor(boxes)
   rank = boxes.shape.rank
   if rank == 0 or (rank is not None and boxes.shape[-1] not in (None, 4)):

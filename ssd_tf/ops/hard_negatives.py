@@ -51,15 +51,12 @@ class HardExampleMiner:
     decoded_boxes: tf.Tensor,
     targets: target_assigner.Targets,
   ) -> tf.Tensor:
-    """Returns the anchors that take part in the loss.
+    """Returns the anchors that take part in the loss, bool[B, A]; no gradient flows through it.
 
     Args:
       classification_losses: f32[B, A], weighted.
       localization_losses: f32[B, A], weighted.
       decoded_boxes: f32[B, A, 4], what the model predicts.
-
-    Returns:
-      bool[B, A]; no gradient flows through it.
     """
     if self.loss_type == 'CLASSIFICATION':
       losses = classification_losses

@@ -115,11 +115,7 @@ class Objective:
     }
 
   def normalizer_part(self, targets: Targets, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
-    """Returns the part of the losses' normalizer that the images of a replica have, f32[].
-
-    Args:
-      batch: example_mask bool[B], False where the image pads the batch.
-    """
+    """Returns the part of the losses' normalizer that the images of a replica have, f32[]."""
     example_mask = batch[fields.EXAMPLE_MASK]
     if self.normalized_by == 'MATCHES':
       return tf.reduce_sum(tf.where(example_mask[:, tf.newaxis], targets.box_weights, 0.0))
@@ -219,11 +215,7 @@ class Objective:
 def count_labels(targets: Targets, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
   """Counts, by class, what the labels of the replica's images hold.
 
-  Args:
-    batch: example_mask bool[B], False where the image pads the batch; labeled_classes bool[B, K].
-
-  Returns:
-    f32[2, K]: images labeled for the class; anchors matched to it.
+  f32[2, K]: images labeled for the class; anchors matched to it.
   """
   labeled_classes = batch[fields.LABELED_CLASSES]
   real = batch[fields.EXAMPLE_MASK][:, tf.newaxis]

@@ -112,9 +112,6 @@ def staged_schedule(first: Schedule, later: Sequence[tuple[int, Schedule]]) -> S
   Args:
     first: until the first of the later ones begins.
     later: (step that it begins at, schedule), the steps rising; a schedule's own step 0 is there.
-
-  Returns:
-    step i64[] -> learning rate f32[].
   """
 
   def schedule(step):

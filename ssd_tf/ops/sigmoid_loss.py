@@ -10,11 +10,7 @@ from ssd_tf.ops import cells
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _ColumnLoss(abc.ABC):
-  """The sum over the columns of F(m), m being the logit of the wrong answer.
-
-  Attributes:
-    background_as_zeros: for background every column is negative, instead of column 0 positive.
-  """
+  """The sum over the columns of F(m), m being the logit of the wrong answer."""
 
   background_as_zeros: bool
 

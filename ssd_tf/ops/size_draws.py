@@ -26,14 +26,7 @@ class SizeDraws:
   seed: int
 
   def index(self, step: tf.Tensor | int) -> tf.Tensor:
-    """Draws the size of a step.
-
-    Args:
-      step: the number of updates made before it, i64[].
-
-    Returns:
-      Its place in `sizes`, i32[].
-    """
+    """Draws the place in `sizes`, i32[], of the size of a step i64[], counted from 0."""
     draw = tf.cast(step, tf.int64) // self.steps_per_size
     # Below 0: the augmentation's seeds are (seed, position of the example), from 0 on.
     seed = tf.stack([tf.constant(self.seed, tf.int64), -1 - draw])

@@ -81,11 +81,7 @@ class Description:
 
 
 def describe(shapes: Shapes, kind: str) -> Description:
-  """Tells the model in a checkpoint by the names and shapes of its variables.
-
-  Args:
-    kind: as `checkpoint_kind.identify` returns it.
-  """
+  """Tells the model in a checkpoint by the names and shapes of its variables."""
   shapes = {n: shape for n, shape in shapes.items() if not checkpoint_kind.is_bookkeeping(n)}
   shapes = checkpoint_kind.in_our_words(kind, shapes)
   backbone, depth_multiplier = _backbone(shapes)

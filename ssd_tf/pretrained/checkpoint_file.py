@@ -18,11 +18,7 @@ _DAMAGE = (tf.errors.OpError, IndexError, RuntimeError)
 
 
 def open_checkpoint(path: str) -> 'CheckpointFile | H5File':
-  """Opens a checkpoint.
-
-  Args:
-    path: a checkpoint's prefix, or a file of Keras's that ends in .h5 or .hdf5.
-  """
+  """Opens a checkpoint: by its prefix, or a file of Keras's that ends in .h5 or .hdf5."""
   return H5File(path) if path.endswith(('.h5', '.hdf5')) else CheckpointFile(path)
 
 
@@ -31,17 +27,10 @@ class CheckpointDeleted(InputError):
 
 
 class CheckpointFile:
-  """The tensors of a checkpoint.
-
-  Attributes:
-    shapes: name -> shape.
-  """
+  """The tensors of a checkpoint; `shapes` is name -> shape."""
 
   def __init__(self, path: str):
     """Opens a checkpoint.
-
-    Args:
-      path: its prefix, such as model.ckpt of model.ckpt.index and model.ckpt.data-00000-of-00001.
 
     Raises:
       CheckpointDeleted: it is not there any more.

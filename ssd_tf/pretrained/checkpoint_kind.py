@@ -51,11 +51,7 @@ def is_bookkeeping(name: str) -> bool:
 
 
 def identify(names: Collection[str], path: str) -> str:
-  """Tells which program wrote a checkpoint.
-
-  Returns:
-    One of the kinds above.
-  """
+  """Tells which program wrote a checkpoint: one of the kinds above, else an InputError."""
   for kind, pattern in _PATTERNS.items():
     if any(re.match(pattern, name) for name in names):
       return kind

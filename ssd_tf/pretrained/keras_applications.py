@@ -51,8 +51,7 @@ LAYERS_OF_CLASSIFIER = LayerTable({**LAYERS.layers, 'vgg_16_conv6': 'fc1', 'vgg_
 class ImageNetWeights:
   """The weights that Keras downloads (to ~/.keras/models, once), read as a checkpoint's file.
 
-  Attributes:
-    shapes: '<layer>/<kernel, bias, gamma, ...>' -> shape.
+  `shapes` is '<layer>/<kernel, bias, gamma, ...>' -> shape.
   """
 
   path = IMAGENET
@@ -60,10 +59,7 @@ class ImageNetWeights:
   def __init__(
     self, backbone: str | None, depth_multiplier: float | None, *, include_top: bool = False
   ):
-    """Downloads.
-
-    Args:
-      include_top: with the classifier; of VGG-16 that is 530 MB in place of 60.
+    """Downloads, with the classifier too if asked for; of VGG-16 that is 530 MB in place of 60.
 
     Raises:
       InputError: Keras has no weights for it, or cannot download them.

@@ -19,16 +19,11 @@ _DAMAGE = (OSError, KeyError, RuntimeError)
 class H5File:
   """The weights in an .h5 file: of `Model.save_weights` before Keras 3, or of a whole model.
 
-  Attributes:
-    shapes: '<layer>/<kernel, bias, gamma, ...>' -> shape.
+  `shapes` is '<layer>/<kernel, bias, gamma, ...>' -> shape. A damaged file is an InputError.
   """
 
   def __init__(self, path: str):
-    """Opens a file.
-
-    Raises:
-      InputError: it is no HDF5 file, is cut short, or has no names of layers.
-    """
+    """Opens a file."""
     self.path = path
     try:
       self._file = h5py.File(path, 'r')
@@ -45,11 +40,7 @@ class H5File:
       )
 
   def read(self, name: str) -> np.ndarray:
-    """The value of a weight.
-
-    Raises:
-      InputError: the file is damaged there.
-    """
+    """The value of a weight."""
     try:
       return self._file[self._places[name]][()]
     except _DAMAGE as error:

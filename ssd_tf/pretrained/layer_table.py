@@ -8,11 +8,9 @@ import keras
 
 @dataclasses.dataclass(frozen=True)
 class LayerTable:
-  """The words of another stack.
+  """The words of another stack: our layer -> theirs, and our last part of a path -> theirs.
 
-  Attributes:
-    layers: our layer -> theirs.
-    leaves: our last part of a variable's path, such as kernel -> theirs; others are the same.
+  Parts of paths, such as kernel, that are not in `leaves` are the same there.
   """
 
   layers: Mapping[str, str]
@@ -49,13 +47,10 @@ class LayerTable:
 
 
 def vgg_16_layers(theirs: str) -> dict[str, str]:
-  """The thirteen convolutions of VGG-16.
+  """The thirteen convolutions of VGG-16: our layer -> theirs.
 
   Args:
     theirs: the name there, with {stage} 1 to 5 and {i} from 1 within a stage.
-
-  Returns:
-    Our layer -> theirs.
   """
   return {
     f'vgg_16_conv{stage}_{i}': theirs.format(stage=stage, i=i)

@@ -100,9 +100,5 @@ class BestCheckpoint:
 
 
 def find(model_dir: str) -> str | None:
-  """Finds the best checkpoint of a training.
-
-  Returns:
-    Its prefix; None if it keeps none.
-  """
+  """The prefix of the best checkpoint of a training; None if it keeps none."""
   return tf.train.latest_checkpoint(os.path.join(model_dir, _FOLDER))

@@ -37,16 +37,13 @@ def conditions_of(config: PipelineConfig, sample_1_of_n: int = 1) -> dict[str, i
 
 
 def differences(wanted: Mapping[str, Any], found: Mapping[str, Any], *, losses: bool = True) -> str:
-  """In what an evaluation differs from those wanted, so that its figures cannot be compared.
+  """The names, separated by commas, in which an evaluation differs from those wanted; '' for none.
 
   Args:
     wanted: split, settings, conditions; of these the settings are compared also if they are missing
       here, the others are not.
     found: the same of the evaluation; other entries do not count.
     losses: whether its losses are to be compared; other figures may be where the losses may not.
-
-  Returns:
-    The names of what differs, separated by commas; '' if they can be compared.
   """
   wanted = {'settings': {}, **wanted}
   first, second = _flat(wanted), _flat({name: found.get(name) or {} for name in wanted})

@@ -68,24 +68,15 @@ def is_figure(value: float) -> bool:
 
 
 def value_of(name: str, metrics: Mapping[str, float | None]) -> float | None:
-  """A metric's value in an evaluation.
+  """A metric's value in an evaluation; None if there is none.
 
-  Args:
-    name: of the metric. Where it is one of the labeled (image, class) pairs alone, and all are
-      labeled, the evaluation has it as that of all pairs.
-
-  Returns:
-    The value; None if there is none.
+  That of the labeled (image, class) pairs alone, where all pairs are labeled, is that of all pairs.
   """
   return metrics.get(name, metrics.get(coco_figures.of_all_pairs(name)))
 
 
 def resolve_metric(name: str, names: Sequence[str]) -> str:
-  """The metric that is meant.
-
-  Args:
-    name: of a metric; '' for the first.
-    names: of those that the evaluations give, at least one.
+  """The metric that is meant by a name: '' is the first of those that the evaluations give.
 
   Raises:
     InputError: it is not among them; it lists them, the likely ones first.

@@ -55,11 +55,7 @@ class EarlyStopping:
 def evaluations_without_better(
   evaluations: Iterable[tuple[int, float]], criterion: Criterion, min_delta: float
 ) -> tuple[int, tuple[int, float] | None]:
-  """Counts the last evaluations that were no better than the best before them.
-
-  Args:
-    evaluations: (step, value), in their order.
-    min_delta: by which a value has to be better, at least.
+  """Counts the last (step, value) that were no better, by min_delta at least, than the best before.
 
   Returns:
     (count, the best before them; None if there is none).

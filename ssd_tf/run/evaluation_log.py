@@ -40,9 +40,8 @@ class EvaluationLog:
   def append(self, step: int, metrics: Mapping[str, float], details: Mapping[str, Any]) -> None:
     """Adds an evaluation; if that fails half way, such as on a full disk, the file is as before.
 
-    Args:
-      metrics: by name; nan becomes null, since JSON has no nan.
-      details: what the figures have to be read with; without, a number cannot be compared.
+    A metric of nan becomes null, since JSON has no nan. Without the details, what the figures have
+    to be read with, a number cannot be compared.
     """
     os.makedirs(self.eval_dir, exist_ok=True)
     figures = {name: None if math.isnan(value) else value for name, value in metrics.items()}
@@ -62,10 +61,7 @@ class EvaluationLog:
       self._lines.append(_evaluation(line))
 
   def read(self, *, skip_damaged: bool = False) -> list[dict[str, Any]]:
-    """Gives all evaluations.
-
-    Args:
-      skip_damaged: pass over damaged lines, where they have been told.
+    """Gives all evaluations, or all but the damaged lines, where these have been told.
 
     Returns:
       Of each, in the order written, step, metrics (nan for null) and the details; empty if there is
@@ -84,14 +80,11 @@ class EvaluationLog:
   def comparable(
     self, details: Mapping[str, Any], *, losses: bool = True, skip_damaged: bool = False
   ) -> dict[int, dict[str, Any]]:
-    """Gives the evaluations whose figures can be compared.
+    """The evaluations whose figures can be compared, by step, rising; of each step the last one.
 
     Args:
       details: split, settings and conditions of those wanted, see `conditions.differences`.
       losses: whether their losses are to be compared.
-
-    Returns:
-      By step, rising; of each step the last one.
     """
     lines = self.read(skip_damaged=skip_damaged)
     lines = [line for line in lines if not differences(details, line, losses=losses)]

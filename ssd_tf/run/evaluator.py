@@ -51,8 +51,7 @@ class Options:
 def evaluation_details(pipeline: Pipeline, options: Options) -> dict[str, Any]:
   """What the figures of an evaluation depend on besides the weights, as the log has it.
 
-  Returns:
-    split, conditions, and settings if there are any; see `conditions`.
+  That is split, conditions, and settings if there are any; see `conditions`.
   """
   return {
     'split': ', '.join(builders.evaluated_paths(pipeline, options.on_train_data)),
@@ -130,12 +129,7 @@ def log_evaluation(
   log: EvaluationLog,
   details: Mapping[str, Any],
 ) -> None:
-  """Writes an evaluation's lines, and adds its numbers to the log of evaluations.
-
-  Args:
-    step: of the model that was evaluated, i64[].
-    details: what the numbers have to be read with, besides those that the evaluator has.
-  """
+  """Writes an evaluation's lines, and adds its numbers to the log of evaluations."""
   step = int(step.numpy())
   log_format.show(evaluator.metrics.report)
   log_format.emit(log_format.eval_lines(step, output))

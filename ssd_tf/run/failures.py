@@ -27,8 +27,7 @@ def explaining_failures(
 ) -> Iterator[None]:
   """Turns the errors of a running graph that mean bad input into one line that says so.
 
-  Args:
-    failed_batch: of the trainer; saved where the loss or its gradient was not finite.
+  Where the loss or its gradient was not finite, the trainer's failed batch is saved in model_dir.
   """
   with builders.explained_record_errors(pipeline, training=training, evaluation=evaluation):
     try:

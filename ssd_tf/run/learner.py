@@ -78,9 +78,6 @@ def build_learner(config: PipelineConfig) -> Learner:
 def build_stages(config: PipelineConfig, model: keras.Model) -> Stages:
   """Builds what says which variables a training trains, from which step on.
 
-  Args:
-    model: as it was built; nothing of it is set yet.
-
   Raises:
     InputError: a pattern matches nothing, or a stage leaves nothing to train.
   """

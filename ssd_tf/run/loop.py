@@ -32,11 +32,9 @@ def build_controller(
   """What trains, logs, saves and evaluates by turns.
 
   Args:
-    manager: of the checkpoints, with their interval; event files go into train/ and eval/ of its
-      folder.
+    manager: with the interval of checkpoints; event files go into train/ and eval/ of its folder.
     num_steps: the last step; FOREVER for none.
-    checkpoint_every_secs: seconds between checkpoints, besides the manager's interval. None: none
-      are saved by time.
+    checkpoint_every_secs: besides the manager's interval. None: none are saved by time.
     train_actions: are called after the log's lines, with nothing of use.
   """
   step = trainer.global_step
@@ -82,10 +80,7 @@ def train(
   """Trains to the last step, with an evaluation at each checkpoint if there is what evaluates.
 
   A checkpoint is saved before it is evaluated, so that a process that dies meanwhile loses no step
-  that an evaluation has counted.
-
-  Args:
-    num_steps: the last step; at it a checkpoint is saved in any case.
+  that an evaluation has counted; at the last step one is saved in any case.
   """
   evaluates = controller.evaluator is not None
   manager = controller.checkpoint_manager

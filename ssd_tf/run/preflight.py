@@ -12,8 +12,7 @@ from ssd_tf.run import criterion
 def check(pipeline: Pipeline, num_replicas: int, evaluate: bool) -> str:
   """Refuses what would fail, or train wrongly, later; warns of what is not done as the config says.
 
-  Returns:
-    The metric that the best checkpoint and early stopping go by; '' without evaluations.
+  Returns the metric that the best checkpoint and early stopping go by; '' without evaluations.
   """
   checking = 'all' if evaluate else 'train'
   builders.check_config(pipeline, num_replicas, checking)

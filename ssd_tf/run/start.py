@@ -22,11 +22,9 @@ def start(
   moving_average: MovingAverage | None = None,
   load_options: LoadOptions | None = None,
 ) -> int:
-  """Loads what a training starts from.
+  """Loads what a training starts from, and tells its first step; at step 0 a checkpoint is written.
 
-  Args:
-    manager: of the training's checkpoints; one is written at step 0.
-    moving_average: of the weights, which it begins at unless the training goes on; or None.
+  The moving average begins at the weights unless the training goes on.
 
   Raises:
     InputError: the checkpoint does not fit.

@@ -4,10 +4,9 @@ import tensorflow as tf
 
 
 def make_strategy(num_logical_cpus: int = 0) -> tf.distribute.Strategy:
-  """MirroredStrategy over all GPUs; without one, the CPU as one device or as several.
+  """MirroredStrategy over all GPUs; without one, the CPU as one device.
 
-  Args:
-    num_logical_cpus: split the CPU into that many devices, to try replicas without GPUs; 0 not to.
+  With num_logical_cpus the CPU is split into that many devices, to try replicas without GPUs.
   """
   if num_logical_cpus:
     cpu = tf.config.list_physical_devices('CPU')[0]

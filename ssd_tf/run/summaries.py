@@ -32,11 +32,7 @@ class CheckedSummaries(orbit.utils.SummaryManager):
     self._checked = {}  # Path -> bytes that are known to be whole records.
 
   def flush(self) -> None:
-    """Writes what is waiting.
-
-    Raises:
-      tf.errors.OpError, OSError: it could not be written.
-    """
+    """Writes what is waiting; raises tf.errors.OpError or OSError if it could not be written."""
     super().flush()
     for path in set(glob.glob(self._own)) - self._before:
       self._checked[path] = end = end_of_records(path, self._checked.get(path, 0))
@@ -45,11 +41,7 @@ class CheckedSummaries(orbit.utils.SummaryManager):
 
 
 def end_of_records(path: str, start: int = 0) -> int:
-  """Where the last whole record of a file ends, by the lengths that its records tell.
-
-  Returns:
-    The offset: the file's size unless it is cut short.
-  """
+  """Where the last whole record of a file ends: at the file's size unless it is cut short."""
   with open(path, 'rb') as file:
     for _, length in records(file, start):
       start += _HEADER + length + _FOOTER
@@ -57,13 +49,9 @@ def end_of_records(path: str, start: int = 0) -> int:
 
 
 def records(file: BinaryIO, start: int = 0) -> Iterator[tuple[int, int]]:
-  """Finds the whole records of a file, without reading them.
+  """Where the content of each whole record begins, and its length, without reading it.
 
-  Args:
-    file: of records; between two of them it may be read anywhere.
-
-  Returns:
-    Of each, where its content begins, and the length of that.
+  Between two of them the file may be read anywhere.
   """
   size = os.fstat(file.fileno()).st_size
   while start + _HEADER + _FOOTER <= size:

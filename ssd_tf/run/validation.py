@@ -62,11 +62,7 @@ def build_validation(
   metric: str,
   options: Options,
 ) -> Validation:
-  """Builds what evaluates a training.
-
-  Raises:
-    InputError: model_dir holds the best checkpoint of another training.
-  """
+  """Builds what evaluates a training; refuses the best checkpoint of another one in model_dir."""
   settings = pipeline.config.train_config
   log = EvaluationLog(os.path.join(manager.directory, 'eval'))
   criterion = Criterion(metric, evaluation_details(pipeline, options))

@@ -7,11 +7,7 @@ import tensorflow as tf
 
 
 class MicroBatches:
-  """The batches of a step.
-
-  Args:
-    batches: one or more, of equal shapes; nests of tensors.
-  """
+  """The batches of a step: one or more nests of tensors, of equal shapes."""
 
   def __init__(self, batches: Sequence[Any]):
     self.count = len(batches)
@@ -20,15 +16,11 @@ class MicroBatches:
       self._stacked = tf.nest.map_structure(lambda *parts: tf.stack(parts), *batches)
 
   def sum(self, function: Callable[[Any], Any], zeros: Any) -> Any:
-    """Adds up what a function makes of each batch.
+    """Adds up what a function makes of each batch: nests of tensors like the zeros.
 
-    What the function needs for one batch is let go before the next one begins, so that it takes
-    the memory of one batch, whatever their number.
-
-    Args:
-      function: batch -> nest of tensors. Called once, and traced into a loop, unless there is
-        one batch only; then nothing may go across replicas in it.
-      zeros: of the structure and shapes that it returns.
+    What the function needs for one batch is let go before the next one begins, so that it takes the
+    memory of one batch, whatever their number. It is called once, and traced into a loop, unless
+    there is one batch only; nothing may go across replicas in it then.
     """
     if self.count == 1:
       return function(self._batches[0])

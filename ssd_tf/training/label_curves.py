@@ -9,12 +9,7 @@ import tensorflow as tf
 
 @dataclasses.dataclass(frozen=True)
 class LabelCurves:
-  """Draws, for each class, labeled images, positives and the share of the loss that is masked.
-
-  Attributes:
-    class_names: class id -> name.
-    interval: steps between the points.
-  """
+  """Draws, for each class, labeled images, positives and the share of the loss that is masked."""
 
   class_names: Mapping[int, str]
   interval: int
@@ -23,7 +18,6 @@ class LabelCurves:
     """Writes a point of every curve, if some labels since the last point were partial.
 
     Args:
-      step: the updates made so far.
       num_images: that were trained on since the last point.
       labels: the sum of `objective.count_labels` since then, f32[2, K].
       masked: `Objective.masked_losses` of the last step, f32[2, K].

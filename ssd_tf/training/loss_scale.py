@@ -40,10 +40,9 @@ class LossScale:
     return {'scale': self.scale, 'good_steps': self.good_steps, 'num_skipped': self.num_skipped}
 
   def apply(self, is_finite: tf.Tensor, update: Callable, leave_out: Callable) -> None:
-    """Makes a step or leaves it out; called outside of the replicas.
+    """Makes a step, if the gradients on all replicas are finite, or leaves it out, only counting.
 
-    Args:
-      is_finite: whether the gradients are, on all replicas, bool[].
+    Called outside of the replicas.
     """
 
     def good():

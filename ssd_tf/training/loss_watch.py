@@ -44,7 +44,6 @@ class LossWatch:
     """Takes the steps since the last call in, and warns where an interval ends.
 
     Args:
-      step: the updates made so far.
       losses: sums of the terms over these steps, by the names of `fields.LOSSES`.
       counts: sums over these steps of IMAGES, BOXES and POSITIVES; None: they are not known.
     """
@@ -54,11 +53,7 @@ class LossWatch:
       self.flush(step)
 
   def flush(self, step: int) -> None:
-    """Looks at what came since the last interval ended, if anything; called after the last step.
-
-    Args:
-      step: the updates made so far.
-    """
+    """Looks at what came since the last interval ended, if anything; called after the last step."""
     self._look_at_terms(step)
     if self._counts[IMAGES]:
       self._look_at_matches(step)

@@ -44,11 +44,7 @@ class MovingAverage:
       self.averages[variable.path].assign(variable.numpy())
 
   def update(self, step: tf.Tensor) -> None:
-    """Takes the weights of a step in; called once after each update, outside of the replicas.
-
-    Args:
-      step: the number of updates made so far, this one included, i[].
-    """
+    """Takes the weights of a step, counted from 1, in; called outside of the replicas."""
     share = tf.maximum(1.0 - self._decay, 9.0 / (10.0 + tf.cast(step, tf.float32)))
     for variable in self._variables:
       self._strategy.extended.update(

@@ -28,15 +28,11 @@ class NonFiniteBatch:
     losses: tf.Tensor,
     replica: tf.Tensor,
   ) -> tf.Tensor:
-    """Makes the operation that takes over a replica's part.
+    """Makes the operation, f32[], that takes over a replica's part of the step that failed.
 
     Args:
       batches: of the replica, those that make the step together.
-      step: that failed, i[].
       losses: in the order of `fields.LOSSES`, f32[4].
-
-    Returns:
-      1.0 once it is done, f32[].
     """
     keys = sorted(batches[0])
 
@@ -63,14 +59,11 @@ class NonFiniteBatch:
     return f'at step {step}: {terms}; source ids: {", ".join(ids[:_SHOWN_IDS])}{more}'
 
   def save(self, folder: str) -> str:
-    """Writes non_finite_batch.npz.
+    """Writes non_finite_batch.npz, and returns its path; '' if nothing was kept.
 
     It holds, by the keys of `fields`, what the network was fed: images, groundtruth, masks, with
     the examples of all replicas one after the other; source_id as text; replica, of each example
     the one it was on; step; and losses with loss_names.
-
-    Returns:
-      The path; '' if nothing was kept.
     """
     if not self._parts:
       return ''

@@ -28,8 +28,6 @@ class Momentum(keras.optimizers.SGD):
 
   Keras composes the update from five operations for each variable; this calls TensorFlow's one.
 
-  Args: those of Keras's own.
-
   Source: the Object Detection API's momentum_optimizer under TF2. (TF1 multiplies the rate in after
   the velocity, which differs only while the rate changes.)
   """
@@ -56,8 +54,6 @@ class RMSProp(keras.optimizers.RMSprop):
 
   mean_square = rho * mean_square + (1 - rho) * gradient^2, starting at 1;
   velocity = momentum * velocity + rate * gradient / sqrt(mean_square + epsilon).
-
-  Args: those of Keras's own.
 
   Source: TF1's RMSPropOptimizer, which the Object Detection API's configs were tuned with. Its TF2
   scripts take `decay` for a decay of the learning rate (rate / (1 + decay * step), the mean square
@@ -95,9 +91,7 @@ class RMSProp(keras.optimizers.RMSprop):
 class AdamW(keras.optimizers.AdamW):
   """Adam, and beside it each kernel shrinks: kernel -= rate * weight_decay * kernel.
 
-  Biases and batch norms do not. Args: those of Keras's own.
-
-  Source: Loshchilov and Hutter 2019.
+  Biases and batch norms do not. Source: Loshchilov and Hutter 2019.
   """
 
   def __init__(self, *args, **kwargs):
@@ -107,8 +101,6 @@ class AdamW(keras.optimizers.AdamW):
 
 class Adagrad(keras.optimizers.Adagrad):
   """Adagrad: variable -= rate * gradient / sqrt(sum of its squares).
-
-  Args: those of Keras's own, but for epsilon.
 
   Source: Duchi et al. 2011; TF1's AdagradOptimizer, which adds nothing to the root.
   """

@@ -21,11 +21,7 @@ FLOAT32, MIXED_BFLOAT16, MIXED_FLOAT16 = 'float32', 'mixed_bfloat16', 'mixed_flo
 
 @contextlib.contextmanager
 def compute_dtype(precision: str) -> Iterator[None]:
-  """Layers made in this context compute in a type of 16 bits, if asked to.
-
-  Args:
-    precision: FLOAT32, MIXED_BFLOAT16 or MIXED_FLOAT16.
-  """
+  """Layers made in this context compute in FLOAT32, MIXED_BFLOAT16 or MIXED_FLOAT16."""
   before = keras.config.dtype_policy()
   if precision != FLOAT32:
     keras.config.set_dtype_policy(precision)
@@ -36,11 +32,10 @@ def compute_dtype(precision: str) -> Iterator[None]:
 
 
 class Float32Evaluator(orbit.AbstractEvaluator):
-  """Evaluates a float32 network with the weights that another one has at that time.
+  """Evaluates a float32 network with the weights that another one of the same config has then.
 
   Args:
     evaluator: of the float32 network, which nothing else changes.
-    model: whose weights it gets; of the same config, so that the variables' paths are the same.
     float32_model: the network that the evaluator calls, before its batch norms are folded.
   """
 

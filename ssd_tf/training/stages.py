@@ -11,11 +11,7 @@ from ssd_tf.training.variable_selection import VariableSelector
 
 
 class Stage(NamedTuple):
-  """What a stage leaves as it finds it; see `VariableSelector.select`.
-
-  Attributes:
-    first_step: that it begins at; of the first stage 0.
-  """
+  """What a stage leaves as it finds it, from first_step on; see `VariableSelector.select`."""
 
   first_step: int = 0
   field: str = 'train_config'
@@ -55,14 +51,7 @@ class Stages:
     self.borders = tuple(self._first_steps[1:])
 
   def enter(self, step: int) -> bool:
-    """Sets the variables that train at a step.
-
-    Args:
-      step: the number of updates made so far.
-
-    Returns:
-      Whether others train than before, so that the step has to be traced anew.
-    """
+    """Sets what trains at a step; returns whether that is new, so that the step is traced anew."""
     stage = bisect.bisect_right(self._first_steps, step) - 1
     if stage == self._current:
       return False

@@ -131,11 +131,7 @@ class Trainer(orbit.StandardTrainer):
     return loop
 
   def train_step(self, iterator: Iterator, size: Size | None = None) -> None:
-    """Makes one update from one global batch, or from several.
-
-    Args:
-      size: (height, width) of their images; None: there is one detector only.
-    """
+    """Makes one update from one global batch, or from several, of images of a (height, width)."""
     size = size or self._size_at(0)
     batches = [next(iterator) for _ in range(self._batches_per_step)]
     self._summarize_images(batches[0])

@@ -12,11 +12,9 @@ from ssd_tf.errors import InputError
 
 
 class Selection(NamedTuple):
-  """What trains.
+  """The paths of the variables that train, and parts of the network that stay as they are.
 
-  Attributes:
-    frozen_groups: parts of the network that stay as they are, even what has nothing to train: a
-      batch norm without gamma and beta.
+  The latter even where nothing in them would train: a batch norm without gamma and beta.
   """
 
   paths: frozenset[str]

@@ -94,11 +94,7 @@ _CLASS_IDS = {
 
 
 def step_faults(values: Message, path: str, num_classes: int | None = None) -> Iterator[Fault]:
-  """Finds values of an augmentation step that do not go together.
-
-  Args:
-    num_classes: the model's; None: not known.
-  """
+  """Finds values of an augmentation step that do not go together; num_classes may be unknown."""
   kind = values.DESCRIPTOR.name
   class_ids = (_class_ids(field, num_classes) for field in _CLASS_IDS.get(kind, ()))
   for field, expected, is_so in (*_EXPECTED.get(kind, ()), *class_ids):

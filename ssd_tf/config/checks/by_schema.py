@@ -31,8 +31,7 @@ def ineffective_fields(message: Message, prefix: str = '') -> list[str]:
 def out_of_range(message: Message, prefix: str = '') -> list[Fault]:
   """Finds the numbers that are not finite or out of their range, and lists that are too long.
 
-  Args:
-    message: a config or a part of it. A field that is not set counts with its default.
+  A field that is not set counts with its default.
   """
   faults = []
   for number in _numbers(message, prefix):
@@ -58,9 +57,7 @@ def out_of_order(message: Message, prefix: str = '') -> Iterator[Fault]:
 def within_range(message: _AnyMessage) -> _AnyMessage:
   """The message, or a copy whose numbers all are in their ranges, for other checks to go on with.
 
-  Returns:
-    Itself where all are; else the copy, with a number close by where one is out of its range, and
-    long lists cut.
+  In the copy a number close by stands where one is out of its range, and long lists are cut.
   """
   if not out_of_range(message):
     return message
@@ -80,11 +77,7 @@ def within_range(message: _AnyMessage) -> _AnyMessage:
 
 
 def require_supported(message: Message, path: str = '') -> None:
-  """Refuses fields that would have to change the result and do not, and numbers at fault.
-
-  Raises:
-    InputError: lists all such fields.
-  """
+  """Refuses all fields that would have to change the result and do not, and numbers at fault."""
   refuse(
     [
       *out_of_range(message, path),
@@ -95,11 +88,7 @@ def require_supported(message: Message, path: str = '') -> None:
 
 
 def require_supported_model(config: Message) -> None:
-  """As `require_supported`, for what evaluation and export use of a whole config.
-
-  Args:
-    config: a pipeline.config; its `model` and `graph_rewriter` are looked at.
-  """
+  """As `require_supported`, for what evaluation and export use: model and graph_rewriter."""
   require_supported(model_part(config))
 
 

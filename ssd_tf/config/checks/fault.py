@@ -9,11 +9,7 @@ from ssd_tf.errors import InputError
 
 
 class Fault(NamedTuple):
-  """What is wrong with a config.
-
-  Attributes:
-    text: what was found there, what was expected, and what to do.
-  """
+  """What is wrong with a field of a config: what was found, what was expected, what to do."""
 
   field: str
   text: str
@@ -23,14 +19,7 @@ class Fault(NamedTuple):
 
 
 def refuse(faults: Iterable[Fault], path: str = '') -> None:
-  """Raises one error of all faults, if there are any.
-
-  Args:
-    path: the config's; '' where the error is to name fields alone.
-
-  Raises:
-    InputError: a line for each fault, none twice.
-  """
+  """Raises an InputError of all faults, a line for each, if any; without a path of fields alone."""
   lines = dict.fromkeys(f'{path}: {fault}' if path else str(fault) for fault in faults)
   if lines:
     raise InputError('\n'.join(lines))
