@@ -16,11 +16,11 @@ def write_text(path: str | os.PathLike, text: str) -> None:
       file.write(text)
       file.flush()
       os.fsync(file.fileno())
+    os.replace(temporary, path)
   except OSError:
     if os.path.exists(temporary):
       os.remove(temporary)
     raise
-  os.replace(temporary, path)
 
 
 def write_json(path: str | os.PathLike, content: Any) -> None:
