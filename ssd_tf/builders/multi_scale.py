@@ -140,7 +140,13 @@ def _build_at(config, detector, size):
       f'{_LEAST_CELLS} a side or more; take a larger size'
     )
   check_grids(model_config.ssd, map_sizes)
-  return dataclasses.replace(sized, model=_with_layers_of(detector.model, sized.model))
+  # The same network, but made of the layers of the given detector that have variables.
+  owner = detector.model
+  model = keras.models.clone_model(
+    sized.model,
+    clone_function=lambda layer: owner.get_layer(layer.name) if layer.variables else layer,
+  )
+  return dataclasses.replace(sized, model=model)
 
 
 def _keep_pixels(anchor_generator, base_size, size):
@@ -149,13 +155,6 @@ def _keep_pixels(anchor_generator, base_size, size):
     share = min(base_size) / min(size)
     anchor_generator.ssd_anchor_generator.base_anchor_height *= share
     anchor_generator.ssd_anchor_generator.base_anchor_width *= share
-
-
-def _with_layers_of(owner: keras.Model, model: keras.Model) -> keras.Model:
-  """The same network as `model`, but made of the layers of `owner` that have variables."""
-  return keras.models.clone_model(
-    model, clone_function=lambda layer: owner.get_layer(layer.name) if layer.variables else layer
-  )
 
 
 def _log(draws, detectors, ssd):

@@ -105,14 +105,9 @@ def _resizer(ssd):
   kinds = ('fixed_shape_resizer', 'keep_aspect_ratio_resizer')
   kind = chosen(ssd.image_resizer, 'image_resizer_oneof', _PATH, kinds)
   resizer = getattr(ssd.image_resizer, kind)
-  if kind == 'keep_aspect_ratio_resizer':
-    _check_keep_aspect_ratio(resizer, f'{_PATH}.{kind}')
-  return kind, resizer
-
-
-def _check_keep_aspect_ratio(resizer, path):
-  if len(resizer.per_channel_pad_value) not in (0, 3):
+  if kind == 'keep_aspect_ratio_resizer' and len(resizer.per_channel_pad_value) not in (0, 3):
     raise InputError(
-      f'{path}.per_channel_pad_value: has {len(resizer.per_channel_pad_value)} values; expected '
-      'none, or 3 (of red, green and blue, after normalization)'
+      f'{_PATH}.{kind}.per_channel_pad_value: has {len(resizer.per_channel_pad_value)} values; '
+      'expected none, or 3 (of red, green and blue, after normalization)'
     )
+  return kind, resizer

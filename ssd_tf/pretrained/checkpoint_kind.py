@@ -90,7 +90,11 @@ def checkpoint_names(
     the name that it would have in a checkpoint of the detection model.
   """
   if kind == SSD_TF:
-    return {v.path: _own_name(v.path, names) for v in model.variables}
+    averages = {v.path: f'moving_average/{v.path}{VALUE}' for v in model.variables}
+    return {
+      path: average if average in names else f'model/{path}{VALUE}'
+      for path, average in averages.items()
+    }
   if kind in (SSD_TENSORFLOW, SLIM_VGG, KERAS_APPLICATIONS):
     stack = keras_applications if kind == KERAS_APPLICATIONS else ssd_tensorflow
     scope = model_scope or ssd_tensorflow.scope_of(names) or model.name
@@ -139,8 +143,3 @@ def may_lack(kind: str, path: str) -> bool:
     KERAS_APPLICATIONS: ('vgg_16_conv6', 'vgg_16_conv7', 'mobilenet_v2_conv_1'),
   }.get(kind, ())
   return path.startswith(layers)
-
-
-def _own_name(path, names):
-  average = f'moving_average/{path}{VALUE}'
-  return average if average in names else f'model/{path}{VALUE}'

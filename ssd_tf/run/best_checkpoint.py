@@ -49,7 +49,10 @@ class BestCheckpoint:
         'delete that folder, or take another model_dir'
       )
     self._manager = Manager(manager.checkpoint, self.directory, max_to_keep=1)
-    self._remove_leftovers()
+    # What a process that died while saving left, or did not come to delete.
+    for path in glob.glob(os.path.join(glob.escape(self.directory), 'ckpt-*')):
+      if step_in_name(path) != self.step:
+        shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
     if kept:
       logging.info('Best so far: %s.', self.description())
 
@@ -91,12 +94,6 @@ class BestCheckpoint:
       entry = {'step': details.pop('step'), 'metric': name, 'value': value_of(name, metrics)}
       entry |= {'metrics': metrics, 'details': details}
       write_json(os.path.join(self.directory, _FILE), entry)
-
-  def _remove_leftovers(self):
-    """Deletes what a process that died while saving left, or did not come to delete."""
-    for path in glob.glob(os.path.join(glob.escape(self.directory), 'ckpt-*')):
-      if step_in_name(path) != self.step:
-        shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
 
 
 def find(model_dir: str) -> str | None:

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import orbit
 import tensorflow as tf
@@ -64,11 +64,13 @@ def evaluate_checkpoints(
       path = find_checkpoint(checkpoint_dir)
       with _passing_over_deleted(is_all=not os.path.isdir(checkpoint_dir)):
         return evaluation.evaluate(path)
-  for path in _new_checkpoints(checkpoint_dir, timeout):
+  log_format.emit([f'Waiting for new checkpoint at {checkpoint_dir}'])
+  for path in tf.train.checkpoints_iterator(checkpoint_dir, timeout=timeout):
     with _passing_over_deleted():
       metrics = evaluation.evaluate(path)
       if 0 < pipeline.config.train_config.num_steps <= evaluation.step:
-        break  # The training is over.
+        return metrics  # The training is over.
+  log_format.emit(['Timed-out waiting for a checkpoint.'])
   return metrics
 
 
@@ -190,9 +192,3 @@ def _passing_over_deleted(is_all=False):
     if is_all:
       raise
     log_format.emit([f'{error}. Going on with the next one.'])
-
-
-def _new_checkpoints(checkpoint_dir, timeout) -> Iterator[str]:
-  log_format.emit([f'Waiting for new checkpoint at {checkpoint_dir}'])
-  yield from tf.train.checkpoints_iterator(checkpoint_dir, timeout=timeout)
-  log_format.emit(['Timed-out waiting for a checkpoint.'])

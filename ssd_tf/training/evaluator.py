@@ -114,19 +114,15 @@ class Evaluator(orbit.StandardEvaluator):
     """The metrics, then the losses."""
     metrics = self.metrics.result()
     if self._export_path:
-      self._export()
+      os.makedirs(os.path.dirname(self._export_path) or '.', exist_ok=True)
+      with open_for_writing(self._export_path) as file:
+        json.dump(self.metrics.coco_results(), file)
     if not self._with_losses:
       return {**metrics, fields.TOTAL_LOSS: 1.0}
     *sums, normalizer = state['sums'].tolist()
     losses = [loss / max(normalizer, 1.0) for loss in sums]
     losses.append(float(sum(regularization_losses(self._detector.model), start=tf.constant(0.0))))
     return {**metrics, **dict(zip(fields.LOSSES, [*losses, sum(losses)], strict=True))}
-
-  def _export(self):
-    folder = os.path.dirname(self._export_path)
-    os.makedirs(folder or '.', exist_ok=True)
-    with open_for_writing(self._export_path) as file:
-      json.dump(self.metrics.coco_results(), file)
 
 
 def _without_padding(batch):
