@@ -62,7 +62,7 @@ def evaluation_details(pipeline: Pipeline, options: Options) -> dict[str, Any]:
 
 def build_detector(
   pipeline: Pipeline, strategy: tf.distribute.Strategy, on_train_data: bool
-) -> Detector:
+) -> SsdDetector:
   """Builds the detector of an evaluation alone, after checking the config and its records."""
   checking = 'train' if on_train_data else 'eval'
   builders.check_config(pipeline, checking=checking, training=False)
