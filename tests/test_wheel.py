@@ -65,6 +65,15 @@ def test_it_holds_the_package_alone(wheel):
   assert {name for name in names if name.endswith('.py')} == modules
 
 
+def test_it_holds_the_starter_weights_and_their_license(wheel):
+  names = zipfile.ZipFile(wheel).namelist()
+  folder = 'ssd_tf/pretrained/starters/ssd_mobilenet_v1_0.75_coco/'
+  assert {name for name in names if name.startswith(folder)} == {
+    f'{folder}{name}' for name in ('detect.tflite', 'label_map.pbtxt', 'NOTICE')
+  }
+  assert any(name.endswith('/LICENSE') for name in names)
+
+
 def test_it_trains_from_another_folder(python, tiny):
   where = call([python, '-c', 'import ssd_tf; print(ssd_tf.__file__, ssd_tf.__version__)'], tiny)
   path, version = where.split()

@@ -10,7 +10,6 @@ from ssd_tf.errors import InputError
 _OTHER_FORMATS = {
   '.keras': 'a Keras model',
   '.pb': 'a frozen graph or SavedModel',
-  '.tflite': 'a TensorFlow Lite model',
   '.onnx': 'an ONNX model',
   '.pt': 'a PyTorch model',
   '.pth': 'a PyTorch model',
@@ -21,6 +20,7 @@ _OTHER_FORMATS = {
   '.zip': 'an archive to be unpacked (unzip)',
 }
 IMAGENET = 'imagenet'  # In place of a checkpoint: what Keras has of the model's backbone.
+NAMED_WEIGHTS = ('starter:', 'zoo:')  # What the names of `pretrained.named_weights` begin with.
 
 
 def resolve_path(path: str, beside: str | os.PathLike = '') -> str:
@@ -48,14 +48,15 @@ def find_checkpoint(path: str, beside: str | os.PathLike = '') -> str:
 
   Args:
     path: a prefix (ckpt-0, model.ckpt), or one of its files (ckpt-0.index,
-      ckpt-0.data-00000-of-00001), or an .h5 file of Keras's; or a folder: of several checkpoints
-      in it the newest is taken; of one that a model zoo or an export made, that in its folder
-      `checkpoint`. `~` is the home. `imagenet` stands for itself.
+      ckpt-0.data-00000-of-00001), or an .h5 file of Keras's, or a .tflite file; or a folder: of
+      several checkpoints in it the newest is taken; of one that a model zoo or an export made, that
+      in its folder `checkpoint`. `~` is the home. `imagenet`, `starter:NAME` and `zoo:NAME` stand
+      for themselves.
 
   Raises:
     InputError: there is none; for what looks like one but is another format, which.
   """
-  if path == IMAGENET:
+  if path == IMAGENET or path.startswith(NAMED_WEIGHTS):
     return path
   path = os.path.expanduser(path)
   prefix = re.sub(r'\.(index|meta|data-\d{5}-of-\d{5})$', '', path)
@@ -107,10 +108,10 @@ def _newest_in(folder):
     if name.endswith(tuple(_OTHER_FORMATS)):
       _single_file(os.path.join(folder, name))
   _refuse_values_alone(glob.glob(os.path.join(glob.escape(folder), '*.data-?????-of-?????')))
-  weights = sorted(name for name in names if name.endswith(('.h5', '.hdf5')))
+  weights = sorted(name for name in names if name.endswith(('.h5', '.hdf5', '.tflite')))
   if weights:
     raise InputError(
-      f'the folder {folder} holds Keras weights ({", ".join(weights[:3])}): give one file of them'
+      f'the folder {folder} holds files of weights ({", ".join(weights[:3])}): give one of them'
     )
   raise InputError(f'the folder {folder} holds no checkpoint: expected a file ending in .index')
 

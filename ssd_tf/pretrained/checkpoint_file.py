@@ -8,18 +8,12 @@ import numpy as np
 import tensorflow as tf
 
 from ssd_tf.errors import InputError
-from ssd_tf.pretrained.keras_h5_file import H5File
 
 OBJECT_GRAPH = '_CHECKPOINTABLE_OBJECT_GRAPH'
 # What the names of variables end in where TF2 wrote the file.
 VALUE = '/.ATTRIBUTES/VARIABLE_VALUE'
 # What TensorFlow raises for bytes that are missing or wrong: OpError for most, IndexError for few.
 _DAMAGE = (tf.errors.OpError, IndexError, RuntimeError)
-
-
-def open_checkpoint(path: str) -> 'CheckpointFile | H5File':
-  """Opens a checkpoint: by its prefix, or a file of Keras's that ends in .h5 or .hdf5."""
-  return H5File(path) if path.endswith(('.h5', '.hdf5')) else CheckpointFile(path)
 
 
 class CheckpointDeleted(InputError):

@@ -9,7 +9,7 @@ import numpy as np
 from ssd_tf.errors import InputError
 from ssd_tf.pretrained import checkpoint_kind, keras_applications
 from ssd_tf.pretrained.checkpoint_description import describe, describe_model, step_of
-from ssd_tf.pretrained.checkpoint_file import open_checkpoint
+from ssd_tf.pretrained.checkpoint_formats import open_checkpoint
 from ssd_tf.pretrained.class_rows import remap_class_rows
 from ssd_tf.pretrained.conversion import converted
 from ssd_tf.pretrained.layer_groups import BACKBONE, GROUPS, group_of, holds_class_rows
@@ -53,7 +53,8 @@ def load_pretrained(
     checkpoint_path: the prefix of a checkpoint: our own (of which the moving averages are taken, if
       there are any), one of the Object Detection API (TF1, TF2, TF2 classification), of
       SSD-Tensorflow, or of a TF1 slim classifier; or an .h5 file of ssd_keras or of Keras
-      applications; or 'imagenet', what Keras downloads for the backbone.
+      applications, or a .tflite file; or a name of `weights_table`; or 'imagenet', what Keras
+      downloads for the backbone.
     groups: the parts to load, of `layer_groups.GROUPS`; the others stay as they are.
     class_ids: id of a class in the model -> its id in the checkpoint, from 1: only their rows
       of the class heads are taken, and the background's. None: whole class heads, if they fit.

@@ -9,7 +9,7 @@ from ssd_tf.config.input_paths import find_checkpoint
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.pretrained import checkpoint_kind
 from ssd_tf.pretrained.checkpoint_description import describe, slots_of, step_of, times_saved
-from ssd_tf.pretrained.checkpoint_file import open_checkpoint
+from ssd_tf.pretrained.checkpoint_formats import open_checkpoint
 from ssd_tf.run.fine_tuning import load_fine_tune_checkpoint
 
 

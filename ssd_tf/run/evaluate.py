@@ -12,7 +12,8 @@ from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.evaluation import log_format
 from ssd_tf.pretrained.checkpoint_description import step_of
-from ssd_tf.pretrained.checkpoint_file import CheckpointDeleted, open_checkpoint
+from ssd_tf.pretrained.checkpoint_file import CheckpointDeleted
+from ssd_tf.pretrained.checkpoint_formats import open_checkpoint
 from ssd_tf.run.evaluator import (
   Options,
   build_detector,

@@ -16,6 +16,7 @@ from ssd_tf.pretrained.checkpoint_kind import (
 from ssd_tf.pretrained.layer_groups import BACKBONE, CLASS_HEADS, FEATURE_MAPS, GROUPS, group_of
 from ssd_tf.pretrained.load_report import LoadReport
 from ssd_tf.pretrained.loading import LoadOptions, load_pretrained
+from ssd_tf.pretrained.named_weights import label_map_path
 
 CLASS_MAP = 'train_config.fine_tune_class_map'
 _GROUPS = {
@@ -116,7 +117,9 @@ def _class_ids(pipeline):
 
 def _label_maps(pipeline):
   """(of the checkpoint, of the model), each None where it is not known."""
-  theirs = pipeline.load_label_map(pipeline.config.train_config.fine_tune_label_map_path)
+  settings = pipeline.config.train_config
+  path = settings.fine_tune_label_map_path or label_map_path(settings.fine_tune_checkpoint)
+  theirs = pipeline.load_label_map(path)
   return theirs, pipeline.model_classes
 
 

@@ -15,7 +15,7 @@ from ssd_tf.data import tf_example
 from ssd_tf.errors import InputError
 from ssd_tf.exporting import saved_model
 from ssd_tf.pretrained.checkpoint_description import step_of
-from ssd_tf.pretrained.checkpoint_file import open_checkpoint
+from ssd_tf.pretrained.checkpoint_formats import open_checkpoint
 from ssd_tf.run import checkpoints
 
 ROOT = pathlib.Path(__file__).parents[2]

@@ -99,9 +99,8 @@ def test_a_single_file_may_be_an_old_checkpoint(folder):
     ),
     (['a.keras'], 'a.keras', 'a.keras is a Keras model'),
     (['frozen.pb'], 'frozen.pb', 'frozen.pb is a frozen graph'),
-    (['a.tflite'], 'a.tflite', 'a.tflite is a TensorFlow Lite model'),
     (['zoo.tar.gz'], 'zoo.tar.gz', r'zoo.tar.gz is an archive to be unpacked \(tar xzf\)'),
-    (['m/b.h5', 'm/a.hdf5'], 'm', r'm holds Keras weights \(a.hdf5, b.h5\): give one file'),
+    (['m/b.h5', 'm/a.hdf5'], 'm', r'm holds files of weights \(a.hdf5, b.h5\): give one'),
     (['m/ckpt-0.data-00000-of-00001'], 'm/ckpt-0', 'but its .index file is not: copy both'),
     (['m/ckpt-0.data-00000-of-00001'], 'm', 'but its .index file is not: copy both'),
     (

@@ -12,6 +12,7 @@ from ssd_tf import builders
 from ssd_tf.config import label_map
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
+from ssd_tf.pretrained.checkpoint_formats import open_checkpoint
 from ssd_tf.pretrained.checkpoint_kind import SLIM, SSD_TF, TF1, TF2, TF2_CLASSIFICATION
 from ssd_tf.pretrained.layer_groups import BACKBONE, FEATURE_MAPS, GROUPS, group_of
 from ssd_tf.run import checkpoints
@@ -270,3 +271,24 @@ def test_a_class_map_without_a_checkpoint_is_refused(tmp_path):
   )
   with pytest.raises(InputError, match='class_map: there is no train_config.fine_tune_checkpoint'):
     start(Pipeline(config, ''), model, manager)
+
+
+def test_named_weights_bring_their_label_map(tmp_path):
+  name = 'starter:ssd_mobilenet_v1_0.75_coco'
+  write_label_map(tmp_path / 'ours.pbtxt', ['dog', 'unicorn', 'kitten'])
+  config = small_checkpoints.tiny_config(3)
+  config.model.ssd.feature_extractor.depth_multiplier = 0.75
+  config.model.ssd.feature_extractor.min_depth = 16
+  config.train_input_reader[0].label_map_path = 'ours.pbtxt'
+  config.train_config.fine_tune_checkpoint = name
+  for theirs, ours in {'dog': 'dog', 'cat': 'kitten'}.items():
+    config.train_config.fine_tune_class_map.add(name=theirs, to=ours)
+  model = builders.build_model(config.model, is_training=True)
+  initial = model.get_layer('class_head_0').bias.numpy().reshape(-1, 4)
+  report = load_fine_tune_checkpoint(Pipeline(config, str(tmp_path / 'a.config')), model)
+  assert report.backbone_share == 1.0 and 'class_head_0/kernel' in report.mapped
+  source = open_checkpoint(name).read('BoxPredictor_0/ClassPredictor/biases').reshape(-1, 91)
+  loaded = model.get_layer('class_head_0').bias.numpy().reshape(-1, 4)
+  # COCO's ids: cat 17, dog 18; the unicorn stays as it was.
+  np.testing.assert_array_equal(loaded[:, [0, 1, 3]], source[: len(loaded), [0, 18, 17]])
+  np.testing.assert_array_equal(loaded[:, 2], initial[:, 2])

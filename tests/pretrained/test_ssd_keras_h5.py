@@ -14,7 +14,7 @@ from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.pretrained import checkpoint_kind, ssd_keras_h5
 from ssd_tf.pretrained.checkpoint_description import describe
-from ssd_tf.pretrained.checkpoint_file import open_checkpoint
+from ssd_tf.pretrained.checkpoint_formats import open_checkpoint
 from ssd_tf.pretrained.layer_groups import BACKBONE
 from ssd_tf.pretrained.loading import LoadOptions, load_pretrained
 from ssd_tf.pretrained.original_names import original_names

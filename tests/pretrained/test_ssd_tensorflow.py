@@ -13,7 +13,7 @@ from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.pretrained import checkpoint_kind, ssd_tensorflow
 from ssd_tf.pretrained.checkpoint_description import describe, slots_of
-from ssd_tf.pretrained.checkpoint_file import open_checkpoint
+from ssd_tf.pretrained.checkpoint_formats import open_checkpoint
 from ssd_tf.pretrained.conversion import converted, decimate
 from ssd_tf.pretrained.layer_groups import BACKBONE, FEATURE_MAPS, GROUPS, group_of
 from ssd_tf.pretrained.loading import LoadOptions, load_pretrained
