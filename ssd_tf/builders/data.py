@@ -64,8 +64,6 @@ def build_eval_dataset(
 
   Args:
     num_replicas: a batch holds eval_config.batch_size examples for each.
-    sample_1_of_n_examples: take every n-th example only, besides the reader's own field.
-    on_train_data: read the records of every train_input_reader.
   """
   sources = _sources(pipeline, is_training=on_train_data)
   return input_pipeline.build_dataset(

@@ -15,12 +15,8 @@ def build_hyperparams(
 ) -> ConvHyperparams:
   """Builds what convolutions are made with.
 
-  Returns:
-    The hyperparams. Without a regularizer there is none; without an initializer it is Glorot's
-    uniform one, as for any Keras layer.
-
-  Raises:
-    InputError: for fully connected layers, or an initializer that Keras does not know.
+  Without a regularizer there is none; without an initializer it is Glorot's uniform one, as for any
+  Keras layer.
 
   Source: the Object Detection API's hyperparams, its Keras ones where they differ from slim's: a
   batch norm without center leaves the convolution its bias. Its `regularize_depthwise` changes

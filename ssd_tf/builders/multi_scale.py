@@ -55,19 +55,15 @@ class MultiScale:
 
 
 def build_multi_scale(config: PipelineConfig, detector: SsdDetector) -> MultiScale | None:
-  """Builds the detectors of all sizes around the weights of one.
+  """Builds the detectors of all sizes around the weights of one; None without multi_scale.
 
   Each size has a model of its own, made of the layers of the given one where these have weights: a
   pyramid crops, and pad_to_multiple pads, by the size. Anchors keep their pixels, those of
   ssd_anchor_generator too: a convolution sees the same object at the same pixels whatever is
-  around it, and would have to give it another box at each size if its anchor were a share of the
-  image.
+  around it.
 
   Args:
     detector: at the size of model.ssd.image_resizer. Build under its strategy and dtype policy.
-
-  Returns:
-    None without `train_config.multi_scale`.
 
   Raises:
     InputError: a size does not fit the network, or its anchors; all that do not are listed.

@@ -24,17 +24,10 @@ NAMED_WEIGHTS = ('starter:', 'zoo:')  # What the names of `pretrained.named_weig
 
 
 def resolve_path(path: str, beside: str | os.PathLike = '') -> str:
-  """Finds a file, folder or checkpoint prefix that a config names.
+  """Finds a file, folder or checkpoint prefix, which exists if its `.index` file does.
 
-  Args:
-    beside: the config file. A relative path is looked for from the working directory, as the
-      Object Detection API does, then from this file's folder.
-
-  Returns:
-    The path as it exists. A checkpoint prefix exists if its `.index` file does.
-
-  Raises:
-    InputError: it is in neither place.
+  A relative path is looked for from the working directory, as the Object Detection API does, then
+  from the folder of the config file that it stands in.
   """
   candidates = _candidates(path, beside)
   for candidate in candidates:
@@ -78,14 +71,11 @@ def expand_input_paths(
   paths: Sequence[str],
   beside: str | os.PathLike = '',
 ) -> list[str]:
-  """Expands input paths to the files they stand for.
+  """Expands input paths to the files they stand for, in their order, those of one path sorted.
 
   Args:
     paths: each a file, a glob (`train*.record`, `train.record-?????-of-00010`) or a count of shards
       (`train.record@10`, which is the same ten).
-
-  Returns:
-    The files: in the order of `paths`, those of one path sorted.
 
   Raises:
     InputError: a path stands for no file, for fewer shards than it says, or for two data sets of

@@ -11,14 +11,11 @@ from ssd_tf.errors import InputError, closest
 
 
 def apply(message: Message, overrides: Sequence[str]) -> None:
-  """Changes a message in place.
+  """Changes a message in place, by `field.path=value` each.
 
-  Args:
-    overrides: the changes, in order, each `field.path=value`: `train_config.batch_size=8`,
-      `eval_input_reader[0].shuffle=false`,
-      `train_input_reader.tf_record_input_reader.input_path=a.record` (of a repeated field this is
-      the whole new list; `["a.record", "b.record"]` for more), and for a message its text,
-      `model.ssd.loss.classification_loss={weighted_sigmoid {}}`.
+  Such as `train_config.batch_size=8` or `eval_input_reader[0].shuffle=false`. A repeated field gets
+  a whole new list, `["a.record", "b.record"]` or of one value, and a message the value's text,
+  `model.ssd.loss.classification_loss={weighted_sigmoid {}}`.
 
   Raises:
     InputError: an override is wrong: what of it, with the closest known field.

@@ -75,15 +75,10 @@ def merge_classes(
 def relate_classes(
   field: str, reader: Message, own: LabelMap | None, model: LabelMap | None, num_classes: int
 ) -> ReaderClasses:
-  """Brings a reader's classes to the model's.
+  """Brings a reader's classes to the model's, which are None where the reader has no label map.
 
-  Args:
-    field: the reader's, such as 'train_input_reader[1]'; for the errors.
-    model: the classes of the model; None where the reader has no label map.
-
-  Returns:
-    Its classes. A class of the model that the reader's label map lacks is labeled in no image of
-    it; an id of the model that no class has, in all of them.
+  A class of the model that the reader's label map lacks is labeled in no image of it; an id of the
+  model that no class has, in all of them.
 
   Raises:
     InputError: a name is not in the label map, or not in the model's; a class_map contradicts

@@ -13,7 +13,6 @@ def precision_recall(
   """Precision and recall after each detection, by falling score; of equal scores the first first.
 
   Args:
-    scores: [d].
     true_positives: [d], 1 where a detection is right and 0 where it is wrong; a weight in between
       counts as that part of a right one.
 
@@ -85,12 +84,10 @@ def match_detections(
 
   Args:
     boxes: [d,4] ymin, xmin, ymax, xmax.
-    scores: [d].
     groundtruth_boxes: [n,4].
     is_difficult: bool[n].
     is_group_of: bool[n], boxes around several objects.
     iou_threshold: 0 to 1, also of the part inside of a group.
-    group_of_weight: 0 counts no group.
 
   Returns:
     The detections that count, those of groups last.

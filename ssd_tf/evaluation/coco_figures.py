@@ -11,10 +11,8 @@ class Figure(NamedTuple):
   """One of COCO's figures.
 
   Attributes:
-    name: as the Object Detection API has it, such as 'Precision/mAP (small)'.
     iou_threshold: that a detection has to reach; None: the mean over .50:.05:.95.
     size: of the objects: all, small, medium or large.
-    max_detections: per image and class.
   """
 
   name: str
@@ -99,7 +97,6 @@ def category_metrics(
 
   Args:
     value: of a class, by its index, and a figure; -1 where there is no groundtruth.
-    classes: their names, in the order of ids.
     all_metrics: all twelve, not the AP at IoU .50:.95 alone.
     super_categories: class names by the name of their group; a group's AP is the mean over those
       of its classes that have groundtruth.

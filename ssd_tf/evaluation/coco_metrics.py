@@ -52,7 +52,6 @@ class CocoEvaluator:
     """Starts an empty evaluation.
 
     Args:
-      categories: (id, name) of each class, ids from 1.
       split: the data set's name, for `details` only.
       score_threshold: below which the detector drops its detections, for `details` only.
       include_metrics_per_category: whether the result has the AP of each class too.

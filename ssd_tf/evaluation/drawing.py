@@ -122,8 +122,6 @@ def side_by_side(
       i32[D], num_detections i32[].
     groundtruth: one image's groundtruth_boxes f32[N,4], groundtruth_classes i32[N], and, if
       padded, groundtruth_mask bool[N].
-    names: name by class id.
-    score_threshold: detections below it are left out.
     groundtruth_color: of groundtruth boxes drawn beneath the detections on the left too, a name of
       CSS or #rrggbb; '' draws none there.
 

@@ -32,8 +32,6 @@ class ImageResult:
   """One image, n real groundtruth boxes, d real detections; boxes are normalized.
 
   Attributes:
-    height: of the original image, pixels.
-    width: of the original image, pixels.
     groundtruth_boxes: f32[n,4].
     groundtruth_classes: i32[n].
     is_crowd: bool[n].
@@ -76,9 +74,6 @@ def image_results(
     detections: detection_boxes f32[B,D,4] normalized to the same image, detection_scores f32[B,D],
       detection_classes i32[B,D] in 1..K, num_detections i32[B]; rows past the count are ignored.
     num_classes: K, the greatest class id; columns of labeled_classes past it are not looked at.
-
-  Yields:
-    The real images, in order.
 
   Raises:
     ValueError: a key is missing, a shape does not fit, or a detection is not finite.

@@ -17,10 +17,6 @@ def open_images_evaluator(
 
   The hierarchy of the classes has to be expanded in the records; difficult boxes are like others.
 
-  Args:
-    categories: (id, name) of each class, ids from 1.
-    challenge: whether the Challenge's rules hold, not those of version 2.
-
   Source: storage.googleapis.com/openimages/web/evaluation.html; the Object Detection API's
   utils/object_detection_evaluation.py.
   """

@@ -23,18 +23,14 @@ def overlaps(
 def assign(
   overlap: np.ndarray, scores: np.ndarray, preferred: np.ndarray | None = None
 ) -> np.ndarray:
-  """Lets each detection take a box: by falling score, the free one that it overlaps most.
+  """Lets each detection take a box, i64[d]: by falling score, the free one that it overlaps most.
 
   Of equal scores the first detection comes first, of equal overlaps the last box is taken, as in
-  COCO.
+  COCO; n where it takes none.
 
   Args:
     overlap: f64[d,n]; below 0 where the detection cannot take the box.
-    scores: [d].
     preferred: bool[d,n]; of equal overlaps, such a box before the others. None: none is.
-
-  Returns:
-    i64[d]: the box that each detection takes, n where it takes none.
   """
   free, num_boxes = overlap.copy(), overlap.shape[1]
   taken = np.full(len(free), num_boxes)

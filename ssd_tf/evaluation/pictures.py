@@ -20,11 +20,7 @@ class Pictures:
   """What is drawn of the first images of an evaluation.
 
   Attributes:
-    max_images: how many images are drawn; 0 for none.
-    min_score_threshold: of the detections drawn.
-    max_boxes: of the detections drawn, the best ones.
     groundtruth_color: of groundtruth boxes on the detections' side too; '' for none there.
-    export_dir: gets the pictures as PNG files; '' for none.
     name_by_source_id: whether the files' names end in the image's source_id.
   """
 

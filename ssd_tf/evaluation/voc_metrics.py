@@ -25,10 +25,8 @@ class VocEvaluator:
 
   Attributes:
     categories: (id, name) of each class, ids from 1.
-    prefix: of the metrics' names.
     split: the data set's name, for `details` only.
     score_threshold: below which the detector drops its detections, for `details` only.
-    iou_threshold: that a detection has to reach.
     weighted: whether the mean AP is that of all detections of all classes together, so that a class
       weighs as much as it has boxes.
     recall_bounds: least and greatest recall of the points of the curve that are taken.

@@ -24,7 +24,7 @@ def export(
   input_type: str = 'image_tensor',
   batch_size: int | None = None,
 ) -> str:
-  """Exports a checkpoint.
+  """Exports a checkpoint, and returns the path of the SavedModel.
 
   Args:
     checkpoint_dir: a folder with checkpoints, or the prefix of one; our own or one of the Object
@@ -32,10 +32,6 @@ def export(
     output_dir: gets saved_model/, checkpoint/ckpt-0, pipeline.config and, where the config names
       one that is there, label_map.pbtxt; all of them at one stroke, see `folder_exchange`. Other
       files in there stay.
-    batch_size: images per call; None for any number.
-
-  Returns:
-    The path of the SavedModel.
 
   Raises:
     InputError: there is no checkpoint, or it does not fit the config; or output_dir holds a

@@ -21,19 +21,16 @@ _PART, _BEFORE = '.ssd_tf_part-', '.ssd_tf_before'
 def replacing(folder: str) -> Iterator[str]:
   """Gives a folder new content at one stroke, which is written to a folder next to it.
 
-  Killed at any moment, it leaves the old content or the new one, complete. Of two processes that
-  replace the same folder at once, the content of one is left, complete. Files of the folder that
-  the new content has not are kept, in subfolders too. What a killed process left next to the folder
-  (`.NAME.ssd_tf_part-*`) is removed by the next one.
+  Killed at any moment, it leaves the old content or the new one, complete; so do two processes that
+  replace the same folder at once. Files of the folder that the new content has not are kept, in
+  subfolders too. What a killed process left next to the folder (`.NAME.ssd_tf_part-*`) is removed
+  by the next one.
 
   Two exceptions. A folder that has to stay where it is gets the new files and subfolders one after
   the other, each at one stroke: if it is a mount point, the working directory or above it, if its
   parent cannot be written, or if it holds further subfolders. And where the file system cannot
   exchange two folders (NFS), there is nothing in place between two renames; killed there, the old
   content is called `.NAME.ssd_tf_before`, and the next process puts it back before it begins.
-
-  Args:
-    folder: need not exist.
 
   Yields:
     An empty folder, to be filled. If that fails it is removed, and `folder` is as it was.

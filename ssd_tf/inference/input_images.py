@@ -34,9 +34,6 @@ def from_files(paths: list[str], output_dir: str) -> Iterator[NamedImage]:
   Args:
     output_dir: where pictures will be written, so none of the images may lie there.
 
-  Returns:
-    Images, in the order of the paths.
-
   Raises:
     InputError: there is no such file, or no image at all; or one lies in output_dir.
   """

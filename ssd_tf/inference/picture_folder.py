@@ -31,9 +31,6 @@ def detect_images(
     saved_model_dir: exported with the input type image_tensor.
     images: what to detect on. One with groundtruth is drawn beside it.
     output_dir: gets NAME.png for each image, and detections.json.
-    names: class id -> name.
-    score_threshold: of the detections written and drawn.
-    max_images: stop after so many; None for all.
 
   Returns:
     The path of the JSON: a list of {image, picture, ...}, the rest as `Detections.as_dict` has it.

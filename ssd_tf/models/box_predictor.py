@@ -18,18 +18,14 @@ class Heads:
   Attributes:
     hyperparams: of all kernels; also normalization and activation of what is before the heads. The
       depthwise kernels of heads are `unconfigured`, as the original's.
-    num_classes: K, without background.
-    kernel_size: of the heads.
     use_depthwise: whether a head is a depthwise convolution and a 1x1 one, as SSDLite.
     num_layers_before_predictor: convolutions between a feature map and its heads.
     class_prediction_bias_init: first value of the class head's bias; log(p / (1 - p)) starts all
       scores at p.
     dropout_rate: share of features that the class head does not see in training.
-    apply_sigmoid_to_scores: whether class scores are returned in place of logits.
     add_background_class: whether the class head predicts background, in column 0. If not, this
       column is NO_BACKGROUND: that is as if it were not there, as long as the target of background
       is 0 in all columns.
-    box_code_size: numbers of a box encoding.
     box_encodings_clip_range: (lowest, highest) box encoding; None for no limit.
   """
 
@@ -94,7 +90,6 @@ def convolutional_box_predictor(
   Args:
     maps: feature maps, finest first, f32[B,H_i,W_i,C_i].
     heads: the convolutions before them are 1x1, and both heads of a feature map share them.
-    anchors_per_location: of each feature map.
     min_depth: the fewest filters of such a convolution.
     max_depth: the most of them, which are otherwise the feature map's; 0 filters: no convolution.
 

@@ -29,7 +29,6 @@ def extend_feature_maps(
 
   Args:
     maps: the backbone's, finest first, f32[B,H_i,W_i,C_i].
-    num_layers: how many feature maps there are in the end.
     use_depthwise: as SSDLite.
     depths: filters of each added feature map, before scaling; maps beyond them are not added.
     kernel_sizes: of the second step of each added feature map, instead of 3.

@@ -13,12 +13,10 @@ class Block:
   """One row of the paper's tables: an inverted residual block.
 
   Attributes:
-    kernel_size: of the depthwise convolution.
     expansion: filters of the first convolution ('exp size').
     filters: of the result ('#out').
     squeeze: whether the expanded channels are squeezed and excited ('SE').
     activation: of expansion and depthwise convolution ('NL'), a key of conv_block.ACTIVATIONS.
-    stride: of the depthwise convolution ('s').
   """
 
   kernel_size: int
@@ -153,17 +151,11 @@ def _block(inputs, block, hyperparams, *, expansion, filters, name):
 def squeeze_and_excite(
   features: keras.KerasTensor, hyperparams: ConvHyperparams, *, name: str
 ) -> keras.KerasTensor:
-  """Scales each channel by what all channels' means say of it.
+  """Scales each channel of f[B,H,W,C] by what all channels' means say of it.
 
   features * hard_sigmoid(excite(relu(squeeze(mean of features)))), hard_sigmoid(x) =
   relu6(x + 3) / 6; both are 1x1 convolutions with a bias, and squeeze keeps a quarter of the
   channels, rounded to a multiple of 8.
-
-  Args:
-    features: f[B,H,W,C].
-
-  Returns:
-    f[B,H,W,C].
 
   Source: Hu et al. 2018; gate and reduction as Howard et al. 2019, section 5.3.
   """

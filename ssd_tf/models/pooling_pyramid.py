@@ -4,17 +4,11 @@ import keras
 
 
 def pooling_pyramid(features: keras.KerasTensor, *, num_layers: int = 6) -> list[keras.KerasTensor]:
-  """Adds feature maps, each the maxima of 2x2 cells of the one before.
+  """Adds feature maps, finest first, each the maxima of 2x2 cells of the one before.
 
-  All feature maps lie in the same feature space, so that one box predictor fits all of them. A
-  last row or column of a map of odd size is a cell of its own.
-
-  Args:
-    features: the finest map, f[B,H,W,C].
-    num_layers: how many feature maps there are in the end.
-
-  Returns:
-    `num_layers` feature maps f[B,ceil(H/2^i),ceil(W/2^i),C], finest first.
+  f[B,H,W,C] -> num_layers of f[B,ceil(H/2^i),ceil(W/2^i),C]. All feature maps lie in the same
+  feature space, so that one box predictor fits all of them. A last row or column of a map of odd
+  size is a cell of its own.
 
   Source: Jin et al. 2018, arXiv:1807.03284, section 3; without a convolution on the finest map, as
   the Object Detection API's ssd_mobilenet_v1_ppn.

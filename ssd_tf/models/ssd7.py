@@ -31,9 +31,6 @@ def ssd_7(
   Returns:
     The outputs of convolutions 4 to 7 (strides 8, 16, 32, 64), after activation.
 
-  Raises:
-    InputError: images are too small for the last map.
-
   Source: keras_ssd7 of ssd_keras (Ferrari 2018); ELU: Clevert et al. 2016.
   """
   hyperparams = dataclasses.replace(hyperparams, activation='ELU', force_bias=True)

@@ -15,19 +15,16 @@ def ssd_model(
   feature_extractor: Callable[[keras.KerasTensor], Maps],
   box_predictor: Callable[[Maps], tuple[keras.KerasTensor, keras.KerasTensor]],
 ) -> keras.Model:
-  """An SSD.
+  """An SSD: f32[B,H,W,C], normalized -> class_logits f32[B,A,K+1], box_encodings f32[B,A,4].
 
   Args:
     image_size: (height, width) of the input, pixels.
     num_channels: C, of the input: 3, or 1 for gray images.
-    feature_extractor: images f32[B,H,W,C], normalized -> maps f32[B,H_i,W_i,C_i], finest
-      first.
-    box_predictor: maps -> (class logits f32[B,A,K+1], box encodings f32[B,A,4]).
+    feature_extractor: images f32[B,H,W,C] -> maps f32[B,H_i,W_i,C_i], finest first.
+    box_predictor: maps -> (class logits, box encodings).
 
   Returns:
-    A model: f32[B,H,W,C], normalized -> {'class_logits': f32[B,A,K+1], 'box_encodings':
-    f32[B,A,4]}.
-    Its `feature_map_sizes` lists (height, width), finest first.
+    A model; its `feature_map_sizes` lists (height, width), finest first.
 
   Source: Liu et al. 2016.
   """

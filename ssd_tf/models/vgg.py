@@ -82,9 +82,6 @@ def extend_vgg(
     Feature maps f32[B,H_i,W_i,C_i], finest first. At 300 pixels 38, 19, 10, 5, 3 and 1 of them a
     side; at 512 pixels 64, 32, 16, 8, 4, 2 and 1.
 
-  Raises:
-    InputError: images are too small for that many maps.
-
   Source: Liu et al. 2016, section 3.1 and figure 2.
   """
 

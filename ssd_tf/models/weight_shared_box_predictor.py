@@ -24,10 +24,6 @@ def weight_shared_box_predictor(
 
   Args:
     maps: feature maps, finest first, f32[B,H_i,W_i,C_i].
-    heads: of which kernel_size and use_depthwise hold for the towers too.
-    anchors_per_location: of every feature map.
-    depth: filters of a tower's convolutions.
-    share_prediction_tower: one tower for both heads; else one for each.
 
   Returns:
     See `Heads.join`.

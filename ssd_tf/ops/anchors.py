@@ -60,11 +60,8 @@ def generate_ssd_anchors(
     feature_map_sizes: (height, width) of each feature map, fine to coarse.
     image_size: (height, width) of the model's input, pixels.
     scales: a scale for each feature map instead of `min_scale` and `max_scale`; may be empty.
-    aspect_ratios: width / height.
     interpolated_scale_aspect_ratio: of one more anchor whose scale is the geometric mean of this
       feature map's and the next one's (1.0 after the last); 0 for none.
-    base_anchor_height: factor of every height.
-    base_anchor_width: factor of every width.
     reduce_boxes_in_lowest_layer: the finest feature map has only scale 0.1 with aspect ratio 1,
       and its own scale with 2 and 1/2.
     height_stride: pixels between rows, for each feature map; empty: the image's height over the
@@ -147,7 +144,6 @@ def generate_multiscale_anchors(
     feature_map_sizes: (height, width) of each level, fine to coarse.
     image_size: (height, width) of the model's input, pixels.
     anchor_scale: side of the smallest anchor over the stride.
-    aspect_ratios: width / height.
     scales_per_octave: number of sides between one level's smallest and the next one's.
     normalize_coordinates: False for pixels.
 

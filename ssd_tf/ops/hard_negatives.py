@@ -148,18 +148,12 @@ class BatchHardExampleMiner:
     example_mask: tf.Tensor,
     layer_sizes: Sequence[int] | None = None,
   ) -> tf.Tensor:
-    """Returns the anchors that take part in the loss.
+    """Returns the anchors that take part in the loss, bool[B, A]; no gradient flows through it.
 
     Args:
       classification_losses: f32[B, A], weighted; of negatives, that of background.
       example_mask: bool[B], False where the image pads the batch: it has no examples.
       layer_sizes: how many of the A anchors each feature map has; for 'SSD_TENSORFLOW_LAYER'.
-
-    Returns:
-      bool[B, A]; no gradient flows through it.
-
-    Raises:
-      ValueError: `layer_sizes` are missing.
     """
     real_mask = example_mask[:, tf.newaxis]
     positive_mask = targets.positive_mask & real_mask
@@ -204,15 +198,12 @@ def layer_shares(
 ) -> tf.Tensor:
   """Returns the weights that make sums of losses sums of each feature map's means.
 
-  Means over the positives and, apart from them, over the negatives.
+  Means over the positives and, apart from them, over the negatives: f32[B, A], 1 / the anchors of
+  that kind in that feature map, of all images together.
 
   Args:
     mask: bool[B, A], the anchors whose losses count.
-    positive_mask: bool[B, A].
     layer_sizes: how many of the A anchors each feature map has.
-
-  Returns:
-    f32[B, A]: 1 / the anchors of that kind in that feature map, of all images together.
 
   Source: SSD-Tensorflow's ssd_losses of SSD512.
   """

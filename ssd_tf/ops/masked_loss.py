@@ -44,7 +44,6 @@ def masked_classification_loss(
     class_logits: f[B, A, K+1]; half precision is computed in f32.
     class_targets: i32[B, A], 0 for background, else 1..K.
     labeled_classes: bool[B, K]; None: all of them are.
-    loss: a SigmoidLoss, BootstrappedSigmoidLoss or SoftmaxLoss.
     mode: 'masked'; 'naive', as if all classes were labeled; 'masked_but_background', which
       supervises the background column everywhere (sigmoid only).
 

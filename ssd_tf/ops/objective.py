@@ -25,8 +25,6 @@ class Objective:
   where that is less. So the losses of the replicas add up to those of the batch.
 
   Attributes:
-    classification_loss: of `ops.masked_loss`.
-    partial_labels: one of `masked_loss.MODES`.
     localization_loss: of `ops.losses`: (box_encodings, box_targets) -> f32[B, A].
     localize_decoded: whether that loss is given boxes, decoded from both, instead.
     box_coder: for hard example mining, and for `localize_decoded`.
@@ -78,9 +76,6 @@ class Objective:
 
     Returns:
       {'localization_loss': f32[], 'classification_loss': f32[]}; over the replicas they add up.
-
-    Raises:
-      ValueError: shapes do not agree.
     """
     class_logits, box_encodings = outputs[fields.CLASS_LOGITS], outputs[fields.BOX_ENCODINGS]
     example_mask = batch[fields.EXAMPLE_MASK]
@@ -137,12 +132,8 @@ class Objective:
     and for a miner that looks at whole batches each image is a batch of its own, since its choice
     would depend on what else is in the batch.
 
-    Args:
-      anchors: f32[A, 4].
-
     Returns:
-      {'localization_loss': f32[], 'classification_loss': f32[], 'normalizer': f32[]}: sums over
-      the images.
+      localization_loss, classification_loss and normalizer, f32[] each: sums over the images.
     """
     counting = self
     if self.normalized_by != 'MATCHES':

@@ -36,10 +36,8 @@ class PostProcessor:
 
   Attributes:
     score_converter: 'SIGMOID', 'SOFTMAX' or 'IDENTITY'.
-    logit_scale: the logits are divided by it.
     iou_threshold: a box is suppressed by a better one that it overlaps more than this.
     max_detections_per_class: at most so many of a class; not heeded without classes.
-    max_total_detections: D.
     use_class_agnostic_nms: a box has its best classes only, and is suppressed, by the score of the
       best of them, by boxes of any class.
     soft_nms_sigma: above 0, overlap also lowers the score, by exp(-iou^2 / (2 sigma)).
@@ -99,9 +97,6 @@ class PostProcessor:
         detection_anchor_indices: i32[B, D].
         raw_detection_boxes: f32[B, A, 4], normalized to the input, neither suppressed nor clipped.
         raw_detection_scores: f32[B, A, K+1].
-
-    Raises:
-      ValueError: shapes do not agree.
     """
     anchors = tf.convert_to_tensor(anchors)
     class_logits, box_encodings = outputs[fields.CLASS_LOGITS], outputs[fields.BOX_ENCODINGS]

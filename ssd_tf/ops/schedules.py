@@ -37,13 +37,8 @@ def cosine_schedule(
 
   Args:
     total_steps: where 0 is reached, warm-up and plateau included; with cycles, where they end.
-    warmup_learning_rate: at step 0.
-    cycle_steps: length of the first cycle; 0: there are none.
     cycle_growth: 1 or more.
     cycle_decay: in (0, 1].
-
-  Returns:
-    step i64[] -> learning rate f32[].
 
   Raises:
     ValueError: cycle_growth or cycle_decay is out of its range, or there would be too many cycles.
@@ -138,12 +133,8 @@ def exponential_schedule(
   Args:
     decay_steps: steps in which the rate falls by decay_factor.
     decay_factor: in (0, 1].
-    staircase: whether the exponent is rounded down.
     burnin_learning_rate: during the burn-in; 0 for the initial rate.
     min_learning_rate: the rate never falls below it, nor does the burn-in's.
-
-  Returns:
-    step i64[] -> learning rate f32[].
 
   Source: the Object Detection API's exponential_decay_learning_rate.
   """
@@ -170,12 +161,7 @@ def manual_step_schedule(
   """From steps[i] on the rate is learning_rates[i].
 
   Args:
-    steps: rising.
-    learning_rates: one for each step.
     warmup: go in a line from the initial rate to learning_rates[0] instead of jumping.
-
-  Returns:
-    step i64[] -> learning rate f32[].
 
   Raises:
     ValueError: the steps do not rise, or differ in number from the rates.
@@ -210,14 +196,6 @@ def polynomial_schedule(
   power: float = 1.0,
 ) -> Schedule:
   """end + (initial - end) * (1 - min(step, decay_steps) / decay_steps)^power.
-
-  Args:
-    end_learning_rate: from decay_steps on.
-    decay_steps: 1 or more.
-    power: 1 for a line.
-
-  Returns:
-    step i64[] -> learning rate f32[].
 
   Source: TF1's polynomial_decay, which SSD-Tensorflow offers, without its cycles.
   """

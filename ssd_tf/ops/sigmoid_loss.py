@@ -109,7 +109,6 @@ class BootstrappedSigmoidLoss(_ColumnLoss):
   Attributes:
     background_as_zeros: for background every column is negative, instead of column 0 positive.
     alpha: share of the label in the target, 0 to 1.
-    hard: whether the prediction is rounded.
 
   Source: Reed et al., Training Deep Neural Networks on Noisy Labels with Bootstrapping, equations
   6 and 7; the original's bootstrapped_sigmoid, whose gradient flows through the target too.

@@ -17,7 +17,6 @@ class SoftmaxLoss:
   loss = alpha_t * w^gamma * c; dloss/dc = alpha_t * w^gamma * (1 + gamma * c * (1 - w) / w).
 
   Attributes:
-    logit_scale: the logits are divided by it.
     gamma: focusing parameter of the modulating factor; 0: none.
     alpha: weight of anchors of a class, 1 - alpha that of background; None: both 1.
 

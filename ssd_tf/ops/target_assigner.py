@@ -81,9 +81,6 @@ class TargetAssigner:
 
     Returns:
       The targets; no gradient flows through them.
-
-    Raises:
-      ValueError: shapes do not agree.
     """
     boxes, classes, weights, mask, crowd_mask = _drop_trailing_padding(*self._groundtruth(batch))
     crowd_mask &= mask

@@ -79,7 +79,6 @@ def checkpoint_names(
   """Maps each variable path of a model to its name in a kind of checkpoint.
 
   Args:
-    kind: as `identify` returns it.
     names: all names in the checkpoint; where it has the moving average of a weight, that is taken.
     model_scope: of SSD_TENSORFLOW and SLIM_VGG, the scope of the network; None: as the names say.
     fully_connected: of SLIM_VGG and KERAS_APPLICATIONS, whether the fully connected layers of

@@ -23,7 +23,6 @@ def converted(value: np.ndarray, path: str, kind: str, *, decimate_fc: bool = Fa
   - With `decimate_fc`, conv6 and conv7 of VGG-16 are made of fc6 and fc7: `decimate`.
 
   Args:
-    kind: of the checkpoint, one of `checkpoint_kind`.
     decimate_fc: whether conv6 and conv7 come from fully connected layers.
 
   Returns:
@@ -48,12 +47,6 @@ def decimate(value: np.ndarray, *, is_first: bool) -> np.ndarray:
 
   Args:
     value: kernel f32[h,w,in,out], or of a dense layer f32[h*w*in,out], or bias f32[out].
-
-  Returns:
-    The kernel of a convolution f32[h',w',in',out/4], or bias f32[out/4].
-
-  Raises:
-    InputError: it is no kernel of VGG-16's.
 
   Source: Liu et al. 2016, section 3; Chen et al. 2015, DeepLab, section 3.1.
   """

@@ -59,9 +59,6 @@ def load_pretrained(
     class_ids: id of a class in the model -> its id in the checkpoint, from 1: only their rows
       of the class heads are taken, and the background's. None: whole class heads, if they fit.
 
-  Returns:
-    What was loaded, skipped, missing and unused.
-
   Raises:
     InputError: the file is missing, damaged, of no known kind or of another model (less than 95% of
       the backbone's values would load), lacks a class, or lacks anything where that is not

@@ -27,12 +27,6 @@ def paths_in_scopes(model: keras.Model, scopes: Iterable[str], option: str) -> s
   Args:
     scopes: beginnings of names: ssd_300_vgg/block8 is one of ssd_300_vgg/block8_box too.
 
-  Returns:
-    Their paths in the model.
-
-  Raises:
-    InputError: a scope is that of no variable.
-
   Source: SSD-Tensorflow's get_init_fn, where a scope of nothing goes unnoticed.
   """
   names = original_names(model)

@@ -19,14 +19,14 @@ _FOLDER, _FILE = 'best', 'best.json'
 class BestCheckpoint:
   """Keeps the checkpoint whose evaluation was the best so far, in the folder best of a training.
 
-  It is a whole checkpoint of the training, as those in model_dir are. More is better, of a metric
-  that begins with Loss/ less; nan and -1 never count, and what is equal is no better. How good the
-  one kept is, is read from the log; where that has no figure of it that can be compared, it is kept
-  until there is one of another. Call it after each evaluation, once that is in the log.
+  It is a whole checkpoint of the training. More is better, of a metric that begins with Loss/ less;
+  nan and -1 never count, and what is equal is no better. How good the one kept is, is read from the
+  log; where that has no figure of it that can be compared, it is kept until there is one of
+  another. Call it after each evaluation, once that is in the log.
 
-  TensorFlow's file `checkpoint`, which is replaced in one go, says which checkpoint is valid. So a
-  process that dies at any moment leaves the old checkpoint or the new one. best.json, which says
-  why it was chosen, is for people and their scripts: nothing here reads it.
+  TensorFlow's file `checkpoint`, which is replaced in one go, says which checkpoint is valid, so
+  that a process may die at any moment. best.json, which says why it was chosen, is for people
+  alone.
 
   Raises:
     InputError: the folder holds the best checkpoint of another training.

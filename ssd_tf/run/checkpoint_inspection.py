@@ -20,13 +20,10 @@ def inspect(
   overrides: tuple[str, ...] = (),
   show_variables: bool = False,
 ) -> Iterator[str]:
-  """Tells what a checkpoint is.
-
-  Every tensor is read, so that a damaged file is found.
+  """Tells, in lines, what a checkpoint is; every tensor is read, so that a damaged file is found.
 
   Args:
-    checkpoint: a prefix, a file (also an .h5 of Keras's) or a folder, see
-      `input_paths.find_checkpoint`.
+    checkpoint: see `input_paths.find_checkpoint`.
     pipeline_config_path: None, or a config: says what its training would load from this checkpoint,
       by its fine_tune_checkpoint_type.
 

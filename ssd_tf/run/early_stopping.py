@@ -19,7 +19,6 @@ class EarlyStopping:
   What the log has of later steps does not count.
 
   Attributes:
-    borders: the steps at which another stage begins.
     patience: evaluations without a better one, 1 or more.
     min_delta: what is less is no better.
 

@@ -48,9 +48,6 @@ def evaluate_checkpoints(
 
   Returns:
     The metrics of the last checkpoint evaluated.
-
-  Raises:
-    InputError: config, data or checkpoint are at fault, or there is no checkpoint.
   """
   if not wait_for_first:
     find_checkpoint(checkpoint_dir)  # A misspelt folder is told at once.
@@ -86,16 +83,7 @@ def evaluate_all_checkpoints(
   """Evaluates every checkpoint of a folder, in the order of steps, and shows a table of all.
 
   Those whose step eval/metrics.jsonl already has, on the same data and by the same eval_config and
-  post-processing, are not evaluated again.
-
-  Args:
-    model_dir: gets event files and evaluation results in eval/.
-
-  Returns:
-    The metrics by step, rising, those found included.
-
-  Raises:
-    InputError: config, data or a checkpoint are at fault, or there is no checkpoint.
+  post-processing, are not evaluated again. Returns the metrics of all, by step, rising.
   """
   options = options or Options()
   steps = _steps(checkpoint_dir)

@@ -25,7 +25,6 @@ class Options:
   Attributes:
     on_train_data: evaluate on the training records, not on those of the evaluation.
     eval_dir: gets event files and metrics.jsonl; None: the folder eval of model_dir.
-    max_num_batches: evaluate on so many batches; 0: on all.
     max_images: evaluate on so many images, the first ones; 0: on all.
     select_top_k: of a class, detect among so many best candidates only; 0: among all.
     voc_metrics: iou_threshold and count_difficult of `Voc0712Evaluator`.

@@ -21,15 +21,7 @@ from ssd_tf.training.variable_selection import VariableSelector
 
 
 class Learner(NamedTuple):
-  """A model and what moves its weights.
-
-  Attributes:
-    detector: the model is its own.
-    moving_average: of the weights; None: there is none.
-    stages: which variables are trained, from which step on.
-    multi_scale: the further input sizes; None: there are none.
-    loss_scale: of a float16 training; None otherwise.
-  """
+  """A model and what moves its weights."""
 
   detector: SsdDetector
   optimizer: keras.optimizers.Optimizer

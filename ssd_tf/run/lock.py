@@ -14,17 +14,13 @@ _NAME = '.training_lock'
 def hold(model_dir: str) -> Iterator[Callable[[], None]]:
   """Keeps other trainings out of a folder, until left or until the process ends, however it does.
 
-  Both would write the same checkpoints and logs: as when a sweep whose terminal was lost is started
-  again while its training goes on.
-
-  Args:
-    model_dir: is made if it is not there; the file `.training_lock` in it tells who holds it.
+  Both would write the same checkpoints and logs. The file `.training_lock` in the folder, which is
+  made if it is not there, tells who holds it.
 
   Yields:
     What checks that it is still the same folder, before something is written to it: raises an
-    InputError if it was deleted, or belongs to another training now. What is written to a path
-    makes its folders where they are missing: half of a training would lie there as if it were a
-    whole one, or beside the files of another.
+    InputError if it was deleted, or belongs to another training now. Else half of a training would
+    lie there as if it were a whole one, or beside the files of another.
   """
   os.makedirs(model_dir, exist_ok=True)
   path = os.path.join(model_dir, _NAME)

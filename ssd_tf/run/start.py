@@ -48,10 +48,7 @@ def start(
 
 
 def restore(model: keras.Model, path: str) -> int:
-  """Restores a model to evaluate or export it, where nothing may be missing.
-
-  Args:
-    path: the prefix of a checkpoint, our own or one of the Object Detection API.
+  """Restores a model to evaluate or export it, from a checkpoint of ours or of the original's.
 
   Returns:
     The step that it was written at; 0 where it does not say. Nothing is read of it later: a
@@ -59,7 +56,7 @@ def restore(model: keras.Model, path: str) -> int:
 
   Raises:
     CheckpointDeleted: it is not there any more.
-    InputError: a variable of the model does not load.
+    InputError: a variable of the model does not load, of which none may be missing.
   """
   report = load_pretrained(model, path)
   logging.info('%s: %s', path, report.table())

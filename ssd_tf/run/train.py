@@ -38,12 +38,10 @@ def train(
   """Trains until train_config.num_steps, going on from the newest checkpoint in model_dir.
 
   Args:
-    pipeline: what to train; written to model_dir.
     model_dir: gets checkpoints, event files, pipeline.config, evaluation results.
     checkpoint_every_n: steps between checkpoints; the last step is always saved. None: none are
       saved by steps.
-    checkpoint_every_secs: seconds between checkpoints, besides; looked at with each line of the
-      log. None: none are saved by time.
+    checkpoint_every_secs: besides, looked at with each line of the log. None: none are saved so.
 
   Raises:
     InputError: config or data are at fault, a loss is not finite, the disk is full, or model_dir is

@@ -17,12 +17,10 @@ class LossScale:
   of 2, so that in float32 they change no digit. Below 1 it does not go: the trainer stops there.
   Make it under the strategy of the model.
 
-  Keras's LossScaleOptimizer does the same inside of an optimizer. There, though, the gradients are
-  still scaled when they are clipped by their norm, a step that is left out is not counted, so that
-  the position in the data is lost, and the names of a checkpoint's optimizer are others.
+  Unlike Keras's LossScaleOptimizer, gradients are clipped unscaled, and a step that is left out is
+  counted, so that the position in the data is kept.
 
   Attributes:
-    scale: f32[].
     good_steps: since the scale changed, i64[].
     num_skipped: steps that were left out, i64[].
 

@@ -14,20 +14,15 @@ class MovingAverage:
   """The average of weights over the last steps; it jumps about less than the weights do.
 
   After the update number s (1, 2, ...): average = d * average + (1 - d) * weight, with
-  d = min(decay, (1 + s) / (10 + s)); before the first one, average = weight.
-
-  Args:
-    variables: the weights. Make the average under the strategy that they were made under.
-    decay: the share that an old average keeps of itself in a step, in [0, 1).
+  d = min(decay, (1 + s) / (10 + s)); before the first one, average = weight. Make it under the
+  strategy that the weights were made under.
 
   Attributes:
     averages: path of a weight -> its average, a tf.Variable.
 
   Source: Polyak and Juditsky 1992; the Object Detection API's use_moving_average. There d is the
-  decay from the first step on, so that with its default of 0.9999 the average of a training of
-  1,000 steps still is 90% the random start and detects nothing. The bound is TensorFlow's own for
-  that case (`num_updates`); it ends where (1 + s) / (10 + s) reaches the decay, at s = 90,000 for
-  0.9999.
+  decay from the first step on, so that after 1,000 steps the average still is 90% the random start;
+  the bound is TensorFlow's own for that case (`num_updates`).
   """
 
   def __init__(self, variables: Sequence[keras.Variable], *, decay: float):

@@ -26,15 +26,9 @@ class Stages:
   Optimizer and moving average are made for the variables of all stages together, so that a
   checkpoint of any stage has the same variables, and a training goes on from it in any stage. While
   a variable is frozen, its slots stay as they are: what is released starts with a velocity of 0.
-  (Adam's correction for means that started at 0 counts the steps of the whole training, so that the
-  first updates of what is released late are up to three times as large as Adam's own first ones.)
-
-  Args:
-    stages: the first begins at step 0, the others later and later.
 
   Attributes:
     variables: that train in any stage, in the model's order.
-    borders: the steps at which another stage begins.
 
   Raises:
     InputError: a stage names nothing, or leaves nothing to train; tells of all stages.

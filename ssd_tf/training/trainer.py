@@ -43,9 +43,7 @@ class Trainer(orbit.StandardTrainer):
     gradient_clipping_by_norm: largest norm of the whole gradient; 0 for no clipping.
     bias_grad_multiplier: the gradients of biases (not of batch norms) are multiplied by it, before
       the clipping; 0 to leave them.
-    label_curves: draws those of partial labels; None: they are not drawn.
     moving_average: of the trainable weights, updated after each step; None: there is none.
-    stages: what trains from which step on; None: what does so now.
     draws: the size of each step, as the dataset's batches have them; None: there is one detector
       only. A step is compiled for each size: with static shapes, and with that size's anchors.
     batches_per_step: batches that make one step together, the step of one batch of all of them:
@@ -53,8 +51,6 @@ class Trainer(orbit.StandardTrainer):
       through the network one after the other, in the memory of one. Only batch norms tell the
       difference: each batch is normalized by its own statistics, and moves the moving ones; those
       that are frozen do not.
-    loss_scale: of a float16 network; None: the loss is not scaled.
-    loss_watch: warns of losses that cannot be right; None: nothing does.
 
   After `train(num_steps)`, `measured` holds the losses of the last step, the learning rate of the
   next one and the steps per second, by tag; after a failed step, `non_finite_batch` its batch.

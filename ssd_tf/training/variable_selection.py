@@ -32,16 +32,11 @@ class VariableSelector:
   A frozen variable gets no update. A layer all of whose trainable variables are frozen stays in
   inference mode, so that a batch norm keeps its moving statistics.
 
-  Args:
-    model: as it was built; its variables' `trainable` is set by `apply`.
-    group_of: path of a variable -> the part of the network that it belongs to.
-
   Attributes:
     variables: what there is to train, whatever is selected.
 
   Source: the Object Detection API's model_main, which first includes and then excludes by
-  `re.search`. (Its older train.py takes `re.match`; patterns that begin with a name's beginning
-  mean the same to both.) Its TF2 scripts ignore both fields; parts are not to be named there.
+  `re.search`. (Its older train.py takes `re.match`.) Its TF2 scripts ignore both fields.
   """
 
   def __init__(

@@ -22,14 +22,11 @@ def find_faults(
   """Checks what a config says against the schema, itself and the files it names; reads no records.
 
   Where the classes are fewer than num_classes, or the training is shorter than its warm-up, this
-  warns.
+  warns. Of a number out of its range this alone is told.
 
   Args:
     checking: 'train', 'eval' or 'all': the readers that will be used.
     trials: gives what is tried besides, of a config whose numbers all are within their ranges.
-
-  Returns:
-    All that is wrong. Of a number out of its range this alone is told.
   """
   if checking not in ('train', 'eval', 'all'):
     raise ValueError(f"checking is {checking!r}: expected 'train', 'eval' or 'all'")
