@@ -38,7 +38,6 @@ def convert(sets: Sequence[SetFlags], load: Callable) -> None:
     load: reads an annotation file, see `coco.load_sets`.
   """
   from ssd_tf.config import label_map
-  from ssd_tf.data import record_writer
   from ssd_tf.data.sources import coco
 
   values = flags.FLAGS.flag_values_dict()
@@ -49,8 +48,6 @@ def convert(sets: Sequence[SetFlags], load: Callable) -> None:
   if values['label_map_output_path']:
     names = {class_id: name for name, class_id in loaded[0].name_to_id.items()}
     label_map.save(label_map.of_names(names), values['label_map_output_path'])
-  options = shared_flags.values_of('num_workers', 'strict')
   for annotations, each in zip(loaded, given, strict=True):
-    options['num_shards'] = each.num_shards
     source = coco.open_source(annotations, each.image_dir)
-    record_writer.write_records(source, each.output_path, **options)
+    shared_flags.write_records(source, each.output_path, num_shards=each.num_shards)

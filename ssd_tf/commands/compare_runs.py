@@ -15,11 +15,12 @@ from absl import flags
 
 from ssd_tf.files.failed_writes import open_for_writing
 
-_MODEL_DIRS = flags.DEFINE_string('model_dirs', None, 'Folders or globs, separated by commas.')
-_NAIVE = flags.DEFINE_string('naive', '', 'The variant at the lower end of the gap.')
-_COMPLETE = flags.DEFINE_string('complete', '', 'The variant at the upper end of the gap.')
-_OUTPUT_PATH = flags.DEFINE_string('output_path', '', 'The Markdown to write; empty: to stdout.')
-_PLOT_PATH = flags.DEFINE_string('plot_path', '', 'The .svg file of the curves; empty: none.')
+FLAGS = flags.FLAGS
+flags.DEFINE_string('model_dirs', None, 'Folders or globs, separated by commas.')
+flags.DEFINE_string('naive', '', 'The variant at the lower end of the gap.')
+flags.DEFINE_string('complete', '', 'The variant at the upper end of the gap.')
+flags.DEFINE_string('output_path', '', 'The Markdown to write; empty: to stdout.')
+flags.DEFINE_string('plot_path', '', 'The .svg file of the curves; empty: none.')
 flags.mark_flags_as_required(['model_dirs'])
 
 
@@ -28,15 +29,15 @@ def main() -> None:
   from ssd_tf.experiments import run_comparison
 
   text = run_comparison.compare_runs(
-    _MODEL_DIRS.value,
-    naive=_NAIVE.value,
-    complete=_COMPLETE.value,
-    plot_path=_PLOT_PATH.value,
+    FLAGS.model_dirs,
+    naive=FLAGS.naive,
+    complete=FLAGS.complete,
+    plot_path=FLAGS.plot_path,
   )
-  if not _OUTPUT_PATH.value:
+  if not FLAGS.output_path:
     print(text, end='')
     return
-  os.makedirs(os.path.dirname(_OUTPUT_PATH.value) or '.', exist_ok=True)
-  with open_for_writing(_OUTPUT_PATH.value) as file:
+  os.makedirs(os.path.dirname(FLAGS.output_path) or '.', exist_ok=True)
+  with open_for_writing(FLAGS.output_path) as file:
     file.write(text)
-  print(f'wrote {_OUTPUT_PATH.value}')
+  print(f'wrote {FLAGS.output_path}')

@@ -46,7 +46,6 @@ flags.mark_flags_as_mutual_exclusive(['output_path', 'output_tf_record_path_pref
 def main() -> None:
   """Reads the CSV files, then converts."""
   from ssd_tf.config import label_map
-  from ssd_tf.data import record_writer
   from ssd_tf.data.sources import open_images
 
   classes = label_map.load(FLAGS.input_label_map)
@@ -60,11 +59,6 @@ def main() -> None:
     classes.id_by_name,
     FLAGS.class_descriptions_csv or None,
   )
+  path = FLAGS.output_path or FLAGS.output_tf_record_path_prefix
   num_shards = FLAGS.num_shards or (1 if FLAGS.output_path else 100)
-  record_writer.write_records(
-    source,
-    FLAGS.output_path or FLAGS.output_tf_record_path_prefix,
-    num_shards=num_shards,
-    num_workers=FLAGS.num_workers,
-    strict=FLAGS.strict,
-  )
+  shared_flags.write_records(source, path, num_shards=num_shards)

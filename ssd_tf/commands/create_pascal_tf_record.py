@@ -26,16 +26,11 @@ flags.mark_flags_as_required(['data_dir', 'output_path', 'label_map_path'])
 def main() -> None:
   """Checks the class names, then converts."""
   from ssd_tf.config import label_map
-  from ssd_tf.data import record_writer
   from ssd_tf.data.sources import pascal_voc, voc_files
 
   classes = label_map.load(FLAGS.label_map_path)
   files = voc_files.list_files(
     FLAGS.data_dir, FLAGS.set, year=FLAGS.year, annotations_dir=FLAGS.annotations_dir
   )
-  name_to_id = classes.id_by_name
-  record_writer.write_records(
-    pascal_voc.open_source(files, name_to_id, FLAGS.ignore_difficult_instances),
-    FLAGS.output_path,
-    **shared_flags.values_of('num_shards', 'num_workers', 'strict'),
-  )
+  source = pascal_voc.open_source(files, classes.id_by_name, FLAGS.ignore_difficult_instances)
+  shared_flags.write_records(source, FLAGS.output_path)

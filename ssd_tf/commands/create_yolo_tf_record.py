@@ -42,7 +42,6 @@ def _has_names(values):
 def main() -> None:
   """Finds the set, then converts it."""
   from ssd_tf.config import label_map
-  from ssd_tf.data import record_writer
   from ssd_tf.data.sources import yolo
 
   if FLAGS.data_yaml:
@@ -54,8 +53,6 @@ def main() -> None:
     if FLAGS.label_map_path
     else label_map.numbered(data.class_names)
   )
-  options = shared_flags.values_of('num_shards', 'num_workers', 'strict')
-  source = yolo.open_source(data, classes.id_by_name)
-  record_writer.write_records(source, FLAGS.output_path, **options)
+  shared_flags.write_records(yolo.open_source(data, classes.id_by_name), FLAGS.output_path)
   if FLAGS.label_map_output_path:
     label_map.save(classes, FLAGS.label_map_output_path)

@@ -16,10 +16,9 @@ from ssd_tf.errors import InputError
 from ssd_tf.files import json_file
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string('pipeline_config_path', None, 'The pipeline.config.')
+shared_flags.pipeline_config()
 flags.DEFINE_string('model_dir', None, 'Of a training; its newest checkpoint is diagnosed.')
 flags.DEFINE_string('checkpoint', None, 'The same by its prefix, instead of --model_dir.')
-shared_flags.config_override()
 flags.DEFINE_string('json_path', None, 'JSON file to write; default: none.')
 flags.DEFINE_integer(
   'max_images',
@@ -51,8 +50,7 @@ def main() -> None:
     FLAGS.pipeline_config_path,
     overrides=FLAGS.config_override,
     checkpoint=FLAGS.checkpoint or FLAGS.model_dir,
-    max_images=FLAGS.max_images,
-    max_records=FLAGS.max_records,
+    **shared_flags.values_of('max_images', 'max_records'),
     overfit_steps=FLAGS.overfit_steps if FLAGS.overfit else 0,
   )
   print(report.as_text(findings))

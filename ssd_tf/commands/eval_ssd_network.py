@@ -12,91 +12,87 @@ from absl import flags
 
 from ssd_tf.errors import InputError
 
-_FLAGS = [
-  flags.DEFINE_string(
-    'checkpoint_path',
-    '/tmp/tfmodel/',
-    'A folder, of which the newest checkpoint is taken, or the prefix of a checkpoint; of several, '
-    'separated by commas, all.',
-  ),
-  flags.DEFINE_string('eval_dir', '/tmp/tfmodel/', 'Gets the results.'),
-  # Not by absl's `required`, which would come before the hint at a missing space.
-  flags.DEFINE_string(
-    'dataset_dir', None, 'The folder with the TFRecord files of the images; required.'
-  ),
-  flags.DEFINE_string(
-    'dataset_name',
-    None,
-    'Required: the files are <name>_<split>_*.tfrecord; of pascalvoc_2007 '
-    'voc_2007_<split>_*.tfrecord.',
-  ),
-  flags.DEFINE_string('dataset_split_name', 'test', 'Such as train or test.'),
-  flags.DEFINE_string('label_map_path', None, 'Names of the classes, if the folder has none.'),
-  flags.DEFINE_string(
-    'model_name',
-    None,
-    'ssd_300_vgg, ssd_512_vgg, ssd_300_mobilenet_v1 or ssd_300_mobilenet_v2; not needed if there '
-    'is a pipeline.config.',
-  ),
-  flags.DEFINE_integer(
-    'num_classes',
-    21,
-    'With the background; not needed if there is a pipeline.config.',
-    lower_bound=2,
-  ),
-  flags.DEFINE_float(
-    'select_threshold', 0.01, 'Detections have a score above it.', lower_bound=0, upper_bound=1
-  ),
-  flags.DEFINE_integer(
-    'select_top_k', 400, 'Candidates of a class that the suppression looks at.', lower_bound=1
-  ),
-  flags.DEFINE_integer(
-    'keep_top_k', 200, 'Detections of a class that it keeps at most.', lower_bound=1
-  ),
-  flags.DEFINE_float(
-    'nms_threshold',
-    0.45,
-    'A box is suppressed by a better one that it overlaps by a greater IoU.',
-    lower_bound=0,
-    upper_bound=1,
-  ),
-  flags.DEFINE_float(
-    'matching_threshold',
-    0.5,
-    'IoU from which on a detection finds a box, for VOC.',
-    lower_bound=0,
-    upper_bound=1,
-  ),
-  flags.DEFINE_integer('eval_resize', 4, 'Only 4 (WARP_RESIZE): the whole image.'),
-  flags.DEFINE_bool(
-    'remove_difficult', True, 'Difficult boxes are neither missed nor found, for VOC.'
-  ),
-  flags.DEFINE_integer('batch_size', 1, 'Images at a time.', lower_bound=1),
-  flags.DEFINE_integer('max_num_batches', None, 'Not more than so many batches.', lower_bound=1),
-  flags.DEFINE_bool(
-    'wait_for_checkpoints',
-    False,
-    'Evaluate each new checkpoint in the folder as it comes, until the training is over.',
-  ),
-  flags.DEFINE_bool(
-    'eval_all_checkpoints',
-    False,
-    'Every checkpoint in the folder; those that eval_dir has already are not evaluated again.',
-  ),
-  flags.DEFINE_string('preprocessing_name', None, 'Accepted if it is that of the model.'),
-  # Without effect; a line says why.
-  flags.DEFINE_string('master', '', 'Accepted, without effect.'),
-  flags.DEFINE_integer('eval_image_size', None, 'Accepted, without effect.'),
-  flags.DEFINE_integer('num_preprocessing_threads', 4, 'Accepted, without effect.'),
-  flags.DEFINE_float('gpu_memory_fraction', 0.1, 'Accepted, without effect.'),
-  flags.DEFINE_float('moving_average_decay', None, 'Accepted: averages are always taken.'),
-  # Of forks of SSD-Tensorflow, and misspelt ones, as they stand in notes of trainings.
-  flags.DEFINE_string('feature_extractor', None, 'Not supported.'),
-  flags.DEFINE_string('model', None, 'Not supported.'),
-  flags.DEFINE_float('anchor_offset', None, 'Not supported.'),
-  flags.DEFINE_string('dataset_splict_name', None, 'Taken for dataset_split_name.'),
-  flags.DEFINE_float('gpu_momory_fraction', None, 'Taken for gpu_memory_fraction.'),
-]
+FLAGS = flags.FLAGS
+flags.DEFINE_string(
+  'checkpoint_path',
+  '/tmp/tfmodel/',
+  'A folder, of which the newest checkpoint is taken, or the prefix of a checkpoint; of several, '
+  'separated by commas, all.',
+)
+flags.DEFINE_string('eval_dir', '/tmp/tfmodel/', 'Gets the results.')
+# Not by absl's `required`, which would come before the hint at a missing space.
+flags.DEFINE_string(
+  'dataset_dir', None, 'The folder with the TFRecord files of the images; required.'
+)
+flags.DEFINE_string(
+  'dataset_name',
+  None,
+  'Required: the files are <name>_<split>_*.tfrecord; of pascalvoc_2007 '
+  'voc_2007_<split>_*.tfrecord.',
+)
+flags.DEFINE_string('dataset_split_name', 'test', 'Such as train or test.')
+flags.DEFINE_string('label_map_path', None, 'Names of the classes, if the folder has none.')
+flags.DEFINE_string(
+  'model_name',
+  None,
+  'ssd_300_vgg, ssd_512_vgg, ssd_300_mobilenet_v1 or ssd_300_mobilenet_v2; not needed if there '
+  'is a pipeline.config.',
+)
+flags.DEFINE_integer(
+  'num_classes', 21, 'With the background; not needed if there is a pipeline.config.', lower_bound=2
+)
+flags.DEFINE_float(
+  'select_threshold', 0.01, 'Detections have a score above it.', lower_bound=0, upper_bound=1
+)
+flags.DEFINE_integer(
+  'select_top_k', 400, 'Candidates of a class that the suppression looks at.', lower_bound=1
+)
+flags.DEFINE_integer(
+  'keep_top_k', 200, 'Detections of a class that it keeps at most.', lower_bound=1
+)
+flags.DEFINE_float(
+  'nms_threshold',
+  0.45,
+  'A box is suppressed by a better one that it overlaps by a greater IoU.',
+  lower_bound=0,
+  upper_bound=1,
+)
+flags.DEFINE_float(
+  'matching_threshold',
+  0.5,
+  'IoU from which on a detection finds a box, for VOC.',
+  lower_bound=0,
+  upper_bound=1,
+)
+flags.DEFINE_integer('eval_resize', 4, 'Only 4 (WARP_RESIZE): the whole image.')
+flags.DEFINE_bool(
+  'remove_difficult', True, 'Difficult boxes are neither missed nor found, for VOC.'
+)
+flags.DEFINE_integer('batch_size', 1, 'Images at a time.', lower_bound=1)
+flags.DEFINE_integer('max_num_batches', None, 'Not more than so many batches.', lower_bound=1)
+flags.DEFINE_bool(
+  'wait_for_checkpoints',
+  False,
+  'Evaluate each new checkpoint in the folder as it comes, until the training is over.',
+)
+flags.DEFINE_bool(
+  'eval_all_checkpoints',
+  False,
+  'Every checkpoint in the folder; those that eval_dir has already are not evaluated again.',
+)
+flags.DEFINE_string('preprocessing_name', None, 'Accepted if it is that of the model.')
+# Without effect; a line says why.
+flags.DEFINE_string('master', '', 'Accepted, without effect.')
+flags.DEFINE_integer('eval_image_size', None, 'Accepted, without effect.')
+flags.DEFINE_integer('num_preprocessing_threads', 4, 'Accepted, without effect.')
+flags.DEFINE_float('gpu_memory_fraction', 0.1, 'Accepted, without effect.')
+flags.DEFINE_float('moving_average_decay', None, 'Accepted: averages are always taken.')
+# Of forks of SSD-Tensorflow, and misspelt ones, as they stand in notes of trainings.
+flags.DEFINE_string('feature_extractor', None, 'Not supported.')
+flags.DEFINE_string('model', None, 'Not supported.')
+flags.DEFINE_float('anchor_offset', None, 'Not supported.')
+flags.DEFINE_string('dataset_splict_name', None, 'Taken for dataset_split_name.')
+flags.DEFINE_float('gpu_momory_fraction', None, 'Taken for gpu_memory_fraction.')
 
 
 def main():
@@ -105,8 +101,8 @@ def main():
   from ssd_tf.ssd_tensorflow import eval_flags
 
   log_format.setup_logging()
-  given = {flag.name for flag in _FLAGS if flags.FLAGS[flag.name].present}
-  pipeline, values = eval_flags.prepare({flag.name: flag.value for flag in _FLAGS}, given)
+  given = {name for name in FLAGS if FLAGS[name].present}
+  pipeline, values = eval_flags.prepare(FLAGS.flag_values_dict(), given)
   if values['eval_all_checkpoints'] and values['wait_for_checkpoints']:
     raise InputError('--eval_all_checkpoints and --wait_for_checkpoints: give one of them')
   _evaluate(pipeline, values, {name: values[name] for name in eval_flags.SETTINGS})

@@ -13,10 +13,11 @@ from absl import flags
 
 from ssd_tf.errors import InputError
 
-_MODEL_DIR = flags.DEFINE_multi_string(
+FLAGS = flags.FLAGS
+flags.DEFINE_multi_string(
   'model_dir', None, 'The folder of a training, or a glob of several. May be repeated.'
 )
-_OUTPUT_DIR = flags.DEFINE_string('output_dir', None, 'Gets the files.')
+flags.DEFINE_string('output_dir', None, 'Gets the files.')
 _ABOUT = {
   'name': flags.DEFINE_string('name', '', 'Of the experiment: the title.'),
   'purpose': flags.DEFINE_string('purpose', '', 'What it is to show.'),
@@ -31,7 +32,7 @@ def main() -> None:
   from ssd_tf.experiments import experiment_log, experiment_tables
   from ssd_tf.experiments.recorded_run import RecordedRun, find_runs
 
-  runs = find_runs(_MODEL_DIR.value)
+  runs = find_runs(FLAGS.model_dir)
   about = {name: flag.value for name, flag in _ABOUT.items() if flag.value}
   if len(runs) > 1 and about:
     raise InputError(
@@ -39,8 +40,8 @@ def main() -> None:
       'experiment.json into each, or give one --model_dir'
     )
   if len(runs) > 1:
-    paths = experiment_tables.write_tables(runs, _OUTPUT_DIR.value)
+    paths = experiment_tables.write_tables(runs, FLAGS.output_dir)
   else:
     run = RecordedRun(runs[0].model_dir, about)
-    paths = experiment_log.write_log(run, _OUTPUT_DIR.value)
+    paths = experiment_log.write_log(run, FLAGS.output_dir)
   print('\n'.join(f'wrote {path}' for path in paths))

@@ -43,12 +43,9 @@ def _fits_csv(values):
 def main() -> None:
   """Converts one or the other."""
   from ssd_tf.config import label_map
-  from ssd_tf.data import record_writer
   from ssd_tf.data.sources import csv_boxes, pascal_voc, voc_files
 
-  classes = label_map.load_or_list(FLAGS.label_map_path)
-  name_to_id = classes.id_by_name
-  options = shared_flags.values_of('num_shards', 'num_workers', 'strict')
+  name_to_id = label_map.load_or_list(FLAGS.label_map_path).id_by_name
   if FLAGS.csv_input:
     source = csv_boxes.open_source(
       FLAGS.csv_input,
@@ -59,6 +56,6 @@ def main() -> None:
   else:
     files = voc_files.list_folder(FLAGS.xml_dir, [FLAGS.image_dir or FLAGS.xml_dir])
     source = pascal_voc.open_source(files, name_to_id)
-  record_writer.write_records(source, FLAGS.output_path, **options)
+  shared_flags.write_records(source, FLAGS.output_path)
   if FLAGS.csv_path:
     csv_boxes.write_csv(FLAGS.csv_path, pascal_voc.list_rows(files))

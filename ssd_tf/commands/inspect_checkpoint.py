@@ -11,14 +11,11 @@ from absl import flags
 
 from ssd_tf.commands import shared_flags
 
-CHECKPOINT = flags.DEFINE_string(
-  'checkpoint', None, 'A prefix, a file of it, or a folder.', required=True
-)
-PIPELINE_CONFIG_PATH = flags.DEFINE_string(
-  'pipeline_config_path', None, 'Also: what a training by this config would load.'
-)
-CONFIG_OVERRIDE = shared_flags.config_override()
-VARIABLES = flags.DEFINE_bool('variables', False, 'List all names and shapes too.')
+FLAGS = flags.FLAGS
+flags.DEFINE_string('checkpoint', None, 'A prefix, a file of it, or a folder.')
+shared_flags.pipeline_config('Also: what a training by this config would load.')
+flags.DEFINE_bool('variables', False, 'List all names and shapes too.')
+flags.mark_flags_as_required(['checkpoint'])
 
 
 def main():
@@ -26,10 +23,10 @@ def main():
   from ssd_tf.run import checkpoint_inspection
 
   lines = checkpoint_inspection.inspect(
-    CHECKPOINT.value,
-    PIPELINE_CONFIG_PATH.value,
-    overrides=tuple(CONFIG_OVERRIDE.value),
-    show_variables=VARIABLES.value,
+    FLAGS.checkpoint,
+    FLAGS.pipeline_config_path,
+    overrides=tuple(FLAGS.config_override),
+    show_variables=FLAGS.variables,
   )
   for line in lines:
     print(line)

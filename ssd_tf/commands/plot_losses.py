@@ -7,8 +7,9 @@ Reads the TensorBoard event files in train/ and, if there is one, eval/ of the m
 
 from absl import flags
 
-_MODEL_DIR = flags.DEFINE_string('model_dir', None, 'Of the training: holds train/ and eval/.')
-_OUTPUT_PATH = flags.DEFINE_string('output_path', None, 'The .svg file to write.')
+FLAGS = flags.FLAGS
+flags.DEFINE_string('model_dir', None, 'Of the training: holds train/ and eval/.')
+flags.DEFINE_string('output_path', None, 'The .svg file to write.')
 flags.mark_flags_as_required(['model_dir', 'output_path'])
 
 
@@ -16,5 +17,5 @@ def main() -> None:
   """Reads the event files and writes the SVG."""
   from ssd_tf.experiments import curves
 
-  curves.plot_losses(_MODEL_DIR.value, _OUTPUT_PATH.value)
-  print(f'wrote {_OUTPUT_PATH.value}')
+  curves.plot_losses(FLAGS.model_dir, FLAGS.output_path)
+  print(f'wrote {FLAGS.output_path}')

@@ -15,75 +15,55 @@ from absl import flags
 
 from ssd_tf.commands import shared_flags
 
-PIPELINE_CONFIG_PATH = flags.DEFINE_string(
-  'pipeline_config_path', None, 'The pipeline.config.', required=True
-)
-CHECKPOINT = flags.DEFINE_string(
-  'checkpoint', None, 'A folder with checkpoints, or the prefix of one.', required=True
-)
-INPUT_PATH = flags.DEFINE_list(
-  'input_path', None, 'TFRecords to fill: files, globs, name@10; by commas.', required=True
-)
-VALIDATION_PATH = flags.DEFINE_list(
-  'validation_path', None, 'Labeled TFRecords to choose thresholds on.', required=True
-)
-OUTPUT_PATH = flags.DEFINE_string('output_path', None, 'The TFRecord to write.', required=True)
-LABEL_MAP_PATH = flags.DEFINE_string(
-  'label_map_path', None, "Of records and model; else the eval_input_reader's."
-)
-LABELED_CLASS = flags.DEFINE_multi_string(
+FLAGS = flags.FLAGS
+shared_flags.pipeline_config()
+flags.DEFINE_string('checkpoint', None, 'A folder with checkpoints, or the prefix of one.')
+flags.DEFINE_list('input_path', None, 'TFRecords to fill: files, globs, name@10; by commas.')
+flags.DEFINE_list('validation_path', None, 'Labeled TFRecords to choose thresholds on.')
+flags.DEFINE_string('output_path', None, 'The TFRecord to write.')
+flags.DEFINE_string('label_map_path', None, "Of records and model; else the eval_input_reader's.")
+flags.DEFINE_multi_string(
   'labeled_class',
   [],
   'A class that images to fill are labeled for where their record does not say; else all.',
 )
-BETA = flags.DEFINE_float(
+flags.DEFINE_float(
   'beta', 0.5, 'Of the F-beta for the high threshold; below 1, precision counts more.'
 )
-LOW_BETA = flags.DEFINE_float(
+flags.DEFINE_float(
   'low_beta', 2.0, 'Of the F-beta for the low threshold; above 1, recall counts more.'
 )
-MIN_PRECISION = flags.DEFINE_float(
-  'min_precision', 0.5, 'Fill no class with less.', lower_bound=0, upper_bound=1
-)
-MIN_VALIDATION_BOXES = flags.DEFINE_integer(
-  'min_validation_boxes', 20, 'Fill no class with fewer.', lower_bound=1
-)
-MAX_OVERLAP = flags.DEFINE_float(
+flags.DEFINE_float('min_precision', 0.5, 'Fill no class with less.', lower_bound=0, upper_bound=1)
+flags.DEFINE_integer('min_validation_boxes', 20, 'Fill no class with fewer.', lower_bound=1)
+flags.DEFINE_float(
   'max_overlap',
   0.5,
   'No box where the IoU with a box of a person, or a better one of another class, reaches this.',
   upper_bound=1,
 )
-REPORT_PATH = flags.DEFINE_string('report_path', None, 'Else the output path and .report.json.')
-NUM_SHARDS = flags.DEFINE_integer('num_shards', 1, 'Files to write.', lower_bound=1)
-BATCH_SIZE = flags.DEFINE_integer('batch_size', 8, 'Images at a time, a device.', lower_bound=1)
-CONFIG_OVERRIDE = shared_flags.config_override()
+flags.DEFINE_string('report_path', None, 'Else the output path and .report.json.')
+flags.DEFINE_integer('num_shards', 1, 'Files to write.', lower_bound=1)
+flags.DEFINE_integer('batch_size', 8, 'Images at a time, a device.', lower_bound=1)
+flags.mark_flags_as_required(
+  ['pipeline_config_path', 'checkpoint', 'input_path', 'validation_path', 'output_path']
+)
+_RULES = ('beta', 'low_beta', 'min_precision', 'min_validation_boxes', 'max_overlap')
 
 
 def main():
   """Reads the config, then fills."""
   from ssd_tf.config import input_paths
-  from ssd_tf.config.pipeline import Pipeline
   from ssd_tf.pseudo_labels import class_thresholds, labeling
   from ssd_tf.run.strategy import make_strategy
 
   labeling.pseudo_label(
-    Pipeline.load(PIPELINE_CONFIG_PATH.value, CONFIG_OVERRIDE.value),
-    CHECKPOINT.value,
-    input_paths=input_paths.expand_input_paths(INPUT_PATH.value),
-    validation_paths=input_paths.expand_input_paths(VALIDATION_PATH.value),
-    output_path=OUTPUT_PATH.value,
+    shared_flags.load_pipeline(),
+    FLAGS.checkpoint,
+    input_paths=input_paths.expand_input_paths(FLAGS.input_path),
+    validation_paths=input_paths.expand_input_paths(FLAGS.validation_path),
+    output_path=FLAGS.output_path,
     strategy=make_strategy(),
-    rules=class_thresholds.Rules(
-      beta=BETA.value,
-      low_beta=LOW_BETA.value,
-      min_precision=MIN_PRECISION.value,
-      min_validation_boxes=MIN_VALIDATION_BOXES.value,
-      max_overlap=MAX_OVERLAP.value,
-    ),
-    label_map_path=LABEL_MAP_PATH.value,
-    labeled_by_default=LABELED_CLASS.value,
-    report_path=REPORT_PATH.value,
-    num_shards=NUM_SHARDS.value,
-    batch_size=BATCH_SIZE.value,
+    rules=class_thresholds.Rules(**shared_flags.values_of(*_RULES)),
+    labeled_by_default=FLAGS.labeled_class,
+    **shared_flags.values_of('label_map_path', 'report_path', 'num_shards', 'batch_size'),
   )

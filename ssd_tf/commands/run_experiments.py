@@ -13,8 +13,9 @@ import sys
 
 from absl import flags
 
-_SWEEP = flags.DEFINE_string('sweep', None, 'The sweep file (JSON).')
-_OUTPUT_DIR = flags.DEFINE_string(
+FLAGS = flags.FLAGS
+flags.DEFINE_string('sweep', None, 'The sweep file (JSON).')
+flags.DEFINE_string(
   'output_dir', None, 'Gets a folder for each training, experiments.md and experiments.csv.'
 )
 flags.mark_flags_as_required(['sweep', 'output_dir'])
@@ -24,13 +25,13 @@ def main() -> None:
   """Runs what is not done yet; ends with code 1 if a training failed."""
   from ssd_tf.experiments import sweep
 
-  experiments = sweep.load(_SWEEP.value)
+  experiments = sweep.load(FLAGS.sweep)
   # TensorFlow: only once the file is sound.
   from ssd_tf.experiments import sweep_run
 
   train = os.path.join(os.path.dirname(os.path.abspath(sys.argv[0])), 'model_main_tf2.py')
   faults = sweep_run.run_sweep(
-    experiments, _OUTPUT_DIR.value, [sys.executable, train], lambda line: print(line, flush=True)
+    experiments, FLAGS.output_dir, [sys.executable, train], lambda line: print(line, flush=True)
   )
   for fault in faults:
     print(f'failed: {fault}', file=sys.stderr)

@@ -7,13 +7,24 @@ from absl import flags
 flags.disclaim_key_flags()  # Each is a flag of the command that asks for it, also in its --help.
 
 
-def config_override() -> flags.FlagHolder:
+def config_override() -> None:
   """Defines --config_override, the changes to a pipeline.config."""
-  return flags.DEFINE_multi_string(
-    'config_override',
-    [],
-    'A change to the config: train_config.batch_size=4. May be repeated.',
+  flags.DEFINE_multi_string(
+    'config_override', [], 'A change to the config: train_config.batch_size=4. May be repeated.'
   )
+
+
+def pipeline_config(description: str = 'The pipeline.config.') -> None:
+  """Defines --pipeline_config_path, and --config_override."""
+  flags.DEFINE_string('pipeline_config_path', None, description)
+  config_override()
+
+
+def load_pipeline():
+  """Reads the `Pipeline` of these two flags."""
+  from ssd_tf.config.pipeline import Pipeline
+
+  return Pipeline.load(flags.FLAGS.pipeline_config_path, flags.FLAGS.config_override)
 
 
 def num_workers() -> None:
@@ -34,6 +45,14 @@ def writing_records(
   flags.DEFINE_integer('num_shards', num_shards, num_shards_help, lower_bound=1)
   num_workers()
   flags.DEFINE_bool('strict', False, f'Stop at the first broken {broken}.')
+
+
+def write_records(source, output_path: str, **options) -> None:
+  """Writes a `Source` by the flags of `writing_records`; options: others instead of a flag's."""
+  from ssd_tf.data import record_writer
+
+  options = {**values_of('num_shards', 'num_workers', 'strict'), **options}
+  record_writer.write_records(source, output_path, **options)
 
 
 def values_of(*names: str) -> dict[str, Any]:

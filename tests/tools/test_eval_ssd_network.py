@@ -131,7 +131,8 @@ def test_whole_run_over_all_checkpoints(project, run_tool):
 
 def test_flags_and_defaults_are_the_originals():
   golden = json.loads((tiny_project.TESTDATA / 'balancap/flags.json').read_text())
-  ours = {holder.name: holder.default for holder in eval_ssd_network._FLAGS}
+  defined = eval_ssd_network.FLAGS.get_flags_for_module(eval_ssd_network)
+  ours = {flag.name: flag.default for flag in defined}
   added = {*golden['fork: eval_ssd_network.py'], 'dataset_splict_name', 'gpu_momory_fraction'}
   assert {*golden['eval_ssd_network.py'], *added} <= set(ours)
   differ = {
