@@ -5,8 +5,8 @@ import pytest
 from ssd_tf.config import label_map
 from ssd_tf.errors import InputError
 from ssd_tf.project import recipe, stock_configs
-from ssd_tf.project.records import PreparedData
 from ssd_tf.project.recipe import Machine, Wishes
+from ssd_tf.project.records import PreparedData
 
 CPU = Machine(memory_gb=24)
 

@@ -1,0 +1,110 @@
+"""From a folder of images and XML files to a detector and its pictures, by one command."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import PIL.Image
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+SMALL = (
+  '--weights=none', '--num_train_steps=4', '--batch_size=2', '--checkpoint_every_n=2',
+  '--config_override=model.ssd.feature_extractor.depth_multiplier=0.1',
+  '--config_override=model.ssd.feature_extractor.min_depth=4',
+  '--config_override=model.ssd.image_resizer={fixed_shape_resizer {height: 96 width: 96}}',
+)  # fmt: skip
+XML = """<annotation><filename>{name}.png</filename><size><width>120</width><height>90</height>
+<depth>3</depth></size><object><name>{label}</name><bndbox><xmin>10</xmin><ymin>20</ymin>
+<xmax>70</xmax><ymax>80</ymax></bndbox></object></annotation>"""
+
+
+def ssd_tf(folder, *arguments):
+  """Runs the command in a folder."""
+  return subprocess.run(
+    [sys.executable, '-m', 'ssd_tf', *arguments],
+    cwd=folder,
+    env={**os.environ, 'PYTHONPATH': str(ROOT), 'CUDA_VISIBLE_DEVICES': ''},
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+  folder = tmp_path_factory.mktemp('first')
+  (folder / 'photos').mkdir()
+  rng = np.random.default_rng(0)
+  for i in range(10):
+    pixels = rng.integers(0, 256, (90, 120, 3), np.uint8)
+    PIL.Image.fromarray(pixels).save(folder / f'photos/{i}.png')
+    label = ('cat', 'dog')[i % 2]
+    (folder / f'photos/{i}.xml').write_text(XML.format(name=i, label=label))
+  done = ssd_tf(folder, 'train', '--data=photos', *SMALL)
+  assert done.returncode == 0, done.stderr
+  return folder, done
+
+
+def test_each_choice_is_shown_with_its_flag(trained):
+  _, done = trained
+  shown = [' '.join(line.split()) for line in done.stdout.splitlines()]
+  assert 'data Pascal VOC in photos: 10 boxes in 10 images --data' in shown
+  assert 'classes 2: cat, dog --label_map_path' in shown
+  assert 'weights none: it trains from scratch --weights' in shown
+  images = next(line for line in shown if line.startswith('images'))
+  assert images.startswith('images 8 train, 2 validate') and images.endswith('--validation_share')
+
+
+def test_it_leaves_an_export_and_pictures(trained):
+  folder, _ = trained
+  run = folder / 'runs/photos'
+  assert (run / 'exported/saved_model/saved_model.pb').is_file()
+  assert 'cat' in (run / 'exported/label_map.pbtxt').read_text()
+  assert len(list((run / 'pictures').glob('*.png'))) == 2
+  assert len(json.loads((run / 'pictures/detections.json').read_text())) == 2
+  steps = [json.loads(line)['step'] for line in (run / 'eval/metrics.jsonl').open()]
+  assert steps == [2, 4]
+
+
+def test_the_same_command_goes_on_where_it_was(trained):
+  folder, _ = trained
+  done = ssd_tf(folder, 'train', '--data=photos')
+  assert done.returncode == 0, done.stderr
+  assert 'Going on with runs/photos/pipeline.config' in done.stdout
+  assert 'Nothing to do: step 4 of 4 is reached' in done.stderr
+
+
+def test_detect_finds_the_export_and_its_names(trained):
+  folder, _ = trained
+  flags = ('--model=runs/photos', '--images=photos/3.png', '--score_threshold=0')
+  done = ssd_tf(folder, 'detect', *flags)
+  assert done.returncode == 0, done.stderr
+  (image,) = json.loads((folder / 'detections/detections.json').read_text())
+  assert image['image'] == '3.png' and {*image['names']} <= {'cat', 'dog'}
+
+
+def test_evaluate_takes_the_newest_checkpoint(trained):
+  folder, _ = trained
+  done = ssd_tf(folder, 'evaluate', '--model=runs/photos')
+  assert done.returncode == 0 and 'Eval metrics at step 4' in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'message'),
+  [
+    (['train'], 'ssd-tf train: error: give --data, a folder of annotated images, or --config'),
+    (['train', '--data=gone'], 'ssd-tf train: error: gone: no such file or folder'),
+    (['export'], 'ssd-tf export: error: give --model'),
+    (['detect', '--model=.', '--images=a.jpg'], 'ssd-tf export --model=. writes that'),
+    (['evaluate', '--model=gone'], 'gone/pipeline.config: no such file'),
+    (['trian'], 'ssd-tf: error: no command \'trian\'; did you mean "train"?'),
+  ],
+)
+def test_bad_arguments_end_in_one_line(tmp_path, arguments, message):
+  done = ssd_tf(tmp_path, *arguments)
+  assert done.returncode == 2 and message in done.stderr
+  assert 'Traceback' not in done.stderr and done.stderr.count('error') == 1
