@@ -10,6 +10,7 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).parents[1]
+SSD_TF = 'ssd-tf'  # Instead of a tool: the command.
 
 
 @functools.cache
@@ -50,7 +51,10 @@ def _main(folder, tool, flags, prepare, logs):
   for descriptor, name in ((1, 'stdout.txt'), (2, 'stderr.txt')):
     path = os.path.join(logs, name)
     os.dup2(os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY), descriptor)
-  sys.argv = [str(ROOT / 'tools' / tool), *flags]
+  sys.argv = [tool if tool == SSD_TF else str(ROOT / 'tools' / tool), *flags]
   if prepare:
     prepare()
-  runpy.run_path(str(ROOT / 'tools' / tool), run_name='__main__')
+  if tool == SSD_TF:
+    runpy.run_module('ssd_tf', run_name='__main__')
+  else:
+    runpy.run_path(str(ROOT / 'tools' / tool), run_name='__main__')
