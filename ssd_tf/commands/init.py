@@ -21,13 +21,28 @@ flags.DEFINE_bool('list', False, 'List the models that a training can begin with
 def main() -> None:
   """Lists the models, or prepares the data."""
   if FLAGS.list:
-    from ssd_tf.project import stock_configs
-
-    for name in stock_configs.names():
-      _, (height, width), summary = stock_configs.describe(name)
-      print(f'{name}\n  {height}x{width}  {summary}')
+    _list_models()
     return
   if not FLAGS.data or not FLAGS.output:
     raise InputError('give --data and --output, or --list')
   data_flags.start(FLAGS.output)
   print(f'Next: ssd-tf train --config={FLAGS.output}')
+
+
+def _list_models():
+  """A line for each model, and what the columns mean."""
+  from ssd_tf.project import recipe, stock_configs
+
+  rows = [('model', 'input', 'COCO AP', 'weights')]
+  for name in stock_configs.models():
+    height, width = stock_configs.describe(name).size
+    weights = recipe.weights_of(name)
+    ap = f'{weights.published_ap:.1f}' if weights and weights.published_ap else '-'
+    source = 'none' if weights is None else weights.name
+    rows.append((name, f'{height}x{width}', ap, source))
+  for row in rows:
+    print('{:<40} {:<8} {:>7}  {}'.format(*row))
+  print(
+    '\nCOCO AP: as published with the weights, in percent. starter: in the package; zoo: downloaded'
+    '\nwhen a training asks for them. ssd-tf train --data=... --model=NAME takes one of these.'
+  )

@@ -7,17 +7,19 @@ the rate of a training from scratch, and batch norms keep the statistics that th
 
 import dataclasses
 import json
+import re
 from collections.abc import Sequence
 
 from ssd_tf.config import label_map as label_maps
 from ssd_tf.config import overrides
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
+from ssd_tf.pretrained import weights_table
+from ssd_tf.pretrained.weights_table import Weights
 from ssd_tf.project import stock_configs
 from ssd_tf.project.records import PreparedData
 
 MODEL = 'ssd_mobilenet_v1_0.75_300x300_coco'
-WEIGHTS = 'starter:ssd_mobilenet_v1_0.75_coco'
 # Below so many images, statistics of batch norms of their own cost .19 of AP (raccoons).
 _FEW_IMAGES = 1000
 _MIN_STEPS = 400  # Of 8 images.
@@ -27,6 +29,7 @@ _SCRATCH_RATE, _FPN_SCRATCH_RATE = 0.02, 0.005
 _FINE_TUNING = 0.1
 # Memory in GB -> batch size of 300x300 images; in proportion to the pixels of the input.
 _BATCH_BY_MEMORY = ((32, 32), (12, 16), (4, 8), (0, 4))
+_SIZE = re.compile(r'\d+x\d+')
 _MAX_CPU_BATCH = 8  # More only makes steps slower there.
 
 
@@ -127,17 +130,30 @@ def compose(
   return Pipeline(config, path), choices
 
 
+def weights_of(model: str) -> Weights | None:
+  """The weights that a model starts from: those of the package, else the zoo's best; or None."""
+  fitting = [each for each in weights_table.TABLE if each.config == f'{model}.config']
+
+  def rank(weights):
+    size = _SIZE.search(weights.name)
+    is_of_other_size = size is not None and size[0] not in model
+    return bool(weights.archive), is_of_other_size, -(weights.published_ap or 0)
+
+  return min(fitting, key=rank, default=None)
+
+
 def _weights(wishes):
   if wishes.weights == 'none':
     return '', 'none: it trains from scratch'
   if wishes.weights:
     return wishes.weights, wishes.weights
-  if wishes.model == MODEL:
-    return WEIGHTS, f'{WEIGHTS}, trained on COCO'
-  raise InputError(
-    f'--weights: {wishes.model} has no weights in the package; give a checkpoint, a name that '
-    '`ssd-tf weights` lists, or none to train from scratch'
-  )
+  found = weights_of(wishes.model)
+  if found is None:
+    raise InputError(
+      f'--weights: no weights with a name fit {wishes.model}; give a checkpoint, or none to train '
+      'from scratch'
+    )
+  return found.name, f'{found.name}, trained on COCO'
 
 
 def _batch_size(size, num_images, machine):

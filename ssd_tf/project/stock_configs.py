@@ -24,6 +24,11 @@ def names() -> list[str]:
   return sorted(path.stem for path in FOLDER.glob('*.config'))
 
 
+def models() -> list[str]:
+  """Lists those that a training on other data begins with: the ones of COCO's classes."""
+  return [name for name in names() if name.endswith('_coco')]
+
+
 def load(name: str) -> Pipeline:
   """Reads one.
 

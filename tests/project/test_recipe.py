@@ -97,9 +97,15 @@ def test_wishes_come_first(data):
   assert not any(choice.what == 'batch norms' for choice in choices)
 
 
-def test_a_model_without_weights_of_its_own_asks_for_them(data):
-  wishes = Wishes(model='ssd_mobilenet_v2_300x300_coco')
-  with pytest.raises(InputError, match='--weights: ssd_mobilenet_v2_300x300_coco has no weights'):
+def test_each_model_has_the_weights_that_fit_it(data):
+  assert recipe.weights_of('ssd_mobilenet_v1_0.75_300x300_coco').name.startswith('starter:')
+  assert recipe.weights_of('ssd_mobilenet_v1_fpn_640x640_coco').name == (
+    'zoo:ssd_mobilenet_v1_fpn_coco'  # AP 32, the TF2 one has 29.1.
+  )
+  fpnlite = recipe.weights_of('ssd_mobilenet_v2_fpnlite_320x320_coco')
+  assert fpnlite.name == 'zoo:ssd_mobilenet_v2_fpnlite_320x320_coco17'  # Not that of 640x640.
+  wishes = Wishes(model='ssd300_vgg_voc0712')
+  with pytest.raises(InputError, match='--weights: no weights with a name fit ssd300_vgg_voc0712'):
     recipe.compose(data(156), wishes, CPU, 'pipeline.config')
 
 
