@@ -23,7 +23,7 @@ def test_its_label_map_has_cocos_names():
   classes = label_map.load(named_weights.label_map_path(STARTER))
   assert (len(classes.ids), classes.num_classes) == (80, 90)
   names = {1: 'person', 11: 'fire hydrant', 13: 'stop sign', 44: 'bottle', 90: 'toothbrush'}
-  assert {i: classes.name_of(i) for i in names} == names
+  assert {i: classes.name_by_id[i] for i in names} == names
   assert 12 not in classes.ids  # COCO never used it.
 
 
