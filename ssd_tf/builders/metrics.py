@@ -14,10 +14,9 @@ from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.evaluation.coco_metrics import CocoEvaluator
 from ssd_tf.evaluation.detection_evaluator import DetectionEvaluator, EvaluatorGroup
-from ssd_tf.evaluation.open_images_metrics import open_images_evaluator
 from ssd_tf.evaluation.pictures import Pictures
 from ssd_tf.evaluation.voc_07_12_metrics import Voc0712Evaluator
-from ssd_tf.evaluation.voc_metrics import VocEvaluator
+from ssd_tf.evaluation.voc_metrics import VocEvaluator, open_images_evaluator
 
 _DEFAULT = 'coco_detection_metrics'
 _NOT_IN_SSD = ('mask', 'segmentation', 'keypoint', 'panoptic')

@@ -13,8 +13,7 @@ from ssd_tf.evaluation.average_precision import (
   match_detections,
   precision_recall,
 )
-from ssd_tf.evaluation.open_images_metrics import open_images_evaluator
-from ssd_tf.evaluation.voc_metrics import VocEvaluator
+from ssd_tf.evaluation.voc_metrics import VocEvaluator, open_images_evaluator
 
 GOLDENS = pathlib.Path(__file__).parents[1] / 'testdata' / 'balancap'
 

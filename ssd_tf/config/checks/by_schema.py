@@ -20,12 +20,10 @@ def unsupported_fields(message: Message, prefix: str = '') -> Iterator[Fault]:
       yield Fault(path, status.note)
 
 
-def ineffective_fields(message: Message, prefix: str = '') -> list[str]:
+def ineffective_fields(message: Message) -> list[str]:
   """Lists the paths of fields that are set away from their default and change nothing here."""
-  found = (
-    path for path, status in _without_work(message, prefix) if status.kind == schema.NO_EFFECT
-  )
-  return list(dict.fromkeys(found))
+  found = _without_work(message, '')
+  return list(dict.fromkeys(path for path, status in found if status.kind == schema.NO_EFFECT))
 
 
 def out_of_range(message: Message, prefix: str = '') -> list[Fault]:

@@ -8,7 +8,7 @@ from ssd_tf.config.checks.learning_rates import learning_rate_faults
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 
-# Of train_config.fine_tune_checkpoint_type; `run.starting` has what each loads.
+# Of train_config.fine_tune_checkpoint_type; `run.fine_tuning` has what each loads.
 CHECKPOINT_TYPES = ('classification', 'detection', 'fine_tune', 'full')
 
 
