@@ -1,8 +1,8 @@
 """Feature maps from the config's `model.ssd.feature_extractor`: which backbone, and what is on it.
 
 EXTRACTORS has a row for each type of feature extractor. A new one needs a backbone, a function
-(images, hyperparams, *, depth_multiplier, min_depth) -> [maps], and a neck, a function
-(maps, hyperparams, extractor) -> [maps], whose `extractor` is the config's message.
+(images, hyperparams) -> [maps], and a neck, a function (maps, hyperparams, extractor) -> [maps],
+whose `extractor` is the config's message.
 """
 
 import dataclasses
@@ -33,7 +33,7 @@ class Extractor:
   """How the feature maps of a type of feature extractor are made.
 
   Attributes:
-    backbone: (images, hyperparams, *, depth_multiplier, min_depth) -> maps.
+    backbone: (images, hyperparams) -> maps.
     neck: (maps, hyperparams, extractor message) -> maps.
     stock: the backbone's hyperparams, for configs that do not override them.
     is_pyramid: whether the message's `fpn` says which maps there are, in place of `num_layers`.
@@ -57,8 +57,6 @@ def _coarser_maps(maps, hyperparams, extractor, **options):
     maps,
     hyperparams,
     num_layers=extractor.num_layers,
-    depth_multiplier=extractor.depth_multiplier,
-    min_depth=extractor.min_depth,
     use_depthwise=extractor.use_depthwise,
     **options,
   )
@@ -76,7 +74,7 @@ def _pyramid(maps, hyperparams, extractor, pass_smoothed=True):
     hyperparams,
     min_level=fpn.min_level,
     max_level=fpn.max_level,
-    depth=max(int(fpn.additional_layer_depth * extractor.depth_multiplier), extractor.min_depth),
+    depth=hyperparams.depth(fpn.additional_layer_depth),
     use_depthwise=extractor.use_depthwise,
     pass_smoothed=pass_smoothed,
   )
@@ -88,8 +86,6 @@ def _vgg_maps(maps, hyperparams, extractor, blocks):
     hyperparams,
     blocks=blocks,
     num_layers=num_feature_maps(extractor),
-    depth_multiplier=extractor.depth_multiplier,
-    min_depth=extractor.min_depth,
     l2_normalization_scale=extractor.l2_normalization_scale,
   )
 
@@ -195,25 +191,23 @@ def build_feature_extractor(
   f32[B,H,W,3], normalized -> f32[B,H_i,W_i,C_i], finest first.
   """
   kind = _kind(extractor)
+  of_both = {
+    'explicit_padding': extractor.use_explicit_padding,
+    'depth_multiplier': extractor.depth_multiplier,
+    'min_depth': extractor.min_depth,
+  }
   hyperparams = build_hyperparams(
     extractor.conv_hyperparams, f'{PATH}.conv_hyperparams', batch_norm_trainable
   )
-  if extractor.override_base_feature_extractor_hyperparams:
-    backbone_hyperparams = hyperparams
-  else:
-    backbone_hyperparams = dataclasses.replace(
-      kind.stock, batch_norm_trainable=batch_norm_trainable
+  of_neck = of_backbone = dataclasses.replace(hyperparams, **of_both)
+  if not extractor.override_base_feature_extractor_hyperparams:
+    of_backbone = dataclasses.replace(
+      kind.stock, batch_norm_trainable=batch_norm_trainable, **of_both
     )
-  explicit = functools.partial(dataclasses.replace, explicit_padding=extractor.use_explicit_padding)
 
   def feature_maps(images):
-    maps = kind.backbone(
-      _pad_to_multiple(images, extractor.pad_to_multiple),
-      explicit(backbone_hyperparams),
-      depth_multiplier=extractor.depth_multiplier,
-      min_depth=extractor.min_depth,
-    )
-    maps = kind.neck(maps, explicit(hyperparams), extractor)
+    maps = kind.backbone(_pad_to_multiple(images, extractor.pad_to_multiple), of_backbone)
+    maps = kind.neck(maps, of_neck, extractor)
     if len(maps) != num_feature_maps(extractor):
       raise InputError(
         f'{PATH}.num_layers: is {extractor.num_layers}; {extractor.type} has {len(maps)} at most'

@@ -21,7 +21,7 @@ _GROUPS = 32  # Wu and He 2018, section 3.
 
 @dataclasses.dataclass(frozen=True)
 class ConvHyperparams:
-  """How convolutions are initialized, regularized and normalized.
+  """How convolutions are scaled, initialized, regularized and normalized.
 
   Attributes:
     initializer: makes a new initializer for each kernel (one object shared by two kernels of the
@@ -37,6 +37,8 @@ class ConvHyperparams:
     regularize_depthwise: whether depthwise kernels are regularized too.
     explicit_padding: pad by (kernel_size - 1) // 2 before and the rest after, whatever the size of
       the input; else as SAME does, which pads less before than after where the stride is 2.
+    depth_multiplier: scales the filters of a network.
+    min_depth: the fewest filters that they are scaled to.
   """
 
   initializer: Callable[[], keras.initializers.Initializer]
@@ -49,6 +51,16 @@ class ConvHyperparams:
   force_bias: bool = False
   regularize_depthwise: bool = True
   explicit_padding: bool = False
+  depth_multiplier: float = 1.0
+  min_depth: int = 8
+
+  def depth(self, filters: float) -> int:
+    """The scaled filters of a convolution."""
+    return max(int(filters * self.depth_multiplier), self.min_depth)
+
+  def rounded_depth(self, filters: float) -> int:
+    """As `depth`, by `round_to_eight`."""
+    return max(round_to_eight(filters * self.depth_multiplier), self.min_depth)
 
   def regularizer(self) -> keras.regularizers.Regularizer | None:
     """The kernel regularizer, or None."""

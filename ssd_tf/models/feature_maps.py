@@ -15,8 +15,6 @@ def extend_feature_maps(
   hyperparams: ConvHyperparams,
   *,
   num_layers: int = 6,
-  depth_multiplier: float = 1.0,
-  min_depth: int = 8,
   use_depthwise: bool = False,
   depths: Sequence[int] = EXTRA_DEPTHS,
   kernel_sizes: Sequence[int] | None = None,
@@ -39,11 +37,7 @@ def extend_feature_maps(
   Source: Liu et al. 2016, figure 2; SSDLite: Sandler et al. 2018, section 6.2; filters as the
   Object Detection API.
   """
-
-  def depth(filters):
-    return max(int(filters * depth_multiplier), min_depth)
-
-  maps = list(maps[:num_layers])
+  maps, depth = list(maps[:num_layers]), hyperparams.depth
   kernel_sizes = kernel_sizes or [3] * len(depths)
   num_added = num_layers - len(maps)
   for filters, kernel_size in list(zip(depths, kernel_sizes, strict=True))[:num_added]:

@@ -2,7 +2,7 @@
 
 import keras
 
-from ssd_tf.models.conv_block import ConvHyperparams, conv_block, depthwise_block, round_to_eight
+from ssd_tf.models.conv_block import ConvHyperparams, conv_block, depthwise_block
 
 # (stride, filters) of the 13 depthwise separable blocks. Howard et al. 2017, table 1.
 V1_BLOCKS = (
@@ -36,13 +36,9 @@ def mobilenet_v1(
   images: keras.KerasTensor,
   hyperparams: ConvHyperparams,
   *,
-  depth_multiplier: float = 1.0,
-  min_depth: int = 8,
   for_pyramid: bool = False,
 ) -> list[keras.KerasTensor]:
   """MobileNet v1 without its classifier.
-
-  Filters are max(int(filters * depth_multiplier), min_depth).
 
   Args:
     images: f32[B,H,W,3] in [-1, 1].
@@ -53,11 +49,7 @@ def mobilenet_v1(
 
   Source: the Object Detection API's ssd_mobilenet_v1 and ssd_mobilenet_v1_fpn extractors.
   """
-
-  def depth(filters):
-    return max(int(filters * depth_multiplier), min_depth)
-
-  name = 'mobilenet_v1'
+  name, depth = 'mobilenet_v1', hyperparams.depth
   outputs = [conv_block(images, depth(32), 3, hyperparams, strides=2, name=f'{name}_conv_0')]
   for i, (stride, filters) in enumerate(V1_BLOCKS, start=1):
     block = f'{name}_block_{i}'
@@ -70,15 +62,11 @@ def mobilenet_v2(
   images: keras.KerasTensor,
   hyperparams: ConvHyperparams,
   *,
-  depth_multiplier: float = 1.0,
-  min_depth: int = 8,
   for_pyramid: bool = False,
 ) -> list[keras.KerasTensor]:
   """MobileNet v2 without its classifier.
 
-  Filters are filters * depth_multiplier rounded to a multiple of 8 (never down by more than a
-  tenth), and at least min_depth; the last convolution keeps its 1280 filters when the multiplier
-  is above 1.
+  Filters are `rounded_depth`; the last convolution keeps its 1280 when the multiplier is above 1.
 
   Args:
     images: f32[B,H,W,3] in [-1, 1].
@@ -90,11 +78,7 @@ def mobilenet_v2(
 
   Source: the Object Detection API's ssd_mobilenet_v2 and ssd_mobilenet_v2_fpn extractors.
   """
-
-  def depth(filters):
-    return max(round_to_eight(filters * depth_multiplier), min_depth)
-
-  name = 'mobilenet_v2'
+  name, depth = 'mobilenet_v2', hyperparams.rounded_depth
   features = conv_block(images, depth(32), 3, hyperparams, strides=2, name=f'{name}_conv_0')
   expansions, outputs = [], []
   for expansion, filters, repeats, first_stride in V2_STAGES:
@@ -113,6 +97,6 @@ def mobilenet_v2(
       if stride == 1 and inputs.shape[-1] == features.shape[-1]:
         features = keras.layers.Add(name=f'{scope}_add')([inputs, features])
       outputs.append(features)
-  filters = int(1280 * min(depth_multiplier, 1.0))
+  filters = int(1280 * min(hyperparams.depth_multiplier, 1.0))
   last = conv_block(features, filters, 1, hyperparams, name=f'{name}_conv_1')
   return [outputs[2], outputs[5], outputs[12], last] if for_pyramid else [expansions[13], last]

@@ -70,14 +70,11 @@ def mobilenet_v3(
   *,
   blocks: tuple[Block, ...],
   name: str,
-  depth_multiplier: float = 1.0,
-  min_depth: int = 8,
   reduce_coarsest: bool = True,
 ) -> list[keras.KerasTensor]:
   """MobileNet v3 without its classifier.
 
-  Filters are filters * depth_multiplier rounded to a multiple of 8 (never down by more than a
-  tenth), and at least min_depth. A block expands its input by the ratio that the paper's table
+  Filters are `rounded_depth`. A block expands its input by the ratio that the paper's table
   has. All convolutions pad as SAME does. The activations are the paper's, whatever the
   hyperparams say.
 
@@ -97,7 +94,7 @@ def mobilenet_v3(
 
   def depth(filters, index):
     reduction = 2 if reduce_coarsest and index >= coarsest else 1
-    return max(round_to_eight(filters / reduction * depth_multiplier), min_depth)
+    return hyperparams.rounded_depth(filters / reduction)
 
   def with_activation(activation):
     return dataclasses.replace(hyperparams, activation=activation)

@@ -16,9 +16,6 @@ _LEAST_SIDE = 2 ** (len(CONVOLUTIONS) - 1)  # Pixels; each pooling halves them.
 def ssd_7(
   images: keras.KerasTensor,
   hyperparams: ConvHyperparams,
-  *,
-  depth_multiplier: float = 1.0,
-  min_depth: int = 8,
 ) -> list[keras.KerasTensor]:
   """A small network for objects that are easy to tell from what is around them.
 
@@ -44,7 +41,7 @@ def ssd_7(
   for i, (filters, kernel_size) in enumerate(CONVOLUTIONS, 1):
     if i > 1:
       features = keras.layers.MaxPooling2D(2, name=f'ssd_7_pool{i - 1}')(features)
-    depth = max(int(filters * depth_multiplier), min_depth)
+    depth = hyperparams.depth(filters)
     features = conv_block(features, depth, kernel_size, hyperparams, name=f'ssd_7_conv{i}')
     maps.append(features)
   return maps[-_NUM_MAPS:]

@@ -21,9 +21,6 @@ _FIRST_EXTRA_BLOCK = 8  # After conv7.
 def vgg_16(
   images: keras.KerasTensor,
   hyperparams: ConvHyperparams,
-  *,
-  depth_multiplier: float = 1.0,
-  min_depth: int = 8,
 ) -> list[keras.KerasTensor]:
   """VGG-16 whose fully connected layers have become convolutions.
 
@@ -35,7 +32,6 @@ def vgg_16(
 
   Args:
     images: f32[B,H,W,3], channels minus 123, 117 and 104.
-    depth_multiplier: scales the filters; weights are to be had for 1.
 
   Returns:
     The outputs of conv4_3 (stride 8) and conv7 (stride 16), after activation.
@@ -44,8 +40,7 @@ def vgg_16(
   """
 
   def conv(features, name, filters, kernel_size, dilation=1):
-    depth = max(int(filters * depth_multiplier), min_depth)
-    name = f'vgg_16_{name}'
+    depth, name = hyperparams.depth(filters), f'vgg_16_{name}'
     return conv_block(features, depth, kernel_size, hyperparams, name=name, dilation=dilation)
 
   features = images
@@ -67,8 +62,6 @@ def extend_vgg(
   *,
   blocks: Sequence[tuple[int, int, int, int, int]],
   num_layers: int,
-  depth_multiplier: float = 1.0,
-  min_depth: int = 8,
   l2_normalization_scale: float = 20.0,
 ) -> list[keras.KerasTensor]:
   """Normalizes conv4_3, and adds the feature maps after conv7: a 1x1 convolution, then a larger.
@@ -84,11 +77,7 @@ def extend_vgg(
 
   Source: Liu et al. 2016, section 3.1 and figure 2.
   """
-
-  def depth(filters):
-    return max(int(filters * depth_multiplier), min_depth)
-
-  fine, features = maps
+  (fine, features), depth = maps, hyperparams.depth
   maps = [L2Normalization(l2_normalization_scale, name='conv4_3_norm')(fine), features]
   for i, (squeezed, filters, size, strides, pad) in enumerate(blocks[: max(num_layers - 2, 0)]):
     name = f'block{_FIRST_EXTRA_BLOCK + i}'

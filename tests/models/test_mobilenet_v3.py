@@ -1,5 +1,7 @@
 """MobileNet v3 against Keras's own, against NumPy, and against the paper's numbers."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -16,7 +18,9 @@ RNG = np.random.default_rng(0)
 
 def built(size, image_size=(None, None), **kwargs):
   images = keras.Input([*image_size, 3])
-  return keras.Model(images, BACKBONES[size](images, HYPERPARAMS, **kwargs))
+  scale = {name: kwargs.pop(name) for name in ('depth_multiplier', 'min_depth') if name in kwargs}
+  hyperparams = dataclasses.replace(HYPERPARAMS, **scale)
+  return keras.Model(images, BACKBONES[size](images, hyperparams, **kwargs))
 
 
 def randomize(model):
