@@ -1,5 +1,6 @@
 """COCO detection metrics, named and ordered as the Object Detection API reports them."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from ssd_tf.evaluation.coco_figures import (
 from ssd_tf.evaluation.image_results import ImageResult, image_results
 
 
+@dataclasses.dataclass(eq=False)
 class CocoEvaluator:
   """Average precision and recall over one pass of a data set, in pixels of the original images.
 
@@ -32,6 +34,14 @@ class CocoEvaluator:
   (image, class) pairs alone: of a class not labeled in an image, detections and groundtruth there
   are left out, and the image stays for its other classes.
 
+  Attributes:
+    categories: (id, name) of each class, ids from 1.
+    split: the data set's name, for `details` only.
+    score_threshold: below which the detector drops its detections, for `details` only.
+    include_metrics_per_category: whether the result has the AP of each class too.
+    all_metrics_per_category: whether it then has all twelve figures of each class.
+    super_categories: whose mean APs it then has: class names by the name of their group.
+
   Source: pycocotools 2.0; the Object Detection API's metrics/coco_evaluation.py for the names.
   Unlike there, images are counted, not told apart by source_id, so a repeated id loses no image.
   The labeled pairs as in Gupta et al., LVIS, section 3, and Kuznetsova et al., Open Images V4,
@@ -39,34 +49,17 @@ class CocoEvaluator:
   annotated in an image, that pair is left out whole.
   """
 
-  def __init__(
-    self,
-    categories: list[tuple[int, str]],
-    *,
-    split: str = '',
-    score_threshold: float | None = None,
-    include_metrics_per_category: bool = False,
-    all_metrics_per_category: bool = False,
-    super_categories: Mapping[str, Sequence[str]] | None = None,
-  ):
-    """Starts an empty evaluation.
+  categories: Sequence[tuple[int, str]]
+  _: dataclasses.KW_ONLY
+  split: str = ''
+  score_threshold: float | None = None
+  include_metrics_per_category: bool = False
+  all_metrics_per_category: bool = False
+  super_categories: Mapping[str, Sequence[str]] | None = None
 
-    Args:
-      split: the data set's name, for `details` only.
-      score_threshold: below which the detector drops its detections, for `details` only.
-      include_metrics_per_category: whether the result has the AP of each class too.
-      all_metrics_per_category: whether it then has all twelve figures of each class.
-      super_categories: whose mean APs it then has: class names by the name of their group.
-    """
-    self._per_category = include_metrics_per_category
-    self._category_options = {
-      'all_metrics': all_metrics_per_category,
-      'super_categories': super_categories,
-    }
-    self._categories = dict(categories)
-    self._max_id = max(self._categories, default=0)
-    self._split = split
-    self._score_threshold = score_threshold
+  def __post_init__(self):
+    self._names = dict(self.categories)
+    self._max_id = max(self._names, default=0)
     self._images = []
     self._groundtruth = [np.zeros(0, coco_tables.GROUNDTRUTH)]
     self._detections = [np.zeros(0, coco_tables.DETECTION)]
@@ -112,7 +105,7 @@ class CocoEvaluator:
       metrics.update(zip(LABELED_METRIC_NAMES, values, strict=True))
       warning = self._partial_labels_warning(metrics)
       self._warn_once(warning, warning)
-    if self._per_category:
+    if self.include_metrics_per_category:
       coco_eval, _ = self._evaluate(labeled_only=False)
       metrics |= self._category_metrics(lambda k, figure: figure.of(coco_eval, k))
       if not labeled.all():
@@ -124,7 +117,7 @@ class CocoEvaluator:
   def metric_names(self) -> list[str]:
     """The names in `result`, in its order, told without one; those of labeled pairs among them."""
     names = [*METRIC_NAMES, *LABELED_METRIC_NAMES]
-    if self._per_category:
+    if self.include_metrics_per_category:
       names += self._category_metrics(lambda k, figure: -1.0)
       names += map(LABELED_AVERAGE.format, self._class_names())
     return names
@@ -169,12 +162,12 @@ class CocoEvaluator:
     groundtruth = np.concatenate(self._groundtruth)
     labeled = self._labeled_pairs()
     return {
-      'split': self._split,
+      'split': self.split,
       'images': len(self._images),
       'groundtruth_boxes': len(groundtruth),
       'crowd_boxes': int(groundtruth['iscrowd'].sum()),
       'detections': sum(map(len, self._detections)),
-      'score_threshold': self._score_threshold,
+      'score_threshold': self.score_threshold,
       'max_detections': self._max_detections,
       'labeled_pairs': int(labeled.sum()),
       'pairs': labeled.size,
@@ -203,7 +196,7 @@ class CocoEvaluator:
       self._warn_once(
         ('class', unknown),
         f'groundtruth class {unknown} (first in {source_id!r}) is not among the categories '
-        f'{sorted(self._categories)}; its boxes are left out: add it to the label map',
+        f'{sorted(self._names)}; its boxes are left out: add it to the label map',
       )
     self._groundtruth.append(table[known])
 
@@ -229,7 +222,7 @@ class CocoEvaluator:
     ]
 
   def _is_known(self, table):
-    return np.isin(table['category_id'], list(self._categories))
+    return np.isin(table['category_id'], list(self._names))
 
   def _warn_once(self, subject, message):
     if subject not in self._warned:
@@ -238,17 +231,22 @@ class CocoEvaluator:
 
   def _labeled_pairs(self):
     """Returns bool[images, categories]."""
-    return np.concatenate(self._labeled)[:, np.array([*self._categories], int) - 1]
+    return np.concatenate(self._labeled)[:, np.array([*self._names], int) - 1]
 
   def _of_labeled_pairs(self, table):
     labeled = np.concatenate(self._labeled)
     return table[labeled[table['image_id'] - 1, table['category_id'] - 1]]
 
   def _class_names(self):
-    return [name for _, name in sorted(self._categories.items())]
+    return [name for _, name in sorted(self._names.items())]
 
   def _category_metrics(self, value):
-    return category_metrics(value, self._class_names(), **self._category_options)
+    return category_metrics(
+      value,
+      self._class_names(),
+      all_metrics=self.all_metrics_per_category,
+      super_categories=self.super_categories,
+    )
 
   def _summarize(self, *heading, labeled_only):
     """The twelve figures, and what pycocotools prints: on the way to them, then of them."""
@@ -265,7 +263,7 @@ class CocoEvaluator:
         tables = [self._of_labeled_pairs(table) for table in tables]
       else:
         log_format.emit([f'Performing evaluation on {len(self._images)} images.'])
-      self._coco_evals[labeled_only] = coco_tables.evaluate(self._images, self._categories, *tables)
+      self._coco_evals[labeled_only] = coco_tables.evaluate(self._images, self._names, *tables)
     return self._coco_evals[labeled_only]
 
   def _partial_labels_warning(self, metrics):

@@ -1,5 +1,6 @@
 """What every evaluator of detections does, and several of them as one."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -32,28 +33,22 @@ class DetectionEvaluator(Protocol):
     """Lines on the last `result`, to be shown as they are; '' for none."""
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
 class EvaluatorGroup:
-  """Several evaluators that measure the same detections."""
+  """Several evaluators, empty at first, that measure the same detections.
 
-  def __init__(
-    self,
-    evaluators: Sequence[DetectionEvaluator],
-    *,
-    skip_predictions_for_unlabeled_class: bool = False,
-  ):
-    """Starts from empty evaluators.
+  Attributes:
+    evaluators: at least one; no two give a metric of the same name.
+    skip_predictions_for_unlabeled_class: whether to leave out detections of classes that are not
+      labeled in their image.
+  """
 
-    Args:
-      evaluators: at least one; no two give a metric of the same name.
-      skip_predictions_for_unlabeled_class: whether to leave out detections of classes that are not
-        labeled in their image.
-    """
-    self.evaluators = tuple(evaluators)
-    self._skip_unlabeled = skip_predictions_for_unlabeled_class
+  evaluators: Sequence[DetectionEvaluator]
+  skip_predictions_for_unlabeled_class: bool = False
 
   def update(self, batch: Mapping[str, Any], detections: Mapping[str, Any]) -> None:
     """Adds a batch to each."""
-    if self._skip_unlabeled:
+    if self.skip_predictions_for_unlabeled_class:
       detections = drop_unlabeled_classes(batch, detections)
     for evaluator in self.evaluators:
       evaluator.update(batch, detections)
@@ -84,6 +79,6 @@ class EvaluatorGroup:
   def details(self) -> dict[str, Any]:
     """Those of all."""
     details = {k: v for evaluator in self.evaluators for k, v in evaluator.details.items()}
-    if self._skip_unlabeled:
+    if self.skip_predictions_for_unlabeled_class:
       details['skip_predictions_for_unlabeled_class'] = True
     return details
