@@ -24,7 +24,7 @@ from ssd_tf.builders.metrics import (
   metric_names,
 )
 from ssd_tf.builders.multi_scale import MultiScale, build_multi_scale
-from ssd_tf.builders.training import build_optimizer, build_schedule, precision_of, stages_of
+from ssd_tf.builders.training import build_optimizer, build_schedule, build_stages, precision_of
 from ssd_tf.config.checks.by_schema import require_supported, require_supported_model
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
   'build_optimizer',
   'build_pictures',
   'build_schedule',
+  'build_stages',
   'build_train_dataset',
   'check_config',
   'check_labeled',
@@ -50,6 +51,5 @@ __all__ = [
   'precision_of',
   'require_supported',
   'require_supported_model',
-  'stages_of',
   'survey_records',
 ]

@@ -1,7 +1,6 @@
 """Optimizer, learning rate schedule, stages and precision, from the config's `train_config`."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 
@@ -13,6 +12,7 @@ from ssd_tf.ops import schedules
 from ssd_tf.pretrained.layer_groups import BACKBONE, FEATURE_MAPS
 from ssd_tf.protos import optimizer_pb2, train_pb2
 from ssd_tf.training import optimizers
+from ssd_tf.training.variable_selection import Stage
 
 _FROZEN_GROUPS = {
   train_pb2.Freeze.NONE: (),
@@ -79,18 +79,18 @@ def build_stage_schedules(
   return built
 
 
-def stages_of(train_config: train_pb2.TrainConfig) -> list[dict[str, Any]]:
-  """The keywords of `training.stages.Stage`, of each stage; the first is before any `stage`."""
+def build_stages(train_config: train_pb2.TrainConfig) -> list[Stage]:
+  """Builds what each stage of a training leaves as it is; the first is before any `stage`."""
   parts = {'train_config': train_config}
   parts |= {f'train_config.stage[{i}]': stage for i, stage in enumerate(train_config.stage)}
   return [
-    {
-      'first_step': 0 if part is train_config else part.first_step,
-      'field': field,
-      'frozen_groups': _FROZEN_GROUPS[part.freeze],
-      'freeze_variables': part.freeze_variables,
-      'update_trainable_variables': part.update_trainable_variables,
-    }
+    Stage(
+      first_step=0 if part is train_config else part.first_step,
+      field=field,
+      frozen_groups=_FROZEN_GROUPS[part.freeze],
+      update_trainable_variables=part.update_trainable_variables,
+      freeze_variables=part.freeze_variables,
+    )
     for field, part in parts.items()
   ]
 

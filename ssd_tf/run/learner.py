@@ -16,7 +16,7 @@ from ssd_tf.run.checkpoints import training_checkpoint
 from ssd_tf.training import precision
 from ssd_tf.training.loss_scale import LossScale
 from ssd_tf.training.moving_average import MovingAverage
-from ssd_tf.training.stages import Stage, Stages
+from ssd_tf.training.stages import Stages
 from ssd_tf.training.variable_selection import VariableSelector
 
 
@@ -74,4 +74,4 @@ def build_stages(config: PipelineConfig, model: keras.Model) -> Stages:
     InputError: a pattern matches nothing, or a stage leaves nothing to train.
   """
   selector = VariableSelector(model, group_of=group_of, api_names=original_names(model))
-  return Stages(selector, [Stage(**stage) for stage in builders.stages_of(config.train_config)])
+  return Stages(selector, builders.build_stages(config.train_config))

@@ -2,22 +2,11 @@
 
 import bisect
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from absl import logging
 
 from ssd_tf.errors import InputError
-from ssd_tf.training.variable_selection import VariableSelector
-
-
-class Stage(NamedTuple):
-  """What a stage leaves as it finds it, from first_step on; see `VariableSelector.select`."""
-
-  first_step: int = 0
-  field: str = 'train_config'
-  frozen_groups: Sequence[str] = ()
-  freeze_variables: Sequence[str] = ()
-  update_trainable_variables: Sequence[str] = ()
+from ssd_tf.training.variable_selection import Stage, VariableSelector
 
 
 class Stages:
@@ -60,14 +49,7 @@ def _selections(selector, stages):
   selections, faults = [], []
   for stage in stages:
     try:
-      selections.append(
-        selector.select(
-          frozen_groups=stage.frozen_groups,
-          update_trainable_variables=stage.update_trainable_variables,
-          freeze_variables=stage.freeze_variables,
-          field=stage.field,
-        )
-      )
+      selections.append(selector.select(stage))
     except InputError as error:
       faults.append(str(error))
   if faults:

@@ -11,6 +11,23 @@ from absl import logging
 from ssd_tf.errors import InputError
 
 
+class Stage(NamedTuple):
+  """What a stage of a training leaves as it finds it, from first_step on.
+
+  Attributes:
+    field: of the config that describes it.
+    frozen_groups: parts of the network that do not train.
+    update_trainable_variables: patterns of those that train; none: all.
+    freeze_variables: patterns of those that do not, among them.
+  """
+
+  first_step: int = 0
+  field: str = 'train_config'
+  frozen_groups: Sequence[str] = ()
+  update_trainable_variables: Sequence[str] = ()
+  freeze_variables: Sequence[str] = ()
+
+
 class Selection(NamedTuple):
   """The paths of the variables that train, and parts of the network that stay as they are.
 
@@ -51,29 +68,22 @@ class VariableSelector:
     self._layers = [layer for layer in model.layers if layer.trainable and layer.variables]
     self._group_of = group_of
 
-  def select(
-    self,
-    *,
-    frozen_groups: Sequence[str] = (),
-    update_trainable_variables: Sequence[str] = (),
-    freeze_variables: Sequence[str] = (),
-    field: str = 'train_config',
-  ) -> Selection:
+  def select(self, stage: Stage) -> Selection:
     """Chooses; the model does not change yet.
 
     Raises:
       InputError: a pattern matches nothing, or nothing is left to train.
     """
-    kept = set(self._names)
-    if update_trainable_variables:
-      kept = self._matching(update_trainable_variables, f'{field}.update_trainable_variables')
-    kept -= self._matching(freeze_variables, f'{field}.freeze_variables')
-    kept = {path for path in kept if self._group_of(path) not in frozen_groups}
+    kept, field = set(self._names), stage.field
+    if patterns := stage.update_trainable_variables:
+      kept = self._matching(patterns, f'{field}.update_trainable_variables')
+    kept -= self._matching(stage.freeze_variables, f'{field}.freeze_variables')
+    kept = {path for path in kept if self._group_of(path) not in stage.frozen_groups}
     if not kept:
       raise InputError(
         f'{field}.freeze, freeze_variables, update_trainable_variables: leave no variable to train'
       )
-    return Selection(frozenset(kept), tuple(frozen_groups))
+    return Selection(frozenset(kept), tuple(stage.frozen_groups))
 
   def apply(self, selection: Selection) -> None:
     """Sets what of the model trains from now on, and logs how much that is."""

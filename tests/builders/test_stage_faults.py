@@ -45,7 +45,7 @@ def test_a_list_of_stages_is_an_override(project):
       'train_config.stage[2]={first_step: 6 freeze: BACKBONE}',
     ],
   ).config
-  assert builders.stages_of(loaded.train_config) == [
+  assert [s._asdict() for s in builders.build_stages(loaded.train_config)] == [
     {
       'first_step': first_step,
       'field': field,

@@ -23,7 +23,7 @@ from ssd_tf.pretrained.loading import LoadOptions
 from ssd_tf.pretrained.original_names import original_names
 from ssd_tf.run import loop
 from ssd_tf.ssd_tensorflow import data_sets, model_text, script_flags, train_flags
-from ssd_tf.training.variable_selection import VariableSelector
+from ssd_tf.training.variable_selection import Stage, VariableSelector
 
 ROOT = pathlib.Path(__file__).parents[2]
 TOOL = ROOT / 'tools' / 'train_ssd_network.py'
@@ -339,7 +339,7 @@ def test_the_scopes_train_what_they_train_in_the_original(model_name, last, hda)
   names = original_names(model)
   selector = VariableSelector(model, api_names=names)
   update = config.train_config.update_trainable_variables
-  selector.apply(selector.select(update_trainable_variables=update))
+  selector.apply(selector.select(Stage(update_trainable_variables=update)))
   trained = {names[v.path] for v in model.trainable_variables}
   assert len(trained) == measured['phase1_n_train_unique']
   assert not trained & set(measured['phase1_not_trained'])
@@ -351,7 +351,7 @@ def test_a_scope_of_nothing_is_refused(hda):
   selector = VariableSelector(model, api_names=original_names(model))
   update = config.train_config.update_trainable_variables
   with pytest.raises(InputError, match=r'ssd_300_vgg/blok8.*begin with.* ssd_300_vgg/block8, '):
-    selector.select(update_trainable_variables=update)
+    selector.select(Stage(update_trainable_variables=update))
 
 
 def test_flags_without_effect_are_said_to_be(hda, caplog):

@@ -12,7 +12,7 @@ from ssd_tf.errors import InputError
 from ssd_tf.pretrained import odapi_tf1
 from ssd_tf.run import preflight
 from ssd_tf.training import trainer
-from ssd_tf.training.variable_selection import VariableSelector
+from ssd_tf.training.variable_selection import Stage, VariableSelector
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def detector(tiny):
 
 def select(detector, update=(), freeze=()):
   selector = VariableSelector(detector.model, api_names=odapi_tf1.checkpoint_names(detector.model))
-  selector.apply(selector.select(update_trainable_variables=update, freeze_variables=freeze))
+  selector.apply(selector.select(Stage(update_trainable_variables=update, freeze_variables=freeze)))
   return {v.path for v in detector.model.trainable_variables}
 
 
@@ -87,7 +87,7 @@ def test_nothing_left_to_train_is_an_error(detector):
 def test_a_model_without_names_of_the_api_has_its_own(detector):
   kept = {v.path for v in detector.model.trainable_variables} - paths(detector, 'class_head')
   selector = VariableSelector(detector.model)
-  selector.apply(selector.select(freeze_variables=['class_head']))
+  selector.apply(selector.select(Stage(freeze_variables=['class_head'])))
   assert {v.path for v in detector.model.trainable_variables} == kept
 
 

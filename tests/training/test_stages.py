@@ -18,7 +18,7 @@ from ssd_tf.protos import train_pb2
 from ssd_tf.run import checkpoints, loop
 from ssd_tf.training.moving_average import MovingAverage
 from ssd_tf.training.regularization import regularization_losses
-from ssd_tf.training.stages import Stage, Stages
+from ssd_tf.training.stages import Stages
 from ssd_tf.training.trainer import Trainer
 from ssd_tf.training.variable_selection import VariableSelector
 
@@ -61,7 +61,7 @@ class Run:
   def __init__(self, train_config, folder, start=0, checkpoint_interval=1):
     self.model = network()
     selector = VariableSelector(self.model, group_of=group_of)
-    self.stages = Stages(selector, [Stage(**s) for s in builders.stages_of(train_config)])
+    self.stages = Stages(selector, builders.build_stages(train_config))
     optimizer = builders.build_optimizer(train_config.optimizer, train_config.stage)
     optimizer.build(self.stages.variables)
     self.average = MovingAverage(self.stages.variables, decay=0.75)
@@ -219,7 +219,7 @@ def point_run(train_config):
   image = keras.Input([1, 1, 1])
   conv = keras.layers.Conv2D(1, 1, kernel_initializer='ones', name='conv')(image)
   model = keras.Model(image, {fields.CLASS_LOGITS: keras.layers.Reshape([1, 1])(conv)})
-  stages = Stages(VariableSelector(model), [Stage(**s) for s in builders.stages_of(train_config)])
+  stages = Stages(VariableSelector(model), builders.build_stages(train_config))
   optimizer = builders.build_optimizer(train_config.optimizer, train_config.stage)
   batch = {
     fields.IMAGE: tf.fill([1, 1, 1, 1], 3.0),
@@ -288,7 +288,7 @@ def test_what_trains_in_each_stage_is_logged(caplog):
   caplog.set_level('INFO', logger='absl')
   stages = Stages(
     VariableSelector(network(), group_of=group_of),
-    [Stage(**s) for s in builders.stages_of(TWO_STAGES)],
+    builders.build_stages(TWO_STAGES),
   )
   assert [stages.enter(step) for step in (0, 1, 2, 3, 4, 9)] == [True, False] * 3
   # Kernels of 3*3*3*5, 3*3*5*5 and 5*3; biases of 5, 5 and 3; gammas and betas of 5 twice.
@@ -314,7 +314,7 @@ def test_faults_of_all_stages_are_told_at_once():
   with pytest.raises(InputError) as error:
     Stages(
       VariableSelector(network(), group_of=group_of),
-      [Stage(**s) for s in builders.stages_of(train_config)],
+      builders.build_stages(train_config),
     )
   first, second, third = str(error.value).split('\n')
   assert first.startswith(
@@ -331,9 +331,9 @@ def test_faults_of_all_stages_are_told_at_once():
 def test_a_preset_combines_with_patterns():
   train_config = parsed('freeze: BACKBONE update_trainable_variables: ["kernel", "gamma"]')
   train_config.freeze_variables.append('class_head')
-  (stage,) = builders.stages_of(train_config)
+  stages = builders.build_stages(train_config)
   model = network()
-  Stages(VariableSelector(model, group_of=group_of), [Stage(**stage)]).enter(0)
+  Stages(VariableSelector(model, group_of=group_of), stages).enter(0)
   assert [v.path for v in model.trainable_variables] == [
     'feature_map_2_expand/kernel',
     'feature_map_2_expand_batch_norm/gamma',
@@ -343,8 +343,8 @@ def test_a_preset_combines_with_patterns():
 @pytest.mark.parametrize('freeze', ['NONE', 'BACKBONE', 'ALL_BUT_HEADS'])
 def test_the_regularization_is_of_all_weights_whatever_trains(freeze):
   model = network()
-  (stage,) = builders.stages_of(parsed(f'freeze: {freeze}'))
-  Stages(VariableSelector(model, group_of=group_of), [Stage(**stage)]).enter(0)
+  stages = builders.build_stages(parsed(f'freeze: {freeze}'))
+  Stages(VariableSelector(model, group_of=group_of), stages).enter(0)
   kernels = [v.numpy() for v in model.variables if 'feature_map_2_expand/kernel' in v.path]
   kernels += [v.numpy() for v in model.variables if 'mobilenet_v1_conv_0/kernel' in v.path]
   expected = [0.01 * np.sum(kernel**2) for kernel in kernels]  # Keras's 'l2'.
@@ -376,8 +376,8 @@ def test_presets_of_every_extractor(kind, tiny):
     ('ALL_BUT_HEADS', (*backbone, *maps)),
     ('NONE', ('none',)),
   ):
-    (stage,) = builders.stages_of(parsed(f'freeze: {freeze}'))
-    Stages(selector, [Stage(**stage)]).enter(0)
+    stages = builders.build_stages(parsed(f'freeze: {freeze}'))
+    Stages(selector, stages).enter(0)
     assert {v.path for v in model.trainable_variables} == {
       v.path for v in selector.variables if not v.path.startswith(frozen)
     }
@@ -393,8 +393,8 @@ def test_presets_of_every_extractor(kind, tiny):
 def test_frozen_batch_norms_keep_their_statistics(freeze, tiny):
   kind = 'ssd_mobilenet_v1_keras'
   model = built_model(kind, tiny)
-  (stage,) = builders.stages_of(parsed(f'freeze: {freeze}'))
-  Stages(VariableSelector(model, group_of=group_of), [Stage(**stage)]).enter(0)
+  stages = builders.build_stages(parsed(f'freeze: {freeze}'))
+  Stages(VariableSelector(model, group_of=group_of), stages).enter(0)
   frozen = 'mobilenet_v1_' if freeze == 'BACKBONE' else ('mobilenet_v1_', 'feature_map_')
   before = {v.path: v.numpy() for v in model.variables}
   model(tf.random.stateless_uniform([2, *model.input.shape[1:]], [1, 2], -1, 1), training=True)
