@@ -89,7 +89,7 @@ def check_grids(ssd: ssd_pb2.Ssd, feature_map_sizes: Sequence[tuple[int, int]]) 
     for i, (name, side) in enumerate(zip(('height', 'width'), image_size(ssd), strict=True)):
       stride = side / cells[i] if strides[i] is None else strides[i]
       offset = stride / 2 if offsets[i] is None else offsets[i]
-      left = side - (offset + (cells[i] - 1) * stride)  # Beyond the last centre: half a stride.
+      left = side - (offset + (cells[i] - 1) * stride)  # Beyond the last center: half a stride.
       if not -0.5 * stride < left < 1.5 * stride:
         where = f'anchor_grid[{layer}]' if kind == _FLEXIBLE else f'{name}_stride[{layer}]'
         raise InputError(

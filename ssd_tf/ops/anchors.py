@@ -4,7 +4,7 @@ Made once, when a model is built, in NumPy. Their order is that of the predictio
 (fine to coarse), row, column, then box of the location. They are not clipped to the image.
 
 The arithmetic is float32, step by step as in the original: a groundtruth box midway between two
-anchors belongs to the one that rounding favours, and so to the same one.
+anchors belongs to the one that rounding favors, and so to the same one.
 """
 
 import itertools
@@ -67,7 +67,7 @@ def generate_ssd_anchors(
     height_stride: pixels between rows, for each feature map; empty: the image's height over the
       feature map's.
     width_stride: the same between columns.
-    height_offset: pixels from the image's top to the first row's centres, for each feature map;
+    height_offset: pixels from the image's top to the first row's centers, for each feature map;
       empty: half a stride.
     width_offset: the same from the left.
 
@@ -137,7 +137,7 @@ def generate_multiscale_anchors(
   """Lays the anchors of a feature pyramid: sides double from level to level.
 
   A side on level l is anchor_scale * 2^l * 2^(i / scales_per_octave) pixels, i counted from 0.
-  Centres are half a stride (2^l pixels) from the image's edge where the stride divides the
+  Centers are half a stride (2^l pixels) from the image's edge where the stride divides the
   image's side, else on the edge.
 
   Args:
@@ -199,7 +199,7 @@ def generate_flexible_grid_anchors(
     aspect_ratios: width / height, one for each base size.
     strides: pixels between rows and between columns, of each feature map; None: the image's side
       over the feature map's.
-    offsets: pixels from the image's top and left to the first centre, of each feature map; None:
+    offsets: pixels from the image's top and left to the first center, of each feature map; None:
       half a stride.
 
   Returns:

@@ -13,9 +13,9 @@ EPSILON = 1e-8
 
 
 class _CenterCoder(abc.ABC):
-  """Codes a box by the shift of its centre and the logarithm of the growth of its extents.
+  """Codes a box by the shift of its center and the logarithm of the growth of its extents.
 
-  With centre c, extents e, subscript a for the anchor and a scale for each number:
+  With center c, extents e, subscript a for the anchor and a scale for each number:
   shift = scale * (c - ca) / ea; growth = scale * log(e / ea).
   """
 
@@ -65,7 +65,7 @@ class _CenterCoder(abc.ABC):
     """f32[code size]."""
 
   def _geometry(self, boxes):
-    """Centres f32[..., 2] and extents f32[..., code size - 2]: here height and width."""
+    """Centers f32[..., 2] and extents f32[..., code size - 2]: here height and width."""
     sizes = boxes[..., 2:] - boxes[..., :2]
     return boxes[..., :2] + sizes / 2.0, sizes
 

@@ -8,7 +8,8 @@ for a negative), L the image's labeled classes and x its logits:
     whose answer is yes. A class is supervised where it is in L or is k; background where k > 0 or
     L holds all classes.
   softmax:         -log of the probability of all answers that may be right: k for a positive; for
-    a negative background and every class outside L. Focal, it fades as that probability grows.
+    a negative background and every class outside L. Focal: the modulating factor lowers it as that
+    probability grows.
 
 Where L holds all classes these are the ordinary losses: the same op with factors of exactly 1.
 

@@ -92,9 +92,9 @@ class SigmoidLoss(_ColumnLoss):
     wrong = tf.sigmoid(margin)
     if not self.gamma:
       return cross_entropy, wrong
-    fade = tf.square(wrong) if self.gamma == 2.0 else tf.pow(wrong, self.gamma)
+    factor = tf.square(wrong) if self.gamma == 2.0 else tf.pow(wrong, self.gamma)
     slope = wrong + self.gamma * cross_entropy * (1.0 - wrong)
-    return fade * cross_entropy, fade * slope
+    return factor * cross_entropy, factor * slope
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

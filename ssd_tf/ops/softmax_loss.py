@@ -34,7 +34,7 @@ class SoftmaxLoss:
     """Makes the loss of some images, with its gradient; see `SigmoidLoss.value_and_gradient`."""
     loss, gradient = self._cross_entropy(class_logits, class_targets, supervised)
     if self.gamma:
-      loss, slope = self._faded(loss)
+      loss, slope = self._modulated(loss)
       gradient *= slope[..., tf.newaxis]
     if self.alpha is not None:
       alphas = tf.constant([1.0 - self.alpha, self.alpha], loss.dtype)
@@ -50,14 +50,14 @@ class SoftmaxLoss:
       losses *= tf.pow(wrong, self.gamma)
     return losses if self.alpha is None else (1.0 - self.alpha) * losses
 
-  def _faded(self, cross_entropy):
+  def _modulated(self, cross_entropy):
     """(loss, its derivative by the cross entropy), without alpha."""
     cross_entropy = tf.nn.relu(cross_entropy)  # Below 0 by rounding.
     wrong = -tf.math.expm1(-cross_entropy)
-    fade = tf.pow(wrong, self.gamma)
+    factor = tf.pow(wrong, self.gamma)
     # c / w, which goes to 1 where both go to 0.
     ratio = tf.where(wrong > 0, tf.math.divide_no_nan(cross_entropy, wrong), tf.ones_like(wrong))
-    return fade * cross_entropy, fade * (1.0 + self.gamma * ratio * (1.0 - wrong))
+    return factor * cross_entropy, factor * (1.0 + self.gamma * ratio * (1.0 - wrong))
 
   def _cross_entropy(self, class_logits, class_targets, supervised):
     dtype = class_logits.dtype
