@@ -107,6 +107,8 @@ def build_dataset(
     seed = training.seed % tf.int32.max
     records = _mixed_records(sources, start, seed, training.max_shuffle_bytes // len(sources))
 
+  # No Python control flow depends on a tensor: AutoGraph would find nothing, in seconds of tracing.
+  @tf.autograph.experimental.do_not_convert
   def make_example(position, record):
     number, serialized = record
     decoders = [lambda source=source: source.decode_fn(serialized) for source in sources]
@@ -196,6 +198,7 @@ def _training_records(source, start, seed, max_shuffle_bytes):
   if source.shuffle:
     buffer_size = _bounded_buffer(source.paths, buffer_size, max_shuffle_bytes)
 
+  @tf.autograph.experimental.do_not_convert
   def epoch_records(epoch):
     if not source.shuffle:
       return tf.data.TFRecordDataset(source.paths).shard(source.sample_1_of_n, 0)
