@@ -1,8 +1,8 @@
-"""The exceptions that end a program without a fault of its own: bad input, and a signal."""
+"""The exceptions that end a program without a fault of its own, and words of their messages."""
 
 import difflib
 import signal
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 
 class InputError(ValueError):
@@ -11,6 +11,12 @@ class InputError(ValueError):
   The command line prints the message as one line, without a traceback. It names the place, what
   was expected, what came, and what to do.
   """
+
+
+def listed(names: Sequence[str], most: int) -> str:
+  """'a, b and 3 more': the first names, and how many others there are."""
+  more = f' and {len(names) - most} more' if len(names) > most else ''
+  return f'{", ".join(names[:most])}{more}'
 
 
 def closest(name: str, known: Collection[str]) -> str:

@@ -20,9 +20,6 @@ def with_anchors(config: PipelineConfig, layout: Layout, stock: Tiling) -> Pipel
     layout: the anchors.
     stock: the config's own, whose positions are kept.
 
-  Returns:
-    A copy with another `model.ssd.anchor_generator`.
-
   Raises:
     InputError: the stock anchors lie at fractions of a pixel, which the block cannot say.
   """
@@ -41,12 +38,7 @@ def with_anchors(config: PipelineConfig, layout: Layout, stock: Tiling) -> Pipel
 
 
 def block_text(config: PipelineConfig, remarks: Sequence[str] = ()) -> str:
-  """Returns a config's `anchor_generator { ... }` as text, to be put into model.ssd.
-
-  Args:
-    config: of `with_anchors`.
-    remarks: lines of comment to put before it.
-  """
+  """Returns the `anchor_generator { ... }` of a config, below remarks as comments."""
   ssd = type(config.model.ssd)(anchor_generator=config.model.ssd.anchor_generator)
   text = text_format.MessageToString(ssd, use_short_repeated_primitives=True)
   return ''.join(f'# {line}\n' for line in remarks) + text

@@ -77,12 +77,8 @@ def cluster_sizes(
     sizes: f64[n, 2], (height, width), all above 0.
     num_clusters: k.
     seed: of the first centers, and of the boxes drawn.
-    num_restarts: first centers to try; the best outcome counts.
     max_boxes: of more boxes, so many are drawn, unless those have fewer distinct sizes than
       clusters; None: all are used.
-
-  Returns:
-    The clusters.
 
   Raises:
     InputError: there are fewer distinct sizes than clusters.
@@ -103,15 +99,7 @@ def cluster_sizes(
 
 
 def check_distinct(sizes: np.ndarray, num_clusters: int) -> None:
-  """Refuses more clusters than there are distinct sizes.
-
-  Args:
-    sizes: f64[n, 2].
-    num_clusters: k.
-
-  Raises:
-    InputError: there are fewer.
-  """
+  """Refuses more clusters than there are distinct sizes f64[n, 2], by an InputError."""
   num_distinct = count_distinct(sizes)
   if num_distinct < num_clusters:
     raise InputError(

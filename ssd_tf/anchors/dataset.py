@@ -35,14 +35,7 @@ class Overlaps:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-  """A group of boxes.
-
-  Attributes:
-    name: 'all', a class, or a COCO size.
-    num_boxes: more than 0.
-    stock: of the config's anchors.
-    found: of those found.
-  """
+  """A group of boxes, at least one: of all, of a class, or of a COCO size."""
 
   name: str
   num_boxes: int
@@ -55,7 +48,6 @@ class DatasetAnchors:
   """Anchors found for a data set.
 
   Attributes:
-    boxes: of the training records.
     stock: the config's anchors.
     layout: the sizes found.
     found: them laid on the feature maps.
@@ -116,14 +108,10 @@ def find_anchors(
   """Finds anchors for a config's training records.
 
   Args:
-    pipeline: the config.
     num_anchors: number of sizes, of all feature maps together; None: see `layout`.
     min_size: boxes whose shorter side is less, in pixels of the model's input, are left out.
     fit_positions: see `layout.find_layout`.
     seed: of k-means.
-
-  Returns:
-    The anchors.
 
   Raises:
     InputError: the config, the records or num_anchors are at fault.
@@ -157,10 +145,9 @@ def find_anchors(
 
 
 def save_config(anchors: DatasetAnchors, path: str) -> str:
-  """Writes the config with the anchors found; without the comments of the one read.
+  """Writes the config with the anchors found, without the comments of the one read.
 
   Args:
-    anchors: of `find_anchors`.
     path: the file, or an existing folder.
 
   Returns:

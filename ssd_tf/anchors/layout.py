@@ -65,16 +65,12 @@ def find_layout(
   """Finds anchors that overlap the boxes well; see the module for the rule.
 
   Args:
-    found: the boxes.
     stock: the config's own anchors: their feature maps and their positions are kept.
     is_shared: whether all feature maps share a head.
     num_anchors: number of sizes, of all feature maps together; None: chosen, see the module.
     fit_positions: whether the sizes are improved at the end by k-means' steps with the real IoU of
       the boxes and the anchors nearest to them, in place of that on a common center.
     seed: of k-means.
-
-  Returns:
-    The layout.
 
   Raises:
     InputError: num_anchors does not fit the boxes or the head.
@@ -119,7 +115,6 @@ def choose_maps(fits: np.ndarray, fit: float) -> np.ndarray:
 
   Args:
     fits: f64[n, L], of `cell_fits`.
-    fit: what it takes to fit.
 
   Returns:
     i64[n], 0 the finest.
@@ -134,8 +129,6 @@ def lay_out(centers: np.ndarray, stock: Tiling, fit: float) -> Layout:
 
   Args:
     centers: f64[k, 2], (height, width), pixels.
-    stock: of the feature maps.
-    fit: see `choose_maps`.
 
   Returns:
     The layout, of at least one size on each map.
@@ -155,7 +148,6 @@ def lay_out_shared(centers: np.ndarray, stock: Tiling, fit: float) -> Layout:
 
   Args:
     centers: f64[k, 2], (height, width) in units of a map's cells.
-    stock: of the feature maps.
     fit: by which boxes went to maps.
 
   Returns:

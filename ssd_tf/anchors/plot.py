@@ -14,10 +14,6 @@ _BINS = 60
 def draw(anchors: DatasetAnchors, output_path: str) -> None:
   """Draws three panels: the boxes' sizes under the stock anchors, under those found, and the IoUs.
 
-  Args:
-    anchors: of `dataset.find_anchors`.
-    output_path: the file to write, .svg.
-
   Raises:
     InputError: the path is no .svg.
   """

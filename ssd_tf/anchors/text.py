@@ -8,14 +8,7 @@ from ssd_tf.anchors.dataset import DatasetAnchors
 
 
 def describe(anchors: DatasetAnchors) -> str:
-  """Describes anchors and how well they overlap the boxes, beside those of the config.
-
-  Args:
-    anchors: of `dataset.find_anchors`.
-
-  Returns:
-    Lines of text, notes last.
-  """
+  """Describes anchors and how well they overlap the boxes, beside those of the config."""
   return '\n'.join(
     [*_boxes(anchors), '', *_overlaps(anchors), '', *_maps(anchors), *_notes(anchors)]
   )

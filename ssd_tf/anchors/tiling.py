@@ -106,10 +106,6 @@ def tile(ssd, feature_map_sizes: Sequence[tuple[int, int]]) -> Tiling:
 
   Args:
     ssd: the config's `model.ssd`.
-    feature_map_sizes: (height, width) of each feature map, finest first.
-
-  Returns:
-    The tiling.
 
   Raises:
     InputError: the anchor generator does not fit the feature extractor.
@@ -130,7 +126,6 @@ def best_ious(boxes: np.ndarray, tiling: Tiling) -> np.ndarray:
 
   Args:
     boxes: f32[n, 4], normalized to the model's input.
-    tiling: the anchors.
 
   Returns:
     f32[n].
@@ -149,28 +144,12 @@ def best_ious(boxes: np.ndarray, tiling: Tiling) -> np.ndarray:
 
 
 def reaches(ious: np.ndarray, threshold: float) -> np.ndarray:
-  """Whether an IoU makes a match, as the matcher compares them.
-
-  Args:
-    ious: f32[n].
-    threshold: matched_threshold.
-
-  Returns:
-    bool[n].
-  """
+  """bool[n]: whether an IoU, f32[n], makes a match, as the matcher compares them."""
   return ious >= np.float32(threshold)
 
 
 def shape_ious(boxes: np.ndarray, tiling: Tiling) -> np.ndarray:
-  """Returns the IoU of each box with the best anchor's shape, both on a common center.
-
-  Args:
-    boxes: f32[n, 4], normalized to the model's input.
-    tiling: the anchors.
-
-  Returns:
-    f64[n].
-  """
+  """f64[n]: IoU of each box f32[n, 4] with the best anchor's shape, both on a common center."""
   boxes = boxes.astype(np.float64)
   sizes = (boxes[:, 2:] - boxes[:, :2]) * tiling.input_size
   return nearest(sizes, np.concatenate(tiling.shapes))[1]
@@ -181,7 +160,6 @@ def center_distances(boxes: np.ndarray, tiling: Tiling) -> np.ndarray:
 
   Args:
     boxes: f32[n, 4], normalized to the model's input.
-    tiling: the anchors.
 
   Returns:
     f64[n, L, 2], along y and x, pixels.

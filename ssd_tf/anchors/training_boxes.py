@@ -45,14 +45,7 @@ class TrainingBoxes:
 
 
 def read_training_boxes(pipeline: Pipeline, *, min_size: float = 0.0) -> TrainingBoxes:
-  """Reads the boxes of every train_input_reader, without decoding images.
-
-  Args:
-    pipeline: the config.
-    min_size: boxes whose shorter side is less, in pixels of the model's input, are left out.
-
-  Returns:
-    The boxes, see `select`.
+  """Reads the boxes of every train_input_reader, without decoding images; see `select`.
 
   Raises:
     InputError: records cannot be trained on, see `builders.check_records`, or no box is left.
@@ -82,7 +75,6 @@ def select(
 
   Args:
     tables: by field of the train_input_reader.
-    pipeline: the config.
     min_size: boxes whose shorter side is less, in pixels of the model's input, are left out.
 
   Returns:

@@ -59,7 +59,6 @@ def check_coverage(
 
   Args:
     ious: f32[n], of each box with its best anchor.
-    threshold: of the matcher.
     groups: name -> bool[n], the boxes in it.
     is_forced: whether a box gets its best anchor even below the threshold.
   """
@@ -108,12 +107,9 @@ def check_coverage(
 def check_cells(
   boxes: np.ndarray, feature_map_size: tuple[int, int], image_size: tuple[int, int]
 ) -> Iterator[Finding]:
-  """Whether boxes are so small that several fall into one cell.
+  """Whether boxes f32[n,4], on the scale of the input, are smaller than a cell.
 
-  Args:
-    boxes: f32[n,4], on the scale of the network's input.
-    feature_map_size: (height, width) of the first feature map.
-    image_size: (height, width) of the input, pixels.
+  Both sizes are (height, width): of the first feature map, and of the input in pixels.
   """
   cell = np.array(image_size) / np.array(feature_map_size)
   sides = (boxes[:, 2:] - boxes[:, :2]) * np.array(image_size)

@@ -7,6 +7,7 @@ import numpy as np
 
 from ssd_tf.diagnosis.finding import Finding, Severity
 from ssd_tf.diagnosis.project import Project
+from ssd_tf.errors import listed
 
 _RARE = 10  # Boxes of a class.
 _MAX_IMBALANCE = 100
@@ -113,7 +114,7 @@ def check_label_maps(project: Project) -> Iterator[Finding]:
         'label maps',
         Severity.WARNING,
         f'{field}.label_map_path lacks {len(missing)} of the {len(model)} classes that are '
-        f'trained: {_some(missing)}; they are not measured.',
+        f'trained: {listed(missing, _MAX_NAMES)}; they are not measured.',
         'Give both readers the same label map.',
         {'missing': len(missing), 'classes': len(model)},
       )
@@ -125,8 +126,8 @@ def check_label_maps(project: Project) -> Iterator[Finding]:
           'label maps',
           Severity.WARNING,
           f'{other} and {field} have label maps with other ids for {len(moved)} classes: '
-          f'{_some(moved)}; classes are told by name, so this is right only if the records of each '
-          'reader hold the ids of its own map.',
+          f'{listed(moved, _MAX_NAMES)}; classes are told by name, so this is right only if the '
+          'records of each reader hold the ids of its own map.',
           'Make sure of that (tools/describe_dataset.py shows both), or use one label map.',
           {'moved': len(moved)},
         )
@@ -228,9 +229,5 @@ def _by_input_path(project, field):
 
 
 def _names(names, ids, counts=None):
-  return _some([f'{names[i]!r} {counts[i]}' if counts else repr(names[i]) for i in ids])
-
-
-def _some(texts):
-  more = f' and {len(texts) - _MAX_NAMES} more' if len(texts) > _MAX_NAMES else ''
-  return f'{", ".join(texts[:_MAX_NAMES])}{more}'
+  texts = [f'{names[i]!r} {counts[i]}' if counts else repr(names[i]) for i in ids]
+  return listed(texts, _MAX_NAMES)

@@ -68,9 +68,6 @@ def perfect_metrics(
     field: the reader's; of many images 500, evenly spread.
     max_per_class: objects of a class in an image that there are, in groundtruth and detections;
       None: all.
-
-  Returns:
-    The metrics, as an evaluation would report them.
   """
   metrics = builders.build_metrics(project.pipeline)
   table = project.table(field)
@@ -125,7 +122,6 @@ def check_ceiling(field: str, low: dict[str, float], most: np.ndarray) -> Iterat
   """What more objects than are counted cost.
 
   Args:
-    field: the reader's.
     low: precisions below 1 of perfect detections, for no other reason.
     most: i64[I], objects of its most frequent class in each image.
   """

@@ -24,14 +24,9 @@ _ADAM = ('adam_optimizer', 'adamw_optimizer')
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-  """A rate that is known to work: the highest of a config, with its batch size.
+  """A rate that is known to work: the highest of a config, momentum 0.9, with its batch size.
 
-  Attributes:
-    name: of the config.
-    family: of its feature extractor, one of 'mobilenet', 'fpn', 'vgg'.
-    optimizer: field of train_config.optimizer.
-    batch_size: of a step.
-    rate: highest learning rate, momentum 0.9.
+  The family is that of its feature extractor, the optimizer a field of train_config.optimizer.
   """
 
   name: str
@@ -140,13 +135,10 @@ def check_rate(
   reference of the same family whose batch size is the nearest.
 
   Args:
-    peak: highest learning rate.
-    batch_size: images of a step.
     optimizer: field of train_config.optimizer.
     extractor: model.ssd.feature_extractor.type.
     momentum: of the momentum or RMSProp optimizer.
     epsilon: of Adam.
-    initial_rate: of step 0.
 
   Source: Goyal et al., Accurate, Large Minibatch SGD, section 2.1 (the linear rule) and 2.2
   (warm-up).

@@ -6,6 +6,7 @@ import numpy as np
 
 from ssd_tf.diagnosis.finding import Finding, Severity
 from ssd_tf.diagnosis.project import Project
+from ssd_tf.errors import listed
 from ssd_tf.evaluation import error_analysis
 from ssd_tf.evaluation.image_results import ImageResult
 from ssd_tf.run.evaluated_images import evaluate_images
@@ -139,15 +140,14 @@ def check_predicted_classes(
   }
   missing = dict(sorted(missing.items(), key=lambda item: -item[1]))
   if missing:
-    told = ', '.join(f'{name!r} ({count} objects)' for name, count in list(missing.items())[:10])
-    more = f' and {len(missing) - 10} others' if len(missing) > 10 else ''
+    told = listed([f'{name!r} ({count} objects)' for name, count in missing.items()], 10)
     is_sure = max(missing.values()) >= _FEW
     few = '' if is_sure else f'; fewer than {_FEW} objects of a class say little'
     yield Finding(
       'classes never predicted',
       Severity.ERROR if is_sure else Severity.WARNING,
       f'{len(missing)} of {len(names)} classes are never detected at a score of {LOW_SCORE} or '
-      f'more: {told}{more}{few}.',
+      f'more: {told}{few}.',
       'Look whether the training data have them, under the same id as the evaluation data; give '
       'rare classes a reader with a higher sampling_weight.',
       {'classes': missing},
@@ -161,8 +161,6 @@ def check_confusion(
 
   Args:
     matrix: i64[K+1,K+1], as `error_analysis.confusion_matrix` gives it.
-    names: class id -> name.
-    score_threshold: of its detections.
   """
   objects, of_classes = matrix[1:].sum(axis=1), matrix[1:, 1:]
   right, detected = int(np.trace(of_classes)), int(of_classes.sum())

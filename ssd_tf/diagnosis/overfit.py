@@ -26,13 +26,7 @@ _BATCH_NORM_DECAY = 0.9
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-  """Of the curve.
-
-  Attributes:
-    step: number of updates made.
-    losses: by the names of `fields.LOSSES`, of that step.
-    ap50: AP at IoU 0.5 on the images.
-  """
+  """The losses of a step, by the names of `fields.LOSSES`, and AP at IoU 0.5 on the images."""
 
   step: int
   losses: dict[str, float]
@@ -44,8 +38,6 @@ class Overfitting:
   """How overfitting a few images went.
 
   Attributes:
-    num_images: that were trained on.
-    num_objects: in them.
     curve: the last point is of the last step that could be made.
     is_finite: False if the loss was not finite after the last point.
     trainable_share: share of the parameters that train.
@@ -82,13 +74,8 @@ def overfit(
   logged.
 
   Args:
-    pipeline: the config.
-    num_images: to train on.
     num_steps: limit of the steps; it ends before if AP at IoU 0.5 exceeds 0.9.
     learning_rate: the highest; None: 0.001, for VGG-16 0.0001.
-
-  Returns:
-    How it went.
 
   Raises:
     InputError: config, data or checkpoint are at fault.

@@ -42,14 +42,10 @@ class Project:
     max_images: int = 500,
     overfit_steps: int = 0,
   ):
-    """Makes a project.
+    """Keeps the config with its numbers within their ranges, and as it was given for `refusals`.
 
     Args:
-      pipeline: the config.
       checkpoint: a checkpoint or a folder, of which the newest is taken; None: not trained yet.
-      max_records: of a reader, read without decoding the images.
-      max_images: decoded, of a reader.
-      overfit_steps: see above.
 
     Raises:
       InputError: there is no such checkpoint.
@@ -127,11 +123,7 @@ class Project:
 
   @functools.cache  # noqa: B019 (a project lives as long as its diagnosis)
   def summaries(self, is_training: bool) -> Mapping[str, RecordSummary]:
-    """What a look through the records of the training readers, or the evaluation's, found.
-
-    Returns:
-      Summaries by field; see `data.record_check`.
-    """
+    """What a look through the records found, by field of the training's or evaluation's readers."""
     return builders.survey_records(
       self.pipeline, is_training=is_training, max_records=self.max_records
     )

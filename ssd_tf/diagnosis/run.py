@@ -57,12 +57,10 @@ def diagnose(
   checks: Sequence[tuple[str, Check]] = CHECKS,
   **options,
 ) -> list[Finding]:
-  """Runs checks.
+  """Runs the checks on a config, which may have faults: it is diagnosed as far as it goes.
 
   Args:
-    path: of a pipeline.config; one with faults is diagnosed as far as it goes.
-    overrides: changes to it, as `Pipeline.load` takes them.
-    checks: (group, check) of each.
+    path: of a pipeline.config.
     **options: of `Project`.
 
   Returns:

@@ -113,8 +113,6 @@ def check_batch_norms(
   Args:
     decays: of the moving statistics, of each batch norm that trains.
     batch_size: of a step; accumulated batches stay apart for a batch norm.
-    num_steps: 0 for ever.
-    has_backbone: whether a checkpoint brought statistics.
     batches_per_step: that are accumulated; each of them updates the statistics.
   """
   if not decays:
@@ -156,7 +154,6 @@ def check_losses(
     losses: of the first batch, without regularization.
     expected: of the same targets, where all class logits are the bias that they start at, and all
       boxes are their anchors.
-    has_class_heads: whether a checkpoint brought the class heads.
   """
   total, known = sum(losses.values()), sum(expected.values())
   told = ', '.join(f'{name} {value:.4g}' for name, value in losses.items())

@@ -36,9 +36,6 @@ class TrainingStart:
   def __init__(self, pipeline: Pipeline):
     """Builds the network, loads the checkpoint and freezes.
 
-    Args:
-      pipeline: the config.
-
     Raises:
       InputError: the network cannot be built.
     """
@@ -152,11 +149,11 @@ class TrainingStart:
 
   @functools.cached_property
   def first_normalized(self) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Of what the first batch norm normalizes, by channel; None where there is no batch norm.
+    """Of what the first batch norm normalizes; None where there is no batch norm.
 
     Returns:
-      Moving mean f32[C], moving variance f32[C], and the mean square of the distance from that mean
-      f32[C] of the first batch.
+      f32[C] each: moving mean, moving variance, and the mean square of the distance from that
+      mean in the first batch.
     """
     if not self._batch_norms:
       return None

@@ -208,9 +208,7 @@ def check_prior(
   in proportion to what it costs at that score.
 
   Args:
-    loss: of the classification.
     class_logit: median of the classes' logits at the start.
-    has_miner: whether few of the negatives count.
 
   Source: Lin et al., Focal Loss for Dense Object Detection, section 4.1.
   """
@@ -247,12 +245,6 @@ def check_background(
 ) -> Iterator[Finding]:
   """Whether a softmax, for which all anchors cost the same at the start, drowns in background.
 
-  Args:
-    loss: of the classification.
-    num_positives: anchors of the first batch that are matched.
-    num_negatives: its other ones.
-    has_miner: whether few of the negatives count.
-
   Source: Liu et al., SSD: Single Shot MultiBox Detector, section 2.2 (hard negative mining).
   """
   if not isinstance(loss, SoftmaxLoss) or loss.gamma or has_miner or not num_positives:
@@ -283,7 +275,6 @@ def check_input_scale(
 
   Args:
     moving_mean: f32[C], of the first batch norm, as loaded.
-    moving_variance: f32[C].
     distance: f32[C], mean square of the distance from moving_mean in a real batch; it is near
       moving_variance for images like those that the backbone was trained on.
   """

@@ -17,9 +17,6 @@ def read_evaluations(eval_dir: str) -> dict[int, dict[str, Any]]:
   as many, the later ones'); the others, tries with another threshold say, are left out with a
   warning. Where a step was evaluated twice, the later line holds.
 
-  Args:
-    eval_dir: the folder that it lies in.
-
   Returns:
     {step: line}, as `EvaluationLog.read` gives it, steps ascending; empty if there is no file.
 

@@ -22,10 +22,6 @@ def draw_runs(runs: Sequence[RecordedRun], output_path: str) -> list[str]:
   finished), at the steps that all of them have; of 40 points or more, as running mean over a
   twentieth of them.
 
-  Args:
-    runs: of the variants, in the order of the legend.
-    output_path: the file to write, .svg.
-
   Returns:
     A line for each run that has no loss curve.
   """

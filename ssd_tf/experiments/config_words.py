@@ -28,14 +28,7 @@ _SAID = (
 
 
 def model_name(config: PipelineConfig) -> str:
-  """Names the model, its share of filters and its input: 'SSD MobileNet v2, 0.75 filters, 300x300'.
-
-  Args:
-    config: any.
-
-  Returns:
-    The name; the size is height x width.
-  """
+  """Names model, share of filters, input height x width: 'SSD mobilenet v2, 300x300'."""
   ssd = config.model.ssd
   extractor = ssd.feature_extractor
   kind = re.sub(r'^ssd_|_keras$', '', extractor.type)
@@ -54,14 +47,10 @@ def model_name(config: PipelineConfig) -> str:
 
 
 def describe_config(config: PipelineConfig) -> list[str]:
-  """Says what a training does: one item each.
+  """Says what a training does, one item each.
 
-  Args:
-    config: of the training.
-
-  Returns:
-    Of start, losses, anchors, augmentation, optimizer; then every other field of train_config that
-    is not at its default, and whether batch norms are frozen.
+  First start, losses, anchors, augmentation, optimizer; then every other field of train_config that
+  is not at its default, and whether batch norms are frozen.
   """
   train = config.train_config
   start = f'from `{train.fine_tune_checkpoint}`' if train.fine_tune_checkpoint else 'from scratch'

@@ -33,9 +33,7 @@ class Line:
 
   Attributes:
     curve: steps i64[n], values f64[n].
-    color: of matplotlib.
-    label: in the legend; '' for none.
-    style: of matplotlib, such as '-' or 'o-'.
+    style: of matplotlib, such as '-' or 'o-'; as the color.
     is_pale: whether it is thin and pale, behind another one.
     key: the id of its group in the SVG.
   """
@@ -50,12 +48,10 @@ class Line:
 
 @dataclasses.dataclass(frozen=True)
 class Panel:
-  """Axes over the steps.
+  """Axes over the steps; lines that have a label are in the legend.
 
   Attributes:
-    title: above them.
-    unit: beside them.
-    lines: on them; those that are named are in a legend.
+    unit: beside the vertical axis.
     top: of the vertical axis; None: a little above the highest point.
     legend_outside: whether the legend lies at the right of the axes instead of where it finds room.
   """
@@ -106,10 +102,6 @@ def plot_losses(model_dir: str, output_path: str) -> None:
   The panels of the losses also show the evaluation's, as points. A curve of 40 points or more is
   drawn pale, under its running mean over a twentieth of them.
 
-  Args:
-    model_dir: of a training: event files in train/ and, if it was evaluated, in eval/.
-    output_path: the file to write, .svg.
-
   Raises:
     InputError: there is no event file in train/, none of the curves in it, or the path is no .svg.
   """
@@ -134,10 +126,6 @@ def draw_curve_files(model_dir: str, output_dir: str) -> list[str]:
 
   The files are named as the curves in TensorBoard, Loss_total_loss.svg; mAP.svg and AR.svg are
   drawn where there are at least two evaluations.
-
-  Args:
-    model_dir: of a training: event files in train/ and, if it was evaluated, in eval/.
-    output_dir: gets the files.
 
   Returns:
     The names of the files.
@@ -170,7 +158,6 @@ def plot_averages(curves: Mapping[str, Curve], output_path: str) -> list[str]:
 
   Args:
     curves: the metrics of evaluations by name: COCO's, or without them the mean APs of others.
-    output_path: the file to write, .svg.
 
   Returns:
     What is drawn, of 'AP' and 'AR'; without either no file is written.
@@ -197,11 +184,8 @@ def average_panel(
   """Makes a panel of AP or AR, each with its last value in the legend.
 
   Args:
-    title: of the panel.
     unit: of its vertical axis, which ends at 1.
     names: of the curves, as far as there are such; -1, no groundtruth, and nan are left out.
-    curves: the metrics of evaluations, by name.
-    legend_outside: as of `Panel`.
   """
   lines = []
   for name, color in zip(names, COLORS, strict=False):

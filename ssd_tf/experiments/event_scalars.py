@@ -11,13 +11,10 @@ Curve = tuple[np.ndarray, np.ndarray]
 
 
 def read_scalars(event_dir: str) -> dict[str, Curve]:
-  """Reads every scalar that TensorBoard would show for a folder.
+  """Reads every scalar that TensorBoard would show for a folder; folders inside are not searched.
 
   Summaries of TF1 (simple values) and TF2 (tensors) are read alike. Where a training was restarted
   and wrote a step twice, the later value holds.
-
-  Args:
-    event_dir: a folder with events.out.tfevents.* files; folders inside are not searched.
 
   Returns:
     (steps i64[n], values f64[n]) by tag, steps ascending.

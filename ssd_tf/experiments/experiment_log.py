@@ -5,7 +5,7 @@ import shutil
 import statistics
 from collections.abc import Iterator, Sequence
 
-from ssd_tf.errors import InputError
+from ssd_tf.errors import InputError, listed
 from ssd_tf.evaluation import log_format
 from ssd_tf.evaluation.coco_figures import METRIC_NAMES, summary_lines
 from ssd_tf.experiments import config_words
@@ -27,15 +27,11 @@ _UNKNOWN = 'not recorded (trained before there was a run.json)'
 
 
 def write_log(run: RecordedRun, output_dir: str) -> list[str]:
-  """Writes the log of a training.
+  """Writes the log of a training, which needs at least one logged step; returns the paths written.
 
   Args:
-    run: the training, with at least one logged step.
     output_dir: gets README.md, pipeline.config, Loss_*.svg and, of several evaluations, mAP.svg and
       AR.svg; made if it is missing.
-
-  Returns:
-    The paths written.
 
   Raises:
     InputError: there are no event files of the training, or they lack a loss.
@@ -51,14 +47,9 @@ def write_log(run: RecordedRun, output_dir: str) -> list[str]:
 
 
 def describe_run(run: RecordedRun, curves: Sequence[str] = ()) -> str:
-  """Writes what was trained, on what, how it went, and how to do it again.
+  """Writes what was trained, on what, how it went, and how to do it again, as Markdown.
 
-  Args:
-    run: the training.
-    curves: names of the SVG files beside the text.
-
-  Returns:
-    Markdown.
+  `curves` are the names of the SVG files beside the text.
   """
   about = run.about
   parts = [
@@ -90,13 +81,8 @@ def describe_run(run: RecordedRun, curves: Sequence[str] = ()) -> str:
 def score_block(run: RecordedRun, step: int) -> str:
   """The lines that an evaluation leaves in a log: COCO's twelve, then each figure by name.
 
-  Args:
-    run: the training.
-    step: one that was evaluated.
-
-  Returns:
-    The lines, as training and the Object Detection API write them; the last ones, where there are
-    any, explain -1 and nan.
+  As training and the Object Detection API write them; the last ones, where there are any, explain
+  -1 and nan.
   """
   metrics = run.evaluations[step]['metrics']
   lines = []
@@ -143,12 +129,11 @@ def _data_items(run) -> Iterator[str]:
       yield f'{name}: cannot be described now: {error}'
       continue
     classes = [f'{class_name} {found.boxes[i]:,}' for i, class_name in found.names.items()]
-    more = f' and {len(classes) - _MAX_NAMES} more' if len(classes) > _MAX_NAMES else ''
     sizes = [f'{width}x{height}' for width, height in found.image_sizes]
     size = f'{sizes[0]}' if len(sizes) == 1 else f'{len(sizes)} sizes'
     yield (
       f'{name}: {found.num_images:,} images ({size}, width x height), {found.num_boxes:,} boxes of '
-      f'{len(classes)} classes: {", ".join(classes[:_MAX_NAMES])}{more}'
+      f'{len(classes)} classes: {listed(classes, _MAX_NAMES)}'
     )
 
 

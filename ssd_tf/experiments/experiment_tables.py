@@ -28,7 +28,6 @@ def write_tables(
   Args:
     runs: the trainings; those of one id are one experiment with several seeds.
     output_dir: gets the files; made if it is missing.
-    remarks: are listed below the table.
 
   Returns:
     The paths written.
@@ -38,7 +37,7 @@ def write_tables(
   with open_for_writing(paths[0]) as file:
     file.write(describe_experiments(runs, remarks))
   rows = [experiment_row(run) for run in runs]
-  _write_csv(paths[1], [_COLUMNS, *([_plain(row[name]) for name in _COLUMNS] for row in rows)])
+  _write_csv(paths[1], [_COLUMNS, *([row[name] for name in _COLUMNS] for row in rows)])
   for run in runs:
     if lines := class_rows(run):
       paths.append(os.path.join(output_dir, f'{run.name}_classes.csv'))
@@ -47,15 +46,7 @@ def write_tables(
 
 
 def describe_experiments(runs: Sequence[RecordedRun], remarks: Sequence[str] = ()) -> str:
-  """Writes start losses, the table of experiments, and AP of each class over each run's steps.
-
-  Args:
-    runs: as in `write_tables`.
-    remarks: are listed below the table.
-
-  Returns:
-    Markdown.
-  """
+  """Writes start losses, the table of experiments, and AP of each class over each run's steps."""
   metrics = sorted({run.metric for run in runs if run.evaluations})
   criteria = sorted({run.criterion for run in runs if run.criterion != run.metric})
   parts = [
@@ -82,12 +73,8 @@ def experiment_table(runs: Sequence[RecordedRun]) -> str:
 def experiment_row(run: RecordedRun) -> dict[str, object]:
   """The figures of one training, by the names of the columns of experiments.csv.
 
-  Args:
-    run: the training.
-
-  Returns:
-    {column: value}; None where it is not known. Seconds are those of all times that it ran; epochs
-    are steps * images per step / training images.
+  None where one is not known. Seconds are those of all times that it ran; epochs are steps * images
+  per step / training images.
   """
   best, last = run.best_step, max(run.evaluations, default=None)
   first_loss, last_loss = run.losses or (None, None)
@@ -113,9 +100,6 @@ def experiment_row(run: RecordedRun) -> dict[str, object]:
 
 def class_rows(run: RecordedRun) -> list[list[object]]:
   """AP of each class over the steps, with a header; the last row is the mean.
-
-  Args:
-    run: the training.
 
   Returns:
     ['class', step, ...], [name, AP, ...], ..., ['mAP', figure, ...], all of `run.class_metric`;
@@ -212,10 +196,6 @@ def _short(value):
   return f'{value // 1000}k' if value and value % 1000 == 0 else str(value)
 
 
-def _plain(value):
-  return '' if value is None else value
-
-
 def _write_csv(path, rows):
   with open_for_writing(path, newline='') as file:
-    csv.writer(file).writerows([_plain(cell) for cell in row] for row in rows)
+    csv.writer(file).writerows(rows)  # None becomes an empty cell.

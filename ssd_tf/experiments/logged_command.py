@@ -17,7 +17,6 @@ def run_logged(arguments: Sequence[str], log_path: str) -> str | None:
   """Runs a command to its end, or stops it when this process is told to stop.
 
   Args:
-    arguments: the words of the command.
     log_path: the file that its output is added to.
 
   Returns:

@@ -5,15 +5,7 @@ from collections.abc import Iterable, Sequence
 
 
 def table(header: Sequence, rows: Iterable[Sequence]) -> str:
-  """Writes a table.
-
-  Args:
-    header: the names of the columns.
-    rows: their cells, of anything.
-
-  Returns:
-    Its lines; a | in a cell is escaped, and a line break becomes a space.
-  """
+  """Writes a table; a | in a cell, of anything, is escaped, and a line break becomes a space."""
   lines = [header, ['---'] * len(header), *rows]
   return '\n'.join(f'| {" | ".join(map(_cell, line))} |' for line in lines)
 
@@ -22,7 +14,6 @@ def spread(values: Iterable[float], expected: int, number: str = '.3f') -> str:
   """Writes mean ± sample standard deviation.
 
   Args:
-    values: of the runs, any number of them.
     expected: how many there should be; else their number is added.
     number: how each figure is formatted.
 

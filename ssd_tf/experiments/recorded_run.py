@@ -202,17 +202,11 @@ class RecordedRun:
     return float(values[0]), float(values[-1])
 
   def evaluation_curves(self, split: str) -> dict[str, Curve]:
-    """The metrics of the evaluations on a data set over the steps.
+    """The metrics of the evaluations on a data set over the steps, by name.
 
     Args:
       split: the data set, as in metrics.jsonl. Where that file has no evaluation of it, the event
         files are read, of which other stacks leave nothing else.
-
-    Returns:
-      (steps i64[n], values f64[n]) by name, steps rising.
-
-    Raises:
-      InputError: metrics.jsonl is damaged.
     """
     eval_dir = os.path.join(self.model_dir, 'eval')
     points = {}
@@ -229,9 +223,6 @@ def find_runs(model_dirs: Iterable[str]) -> list[RecordedRun]:
 
   Args:
     model_dirs: folders or globs; files that a glob matches are passed over.
-
-  Returns:
-    One for each folder.
 
   Raises:
     InputError: a path stands for no folder.

@@ -86,14 +86,9 @@ def compare_runs(
 def recovered_share(
   variant: Mapping[int, float], naive: Mapping[int, float], complete: Mapping[int, float]
 ) -> tuple[float | None, dict[int, float]]:
-  """Measures how much of the gap between two variants a third one recovers.
+  """Measures how much of the gap between two variants a third one recovers, of a metric by seed.
 
   share = (variant - naive) / (complete - naive)
-
-  Args:
-    variant: a metric by seed.
-    naive: the same at the lower end.
-    complete: the same at the upper end.
 
   Returns:
     The share of the means over all seeds of each, and the share by seed, of those that all three

@@ -84,10 +84,8 @@ class Sweep:
   """A sweep file.
 
   Attributes:
-    path: the file.
     config_path: the config that all experiments change.
     test_overrides: further changes, to evaluate on a test set; empty: it is not evaluated on.
-    experiments: in the order to run.
   """
 
   path: str
@@ -98,12 +96,6 @@ class Sweep:
 
 def load(path: str) -> Sweep:
   """Reads a sweep file.
-
-  Args:
-    path: the file.
-
-  Returns:
-    The sweep; whether the overrides fit the config is not looked at.
 
   Raises:
     InputError: the file is damaged, a name in it is unknown or of the wrong kind, an id is there

@@ -21,14 +21,7 @@ _SOURCE_FIELDS = (
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-  """One training of a sweep.
-
-  Attributes:
-    sweep: the sweep.
-    experiment: what it is of.
-    seed: of it.
-    output_dir: of the sweep.
-  """
+  """One training of a sweep."""
 
   sweep: Sweep
   experiment: Experiment
@@ -93,14 +86,11 @@ class Job:
     return saved == expected
 
   def train(self, command: Sequence[str], checkpoint: str = '') -> str | None:
-    """Prepares, unless the training has begun before, and trains.
+    """Prepares, unless the training has begun before, and trains; returns why it failed, or None.
 
     Args:
       command: what trains.
       checkpoint: the prefix of the one to start from; '': as the config says.
-
-    Returns:
-      Why it failed, or None.
     """
     overrides = []
     if checkpoint:
@@ -167,13 +157,7 @@ class Job:
 
 
 def source_checkpoint(model_dir: str) -> str:
-  """The best checkpoint of a training, or the last one where it keeps no best.
-
-  Args:
-    model_dir: of the training.
-
-  Returns:
-    Its prefix.
+  """The prefix of a training's best checkpoint, or of the last one where it keeps no best.
 
   Raises:
     InputError: there is none.

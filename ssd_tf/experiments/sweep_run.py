@@ -23,7 +23,6 @@ def run_sweep(
   training that runs, which saves nothing but what it has saved already, and the sweep.
 
   Args:
-    sweep: the experiments.
     output_dir: gets a folder <id>_seed<seed> for each training, with its output in train.log, and
       the files of `experiment_tables.write_tables`.
     command: what trains, as `python tools/model_main_tf2.py`; its flags are appended.
@@ -35,7 +34,6 @@ def run_sweep(
   Raises:
     InputError: an override or config is wrong, or a folder holds another training; before the first
       training starts.
-    KeyboardInterrupt: it was stopped.
   """
   jobs = [
     Job(sweep, experiment, seed, output_dir)
@@ -67,11 +65,7 @@ def run_sweep(
 
 
 def _check(jobs: Sequence[Job]) -> None:
-  """Checks every training's config, and that no folder holds a training by another one.
-
-  Raises:
-    InputError: all that is wrong, a line each, with the id of the experiment.
-  """
+  """Checks every training's config, and that no folder holds a training by another one."""
   faults = {}  # Each once, though all seeds of an experiment have it.
   for job in jobs:
     place = f'{job.sweep.path}: experiment {job.experiment.id}'

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ssd_tf.config.reader_classes import ReaderClasses
-from ssd_tf.errors import InputError
+from ssd_tf.errors import InputError, listed
 from ssd_tf.groundtruth import text
 from ssd_tf.groundtruth.reading import read_table
 from ssd_tf.groundtruth.table import GroundtruthTable
@@ -64,8 +64,7 @@ class DatasetDescription:
     """Counts the images labeled for two classes at once.
 
     Returns:
-      i64[K,K], rows and columns in the order of `names`; the diagonal has the images labeled for
-      each class.
+      i64[K,K], in the order of `names`; the diagonal has the images labeled for each class.
     """
     row_of = {class_id: row for row, class_id in enumerate(self.names)}
     counts = np.zeros([len(row_of)] * 2, np.int64)
@@ -80,10 +79,11 @@ class DatasetDescription:
     found = []
     if unlabeled := [name for class_id, name in self.names.items() if class_id not in labeled]:
       found.append(
-        f'classes labeled in no image: {_some(unlabeled)}; nothing tells a detector what is not one'
+        f'classes labeled in no image: {listed(unlabeled, _MAX_NAMES)}; nothing tells a detector '
+        'what is not one'
       )
     if absent := [name for class_id, name in self.names.items() if not self.boxes[class_id]]:
-      found.append(f'classes without a box: {_some(absent)}')
+      found.append(f'classes without a box: {listed(absent, _MAX_NAMES)}')
     for sentence, (count, places) in self.oddities.items():
       found.append(f'{count} {sentence}; first places: {"; ".join(places)}')
     return found
@@ -140,9 +140,6 @@ def describe_records(
     labeled_by_default: ids of the classes labeled in an image whose record does not say; None: all
       of the label map.
 
-  Returns:
-    The description; `str()` of it is text.
-
   Raises:
     InputError: there is no record, or one is damaged or no annotated image.
   """
@@ -155,15 +152,7 @@ def describe_records(
 
 
 def describe_table(table: GroundtruthTable, names: Mapping[int, str]) -> DatasetDescription:
-  """Describes groundtruth by the ids that records have, dropped classes included.
-
-  Args:
-    table: of at least one image.
-    names: the label map of its records, id to name.
-
-  Returns:
-    The description.
-  """
+  """Describes at least one image by the ids of its records, dropped classes included."""
   is_measured = table.has_area & table.sizes.all(axis=1)[table.image_index]
   sides = table.sides[is_measured]
   pixels = sides * table.sizes[table.image_index[is_measured]]
@@ -249,8 +238,3 @@ def _odd_sizes(table):
 
 def _histogram(values, edges):
   return np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0]
-
-
-def _some(names):
-  more = f' and {len(names) - _MAX_NAMES} more' if len(names) > _MAX_NAMES else ''
-  return f'{", ".join(names[:_MAX_NAMES])}{more}'

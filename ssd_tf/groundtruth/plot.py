@@ -16,10 +16,6 @@ _MAX_NUMBERED = 12  # Of a heat map with numbers.
 def draw(found: DatasetDescription, output_path: str) -> None:
   """Draws eight panels: of the classes, of which labels go together, of boxes and of images.
 
-  Args:
-    found: the description.
-    output_path: the file to write, .svg.
-
   Raises:
     InputError: the path is no .svg.
   """

@@ -51,14 +51,10 @@ def read_table(
   """Reads records, without decoding pixels; shows progress on a terminal.
 
   Args:
-    paths: TFRecord files.
     classes: what the records' class ids mean.
     max_records: limit of the records taken, evenly spread over all of them; None: all.
     skips_faulty: leave out what is no annotated image, and what follows a damage in a file, since
       `record_check` tells of it.
-
-  Returns:
-    The table.
 
   Raises:
     InputError: a record is damaged or no annotated image, unless they are skipped.
@@ -81,7 +77,6 @@ def read_reader_table(pipeline: Pipeline, field: str, **options) -> GroundtruthT
   """Reads the table of an input reader's records, by the classes of the model.
 
   Args:
-    pipeline: the config.
     field: the reader's, such as 'train_input_reader[1]'.
     **options: of `read_table`.
 

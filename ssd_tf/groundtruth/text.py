@@ -5,20 +5,15 @@ from typing import Any
 
 import numpy as np
 
+from ssd_tf.errors import listed
+
 _BAR = 40  # The longest, in letters.
 _MAX_CLASSES = 16  # Of a matrix that fits a terminal.
 _MAX_LISTED = 5
 
 
 def describe(content: Mapping[str, Any]) -> str:
-  """Describes a data set.
-
-  Args:
-    content: of `DatasetDescription.as_dict`.
-
-  Returns:
-    Lines of text, without the warnings.
-  """
+  """Describes a data set by `DatasetDescription.as_dict`, without the warnings."""
   lines = [f'{content["num_images"]} images, {content["num_boxes"]} boxes']
   if content['box_sources']:
     lines.append('boxes by source: ' + _pairs(content['box_sources']))
@@ -47,10 +42,8 @@ def _classes(classes):
 def _label_sets(label_sets):
   lines = ['', f'sets of labeled classes: {len(label_sets)}']
   for entry in label_sets[:_MAX_LISTED]:
-    names = entry['classes']
-    more = f' and {len(names) - _MAX_CLASSES} more' if len(names) > _MAX_CLASSES else ''
-    listed = ', '.join(names[:_MAX_CLASSES]) or 'none'
-    lines.append(f'  {entry["num_images"]} images: {listed}{more}')
+    names = listed(entry['classes'], _MAX_CLASSES) or 'none'
+    lines.append(f'  {entry["num_images"]} images: {names}')
   if len(label_sets) > _MAX_LISTED:
     lines.append(f'  and {len(label_sets) - _MAX_LISTED} more')
   return lines

@@ -28,9 +28,6 @@ def plot_scatter(
   Args:
     x: f64[n], of the classes.
     y: f64[n], their AP.
-    names: of the classes.
-    x_label: what x is.
-    output_path: the file to write, .svg.
 
   Returns:
     The correlation, or why there is none; and how many names are left out, since others are near.
@@ -63,10 +60,7 @@ def plot_curves(
 
   Args:
     curves: f64[101] by class id, as `CocoEvaluator.class_curves` gives them.
-    names: of the classes.
     num_groundtruth: boxes of each class; 0: its line is left out.
-    title: of the plot.
-    output_path: the file to write, .svg.
   """
   recalls = np.linspace(0, 1, 101)
   results = []
@@ -92,7 +86,6 @@ def plot_confusion(matrix: np.ndarray, names: Mapping[int, str], output_path: st
     matrix: i64[K+1,K+1], as `error_analysis.confusion_matrix` gives it.
     names: of the classes; a label map need not have all of 1..K. Classes without any object or
       detection are left out.
-    output_path: the file to write, .svg.
   """
   occurs = (matrix.sum(axis=0) + matrix.sum(axis=1)) > 0
   kept = [*np.flatnonzero(occurs[1:]) + 1, 0]
@@ -123,12 +116,7 @@ def plot_confusion(matrix: np.ndarray, names: Mapping[int, str], output_path: st
 
 
 def plot_kinds(counts: Mapping[str, int], output_path: str) -> None:
-  """Draws how many false positives there are of each kind.
-
-  Args:
-    counts: by kind.
-    output_path: the file to write, .svg.
-  """
+  """Draws how many false positives there are of each kind."""
   with matplotlib.rc_context({**plots.STYLE, 'axes.grid.axis': 'x'}):
     figure = Figure(figsize=(4.8, 2.2), layout='constrained')
     axes = figure.add_subplot()
@@ -143,12 +131,7 @@ def plot_kinds(counts: Mapping[str, int], output_path: str) -> None:
 
 
 def plot_scores(histogram: ScoreHistogram, output_path: str) -> None:
-  """Draws how many right and wrong detections have which score, on a logarithmic axis.
-
-  Args:
-    histogram: of the detections.
-    output_path: the file to write, .svg.
-  """
+  """Draws how many right and wrong detections have which score, on a logarithmic axis."""
   with matplotlib.rc_context(plots.STYLE):
     figure = Figure(figsize=(4.8, 3.0), layout='constrained')
     axes = figure.add_subplot()

@@ -37,9 +37,6 @@ def measure_classes(
   Args:
     tables: of each reader the table and its sample_1_of_n_examples.
     num_classes: K.
-
-  Returns:
-    The figures.
   """
   num_images = 0
   boxes, images = np.zeros(num_classes, np.int64), np.zeros(num_classes, np.int64)

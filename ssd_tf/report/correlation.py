@@ -13,9 +13,6 @@ class Correlation:
   """A line through points, and how well it fits.
 
   Attributes:
-    num_points: n.
-    slope: of the least-squares line.
-    intercept: of the same.
     pearson: r, of the values.
     pearson_p: probability of an |r| as great among normal values that do not go together.
     spearman: rho, of the ranks; ties share their mean rank.
@@ -37,11 +34,7 @@ class Correlation:
 
 
 def correlate(x: np.ndarray, y: np.ndarray) -> Correlation | str:
-  """Fits a line and measures both coefficients.
-
-  Args:
-    x: f64[n], finite.
-    y: f64[n], finite.
+  """Fits a line to finite f64[n] and measures both coefficients.
 
   Returns:
     The correlation, or a sentence that says why there is none: fewer than 3 points, or equal values

@@ -43,14 +43,9 @@ def error_cost(image: JudgedImage) -> float:
 
 
 def worst_images(images: Sequence[JudgedImage], max_images: int) -> list[int]:
-  """Finds the images whose errors cost most.
+  """Finds the positions of the images whose errors cost most, the worst first.
 
-  Args:
-    images: judged at the score threshold of interest.
-    max_images: how many at most.
-
-  Returns:
-    Positions, the worst first, of equal ones the first first; images without an error are left out.
+  Of equal ones the first is first; images without an error are left out.
   """
   costs = np.array([error_cost(image) for image in images])
   order = np.argsort(-costs, kind='stable')[:max_images]
@@ -74,7 +69,6 @@ def draw_gallery(
     names: class id -> name.
     output_dir: an existing folder, which gets worst_01.jpg, ...
     score_threshold: of the detections drawn.
-    max_images: how many at most.
 
   Returns:
     The pictures, the worst first.

@@ -107,14 +107,11 @@ def plots(pictures: Iterable[str]) -> str:
 
 
 def page(title: str, sections: Sequence[tuple[str, str, str]]) -> str:
-  """The whole document.
+  """The whole document, HTML5.
 
   Args:
     title: plain text.
     sections: (id, heading as plain text, HTML) of each, in order; the table of contents names them.
-
-  Returns:
-    HTML5.
   """
   links = ''.join(
     f'<li><a href="#{key}">{escape(heading)}</a></li>\n' for key, heading, _ in sections

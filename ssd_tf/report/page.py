@@ -48,11 +48,8 @@ class Analysis:
   """What was measured of a run.
 
   Attributes:
-    config_path: where its config is from.
     model_dir: of the training; '' for a checkpoint alone.
-    evaluated: the evaluation of the checkpoint.
     examples: image u8[h,w,3] of each image evaluated, in their order.
-    statistics: of the boxes of each class.
     statistics_of: whose statistics these are, in words.
     score_threshold: of the detections that count in the errors and the gallery.
     max_pictures: in the gallery; 0: none.
@@ -76,15 +73,7 @@ class Analysis:
 
 
 def write(found: Analysis, output_dir: str) -> str:
-  """Draws the plots and pictures, and writes the page that holds them.
-
-  Args:
-    found: what it shows.
-    output_dir: an existing folder, which gets SVG and JPEG files.
-
-  Returns:
-    HTML5.
-  """
+  """Draws the plots and pictures into an existing folder; returns the HTML page that holds them."""
   name = found.model_dir or found.evaluated.checkpoint
   title = f'{os.path.basename(os.path.normpath(name))}, step {found.evaluated.step}'
   judged = found.judged()

@@ -20,11 +20,7 @@ def plot_precision_recall(
 ) -> None:
   """Draws a line for each class that has groundtruth, its average precisions in the legend.
 
-  Args:
-    results: of the classes.
-    title: what was evaluated.
-    output_path: the file to write, .svg.
-    legend_title: what the average precisions are.
+  `legend_title` says what the average precisions are.
   """
   import matplotlib
   from matplotlib.figure import Figure

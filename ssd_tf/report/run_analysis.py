@@ -30,11 +30,9 @@ def analyze_run(
   """Evaluates a checkpoint, and writes what can be seen of it into a folder.
 
   Args:
-    pipeline: the config.
     output_dir: gets SVG and JPEG files, and index.html, which holds them all.
     model_dir: of the training, for its curves; '' leaves them out.
     checkpoint: the prefix of one, or a folder; '' for the newest of model_dir.
-    on_train_data: whether to evaluate on the training records.
     max_images: evaluate on so many images; 0: on all.
     score_threshold: of the detections that count in the errors and the gallery.
     max_pictures: of the images with the worst errors; 0: none.
@@ -73,9 +71,7 @@ def read_pipeline(path: str | None, model_dir: str, overrides: Sequence[str]) ->
   """Reads the config of an analysis.
 
   Args:
-    path: the config; None or '' for the one that a training saved.
-    model_dir: of the training.
-    overrides: field.path=value.
+    path: None or '' for the config that the training saved.
 
   Returns:
     The config; of a saved one, as from the file that the training was given.

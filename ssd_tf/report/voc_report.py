@@ -20,16 +20,14 @@ class VocReport:
 
   In eval_dir: average_precision.md and .csv, all classes at all steps evaluated so far on the same
   data set with the same settings; precision_recall_<step>.svg.
+
+  Args:
+    eval_dir: the folder of metrics.jsonl.
+    title: what is evaluated: model and data set.
+    settings: as in metrics.jsonl.
   """
 
   def __init__(self, eval_dir: str, title: str, settings: Mapping[str, Any]):
-    """Writes nothing yet.
-
-    Args:
-      eval_dir: the folder of metrics.jsonl.
-      title: what is evaluated: model and data set.
-      settings: as in metrics.jsonl.
-    """
     self._eval_dir = eval_dir
     self._title = title
     self._settings = dict(settings)

@@ -31,9 +31,6 @@ def markdown(evaluations: Evaluations, names: Mapping[int, str], note: str) -> s
       are any.
     names: of the classes, by id.
     note: what was evaluated; comes first.
-
-  Returns:
-    The text; - where there is no groundtruth.
   """
   steps = sorted(evaluations)
   parts = [note]
