@@ -1,6 +1,8 @@
 """The style of every plot, and how it becomes an SVG file."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ssd_tf.errors import InputError
@@ -12,7 +14,7 @@ if TYPE_CHECKING:  # Matplotlib takes a second, which --help need not wait for.
 _TEXT_COLOR = '#333333'
 
 # The same numbers give the same file, byte for byte; letters stay letters.
-STYLE = {
+_STYLE = {
   'svg.hashsalt': 'ssd_tf',
   'svg.fonttype': 'none',
   'font.family': 'sans-serif',
@@ -43,11 +45,29 @@ def check_output_path(output_path: str) -> None:
     raise InputError(f'output_path {output_path!r}: expected a file name that ends in .svg')
 
 
-def save(figure: 'Figure', path: str) -> None:
-  """Writes a figure."""
-  os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
-  with writing(path):
-    figure.savefig(path, format='svg', metadata={'Date': None})
+@contextlib.contextmanager
+def new_figure(path: str, size: tuple[float, float], **style) -> Iterator['Figure']:
+  """Gives an empty figure to draw on, and writes it afterwards.
+
+  Args:
+    path: the file, .svg; its folder is made.
+    size: width and height, inches.
+    **style: changes to the style of every plot, with _ for the dots.
+
+  Raises:
+    InputError: the path is no .svg.
+  """
+  import matplotlib
+  from matplotlib.figure import Figure
+
+  check_output_path(path)
+  changes = {name.replace('_', '.'): value for name, value in style.items()}
+  with matplotlib.rc_context({**_STYLE, **changes}):
+    figure = Figure(figsize=size, layout='constrained')
+    yield figure
+    os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
+    with writing(path):
+      figure.savefig(path, format='svg', metadata={'Date': None})
 
 
 def literal(name: str) -> str:

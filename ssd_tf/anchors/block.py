@@ -37,20 +37,15 @@ def with_anchors(config: PipelineConfig, layout: Layout, stock: Tiling) -> Pipel
   return changed
 
 
-def block_text(config: PipelineConfig, remarks: Sequence[str] = ()) -> str:
-  """Returns the `anchor_generator { ... }` of a config, below remarks as comments."""
-  ssd = type(config.model.ssd)(anchor_generator=config.model.ssd.anchor_generator)
-  text = text_format.MessageToString(ssd, use_short_repeated_primitives=True)
-  return ''.join(f'# {line}\n' for line in remarks) + text
-
-
 def write_block(
   config: PipelineConfig, path: str | os.PathLike, remarks: Sequence[str] = ()
 ) -> None:
-  """Writes `block_text` to a file."""
+  """Writes the `anchor_generator { ... }` of a config, below remarks as comments."""
+  ssd = type(config.model.ssd)(anchor_generator=config.model.ssd.anchor_generator)
+  text = text_format.MessageToString(ssd, use_short_repeated_primitives=True)
   os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
   with open_for_writing(path) as file:
-    file.write(block_text(config, remarks))
+    file.write(''.join(f'# {line}\n' for line in remarks) + text)
 
 
 def _set_positions(grid, name, axis: Axis, place):

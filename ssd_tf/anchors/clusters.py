@@ -87,7 +87,12 @@ def cluster_sizes(
   these need not be of highest IoU, and a step may be for the worse. Arthur and Vassilvitskii,
   k-means++.
   """
-  check_distinct(sizes, num_clusters)
+  num_distinct = count_distinct(sizes)
+  if num_distinct < num_clusters:
+    raise InputError(
+      f'num_anchors: {num_clusters} sizes are to be found, but the {len(sizes)} boxes have only '
+      f'{num_distinct} distinct ones (to a hundredth of a pixel); lower num_anchors'
+    )
   rng = np.random.default_rng(seed)
   if max_boxes is not None and len(sizes) > max_boxes:
     drawn = sizes[rng.choice(len(sizes), max_boxes, replace=False)]
@@ -96,16 +101,6 @@ def cluster_sizes(
   best = max(found, key=lambda clusters: clusters.mean_ious[-1])
   order = np.argsort(best.centers.prod(axis=1), kind='stable')
   return dataclasses.replace(best, centers=best.centers[order])
-
-
-def check_distinct(sizes: np.ndarray, num_clusters: int) -> None:
-  """Refuses more clusters than there are distinct sizes f64[n, 2], by an InputError."""
-  num_distinct = count_distinct(sizes)
-  if num_distinct < num_clusters:
-    raise InputError(
-      f'num_anchors: {num_clusters} sizes are to be found, but the {len(sizes)} boxes have only '
-      f'{num_distinct} distinct ones (to a hundredth of a pixel); lower num_anchors'
-    )
 
 
 def count_distinct(sizes: np.ndarray) -> int:

@@ -13,7 +13,7 @@ from ssd_tf.anchors.tiling import Tiling, best_ious, reaches, shape_ious, tile
 from ssd_tf.anchors.training_boxes import TrainingBoxes, read_training_boxes
 from ssd_tf.config.pipeline import Pipeline, PipelineConfig
 from ssd_tf.errors import InputError
-from ssd_tf.groundtruth.description import COCO_LIMITS
+from ssd_tf.groundtruth.description import coco_sizes
 
 _THRESHOLD = 0.5  # Where the matcher has none.
 
@@ -66,12 +66,9 @@ class DatasetAnchors:
 
   def rows(self) -> list[Row]:
     """All boxes, those of each class, those of each COCO size; groups without boxes left out."""
+    boxes = self.boxes.boxes
     measured = [
-      (
-        best_ious(self.boxes.boxes, tiling),
-        shape_ious(self.boxes.boxes, tiling),
-      )
-      for tiling in (self.stock, self.found)
+      (best_ious(boxes, tiling), shape_ious(boxes, tiling)) for tiling in (self.stock, self.found)
     ]
     return [
       Row(name, int(mask.sum()), *(self._overlaps(*ious, mask) for ious in measured))
@@ -83,11 +80,8 @@ class DatasetAnchors:
     yield 'all', np.ones(len(self.boxes.boxes), bool)
     for class_id, name in self.boxes.names.items():
       yield name, self.boxes.classes == class_id
-    # Rounded, because boxes of whole pixels are float32 fractions here.
-    areas = np.round(self.boxes.areas, 2)
-    sizes = np.searchsorted([*COCO_LIMITS.values()], areas, side='right') - 1
-    for number, name in enumerate(COCO_LIMITS):
-      yield f'{name} (COCO)', sizes == number
+    for name, mask in coco_sizes(self.boxes.areas).items():
+      yield f'{name} (COCO)', mask
 
   def _overlaps(self, best, shapes, mask):
     matched = reaches(best[mask], self.threshold)

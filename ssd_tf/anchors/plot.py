@@ -17,12 +17,7 @@ def draw(anchors: DatasetAnchors, output_path: str) -> None:
   Raises:
     InputError: the path is no .svg.
   """
-  import matplotlib
-  from matplotlib.figure import Figure
-
-  plots.check_output_path(output_path)
-  with matplotlib.rc_context(plots.STYLE):
-    figure = Figure(figsize=(13.6, 5.0), layout='constrained')
+  with plots.new_figure(output_path, (13.6, 5.0)) as figure:
     stock, found, curve = figure.subplots(1, 3, width_ratios=[1, 1, 0.8])
     limits = _limits(anchors)
     _draw_sizes(
@@ -41,7 +36,6 @@ def draw(anchors: DatasetAnchors, output_path: str) -> None:
       frameon=False,
       title='anchors by feature map (columns x rows); boxes: the darker, the more',
     )
-    plots.save(figure, output_path)
 
 
 def _limits(anchors):

@@ -8,7 +8,7 @@ from ssd_tf.anchors import training_boxes
 from ssd_tf.anchors.tiling import best_ious, reaches, tile
 from ssd_tf.diagnosis.finding import Finding, Severity
 from ssd_tf.diagnosis.project import Project
-from ssd_tf.groundtruth.description import COCO_LIMITS
+from ssd_tf.groundtruth.description import coco_sizes
 
 _MAX_BOXES = 5_000
 _MIN_BOXES = 10  # Of a class or size, for a share that says something.
@@ -138,5 +138,5 @@ def _by_class(classes, names):
 
 def _by_size(boxes, image_size):
   sides = (boxes[:, 2:] - boxes[:, :2]) * np.array(image_size)
-  sizes = np.searchsorted([*COCO_LIMITS.values()], sides.prod(axis=1), side='right') - 1
-  return {f'{name} (in the input)': sizes == i for i, name in enumerate(COCO_LIMITS)}
+  sizes = coco_sizes(sides.prod(axis=1))
+  return {f'{name} (in the input)': mask for name, mask in sizes.items()}

@@ -260,15 +260,8 @@ def _landmarks(kind, values):
   if kind == 'cosine_decay_learning_rate':
     return values.warmup_steps, 0 if values.cycle_steps else values.total_steps
   if kind == 'manual_step_learning_rate':
-    first = values.schedule[0].step if values.schedule else 0
-    return (
-      (first, 0)
-      if values.warmup and len(values.schedule) < 2
-      else (
-        first if values.warmup else 0,
-        values.schedule[1].step if values.warmup else first,
-      )
-    )
+    first, second, *_ = [*(entry.step for entry in values.schedule), 0, 0]
+    return (first, second) if values.warmup else (0, first)
   if kind == 'exponential_decay_learning_rate':
     return values.burnin_steps, values.burnin_steps + values.decay_steps
   return 0, getattr(values, 'decay_steps', 0)

@@ -94,8 +94,7 @@ def check_recall(images: Sequence[ImageResult]) -> Iterator[Finding]:
     Severity.NOTE,
     f'Of the objects {recall:.1%} are found at a score of {LOW_SCORE}, {usual:.1%} at '
     f'{USUAL_SCORE}; right detections of all from each score on: {bins or "none"}.',
-    '',
-    numbers,
+    numbers=numbers,
   )
   if numbers['recall_of_all'] < _BLIND <= numbers['recall_of_any_class']:
     yield Finding(
@@ -171,8 +170,7 @@ def check_confusion(
     f'At a score of {score_threshold}, of {objects.sum()} objects {right} are detected as what '
     f'they are, {detected - right} as another class, {matrix[1:, 0].sum()} not at all; '
     f'{matrix[0].sum()} detections are of no object.',
-    '',
-    numbers,
+    numbers=numbers,
   )
   for offset in (1, -1):
     shifted = int(np.trace(of_classes, offset))

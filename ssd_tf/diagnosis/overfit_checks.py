@@ -28,8 +28,7 @@ def check_result(result: Overfitting) -> Iterator[Finding]:
       Severity.NOTE,
       f'{what} are overfit in {result.num_steps} steps (AP at IoU 0.5 '
       f'{result.curve[-1].ap50:.3f}): model, targets and losses work.',
-      '',
-      numbers,
+      numbers=numbers,
     )
     return
   if result.is_finite:

@@ -118,8 +118,7 @@ def check_loaded(report: LoadReport) -> Iterator[Finding]:
     'checkpoint',
     Severity.NOTE,
     f'{report.path} ({report.kind}) gives {len(report.loaded)} variables: {told}.',
-    '',
-    counts,
+    numbers=counts,
   )
   faults = {**report.skipped, **dict.fromkeys(report.missing, 'is missing in the checkpoint')}
   faults = {path: why for path, why in faults.items() if group_of(path) == BACKBONE}

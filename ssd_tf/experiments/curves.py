@@ -78,22 +78,17 @@ def draw(
     columns: how many panels beside each other at most.
     panel_size: width and height of each, inches.
   """
-  import matplotlib
-  from matplotlib.figure import Figure
-
   columns = min(columns, len(panels))
   rows = -(-len(panels) // columns)
   ends = [line.curve[0][-1] for panel in panels for line in panel.lines if len(line.curve[0])]
-  with matplotlib.rc_context(plots.STYLE):
-    size = panel_size[0] * columns, panel_size[1] * rows
-    figure = Figure(figsize=size, layout='constrained')
+  size = panel_size[0] * columns, panel_size[1] * rows
+  with plots.new_figure(output_path, size) as figure:
     for i, panel in enumerate(panels):
       axes = figure.add_subplot(rows, columns, i + 1)
       _draw_panel(axes, panel)
       axes.set_xlim(0, max([1, *ends]))
       if i + columns >= len(panels):
         axes.set_xlabel('step')
-    plots.save(figure, output_path)
 
 
 def plot_losses(model_dir: str, output_path: str) -> None:
@@ -233,8 +228,7 @@ def _draw_panel(axes, panel):
       *line.curve, line.style, color=line.color, markersize=3.5, gid=line.key, clip_on=False,
       label=plots.literal(line.label) or None, **widths,
     )  # fmt: skip
-  axes.set_title(panel.title)
-  axes.set_ylabel(panel.unit)
+  axes.set(title=panel.title, ylabel=panel.unit)
   highest = axes.dataLim.y1 if np.isfinite(axes.dataLim.y1) else 0  # Infinite without a point.
   axes.set_ylim(0, panel.top or 1.08 * highest or 1)
   if any(line.label for line in panel.lines):

@@ -4,7 +4,7 @@ import csv
 import os
 from collections.abc import Sequence
 
-from ssd_tf.experiments.markdown import spread, table
+from ssd_tf.experiments.markdown import spread, step_name, table
 from ssd_tf.experiments.recorded_run import RecordedRun
 from ssd_tf.files.failed_writes import open_for_writing
 from ssd_tf.run.record import FINISHED
@@ -191,9 +191,7 @@ def _short(value):
   """A fraction, or a step: 20k for 20,000."""
   if value is None:
     return '-'
-  if isinstance(value, float):
-    return f'{value:.3f}'
-  return f'{value // 1000}k' if value and value % 1000 == 0 else str(value)
+  return f'{value:.3f}' if isinstance(value, float) else step_name(value)
 
 
 def _write_csv(path, rows):

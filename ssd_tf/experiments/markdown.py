@@ -10,6 +10,11 @@ def table(header: Sequence, rows: Iterable[Sequence]) -> str:
   return '\n'.join(f'| {" | ".join(map(_cell, line))} |' for line in lines)
 
 
+def step_name(step: int) -> str:
+  """80000 as 80k, as people write it; a step that this would round stays as it is."""
+  return f'{step // 1000}k' if step and step % 1000 == 0 else str(step)
+
+
 def spread(values: Iterable[float], expected: int, number: str = '.3f') -> str:
   """Writes mean ± sample standard deviation.
 

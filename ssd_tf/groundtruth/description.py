@@ -18,7 +18,7 @@ from ssd_tf.groundtruth.table import GroundtruthTable
 SIZE_EDGES = np.linspace(0, 1, 21)
 ASPECT_EDGES = 2.0 ** np.arange(-3, 3.5, 0.5)
 # COCO's, in pixels of area; an area at a limit counts above.
-COCO_LIMITS = {'small': 0.0, 'medium': 32.0**2, 'large': 96.0**2}
+_COCO_LIMITS = {'small': 0.0, 'medium': 32.0**2, 'large': 96.0**2}
 _MAX_PLACES = 3
 _MAX_NAMES = 10
 
@@ -156,9 +156,6 @@ def describe_table(table: GroundtruthTable, names: Mapping[int, str]) -> Dataset
   is_measured = table.has_area & table.sizes.all(axis=1)[table.image_index]
   sides = table.sides[is_measured]
   pixels = sides * table.sizes[table.image_index[is_measured]]
-  # Rounded, because boxes of whole pixels are float32 fractions here.
-  areas = np.round(table.areas[is_measured], 2)
-  coco_sizes = np.searchsorted([*COCO_LIMITS.values()], areas, side='right') - 1
   per_image = np.diff(table.image_starts)
   return DatasetDescription(
     names=dict(names),
@@ -167,13 +164,20 @@ def describe_table(table: GroundtruthTable, names: Mapping[int, str]) -> Dataset
     images=_images_of_classes(table),
     label_sets=_label_sets(table, names),
     size_counts=_histogram(np.round(np.sqrt(sides.prod(axis=1)), 6), SIZE_EDGES),
-    coco_sizes={name: int((coco_sizes == i).sum()) for i, name in enumerate(COCO_LIMITS)},
+    coco_sizes={name: int(m.sum()) for name, m in coco_sizes(table.areas[is_measured]).items()},
     aspect_counts=_histogram(np.round(pixels[:, 1] / pixels[:, 0], 6), ASPECT_EDGES),
     boxes_per_image=collections.Counter(per_image.tolist()),
     image_sizes=collections.Counter((width, height) for height, width in table.sizes.tolist()),
     box_sources=collections.Counter(filter(None, table.box_sources)),
     oddities=_oddities(table, names),
   )
+
+
+def coco_sizes(areas: np.ndarray) -> dict[str, np.ndarray]:
+  """Which areas f64[n], px^2, are 'small', 'medium' and 'large' as COCO has it: bool[n] of each."""
+  # Rounded, because boxes of whole pixels are float32 fractions here.
+  sizes = np.searchsorted([*_COCO_LIMITS.values()], np.round(areas, 2), side='right') - 1
+  return {name: sizes == i for i, name in enumerate(_COCO_LIMITS)}
 
 
 def _images_of_classes(table) -> collections.Counter:

@@ -19,14 +19,9 @@ def draw(found: DatasetDescription, output_path: str) -> None:
   Raises:
     InputError: the path is no .svg.
   """
-  import matplotlib
-  from matplotlib.figure import Figure
-
-  plots.check_output_path(output_path)
   content = found.as_dict()
   top = max(2.8, 0.15 * min(len(content['classes']), _MAX_CLASSES))
-  with matplotlib.rc_context(plots.STYLE):
-    figure = Figure(figsize=(13.6, top + 2.6), layout='constrained')
+  with plots.new_figure(output_path, (13.6, top + 2.6)) as figure:
     axes = figure.subplots(2, 4, height_ratios=[top, 2.4])
     _draw_classes(axes[0, 0], axes[0, 1], content)
     _draw_matrix(figure, axes[0, 2], content['co_labeled'])
@@ -35,7 +30,6 @@ def draw(found: DatasetDescription, output_path: str) -> None:
     _draw_coco_sizes(axes[1, 1], content['coco_sizes'])
     _draw_aspects(axes[1, 2], content['aspect_ratios'])
     _draw_boxes_per_image(axes[1, 3], content['boxes_per_image'])
-    plots.save(figure, output_path)
 
 
 def _draw_classes(boxes_axes, images_axes, content):
@@ -50,12 +44,10 @@ def _draw_classes(boxes_axes, images_axes, content):
     return [classes[name][key] for name in shown]
 
   boxes_axes.barh(y, values('boxes'), color=_COLOR)
-  boxes_axes.set_title('boxes')
-  boxes_axes.set_xlabel(f'{content["num_boxes"]} boxes{rest}')
+  boxes_axes.set(title='boxes', xlabel=f'{content["num_boxes"]} boxes{rest}')
   images_axes.barh(y, values('labeled_images'), color=_PALE, label='labeled')
   images_axes.barh(y, values('images'), height=0.4, color=_COLOR, label='with a box')
-  images_axes.set_title('images')
-  images_axes.set_xlabel(f'{content["num_images"]} images{rest}')
+  images_axes.set(title='images', xlabel=f'{content["num_images"]} images{rest}')
   # Above the panel: anywhere inside, it would lie on a bar.
   place = {'loc': 'lower right', 'bbox_to_anchor': (1, 1), 'borderaxespad': 0}
   images_axes.legend(frameon=False, ncols=2, handlelength=1, columnspacing=1, **place)
@@ -90,29 +82,28 @@ def _draw_image_sizes(axes, sizes):
   widths, heights = ([size[side] for size in sizes] for side in ('width', 'height'))
   areas = 10 + 190 * counts / counts.max()
   axes.scatter(widths, heights, areas, color=_COLOR, alpha=0.5, linewidths=0, clip_on=False)
-  axes.set_title(f'image sizes: {len(sizes)}')
-  axes.set_xlabel('width, pixels')
-  axes.set_ylabel('height, pixels')
-  axes.set_xlim(0, 1.1 * max(*widths, 1))
-  axes.set_ylim(0, 1.1 * max(*heights, 1))
+  axes.set(
+    title=f'image sizes: {len(sizes)}',
+    xlabel='width, pixels',
+    ylabel='height, pixels',
+    xlim=(0, 1.1 * max(*widths, 1)),
+    ylim=(0, 1.1 * max(*heights, 1)),
+  )
 
 
 def _draw_box_sizes(axes, sizes):
   edges = np.array(sizes['edges'])
   axes.bar(edges[:-1], sizes['boxes'], np.diff(edges), align='edge', color=_COLOR, edgecolor='w')
-  axes.set_title('box sizes')
-  axes.set_xlabel('sqrt(box area / image area)')
-  axes.set_ylabel('boxes')
-  axes.set_xlim(0, 1)
+  axes.set(title='box sizes', xlabel='sqrt(box area / image area)', ylabel='boxes', xlim=(0, 1))
 
 
 def _draw_coco_sizes(axes, sizes):
   bars = axes.bar(list(sizes), list(sizes.values()), color=_COLOR)
   axes.bar_label(bars)
   axes.margins(y=0.12)
-  axes.set_title('box sizes by COCO')
-  axes.set_xlabel('area, limits 32 x 32 and 96 x 96 pixels')
-  axes.set_ylabel('boxes')
+  axes.set(
+    title='box sizes by COCO', xlabel='area, limits 32 x 32 and 96 x 96 pixels', ylabel='boxes'
+  )
 
 
 def _draw_aspects(axes, aspects):
@@ -120,9 +111,7 @@ def _draw_aspects(axes, aspects):
   axes.bar(edges[:-1], aspects['boxes'], np.diff(edges), align='edge', color=_COLOR, edgecolor='w')
   whole = np.arange(edges[0], edges[-1] + 1)
   axes.set_xticks(whole, [text.aspect_name(2.0**edge) for edge in whole])
-  axes.set_title('box shapes')
-  axes.set_xlabel('width : height, in pixels')
-  axes.set_ylabel('boxes')
+  axes.set(title='box shapes', xlabel='width : height, in pixels', ylabel='boxes')
 
 
 def _draw_boxes_per_image(axes, per_image):
@@ -131,6 +120,4 @@ def _draw_boxes_per_image(axes, per_image):
   step = max(1, -(-(counts.max() + 1) // 30))
   edges = np.arange(0, counts.max() + step + 1, step)
   axes.hist(counts, edges - 0.5, color=_COLOR, edgecolor='w')
-  axes.set_title('boxes of an image')
-  axes.set_xlabel('boxes')
-  axes.set_ylabel('images')
+  axes.set(title='boxes of an image', xlabel='boxes', ylabel='images')

@@ -2,10 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
 
 from ssd_tf import plots
 from ssd_tf.evaluation.error_analysis import ScoreHistogram
@@ -34,8 +32,7 @@ def plot_scatter(
   """
   found = correlate(x, y)
   is_small = len(names) <= MANY_CLASSES
-  with matplotlib.rc_context(plots.STYLE):
-    figure = Figure(figsize=(4.8, 3.6) if is_small else (10.8, 7.2), layout='constrained')
+  with plots.new_figure(output_path, (4.8, 3.6) if is_small else (10.8, 7.2)) as figure:
     axes = figure.add_subplot()
     axes.plot(x, y, 'o', color=_MARK_COLOR, markersize=4.5, clip_on=False, zorder=3)
     low, high = _limits(x)
@@ -45,7 +42,6 @@ def plot_scatter(
       line = found.intercept + found.slope * ends
       axes.plot(ends, line, '--', color=_LINE_COLOR, linewidth=1.2, zorder=1)
     left_out = _write_names(axes, x, y, names, font_size=8 if is_small else 7)
-    plots.save(figure, output_path)
   return found, left_out
 
 
@@ -94,8 +90,7 @@ def plot_confusion(matrix: np.ndarray, names: Mapping[int, str], output_path: st
   shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
   is_small = len(kept) <= MANY_CLASSES
   side = 0.42 * len(kept) if is_small else 0.14 * len(kept)
-  with matplotlib.rc_context({**plots.STYLE, 'axes.grid': False}):
-    figure = Figure(figsize=(side + 2.2, side + 1.8), layout='constrained')
+  with plots.new_figure(output_path, (side + 2.2, side + 1.8), axes_grid=False) as figure:
     axes = figure.add_subplot(aspect='equal')
     mesh = axes.pcolormesh(shares, cmap=_SHADES, vmin=0, vmax=1, edgecolors='none')
     mesh.set_rasterized(not is_small)
@@ -112,13 +107,11 @@ def plot_confusion(matrix: np.ndarray, names: Mapping[int, str], output_path: st
     axes.set(xlabel='detected as', ylabel='groundtruth')
     axes.invert_yaxis()
     axes.tick_params(length=0)
-    plots.save(figure, output_path)
 
 
 def plot_kinds(counts: Mapping[str, int], output_path: str) -> None:
   """Draws how many false positives there are of each kind."""
-  with matplotlib.rc_context({**plots.STYLE, 'axes.grid.axis': 'x'}):
-    figure = Figure(figsize=(4.8, 2.2), layout='constrained')
+  with plots.new_figure(output_path, (4.8, 2.2), axes_grid_axis='x') as figure:
     axes = figure.add_subplot()
     bars = axes.barh(list(counts), list(counts.values()), color=_WRONG_COLOR, height=0.6)
     axes.bar_label(bars, padding=3)
@@ -127,13 +120,11 @@ def plot_kinds(counts: Mapping[str, int], output_path: str) -> None:
     axes.set_xlabel('false positives')
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.tick_params(axis='y', length=0)
-    plots.save(figure, output_path)
 
 
 def plot_scores(histogram: ScoreHistogram, output_path: str) -> None:
   """Draws how many right and wrong detections have which score, on a logarithmic axis."""
-  with matplotlib.rc_context(plots.STYLE):
-    figure = Figure(figsize=(4.8, 3.0), layout='constrained')
+  with plots.new_figure(output_path, (4.8, 3.0)) as figure:
     axes = figure.add_subplot()
     for counts, color, label in (
       (histogram.wrong, _WRONG_COLOR, 'wrong'),
@@ -144,7 +135,6 @@ def plot_scores(histogram: ScoreHistogram, output_path: str) -> None:
     axes.set(xlim=(0, 1), xlabel='score', ylabel='detections')
     axes.set_ylim(0, 2 * max(1, histogram.wrong.max(), histogram.right.max()))
     axes.legend(frameon=False, loc='upper right')
-    plots.save(figure, output_path)
 
 
 def _write_names(axes, x, y, names, font_size):

@@ -23,12 +23,10 @@ def plot_precision_recall(
   `legend_title` says what the average precisions are.
   """
   import matplotlib
-  from matplotlib.figure import Figure
 
   drawn = [result for result in results if result.num_groundtruth]
   columns = max(1, math.ceil(len(drawn) / _LEGEND_ROWS))
-  with matplotlib.rc_context(plots.STYLE):
-    figure = Figure(figsize=(5.2 + 2.6 * columns, 4.6), layout='constrained')
+  with plots.new_figure(output_path, (5.2 + 2.6 * columns, 4.6)) as figure:
     axes = figure.add_subplot()
     colors = matplotlib.colormaps['tab10'].colors
     for i, result in enumerate(drawn):
@@ -54,7 +52,6 @@ def plot_precision_recall(
     without = len(results) - len(drawn)
     if without:
       figure.supxlabel(f'{without} of {len(results)} classes have no groundtruth', fontsize=8)
-    plots.save(figure, output_path)
 
 
 def _points(result):

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 
 from ssd_tf.evaluation.voc_07_12_metrics import KINDS
+from ssd_tf.experiments.markdown import step_name
 
 _TITLES = {
   'AP_VOC07': 'Average precision as VOC2007 defines it: the mean at eleven recalls',
@@ -35,7 +36,7 @@ def markdown(evaluations: Evaluations, names: Mapping[int, str], note: str) -> s
   steps = sorted(evaluations)
   parts = [note]
   for kind in KINDS:
-    rows = [['', 'Steps', *map(_short, steps)]]
+    rows = [['', 'Steps', *map(step_name, steps)]]
     for id_, name in names.items():
       rows.append([_escaped(name), 'AP', *_figures(evaluations, steps, f'{kind}/{id_}')])
     means = _figures(evaluations, steps, f'{kind}/{_MEAN}')
@@ -47,7 +48,7 @@ def markdown(evaluations: Evaluations, names: Mapping[int, str], note: str) -> s
     if any(metric in metrics for metrics in evaluations.values())
   ]
   if rows:
-    parts += ['## Further figures', _table([['Steps', *map(_short, steps)], *rows])]
+    parts += ['## Further figures', _table([['Steps', *map(step_name, steps)], *rows])]
   return '\n\n'.join(parts) + '\n'
 
 
@@ -70,11 +71,6 @@ def comma_separated(evaluations: Evaluations, names: Mapping[int, str]) -> str:
 def _figures(evaluations, steps, metric):
   values = [evaluations[step].get(metric, math.nan) for step in steps]
   return ['-' if math.isnan(value) else f'{value:.4f}' for value in values]
-
-
-def _short(step):
-  """80000 -> 80k, as people write it; a step that this would round stays as it is."""
-  return f'{step // 1000}k' if step and step % 1000 == 0 else str(step)
 
 
 def _escaped(name):
