@@ -117,9 +117,8 @@ def check_cells(
   share = float(small.mean())
   if share <= _MAX_SMALLER_THAN_CELL:
     return
-  yield Finding(
+  yield Finding.warning(
     'finest cell',
-    Severity.WARNING,
     f'{small.sum()} of {len(boxes)} groundtruth boxes ({share:.1%}) are smaller than a cell of the '
     f'first feature map, {cell[0]:.4g} x {cell[1]:.4g} pixels of the input: neighbours share the '
     'same features.',

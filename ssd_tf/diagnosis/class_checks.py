@@ -29,9 +29,8 @@ def check_classes(project: Project) -> Iterator[Finding]:
   images = f'the {sum(table.num_images for table in tables)} images looked at'
   somewhere = '' if is_complete else f' in {images}'
   if not counts:
-    yield Finding(
+    yield Finding.error(
       'classes',
-      Severity.ERROR,
       f'{fields}: there is no box of any class of the model{somewhere}.',
       'Look at the label map, at class_map of the reader, and at how the records were made.',
       {'boxes': 0},
@@ -68,9 +67,8 @@ def check_classes(project: Project) -> Iterator[Finding]:
   most = max(counts, key=counts.get)
   lopsided = [i for i in names if counts[i] >= _RARE and counts[i] * _MAX_IMBALANCE < counts[most]]
   if lopsided:
-    yield Finding(
+    yield Finding.note(
       'classes',
-      Severity.NOTE,
       f'{fields}: {len(lopsided)} classes have less than a hundredth of the boxes of '
       f'{names[most]!r} ({counts[most]}): {_names(names, lopsided, counts)}.',
       numbers={'lopsided': len(lopsided), 'most': counts[most]},
@@ -110,9 +108,8 @@ def check_label_maps(project: Project) -> Iterator[Finding]:
     model = project.pipeline.class_names
     missing = [name for name in model.values() if name not in known | set(theirs.display_names)]
     if missing:
-      yield Finding(
+      yield Finding.warning(
         'label maps',
-        Severity.WARNING,
         f'{field}.label_map_path lacks {len(missing)} of the {len(model)} classes that are '
         f'trained: {listed(missing, _MAX_NAMES)}; they are not measured.',
         'Give both readers the same label map.',
@@ -122,9 +119,8 @@ def check_label_maps(project: Project) -> Iterator[Finding]:
       ours = project.label_map(other)
       moved = [] if ours is None else _moved(ours, theirs)
       if moved:
-        yield Finding(
+        yield Finding.warning(
           'label maps',
-          Severity.WARNING,
           f'{other} and {field} have label maps with other ids for {len(moved)} classes: '
           f'{listed(moved, _MAX_NAMES)}; classes are told by name, so this is right only if the '
           'records of each reader hold the ids of its own map.',
@@ -152,9 +148,8 @@ def check_missing_labels(project: Project) -> Iterator[Finding]:
       if not counts[class_id] and rate * images[class_id] >= _EXPECTED_BOXES:
         missing[class_id] = images[class_id]
     if missing:
-      yield Finding(
+      yield Finding.warning(
         'missing labels',
-        Severity.WARNING,
         f'{source}: its {images[0]} images{part} have no box of {_names(names, missing)}, which '
         'other training files hold, but count as labeled for them: where such objects are in the '
         'images, they are trained as background.',
@@ -180,9 +175,8 @@ def _shifted(field, classes, shifts, num_boxes, pairs, ids):
   class_id, text = next(pair for pair in pairs if pair[1] in ids and not _same_name(classes, *pair))
   mapped = repr(classes.name_by_id[class_id]) if class_id in classes.ids else 'nothing'
   kind = f'is off by {abs(shift)}' if is_constant else 'is not that of the records'
-  yield Finding(
+  yield Finding.error(
     'label map off by one' if is_constant and abs(shift) == 1 else 'class names',
-    Severity.ERROR,
     f'{field}: the label map {kind}: {count} of {num_boxes} boxes have a class text that the map '
     f'has under another id, such as id {class_id} with the text {text!r}, which is {mapped} in the '
     f'map, where {text!r} is {ids[text]}.',
@@ -193,9 +187,8 @@ def _shifted(field, classes, shifts, num_boxes, pairs, ids):
 
 def _unknown_texts(field, unknown, num_boxes):
   texts = ', '.join(f'{text!r} {count}' for text, count in unknown.most_common(_MAX_NAMES))
-  return Finding(
+  return Finding.note(
     'class names',
-    Severity.NOTE,
     f'{field}: {unknown.total()} of {num_boxes} boxes have a class text that is not in the label '
     f'map: {texts}; their ids count, not their texts.',
     numbers={'count': unknown.total(), 'boxes': num_boxes},

@@ -2,19 +2,18 @@
 
 from collections.abc import Iterator
 
-from ssd_tf.diagnosis.finding import Finding, Severity
+from ssd_tf.diagnosis.finding import Finding
 from ssd_tf.diagnosis.project import Project
 
 
 def check(project: Project) -> Iterator[Finding]:
   """What a training by the config is refused for; as notes what it would warn of."""
   for refusal in project.refusals:
-    yield Finding(
+    yield Finding.error(
       'config',
-      Severity.ERROR,
       f'A training is refused: {refusal}.',
       f'Correct {refusal.split(": ")[0]} in {project.pipeline.path}, or by --config_override.',
       {'field': refusal.split(': ')[0]},
     )
   for warning in project.config_warnings:
-    yield Finding('config', Severity.NOTE, warning)
+    yield Finding.note('config', warning)

@@ -79,9 +79,8 @@ def _part_only(project, field, summary):
   table = project.table(field)
   if summary.is_complete and table.is_complete:
     return
-  yield Finding(
+  yield Finding.note(
     'records',
-    Severity.NOTE,
     f'{field}: {summary.num_records} of {table.num_records} records were looked at for what '
     f'training cannot use, as many first ones of each file, and {table.num_images}, evenly spread, '
     'for all else.',
@@ -96,9 +95,8 @@ def _part_only(project, field, summary):
 
 def _problems(field, summary):
   for problem, places in summary.problems.items():
-    yield Finding(
+    yield Finding.error(
       problem.kind,
-      Severity.ERROR,
       f'{field}: {len(places)} {problem.what} ({record_check.describe_places(places)}).',
       f'{problem.remedy[:1].upper()}{problem.remedy[1:]}.',
       {'count': len(places), 'records': summary.num_records},
@@ -109,25 +107,22 @@ def _oddities(field, summary):
   # Ids that are out of place are not labeled either.
   has_wrong_ids = any(problem.kind == 'class ids' for problem in summary.problems)
   for warning in () if has_wrong_ids else summary.warnings:
-    yield Finding(
+    yield Finding.warning(
       'labeled classes',
-      Severity.WARNING,
       f'{field}: {warning}.',
       'Correct labeled_class of the reader, or image/class/labeled_classes of the records.',
     )
   if summary.num_boxes_without_area:
-    yield Finding(
+    yield Finding.warning(
       'boxes',
-      Severity.WARNING,
       f'{field}: {summary.num_boxes_without_area} of {summary.num_boxes} boxes have no area; they '
       'train an anchor each, and no detection can find them.',
       'Drop them, and convert again.',
       {'count': summary.num_boxes_without_area, 'boxes': summary.num_boxes},
     )
   if summary.num_images_cut:
-    yield Finding(
+    yield Finding.warning(
       'boxes',
-      Severity.WARNING,
       f'{field}: {summary.num_images_cut} of {summary.num_records} images have more boxes than '
       f'max_number_of_boxes, up to {summary.max_boxes}; the rest is dropped.',
       f'Set {field}.max_number_of_boxes to {summary.max_boxes}.',
@@ -141,9 +136,7 @@ def _unlabeled(project, summaries, is_training):
     try:
       builders.check_labeled(project.pipeline, summaries, is_training=is_training)
     except InputError as error:
-      yield Finding(
-        'labeled classes', Severity.ERROR, f'{error}.', 'Label the images for their classes.'
-      )
+      yield Finding.error('labeled classes', f'{error}.', 'Label the images for their classes.')
   for warning in warnings.lines:
     labels = [labeled for field in summaries for labeled in project.table(field).labeled]
     names = [
@@ -178,9 +171,8 @@ def _records(table, paths):
 
 def _broken_images(field, table, broken, num_decoded):
   if broken:
-    yield Finding(
+    yield Finding.error(
       'unreadable images',
-      Severity.ERROR,
       f'{field}: {len(broken)} of {num_decoded} images decoded are unreadable '
       f'({_places(table, broken)}).',
       'Fix or remove them at their source, and convert again; --max_images=0 decodes all.',
@@ -192,9 +184,8 @@ def _resized_images(field, table, resized, num_decoded):
   if not resized:
     return
   row, size = resized[0]
-  yield Finding(
+  yield Finding.warning(
     'image sizes',
-    Severity.WARNING,
     f'{field}: {len(resized)} of {num_decoded} images decoded are not of the size that their '
     f'records say: {size[0]} x {size[1]} against {table.sizes[row][0]} x {table.sizes[row][1]} '
     f'(height x width; {_places(table, [row for row, _ in resized])}). Boxes that were divided by '

@@ -23,9 +23,8 @@ _SUPPRESSION = 'model.ssd.post_processing.batch_non_max_suppression'
 def check_readers(project: Project) -> Iterator[Finding]:
   """Whether there is anything to evaluate on: train_ssd_network.py writes a config without."""
   if not project.evaluation_fields:
-    yield Finding(
+    yield Finding.warning(
       'evaluation data',
-      Severity.WARNING,
       'There is no eval_input_reader: nothing will tell how good the model becomes, and '
       'model_main_tf2.py trains with --noevaluate only.',
       'Add an eval_input_reader with a label map and the records of images that are not trained '
@@ -38,9 +37,8 @@ def check_perfect_detections(project: Project) -> Iterator[Finding]:
   for field in project.evaluation_fields:
     table = project.table(field)
     if not table.usable.any():
-      yield Finding(
+      yield Finding.error(
         'evaluation data',
-        Severity.ERROR,
         f'{field}: its {table.num_images} images hold no box of a class of the model: there is '
         'nothing to measure.',
         'Name records with groundtruth in tf_record_input_reader.input_path.',
@@ -85,9 +83,8 @@ def check_metrics(field: str, metrics: dict[str, float]) -> Iterator[Finding]:
   """What the metrics of a reader's groundtruth say, fed as detections of itself."""
   low = _low(metrics)
   if low:
-    yield Finding(
+    yield Finding.error(
       'perfect detections',
-      Severity.ERROR,
       f'{field}: its own groundtruth, fed as detections, should have AP 1 but has {_named(low)}: '
       'no detector can reach more.',
       'Look for boxes without area, for classes that are not labeled where they have boxes, and '
@@ -98,9 +95,8 @@ def check_metrics(field: str, metrics: dict[str, float]) -> Iterator[Finding]:
   sizes = [size for size in _SIZES if any(f'({size})' in name for name in undefined)]
   if sizes:
     limits = ', '.join(f'{size}: {_SIZES[size]}' for size in sizes)
-    yield Finding(
+    yield Finding.note(
       'undefined metrics',
-      Severity.NOTE,
       f'mAP and AR of the size {" and ".join(sizes)} will be -1 whatever is detected: {field} has '
       f'no groundtruth of it (pixels of the original image, {limits}).',
       numbers={'sizes': sizes},
@@ -108,9 +104,8 @@ def check_metrics(field: str, metrics: dict[str, float]) -> Iterator[Finding]:
   others = [name for name in undefined if '(' not in name.rsplit('/', 1)[-1]]
   others += [name for name, value in metrics.items() if math.isnan(value)]
   if others:
-    yield Finding(
+    yield Finding.note(
       'undefined metrics',
-      Severity.NOTE,
       f'{len(others)} metrics will be -1 or nan whatever is detected, since {field} has no '
       f'groundtruth of their class: {", ".join(others[:_MAX_NAMES])}'
       f'{", ..." if len(others) > _MAX_NAMES else ""}.',
@@ -127,9 +122,8 @@ def check_ceiling(field: str, low: dict[str, float], most: np.ndarray) -> Iterat
   """
   if not low:
     return
-  yield Finding(
+  yield Finding.warning(
     'perfect detections',
-    Severity.WARNING,
     f'{field}: {(most > _MAX_DETECTIONS).sum()} of {len(most)} images have more than '
     f'{_MAX_DETECTIONS} objects of a class, up to {most.max()}, and no more detections of a class '
     f'count in an image: even perfect ones have {_named(low)}.',
@@ -173,9 +167,8 @@ def check_detection_limits(project: Project) -> Iterator[Finding]:
       share = cut / max(1, counts.sum())
       if share <= _MAX_CUT:
         continue
-      yield Finding(
+      yield Finding.warning(
         'detection limits',
-        Severity.WARNING,
         f'{field}: {cut} of {counts.sum()} boxes ({share:.1%}) are beyond {_SUPPRESSION}.{name} '
         f'{limit} of their image, which has up to {counts.max()}: recall cannot exceed '
         f'{1 - share:.3f}.',

@@ -38,3 +38,18 @@ class Finding:
   remedy: str = ''
   numbers: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   group: str = ''
+
+  @classmethod
+  def error(cls, check: str, *found, **fields) -> 'Finding':
+    """An error; `found` is what, remedy and numbers, as far as they are given."""
+    return cls(check, Severity.ERROR, *found, **fields)
+
+  @classmethod
+  def warning(cls, check: str, *found, **fields) -> 'Finding':
+    """A warning, as `error`."""
+    return cls(check, Severity.WARNING, *found, **fields)
+
+  @classmethod
+  def note(cls, check: str, *found, **fields) -> 'Finding':
+    """A note, as `error`."""
+    return cls(check, Severity.NOTE, *found, **fields)

@@ -144,9 +144,8 @@ def check_rate(
   (warm-up).
   """
   if not peak > 0:
-    yield Finding(
+    yield Finding.error(
       'learning rate',
-      Severity.ERROR,
       'The learning rate is 0 at every step: nothing is learned.',
       f'Set train_config.optimizer.{optimizer}.learning_rate.',
       {'rate': peak},
@@ -177,9 +176,8 @@ def check_rate(
       numbers,
     )
   if ratio > 3 and initial_rate > 0.5 * peak:
-    yield Finding(
+    yield Finding.warning(
       'warm-up',
-      Severity.WARNING,
       f'The training starts at the learning rate {initial_rate:g} without a warm-up, and that is '
       f'{ratio:.1f} times the {expected:.3g} that {reference.name} has in proportion.',
       'Take cosine_decay_learning_rate with warmup_steps and a warmup_learning_rate of a third, as '
@@ -235,9 +233,8 @@ def family_of(extractor: str) -> str:
 
 def _check_adam_rate(peak, optimizer, epsilon):
   if epsilon > _LARGEST_ADAM_EPSILON:
-    yield Finding(
+    yield Finding.warning(
       'epsilon',
-      Severity.WARNING,
       f'The epsilon of {optimizer} is {epsilon:g}, far above the gradients that it is added to: a '
       f'step is about {peak / epsilon:.2g} times the gradient, so the weights hardly move.',
       f'Set train_config.optimizer.{optimizer}.epsilon to 1e-8 (--opt_epsilon=1e-8 of '
@@ -245,9 +242,8 @@ def _check_adam_rate(peak, optimizer, epsilon):
       {'epsilon': epsilon, 'rate': peak},
     )
   elif peak > _LARGEST_ADAM_RATE:
-    yield Finding(
+    yield Finding.warning(
       'learning rate',
-      Severity.WARNING,
       f'The learning rate of {optimizer} goes up to {peak:g}: Adam moves every weight by about so '
       'much in a step, whatever the batch.',
       'Lower it to 0.001, or take momentum_optimizer for a rate like this.',

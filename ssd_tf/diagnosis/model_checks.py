@@ -39,9 +39,8 @@ def check_images(images: Sequence[ImageResult], names: Mapping[int, str]) -> Ite
   """Everything about what was detected, at any score, beside the groundtruth."""
   found = [error_analysis.judge(image, score_threshold=LOW_SCORE) for image in images]
   if not any(image.counted.any() for image in found):
-    yield Finding(
+    yield Finding.warning(
       'recall',
-      Severity.WARNING,
       f'The {len(images)} images have no object to be found: nothing can be said of the model.',
       'Look at eval_input_reader.',
       {'images': len(images)},
@@ -89,35 +88,31 @@ def check_recall(images: Sequence[ImageResult]) -> Iterator[Finding]:
     for edge, right, wrong in zip(histogram.edges, histogram.right, histogram.wrong, strict=False)
     if right + wrong
   )
-  yield Finding(
+  yield Finding.note(
     'scores',
-    Severity.NOTE,
     f'Of the objects {recall:.1%} are found at a score of {LOW_SCORE}, {usual:.1%} at '
     f'{USUAL_SCORE}; right detections of all from each score on: {bins or "none"}.',
     numbers=numbers,
   )
   if numbers['recall_of_all'] < _BLIND <= numbers['recall_of_any_class']:
-    yield Finding(
+    yield Finding.error(
       'recall',
-      Severity.ERROR,
       f'{numbers["recall_of_any_class"]:.1%} of the objects are found, but as other classes: '
       f'{numbers["recall_of_all"]:.1%} are as what they are.',
       'Look whether the label maps of training and evaluation are the same.',
       numbers,
     )
   elif numbers['recall_of_all'] < _BLIND:
-    yield Finding(
+    yield Finding.error(
       'recall',
-      Severity.ERROR,
       f'The detector is blind: at any score it finds {numbers["recall_of_all"]:.1%} of the objects '
       f'(IoU 0.5); its highest score is {numbers["highest_score"]:.2g}.',
       'Look at the findings of start, anchors and schedule; try --overfit; train longer.',
       numbers,
     )
   elif usual < 0.1 and numbers['recall_of_all'] > 5 * max(usual, 0.01):
-    yield Finding(
+    yield Finding.warning(
       'recall',
-      Severity.WARNING,
       f'The scores are low: {numbers["recall_of_all"]:.1%} of the objects are found at any score, '
       f'{usual:.1%} at {USUAL_SCORE}; the highest score is {numbers["highest_score"]:.2g}.',
       'Train longer or with a higher learning rate, or show detections from a lower score on.',
@@ -164,9 +159,8 @@ def check_confusion(
   objects, of_classes = matrix[1:].sum(axis=1), matrix[1:, 1:]
   right, detected = int(np.trace(of_classes)), int(of_classes.sum())
   numbers = {'matrix': matrix.tolist(), 'score_threshold': score_threshold}
-  yield Finding(
+  yield Finding.note(
     'confusion',
-    Severity.NOTE,
     f'At a score of {score_threshold}, of {objects.sum()} objects {right} are detected as what '
     f'they are, {detected - right} as another class, {matrix[1:, 0].sum()} not at all; '
     f'{matrix[0].sum()} detections are of no object.',
@@ -175,9 +169,8 @@ def check_confusion(
   for offset in (1, -1):
     shifted = int(np.trace(of_classes, offset))
     if detected >= _FEW and shifted > max(right, detected / 2) and (objects > 0).sum() > 1:
-      yield Finding(
+      yield Finding.error(
         'label map',
-        Severity.ERROR,
         f'{shifted} of {detected} detected objects have the class id {offset:+d} of theirs: the '
         'label maps of training and evaluation are off by one.',
         'Number both label maps, and the records, from 1 in the same order.',
@@ -188,9 +181,8 @@ def check_confusion(
     others = np.where(np.arange(len(objects)) == i - 1, 0, of_classes[i - 1])
     other = int(others.argmax())
     if objects[i - 1] >= _FEW and others[other] > 0.5 * objects[i - 1]:
-      yield Finding(
+      yield Finding.warning(
         'confusion',
-        Severity.WARNING,
         f'{others[other]} of {objects[i - 1]} objects of {name!r} are detected as '
         f'{names.get(other + 1, other + 1)!r}.',
         'Look whether the two have changed places in a label map, or are labeled alike.',
@@ -209,9 +201,8 @@ def check_false_positives(
   right = sum(int((image.kinds == error_analysis.RIGHT).sum()) for image in images)
   worst = max(counts, key=counts.get)
   told = ', '.join(f'{kind} {count / total:.0%}' for kind, count in counts.items())
-  yield Finding(
+  yield Finding.note(
     'false positives',
-    Severity.NOTE,
     f'At a score of {score_threshold}, {total} of {total + right} detections are false: {told}.',
     _REMEDIES[worst],
     {**counts, 'right': right, 'score_threshold': score_threshold},

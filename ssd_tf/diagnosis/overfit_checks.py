@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from ssd_tf import fields
-from ssd_tf.diagnosis.finding import Finding, Severity
+from ssd_tf.diagnosis.finding import Finding
 from ssd_tf.diagnosis.overfit import WANTED_AP, Overfitting, overfit
 from ssd_tf.diagnosis.project import Project
 
@@ -23,9 +23,8 @@ def check_result(result: Overfitting) -> Iterator[Finding]:
     'curve': [{'step': p.step, 'ap50': p.ap50, **p.losses} for p in result.curve],
   }
   if result.succeeded:
-    yield Finding(
+    yield Finding.note(
       'overfit',
-      Severity.NOTE,
       f'{what} are overfit in {result.num_steps} steps (AP at IoU 0.5 '
       f'{result.curve[-1].ap50:.3f}): model, targets and losses work.',
       numbers=numbers,
@@ -39,9 +38,8 @@ def check_result(result: Overfitting) -> Iterator[Finding]:
     how = f'AP at IoU 0.5 is {result.curve[-1].ap50:.3f}, {WANTED_AP} expected; {losses}'
   else:
     how = 'then the loss was not finite'
-  yield Finding(
+  yield Finding.error(
     'overfit',
-    Severity.ERROR,
     f'{what} are not overfit in {result.num_steps} steps: {how}.',
     likely_causes(result),
     numbers,

@@ -18,9 +18,8 @@ def check_files(project: Project) -> Iterator[Finding]:
     paths = project.paths(field)
     shared = [path for path in paths if path in trained]
     if shared:
-      yield Finding(
+      yield Finding.error(
         'evaluation data',
-        Severity.ERROR,
         f'{field} reads {len(shared)} of its {len(paths)} files from the training records, such as '
         f'{shared[0]}: its figures measure overfitting, not what is detected in other images.',
         f'Keep images apart for evaluation, and name their records in '
@@ -103,9 +102,8 @@ def _same_ids_only(project, field, rows, told):
   table = project.table(field)
   same = [i for i in rows if i not in told and table.source_ids[i] in trained - {''}]
   if same:
-    yield Finding(
+    yield Finding.note(
       'duplicates',
-      Severity.NOTE,
       f'{field}: {len(same)} of {len(rows)} images have a source_id of a training image, such as '
       f'{table.source_ids[same[0]]!r}, but other bytes, and boxes that are others or usual ones: '
       'right if both were numbered from the same number.',
@@ -120,9 +118,8 @@ def _repeated(field, table):
     return
   digest = counts.most_common(1)[0][0]
   rows = [i for i, other in enumerate(table.image_hashes.tolist()) if other == digest]
-  yield Finding(
+  yield Finding.note(
     'duplicates',
-    Severity.NOTE,
     f'{field}: {extra} of {table.num_images} images are copies of others in it, such as '
     f'{_place(table, rows[1])}, which is {_place(table, rows[0])}.',
     numbers={'copies': extra, 'images': table.num_images},

@@ -19,7 +19,7 @@ from ssd_tf.diagnosis import (
   schedule_checks,
   start_checks,
 )
-from ssd_tf.diagnosis.finding import Finding, Severity
+from ssd_tf.diagnosis.finding import Finding
 from ssd_tf.diagnosis.project import Project
 from ssd_tf.errors import InputError
 
@@ -74,7 +74,7 @@ def diagnose(
     Pipeline.load(path)
   except InputError as error:
     what, remedy = f'{error}.', 'Correct the file; nothing else was looked at.'
-    return [Finding('config', Severity.ERROR, what, remedy, group='config')]
+    return [Finding.error('config', what, remedy, group='config')]
   project = Project(Pipeline.load(path, overrides), **options)
   return [
     dataclasses.replace(finding, group=group)
@@ -91,9 +91,8 @@ def _run(check, project) -> Iterator[Finding]:
   # Whatever a fault of one check raises, it must not cost the findings of the others.
   except Exception as error:
     logging.exception('%s.%s', check.__module__, check.__name__)
-    yield Finding(
+    yield Finding.error(
       _name(check),
-      Severity.ERROR,
       f'This check broke: {type(error).__name__}: {error}.',
       'This is a fault of the program, not of the config or the data: report it with the traceback '
       'above; the other checks hold.',
@@ -103,12 +102,8 @@ def _run(check, project) -> Iterator[Finding]:
 def _not_looked_at(check, error, project):
   lines = [line.removeprefix(f'{project.pipeline.path}: ') for line in str(error).split('\n')]
   if all(any(line in refusal for refusal in project.refusals) for line in lines):
-    return Finding(
-      _name(check), Severity.NOTE, f'Not looked at, because the config is at fault: {lines[0]}.'
-    )
-  return Finding(
-    _name(check), Severity.ERROR, f'{"; ".join(lines)}.', 'Fix this, and diagnose again.'
-  )
+    return Finding.note(_name(check), f'Not looked at, because the config is at fault: {lines[0]}.')
+  return Finding.error(_name(check), f'{"; ".join(lines)}.', 'Fix this, and diagnose again.')
 
 
 def _name(check):

@@ -42,9 +42,8 @@ def check(project: Project) -> Iterator[Finding]:
 def check_length(num_steps: int, batch_size: int, num_images: int) -> Iterator[Finding]:
   """Whether a training goes through its images often enough, and not hundreds of times."""
   if not num_steps:
-    yield Finding(
+    yield Finding.note(
       'training length',
-      Severity.NOTE,
       'train_config.num_steps is 0: the training goes on until it is stopped.',
       'Set train_config.num_steps, or --num_train_steps, to have an end.',
     )
@@ -58,18 +57,16 @@ def check_length(num_steps: int, batch_size: int, num_images: int) -> Iterator[F
     f'{num_images} images'
   )
   if epochs < 1:
-    yield Finding(
+    yield Finding.warning(
       'training length',
-      Severity.WARNING,
       f'{what}: some images are never seen.',
       f'Raise train_config.num_steps to {math.ceil(10 * num_images / batch_size)} or more, ten '
       'epochs.',
       numbers,
     )
   elif epochs > _MAX_EPOCHS:
-    yield Finding(
+    yield Finding.warning(
       'training length',
-      Severity.WARNING,
       f'{what}: it will overfit them.',
       f'Lower train_config.num_steps (100 epochs are {100 * num_images // batch_size}), set '
       'train_config.early_stopping, or add images.',
@@ -159,9 +156,8 @@ def check_losses(
   told = ', '.join(f'{name} {value:.4g}' for name, value in losses.items())
   numbers = {'losses': dict(losses), 'expected': dict(expected)}
   if not math.isfinite(total):
-    yield Finding(
+    yield Finding.error(
       'loss at step 0',
-      Severity.ERROR,
       f'The loss of the first batch is not finite: {told}.',
       'Look at the checkpoint, the initializers and the boxes of the batch (the data checks).',
       numbers,
@@ -203,9 +199,8 @@ def check_clipping(clip: float, gradient_norm: float) -> Iterator[Finding]:
   """Whether the gradient of the first batch is cut down to next to nothing."""
   share = clip / gradient_norm if gradient_norm > 0 else 1.0
   if share < 0.01:
-    yield Finding(
+    yield Finding.warning(
       'gradient clipping',
-      Severity.WARNING,
       f'train_config.gradient_clipping_by_norm {clip:g} leaves {share:.2%} of the first gradient, '
       f'whose norm is {gradient_norm:.4g}.',
       'Raise it to 10, as in the Object Detection API, or to 0 for none.',

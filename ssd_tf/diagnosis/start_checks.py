@@ -30,9 +30,8 @@ def check(project: Project) -> Iterator[Finding]:
   if start.refusal:
     if any(start.refusal in refusal for refusal in project.refusals):
       raise InputError(start.refusal)  # The checks of the config tell of it.
-    yield Finding(
+    yield Finding.error(
       'checkpoint' if settings.fine_tune_checkpoint and start.report is None else 'trainable',
-      Severity.ERROR,
       f'A training would not start: {start.refusal}.',
       'Correct train_config.fine_tune_checkpoint, or what it is to be loaded into.'
       if start.report is None and settings.fine_tune_checkpoint
@@ -46,9 +45,8 @@ def check(project: Project) -> Iterator[Finding]:
   loaded = frozenset() if start.report is None else frozenset(start.report.loaded)
   yield from check_trainable(start.sizes, start.trainable, loaded, start.ever_trainable)
   if ssd.freeze_batchnorm and not start.has_backbone:
-    yield Finding(
+    yield Finding.error(
       'frozen batch norm',
-      Severity.ERROR,
       'model.ssd.freeze_batchnorm is true and no checkpoint brings the statistics of the backbone: '
       'they stay at mean 0 and variance 1 for all of the training.',
       'Set model.ssd.freeze_batchnorm to false, or give train_config.fine_tune_checkpoint.',
@@ -76,9 +74,8 @@ def check(project: Project) -> Iterator[Finding]:
 def check_from_scratch(num_parameters: int, num_steps: int) -> Iterator[Finding]:
   """Tells what to expect of a start without a checkpoint."""
   length = f'{num_steps} steps are' if num_steps else 'expect tens of thousands of steps, this is'
-  yield Finding(
+  yield Finding.note(
     'checkpoint',
-    Severity.NOTE,
     f'No checkpoint: all {num_parameters:,} parameters start random; {length} a training from '
     'scratch, which needs many times the images and steps of one from COCO or ImageNet weights.',
     'Set train_config.fine_tune_checkpoint, "imagenet" for what Keras has of the backbone.',
@@ -92,9 +89,8 @@ def check_statistics(num_images: int) -> Iterator[Finding]:
   Source: logs/raccoon_freezing, where 156 images gave AP .43 so, and .62 with freeze_batchnorm.
   """
   if num_images < _FEW_IMAGES:
-    yield Finding(
+    yield Finding.note(
       'batch norm statistics',
-      Severity.NOTE,
       f'{num_images} images replace the batch norm statistics of the loaded backbone, which may '
       'cost more than the training brings.',
       'Try model.ssd.freeze_batchnorm: true, which trains everything but them.',
@@ -114,9 +110,8 @@ def check_loaded(report: LoadReport) -> Iterator[Finding]:
     for group, parts in counts.items()
     if any(parts.values())
   )
-  yield Finding(
+  yield Finding.note(
     'checkpoint',
-    Severity.NOTE,
     f'{report.path} ({report.kind}) gives {len(report.loaded)} variables: {told}.',
     numbers=counts,
   )
@@ -125,9 +120,8 @@ def check_loaded(report: LoadReport) -> Iterator[Finding]:
   kept_back = [path for path in faults if may_lack(report.kind, path)]
   numbers = {'variables': len(faults), 'share': report.backbone_share, **counts[BACKBONE]}
   if not counts[BACKBONE]['loaded']:
-    yield Finding(
+    yield Finding.error(
       'backbone',
-      Severity.ERROR,
       f'Nothing of the backbone loaded from {report.path}: it starts random.',
       'Take a checkpoint of the same model.ssd.feature_extractor.',
       numbers,
@@ -175,9 +169,8 @@ def check_trainable(
       numbers,
     )
   elif frozen and not any(group_of(path) == CLASS_HEADS for path in trainable):
-    yield Finding(
+    yield Finding.warning(
       'trainable',
-      Severity.WARNING,
       f'No class head trains ({training:,} of {total:,} parameters do): the scores hardly change.',
       f'Take the class heads out of {field}.',
       numbers,
@@ -229,9 +222,8 @@ def check_prior(
       numbers,
     )
   elif score < _LOW_SCORE:
-    yield Finding(
+    yield Finding.warning(
       'heads at the start',
-      Severity.WARNING,
       f'All anchors start at a score of {score:.2g}: it takes long until an object has one that '
       'counts.',
       f'Set {field} to -4.6.',
@@ -280,9 +272,8 @@ def check_input_scale(
   alive = moving_variance > 1e-3 * moving_variance.max()
   ratio = float(np.median(distance[alive] / moving_variance[alive]))
   if not 1 / _SCALE_LIMIT <= ratio <= _SCALE_LIMIT:
-    yield Finding(
+    yield Finding.warning(
       'input scale',
-      Severity.WARNING,
       f'Behind the first convolution the images of the first batch spread {math.sqrt(ratio):.2g} '
       'times as far as those that the checkpoint was trained on.',
       'Look at the images (train_input_images), at the augmentation, and whether the checkpoint '
