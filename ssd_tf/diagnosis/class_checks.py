@@ -84,7 +84,7 @@ def check_class_texts(project: Project) -> Iterator[Finding]:
     pairs = collections.Counter(zip(table.class_ids.tolist(), table.class_texts, strict=True))
     pairs = {(i, text): n for (i, text), n in pairs.items() if text and i > 0}
     ids = {text: i for i, text in zip(classes.ids, classes.display_names, strict=True)}
-    ids |= {text: i for i, text in zip(classes.ids, classes.names, strict=True)}
+    ids |= classes.id_by_name
     shifts, unknown = collections.Counter(), collections.Counter()
     for (class_id, text), count in pairs.items():
       if text not in ids:

@@ -65,24 +65,25 @@ def _num_classes(image, names):
 
 def check_recall(images: Sequence[ImageResult]) -> Iterator[Finding]:
   """Whether the detector is blind, or finds objects at scores too low to be seen."""
-  low = [error_analysis.judge(image, score_threshold=LOW_SCORE) for image in images]
-  every = [error_analysis.judge(image) for image in images]
-  histogram = error_analysis.score_histogram(every)
-  usual = error_analysis.recall(
-    error_analysis.judge(image, score_threshold=USUAL_SCORE) for image in images
+  every, at_low, at_usual = (
+    [error_analysis.judge(image, score_threshold=score) for image in images]
+    for score in (0.0, LOW_SCORE, USUAL_SCORE)
   )
+  recall, low, usual = map(error_analysis.recall, (every, at_low, at_usual))
+  histogram = error_analysis.score_histogram(every)
   matrix = error_analysis.confusion_matrix(images, images[0].labeled.size, score_threshold=0.0)
+  of_any_class = float(matrix[1:, 1:].sum() / max(matrix[1:].sum(), 1))
+  highest = max((float(image.scores.max(initial=0)) for image in images), default=0.0)
   numbers = {
-    'recall_of_all': error_analysis.recall(every),
-    'recall_of_any_class': float(matrix[1:, 1:].sum() / max(matrix[1:].sum(), 1)),
-    f'recall_at_{LOW_SCORE}': error_analysis.recall(low),
+    'recall_of_all': recall,
+    'recall_of_any_class': of_any_class,
+    f'recall_at_{LOW_SCORE}': low,
     f'recall_at_{USUAL_SCORE}': usual,
-    'highest_score': max((float(i.result.scores.max(initial=0)) for i in every), default=0.0),
+    'highest_score': highest,
     'edges': histogram.edges.tolist(),
     'right': histogram.right.tolist(),
     'wrong': histogram.wrong.tolist(),
   }
-  recall = numbers[f'recall_at_{LOW_SCORE}']
   bins = ', '.join(
     f'{edge:.1f}: {right}/{right + wrong}'
     for edge, right, wrong in zip(histogram.edges, histogram.right, histogram.wrong, strict=False)
@@ -90,31 +91,31 @@ def check_recall(images: Sequence[ImageResult]) -> Iterator[Finding]:
   )
   yield Finding.note(
     'scores',
-    f'Of the objects {recall:.1%} are found at a score of {LOW_SCORE}, {usual:.1%} at '
+    f'Of the objects {low:.1%} are found at a score of {LOW_SCORE}, {usual:.1%} at '
     f'{USUAL_SCORE}; right detections of all from each score on: {bins or "none"}.',
     numbers=numbers,
   )
-  if numbers['recall_of_all'] < _BLIND <= numbers['recall_of_any_class']:
+  if recall < _BLIND <= of_any_class:
     yield Finding.error(
       'recall',
-      f'{numbers["recall_of_any_class"]:.1%} of the objects are found, but as other classes: '
-      f'{numbers["recall_of_all"]:.1%} are as what they are.',
+      f'{of_any_class:.1%} of the objects are found, but as other classes: {recall:.1%} are as '
+      'what they are.',
       'Look whether the label maps of training and evaluation are the same.',
       numbers,
     )
-  elif numbers['recall_of_all'] < _BLIND:
+  elif recall < _BLIND:
     yield Finding.error(
       'recall',
-      f'The detector is blind: at any score it finds {numbers["recall_of_all"]:.1%} of the objects '
-      f'(IoU 0.5); its highest score is {numbers["highest_score"]:.2g}.',
+      f'The detector is blind: at any score it finds {recall:.1%} of the objects (IoU 0.5); its '
+      f'highest score is {highest:.2g}.',
       'Look at the findings of start, anchors and schedule; try --overfit; train longer.',
       numbers,
     )
-  elif usual < 0.1 and numbers['recall_of_all'] > 5 * max(usual, 0.01):
+  elif usual < 0.1 and recall > 5 * max(usual, 0.01):
     yield Finding.warning(
       'recall',
-      f'The scores are low: {numbers["recall_of_all"]:.1%} of the objects are found at any score, '
-      f'{usual:.1%} at {USUAL_SCORE}; the highest score is {numbers["highest_score"]:.2g}.',
+      f'The scores are low: {recall:.1%} of the objects are found at any score, {usual:.1%} at '
+      f'{USUAL_SCORE}; the highest score is {highest:.2g}.',
       'Train longer or with a higher learning rate, or show detections from a lower score on.',
       numbers,
     )

@@ -79,9 +79,12 @@ class Project:
       try:
         builders.check_config(self._as_given, checking=self._readers_used)
       except InputError as error:
-        lines = [line.removeprefix(f'{self.pipeline.path}: ') for line in str(error).split('\n')]
-        return lines, warnings.lines
-    return [], [line.removeprefix(f'{self.pipeline.path}: ') for line in warnings.lines]
+        return self.faults(str(error)), warnings.lines
+    return [], [self.faults(line)[0] for line in warnings.lines]
+
+  def faults(self, text: str) -> list[str]:
+    """The lines of a message, without the path of the config."""
+    return [line.removeprefix(f'{self.pipeline.path}: ') for line in text.split('\n')]
 
   @property
   def images_per_step(self) -> int:

@@ -100,7 +100,7 @@ def _run(check, project) -> Iterator[Finding]:
 
 
 def _not_looked_at(check, error, project):
-  lines = [line.removeprefix(f'{project.pipeline.path}: ') for line in str(error).split('\n')]
+  lines = project.faults(str(error))
   if all(any(line in refusal for refusal in project.refusals) for line in lines):
     return Finding.note(_name(check), f'Not looked at, because the config is at fault: {lines[0]}.')
   return Finding.error(_name(check), f'{"; ".join(lines)}.', 'Fix this, and diagnose again.')

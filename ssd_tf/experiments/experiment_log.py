@@ -124,23 +124,18 @@ def _data_items(run) -> Iterator[str]:
     inputs = reader.tf_record_input_reader.input_path
     name = f'{field}: `{", ".join(inputs)}`'
     try:
-      found = describe_records(pipeline.input_files(inputs), _class_names(pipeline, reader))
+      classes = pipeline.load_label_map(reader.label_map_path) or pipeline.model_classes
+      found = describe_records(pipeline.input_files(inputs), classes.name_by_id if classes else {})
     except InputError as error:
       yield f'{name}: cannot be described now: {error}'
       continue
-    classes = [f'{class_name} {found.boxes[i]:,}' for i, class_name in found.names.items()]
+    boxes = [f'{class_name} {found.boxes[i]:,}' for i, class_name in found.names.items()]
     sizes = [f'{width}x{height}' for width, height in found.image_sizes]
     size = f'{sizes[0]}' if len(sizes) == 1 else f'{len(sizes)} sizes'
     yield (
       f'{name}: {found.num_images:,} images ({size}, width x height), {found.num_boxes:,} boxes of '
-      f'{len(classes)} classes: {listed(classes, _MAX_NAMES)}'
+      f'{len(boxes)} classes: {listed(boxes, _MAX_NAMES)}'
     )
-
-
-def _class_names(pipeline, reader):
-  """{id: name} of what a reader's records hold."""
-  classes = pipeline.load_label_map(reader.label_map_path) or pipeline.model_classes
-  return dict(zip(classes.ids, classes.names, strict=True)) if classes else {}
 
 
 def _run_items(run) -> Iterator[str]:
