@@ -4,6 +4,8 @@ import difflib
 import signal
 from collections.abc import Collection, Sequence
 
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 class InputError(ValueError):
   """A file, record, field or flag of the user's is wrong; the message alone is enough to fix it.

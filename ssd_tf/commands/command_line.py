@@ -3,20 +3,20 @@
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 
 from absl import app, flags
 
-from ssd_tf.errors import InputError, Terminated, signal_of
+from ssd_tf.errors import ENDING_SIGNALS, InputError, Terminated, signal_of
 from ssd_tf.files.failed_writes import explain
 
 _HELP = ('--help', '-help', '-h', '-?')
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def interrupt_when_told_to_end() -> None:
   """Lets SIGTERM and the loss of the terminal come as Ctrl-C does; what nohup ignores stays so."""
-  for number in _ENDING[1:]:
+  for number in ENDING_SIGNALS[1:]:
     if signal.getsignal(number) is not signal.SIG_IGN:
       signal.signal(number, _terminate)
 
@@ -34,6 +34,9 @@ def run(main: Callable[[], None]) -> None:
   """
   # The C++ side of TensorFlow greets with a page of its own; set before it is imported.
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+  # One of its dependencies tells of the years that it will support this Python for.
+  python_version = '(?s).*You are using a (non-supported )?Python version'
+  warnings.filterwarnings('ignore', python_version, category=FutureWarning)
 
   def guarded(argv):
     try:
@@ -56,7 +59,7 @@ def run(main: Callable[[], None]) -> None:
       _stop(said, 2)
     except KeyboardInterrupt as interrupt:
       number = signal_of(interrupt)
-      for each in _ENDING:  # Nothing is left to do: a second one ends the process at once.
+      for each in ENDING_SIGNALS:  # Nothing is left to do: a second one ends the process at once.
         if signal.getsignal(each) is not signal.SIG_IGN:
           signal.signal(each, signal.SIG_DFL)
       how = 'interrupted' if number == signal.SIGINT else f'interrupted by {number.name}'

@@ -20,6 +20,8 @@ import numpy as np
 from absl import flags, logging
 
 _LOGGER = python_logging.getLogger('tensorflow')
+# What libraries log of each checkpoint and each evaluation.
+_CHATTER = ('functional_saver', 'loop_fns')
 _SIZE = re.compile(r'\((small|medium|large)\)')
 _TABLE_COLUMNS = (
   'AP_VOC07/mAP',
@@ -37,6 +39,7 @@ def setup_logging() -> None:
   Call once, after flags are parsed. A second call changes nothing.
   """
   logging.use_absl_handler()
+  logging.get_absl_logger().addFilter(_is_of_use)
   if not flags.FLAGS.is_parsed():
     logging.set_verbosity(logging.INFO)
   if not _LOGGER.handlers:
@@ -44,6 +47,10 @@ def setup_logging() -> None:
     handler.setFormatter(python_logging.Formatter(python_logging.BASIC_FORMAT))
     _LOGGER.addHandler(handler)
   _LOGGER.propagate = True
+
+
+def _is_of_use(record):
+  return record.module not in _CHATTER
 
 
 def emit(lines: Iterable[str]) -> None:

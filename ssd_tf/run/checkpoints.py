@@ -137,7 +137,7 @@ def save_last(manager: tf.train.CheckpointManager, step: int) -> None:
   """Saves a checkpoint, unless the newest one is of that step already."""
   latest = manager.latest_checkpoint
   if latest is None or step_in_name(latest) != step:
-    manager.save(checkpoint_number=step, check_interval=False)
+    manager.save(checkpoint_number=step)
 
 
 def _without_missing_loss_scale(checkpoint, path):

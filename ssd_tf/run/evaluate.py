@@ -4,7 +4,6 @@ import contextlib
 import os
 from collections.abc import Sequence
 
-import orbit
 import tensorflow as tf
 
 from ssd_tf.config.input_paths import find_checkpoint
@@ -18,6 +17,7 @@ from ssd_tf.run.evaluator import (
   Options,
   build_detector,
   build_evaluator,
+  evaluate,
   evaluation_details,
   log_evaluation,
 )
@@ -130,13 +130,9 @@ class _Evaluation:
     self._evaluator = build_evaluator(pipeline, detector, strategy, options)
     self._model, self._step = detector.model, step
     details = evaluation_details(pipeline, options)
-    self._controller = orbit.Controller(
-      strategy=strategy,
-      evaluator=self._evaluator,
-      global_step=step,
-      eval_summary_manager=CheckedSummaries(log.eval_dir, step),
-      eval_actions=[lambda output: log_evaluation(step, self._evaluator, output, log, details)],
-    )
+    self._summaries = CheckedSummaries(log.eval_dir, step)
+    tf.summary.experimental.set_step(step)
+    self._log = lambda output: log_evaluation(step, self._evaluator, output, log, details)
 
   def evaluate(self, path):
     """The metrics of a checkpoint, which are logged and written."""
@@ -144,7 +140,7 @@ class _Evaluation:
     self._step.assign(restore(self._model, path))
     on_train_data = self._options.on_train_data
     with explaining_failures(self._pipeline, training=on_train_data, evaluation=not on_train_data):
-      metrics = self._controller.evaluate(steps=-1)
+      metrics = evaluate(self._evaluator, self._summaries, [self._log])
     if self._options.report is not None:
       self._options.report(self.step, metrics, self._evaluator.metrics)
     return metrics

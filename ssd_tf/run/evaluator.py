@@ -2,9 +2,10 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import orbit
 import tensorflow as tf
 
 from ssd_tf import builders
@@ -15,6 +16,7 @@ from ssd_tf.evaluation.detection_evaluator import EvaluatorGroup
 from ssd_tf.evaluation.pictures import Pictures
 from ssd_tf.run.conditions import conditions_of
 from ssd_tf.run.evaluation_log import EvaluationLog
+from ssd_tf.run.summaries import CheckedSummaries
 from ssd_tf.training.evaluator import Evaluator
 
 
@@ -119,6 +121,26 @@ def build_evaluator(
     pictures=pictures,
     export_path=eval_config.export_path if writes else '',
   )
+
+
+def evaluate(
+  evaluator: orbit.AbstractEvaluator,
+  summaries: CheckedSummaries,
+  actions: Sequence[Callable[[dict[str, float]], None]],
+) -> dict[str, float]:
+  """Evaluates once through the data.
+
+  Args:
+    summaries: gets the figures and pictures, after the actions.
+    actions: are called with the figures.
+  """
+  with summaries.summary_writer().as_default():
+    output = evaluator.evaluate(tf.constant(-1))
+  for action in actions:
+    action(output)
+  summaries.write_summaries(output)
+  summaries.flush()
+  return output
 
 
 def log_evaluation(

@@ -104,7 +104,7 @@ class Record:
     return self
 
   def __call__(self, _=None) -> None:
-    """Writes how far the training is; its argument is that of an action of orbit's."""
+    """Writes how far the training is; called after each part of it."""
     self._write()
 
   def __exit__(self, kind, error, _):

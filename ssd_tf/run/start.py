@@ -42,7 +42,6 @@ def start(
   _start_from_checkpoint(pipeline, model, model_dir, load_options)
   if moving_average is not None:
     moving_average.reset()
-  # The manager counts its interval from the last checkpoint, so there has to be one at step 0.
   manager.save(checkpoint_number=0)
   return 0
 

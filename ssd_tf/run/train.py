@@ -10,10 +10,11 @@ from absl import logging
 from ssd_tf import builders
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.pretrained.loading import LoadOptions
-from ssd_tf.run import checkpoints, lock, loop, machine, preflight
+from ssd_tf.run import checkpoints, interruption, lock, machine, preflight
 from ssd_tf.run.evaluator import Options
 from ssd_tf.run.failures import explaining_failures
 from ssd_tf.run.learner import build_learner
+from ssd_tf.run.loop import FOREVER, Loop
 from ssd_tf.run.record import Record
 from ssd_tf.run.start import start
 from ssd_tf.run.validation import build_validation
@@ -48,7 +49,7 @@ def train(
       deleted meanwhile.
   """
   began, config = time.time(), pipeline.config
-  num_steps = config.train_config.num_steps or loop.FOREVER
+  num_steps = config.train_config.num_steps or FOREVER
   with checkpoints.telling_last_checkpoint(model_dir), lock.hold(model_dir) as check:
     metric = preflight.check(pipeline, strategy.num_replicas_in_sync, evaluate)
     learner = _build_learner(pipeline, strategy)
@@ -57,8 +58,6 @@ def train(
       model_dir,
       max_to_keep=checkpoint_max_to_keep,
       keep_checkpoint_every_n_hours=config.train_config.keep_checkpoint_every_n_hours,
-      step_counter=learner.step,
-      checkpoint_interval=checkpoint_every_n,
       check=check,
     )
     validation = None
@@ -70,29 +69,33 @@ def train(
     )
     record = _build_record(pipeline, learner, model_dir, began, check)
     model_trainer = _build_trainer(pipeline, learner, strategy, start_step, log_every_n)
-    controller = loop.build_controller(
+    loop = Loop(
       model_trainer,
       manager,
       num_steps,
       log_every_n=log_every_n,
+      checkpoint_every_n=checkpoint_every_n,
       checkpoint_every_secs=checkpoint_every_secs,
       train_actions=[record],
       evaluator=validation and validation.evaluator,
       # The record first, which sees whether the folder is still there.
       eval_actions=[record, *validation.actions] if validation else [],
+      stopping=validation and validation.stopping,
     )
-    failed_batch, stopping = model_trainer.non_finite_batch, validation and validation.stopping
     explaining = explaining_failures(
-      pipeline, evaluation=evaluate, failed_batch=failed_batch, model_dir=model_dir
+      pipeline,
+      evaluation=evaluate,
+      failed_batch=model_trainer.non_finite_batch,
+      model_dir=model_dir,
     )
-    with record, explaining:
+    with interruption.telling_where_to_go_on(model_dir), record, explaining:
       if validation and start_step:
-        validation.make_up(controller)
-      if loop.is_over(start_step, num_steps, stopping):
+        validation.make_up(loop)
+      if loop.is_over():
         return
       # Not before the checkpoint is seen to fit: else the config that it fits would be lost.
       _save_config(pipeline, model_dir)
-      loop.train(controller, num_steps, stopping)
+      loop.run()
     model_trainer.loss_watch.flush(int(learner.step.numpy()))
     _log_end(learner, start_step, began, validation and validation.best, model_dir)
 

@@ -22,6 +22,7 @@ from ssd_tf.run.evaluator import (
 )
 from ssd_tf.run.event_files import write_missing_scalars
 from ssd_tf.run.learner import Learner
+from ssd_tf.run.loop import Loop
 from ssd_tf.training import precision
 from ssd_tf.training.moving_average import AveragedEvaluator
 
@@ -37,8 +38,8 @@ class Validation:
   best: BestCheckpoint | None
   stopping: EarlyStopping | None
 
-  def make_up(self, controller: orbit.Controller) -> None:
-    """Evaluates the step that a training goes on from, unless it is done with that.
+  def make_up(self, loop: Loop) -> None:
+    """Evaluates the step that a training goes on from, if it should have been and is not.
 
     A process may have died after it saved the checkpoint, or before its figures came to TensorBoard
     and to the best checkpoint.
@@ -46,10 +47,10 @@ class Validation:
     write_missing_scalars(self.log)
     if left_out := self.criterion.left_out(self.log):
       logging.info('%s: %s.', self.log.path, left_out)
-    step = int(controller.global_step.numpy())
-    if step not in self.criterion.evaluations(self.log):
-      logging.info('Step %d is not evaluated yet.', step)
-      controller.evaluate(steps=-1)
+    if loop.step not in self.criterion.evaluations(self.log):
+      if loop.is_evaluated():
+        logging.info('Step %d is not evaluated yet.', loop.step)
+        loop.evaluate()
     elif self.best is not None:
       self.best()
 

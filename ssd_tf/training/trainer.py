@@ -1,4 +1,4 @@
-"""The training step, and the loop that orbit's Controller drives."""
+"""The training step, and the loop of several steps."""
 
 import functools
 import time
@@ -54,6 +54,7 @@ class Trainer(orbit.StandardTrainer):
 
   After `train(num_steps)`, `measured` holds the losses of the last step, the learning rate of the
   next one and the steps per second, by tag; after a failed step, `non_finite_batch` its batch.
+  `after_step` is called after each step; where it gives False, no further one begins.
   """
 
   def __init__(
@@ -90,6 +91,7 @@ class Trainer(orbit.StandardTrainer):
     self._compiled_steps: dict[Size, Callable] = {}
     self._batches_per_step = batches_per_step
     self._loss_scale = loss_scale
+    self.after_step: Callable[[], bool] = lambda: True
     self.loss_watch = loss_watch
     self.non_finite_batch = NonFiniteBatch()
     num_classes = self.model.output[fields.CLASS_LOGITS].shape[-1] - 1
@@ -116,13 +118,16 @@ class Trainer(orbit.StandardTrainer):
   def create_train_loop_fn(self) -> Callable:
     """A Python loop around compiled steps.
 
-    So Ctrl-C is answered at once, and on a GPU the steps are enqueued just as fast.
+    So a signal is answered after the step in progress, and on a GPU the steps are enqueued just as
+    fast.
     """
 
     def loop(iterator, num_steps):
       first = int(self.global_step.numpy())
       for step in range(first, first + int(num_steps)):
         self._compiled_step(self._size_at(step))(iterator)
+        if not self.after_step():
+          break
 
     return loop
 
@@ -149,10 +154,7 @@ class Trainer(orbit.StandardTrainer):
       self._moving_average.update(self.global_step)
 
   def train_loop_end(self) -> None:
-    """Measures the steps since `train_loop_begin`, and writes the curves.
-
-    Orbit prints whatever is returned here twice, on top of the log of our own; so nothing is.
-    """
+    """Measures the steps since `train_loop_begin`, and writes the curves."""
     losses = dict(zip(fields.LOSSES, self._last_losses.numpy().tolist(), strict=True))
     seconds, steps = time.time() - self._began[0], int(self.global_step.numpy()) - self._began[1]
     self.measured = {

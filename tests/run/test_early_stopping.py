@@ -1,6 +1,7 @@
 """When a training stops early, also one that goes on."""
 
 import math
+import types
 
 import pytest
 import tensorflow as tf
@@ -8,10 +9,11 @@ import tensorflow as tf
 from ssd_tf import builders
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
-from ssd_tf.run import loop, preflight
+from ssd_tf.run import preflight
 from ssd_tf.run.criterion import Criterion
 from ssd_tf.run.early_stopping import EarlyStopping, evaluations_without_better
 from ssd_tf.run.evaluation_log import EvaluationLog
+from ssd_tf.run.loop import Loop
 
 MAP, LOSS = 'DetectionBoxes_Precision/mAP', 'Loss/total_loss'
 
@@ -117,55 +119,57 @@ def test_the_loop_says_once_why_there_is_nothing_to_do(tmp_path, caplog):
   for step, value in ((2, 0.25), (4, 0.2)):
     log.append(step, {MAP: value}, DETAILS)
   stopping = EarlyStopping(log, Criterion(MAP, DETAILS), patience=1, min_delta=0.5)
-  assert loop.is_over(4, 10, stopping)
+  assert SmallLoop(tmp_path, 10, step=4, stopping=stopping).is_over()
   assert caplog.messages == [
     'Nothing to do: the training was stopped early at step 4: 1 evaluation without a '
     f'{MAP} better than 0.25 at step 2 by 0.5; to go on, raise '
     'train_config.early_stopping.patience (1), or take train_config.early_stopping out.'
   ]
-  assert not loop.is_over(4, 10)
+  assert not SmallLoop(tmp_path, 10, step=4).is_over()
 
 
-class Controller:
-  """Counts what is asked of it, as orbit's would do it."""
+class SmallLoop(Loop):
+  """Counts what is done; its steps take no time."""
 
-  def __init__(self, folder, log=None):
-    self.global_step = tf.Variable(1, dtype=tf.int64)
-    self.evaluator, self.calls, self._log = object(), [], log
-    self.checkpoint_manager = tf.train.CheckpointManager(
-      tf.train.Checkpoint(step=self.global_step),
-      str(folder),
-      max_to_keep=9,
-      step_counter=self.global_step,
-      checkpoint_interval=4,
+  def __init__(self, folder, num_steps, step=1, log=None, stopping=None):
+    self.global_step = tf.Variable(step, dtype=tf.int64)
+    self.calls, self._log = [], log
+    checkpoint = tf.train.Checkpoint(step=self.global_step)
+    super().__init__(
+      types.SimpleNamespace(global_step=self.global_step),
+      tf.train.CheckpointManager(checkpoint, str(folder), max_to_keep=9),
+      num_steps,
+      log_every_n=100,
+      checkpoint_every_n=4,
+      evaluator=object(),
+      stopping=stopping,
     )
 
-  def train(self, steps, checkpoint_at_completion):
-    assert not checkpoint_at_completion
-    self.global_step.assign(steps)
-    self.calls.append(f'train to {steps}')
+  def _train_to(self, goal):
+    self.global_step.assign(goal)
+    self.calls.append(f'train to {goal}')
 
-  def evaluate(self, steps):
-    at = int(self.global_step)
-    assert self.checkpoint_manager.latest_checkpoint.endswith(f'ckpt-{at}')  # Saved before.
-    self.calls.append(f'evaluate {at}')
+  def evaluate(self):
+    assert self._manager.latest_checkpoint.endswith(f'ckpt-{self.step}')  # Saved before.
+    self.calls.append(f'evaluate {self.step}')
     if self._log is not None:
-      self._log.append(at, {MAP: 0.5}, DETAILS)
+      self._log.append(self.step, {MAP: 0.5}, DETAILS)
 
 
 def test_the_loop_evaluates_at_multiples_and_at_the_end(tmp_path):
-  controller = Controller(tmp_path)
-  loop.train(controller, 10)
+  loop = SmallLoop(tmp_path, 10)
+  loop.run()
   expected = ['train to 4', 'evaluate 4', 'train to 8', 'evaluate 8', 'train to 10', 'evaluate 10']
-  assert controller.calls == expected
+  assert loop.calls == expected
 
 
 def test_the_loop_stops_early(tmp_path, caplog):
   caplog.set_level('INFO', logger='absl')
   log = EvaluationLog(str(tmp_path / 'eval'))
-  controller = Controller(tmp_path, log)
-  loop.train(controller, 100, EarlyStopping(log, Criterion(MAP, DETAILS), patience=1))
-  assert controller.calls == ['train to 4', 'evaluate 4', 'train to 8', 'evaluate 8']
+  stopping = EarlyStopping(log, Criterion(MAP, DETAILS), patience=1)
+  loop = SmallLoop(tmp_path, 100, log=log, stopping=stopping)
+  loop.run()
+  assert loop.calls == ['train to 4', 'evaluate 4', 'train to 8', 'evaluate 8']
   assert [m for m in caplog.messages if m.startswith('Stopped')] == [
     f'Stopped early at step 8: 1 evaluation without a {MAP} better than 0.5 at step 4; to go on, '
     'raise train_config.early_stopping.patience (1), or take train_config.early_stopping out.'

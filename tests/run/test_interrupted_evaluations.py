@@ -17,26 +17,19 @@ from ssd_tf.run.train import train as train_for_real
 MAP = 'DetectionBoxes_Precision/mAP'
 
 
-class Controller:
-  """In place of orbit's: steps take no time, and an evaluation gives .5, or what it is told."""
+class SmallLoop(loop.Loop):
+  """Steps take no time, and an evaluation gives what it is told."""
 
   evaluations = []  # What happens in each to come: a figure, or an error.
 
-  def __init__(self, trainer, manager, num_steps, *, evaluator=None, eval_actions=(), **kwargs):
-    del num_steps, kwargs
-    self.global_step, self.checkpoint_manager = trainer.global_step, manager
-    self.evaluator, self._actions = evaluator, eval_actions
+  def _train_to(self, goal):
+    self._trainer.global_step.assign(goal)
 
-  def train(self, steps, checkpoint_at_completion):
-    del checkpoint_at_completion
-    self.global_step.assign(steps)
-
-  def evaluate(self, steps):
-    del steps
+  def evaluate(self):
     outcome = self.evaluations.pop(0)
     if isinstance(outcome, BaseException):
       raise outcome
-    for action in self._actions:
+    for action in self._eval_actions:
       action({MAP: outcome})
 
 
@@ -49,18 +42,18 @@ def train(tiny, monkeypatch):
   monkeypatch.setattr(builders, 'build_detector', lambda *args, **kwargs: detector)
   monkeypatch.setattr('ssd_tf.run.train._build_trainer', build_trainer)
   monkeypatch.setattr('ssd_tf.run.validation.build_evaluator', lambda *args: object())
-  monkeypatch.setattr(loop, 'build_controller', Controller)
+  monkeypatch.setattr('ssd_tf.run.train.Loop', SmallLoop)
   monkeypatch.setattr('ssd_tf.run.validation.log_evaluation', log_evaluation)
   model_dir = str(tiny / 'model')
 
   def run_it(evaluations, *overrides, **options):
     path = str(tiny / 'tiny.config')
     loaded = Pipeline.load(path, ['train_config.num_steps=4', *overrides]).config
-    monkeypatch.setattr(Controller, 'evaluations', list(evaluations))
+    monkeypatch.setattr(SmallLoop, 'evaluations', list(evaluations))
     strategy = tf.distribute.get_strategy()
     options = {'checkpoint_every_n': 2, **options}
     train_for_real(Pipeline(loaded, path), model_dir, strategy=strategy, **options)
-    assert not Controller.evaluations
+    assert not SmallLoop.evaluations
 
   return run_it
 

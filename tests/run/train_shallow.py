@@ -10,7 +10,7 @@ import sys
 
 import keras
 import numpy as np
-import orbit
+import tensorflow as tf
 
 from ssd_tf import builders
 from ssd_tf.config.pipeline import Pipeline
@@ -49,20 +49,15 @@ def main():
     detector = dataclasses.replace(detector, model=shallow_model([3, 4, 4]))
     optimizer = builders.build_optimizer(config.train_config.optimizer)
   dataset = builders.build_train_dataset(Pipeline(config, 'tiny.config'), detector)
-  controller = orbit.Controller(
+  model_trainer = trainer.Trainer(
+    detectors={detector.image_size: detector},
+    optimizer=optimizer,
+    dataset=strategy.experimental_distribute_dataset(dataset),
     strategy=strategy,
-    trainer=trainer.Trainer(
-      detectors={detector.image_size: detector},
-      optimizer=optimizer,
-      dataset=strategy.experimental_distribute_dataset(dataset),
-      strategy=strategy,
-      gradient_clipping_by_norm=float(sys.argv[3]),
-    ),
-    global_step=optimizer.iterations.value,
-    steps_per_loop=5,
+    gradient_clipping_by_norm=float(sys.argv[3]),
   )
   before = {v.path: v.numpy() for v in detector.model.variables}
-  controller.train(5)
+  model_trainer.train(tf.constant(5))
   after = {v.path: v.numpy() for v in detector.model.variables}
   np.savez(output_path, **{f'before/{k}': v for k, v in before.items()}, **after)
 

@@ -524,16 +524,16 @@ def test_checkpoints_are_saved_by_time(monkeypatch):
   now, saved = [100.0], []
 
   class Manager:
-    def save(self, checkpoint_number, check_interval):
-      saved.append((now[0], int(checkpoint_number), check_interval))
+    def save(self, checkpoint_number):
+      saved.append((now[0], checkpoint_number))
 
   monkeypatch.setattr(loop.time, 'monotonic', lambda: now[0])
   step = tf.Variable(0, dtype=tf.int64)
   action = loop.SaveByTime(Manager(), step, 30)
   for now[0], number in ((110.0, 10), (130.0, 20), (159.0, 30), (161.0, 40)):
     step.assign(number)
-    action(None)
-  assert saved == [(130.0, 20, False), (161.0, 40, False)]
+    action()
+  assert saved == [(130.0, 20), (161.0, 40)]
 
 
 def test_clones_on_the_cpu():

@@ -15,7 +15,8 @@ from ssd_tf.errors import InputError
 from ssd_tf.models.normalization import FusedBatchNormalization
 from ssd_tf.pretrained.layer_groups import group_of
 from ssd_tf.protos import train_pb2
-from ssd_tf.run import checkpoints, loop
+from ssd_tf.run import checkpoints
+from ssd_tf.run.loop import Loop
 from ssd_tf.training.moving_average import MovingAverage
 from ssd_tf.training.regularization import regularization_losses
 from ssd_tf.training.stages import Stages
@@ -58,7 +59,8 @@ def images_from(step):
 class Run:
   """A training of the network above under `train_config`, from a checkpoint if it starts late."""
 
-  def __init__(self, train_config, folder, start=0, checkpoint_interval=1):
+  def __init__(self, train_config, folder, start=0, checkpoint_every_n=1):
+    self._checkpoint_every_n = checkpoint_every_n
     self.model = network()
     selector = VariableSelector(self.model, group_of=group_of)
     self.stages = Stages(selector, builders.build_stages(train_config))
@@ -73,13 +75,7 @@ class Run:
     }
     if start:
       checkpoints.restore_all(checkpoint, f'{folder}/ckpt-{start}')
-    self.manager = tf.train.CheckpointManager(
-      checkpoint,
-      str(folder),
-      max_to_keep=99,
-      step_counter=optimizer.iterations.value,
-      checkpoint_interval=checkpoint_interval,
-    )
+    self.manager = tf.train.CheckpointManager(checkpoint, str(folder), max_to_keep=99)
     self.trainer = Trainer(
       detectors=stub_detectors(self.model, self._losses),
       optimizer=optimizer,
@@ -100,13 +96,17 @@ class Run:
     """Returns {step: all values}, for the step it began at and those at which a loop ended."""
     seen = {int(self.trainer.global_step): self.values()}
 
-    def look(_):
+    def look():
       seen[int(self.trainer.global_step)] = self.values()
 
-    controller = loop.build_controller(
-      self.trainer, self.manager, num_steps, log_every_n=100, train_actions=[look]
-    )
-    controller.train(num_steps, checkpoint_at_completion=False)
+    Loop(
+      self.trainer,
+      self.manager,
+      num_steps,
+      log_every_n=100,
+      checkpoint_every_n=self._checkpoint_every_n,
+      train_actions=[look],
+    ).run()
     return seen
 
 
@@ -207,7 +207,7 @@ def test_a_resume_in_any_stage_goes_on_exactly(step, whole, tmp_path):
   folder, at = whole
   for name in (f'ckpt-{step}.index', f'ckpt-{step}.data-00000-of-00001'):
     shutil.copy(folder / name, tmp_path)
-  resumed = Run(TWO_STAGES, tmp_path, start=step, checkpoint_interval=5).train(6)
+  resumed = Run(TWO_STAGES, tmp_path, start=step, checkpoint_every_n=5).train(6)
   # A loop ends at a border, at a checkpoint, and at the end.
   assert sorted(resumed) == sorted({step, 2, 4, 5, 6} - set(range(step)))
   for path, value in at[6].items():
