@@ -109,6 +109,7 @@ flags.DEFINE_enum(
   'The type that layers compute in; instead of train_config.precision and use_bfloat16.',
 )
 shared_flags.config_override()
+shared_flags.log_format('api')
 flags.DEFINE_multi_string(
   'class_map',
   [],
@@ -156,7 +157,7 @@ def main() -> None:
   if FLAGS.eval_all_checkpoints and not FLAGS.checkpoint_dir:
     raise InputError('--eval_all_checkpoints: expected --checkpoint_dir, the folder, with it')
   pipeline = Pipeline.load(FLAGS.pipeline_config_path, _overrides())
-  log_format.setup_logging()
+  log_format.setup_logging(FLAGS.log_format)
   if FLAGS.checkpoint_dir:
     _evaluate(pipeline)
   else:

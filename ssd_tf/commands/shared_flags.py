@@ -27,6 +27,17 @@ def load_pipeline():
   return Pipeline.load(flags.FLAGS.pipeline_config_path, flags.FLAGS.config_override)
 
 
+def log_format(default: str) -> None:
+  """Defines --log_format, what a training shows on the console."""
+  flags.DEFINE_enum(
+    'log_format',
+    default,
+    ['api', 'short', 'both'],
+    "What the console shows: the Object Detection API's lines; a line for each interval and a "
+    "block for each evaluation; or both. train.log has the API's lines in any case.",
+  )
+
+
 def num_workers() -> None:
   """Defines --num_workers, of a converter."""
   flags.DEFINE_integer('num_workers', None, 'Threads; default: the processors.', lower_bound=1)

@@ -1,6 +1,7 @@
-"""The log lines of training and evaluation, in the Object Detection API's own shape.
+"""The log lines of training and evaluation, in the Object Detection API's own shape or in ours.
 
-Every line reaches stderr twice, as it does there, so that a parser of either finds it:
+In the API's shape every line reaches stderr twice, as it does there, so that a parser of either
+finds it:
 
   INFO:tensorflow:Step 100 per-step time 0.293s
   I1203 14:31:52.428528 140070260955008 trainer.py:98] Step 100 per-step time 0.293s
@@ -8,18 +9,33 @@ Every line reaches stderr twice, as it does there, so that a parser of either fi
 The first comes from a handler on the logger named tensorflow, the second from absl's handler on
 the root logger, to which the first one's records travel on. TensorFlow adds its handler only if it
 is imported before absl takes over the root logger; `setup_logging` makes that certain.
+
+The short shape is for people: a line for each interval, a block for each evaluation, messages as
+plain sentences. What is logged does not depend on the shape: the handlers do, and without
+`setup_logging` the short lines and COCO's table go nowhere.
 """
 
+import contextlib
 import logging as python_logging
 import math
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from absl import flags, logging
 
+API, SHORT, BOTH = SHAPES = ('api', 'short', 'both')
 _LOGGER = python_logging.getLogger('tensorflow')
+_ABSL = logging.get_absl_logger()
+_ONLY_API = python_logging.getLogger('absl.only_api')  # What the short lines say in their own way.
+_SHORT, _TABLE, _FILE = (
+  python_logging.getLogger(f'ssd_tf.{name}') for name in ('short', 'table', 'file')
+)
+for _each in (_SHORT, _TABLE, _FILE):
+  _each.propagate = False
+  _each.setLevel(python_logging.INFO)
 # What libraries log of each checkpoint and each evaluation.
 _CHATTER = ('functional_saver', 'loop_fns')
 _SIZE = re.compile(r'\((small|medium|large)\)')
@@ -33,35 +49,99 @@ _TABLE_COLUMNS = (
 )
 
 
-def setup_logging() -> None:
-  """Makes `emit` write both shapes to stderr, at level INFO unless the flags say otherwise.
+def setup_logging(shape: str = API) -> None:
+  """Shows lines and messages on the console, at level INFO unless the flags say otherwise.
 
-  Call once, after flags are parsed. A second call changes nothing.
+  Call once, after flags are parsed. A second call with the same shape changes nothing.
+
+  Args:
+    shape: API: what `emit` logs, twice on stderr, with all messages as absl shows them, and COCO's
+      table on stdout. SHORT: what `tell` and `show_short` log, and warnings, on stderr. BOTH.
   """
-  logging.use_absl_handler()
-  logging.get_absl_logger().addFilter(_is_of_use)
+  _ABSL.addFilter(_is_of_use)
   if not flags.FLAGS.is_parsed():
     logging.set_verbosity(logging.INFO)
-  if not _LOGGER.handlers:
-    handler = python_logging.StreamHandler(sys.stderr)
-    handler.setFormatter(python_logging.Formatter(python_logging.BASIC_FORMAT))
-    _LOGGER.addHandler(handler)
+  if shape == SHORT:
+    python_logging.root.removeHandler(logging.get_absl_handler())
+    _LOGGER.handlers.clear()  # TensorFlow's own; its warnings travel on to the root.
+    _LOGGER.setLevel(python_logging.WARNING)
+    _add_handler(python_logging.root, sys.stderr, 'Warning: %(message)s', python_logging.WARNING)
+  else:
+    logging.use_absl_handler()
+    _add_handler(_LOGGER, sys.stderr, python_logging.BASIC_FORMAT)
+    _add_handler(_TABLE, sys.stdout, '%(message)s')
+    _TABLE.handlers[0].terminator = ''
+  if shape != API:
+    _add_handler(_SHORT, sys.stderr, '%(message)s')
   _LOGGER.propagate = True
+
+
+def _add_handler(logger, stream, text_format, level=python_logging.NOTSET):
+  if not logger.handlers:
+    handler = python_logging.StreamHandler(stream)
+    handler.setFormatter(python_logging.Formatter(text_format))
+    handler.setLevel(level)
+    logger.addHandler(handler)
 
 
 def _is_of_use(record):
   return record.module not in _CHATTER
 
 
+@contextlib.contextmanager
+def writing_to(path: str) -> Iterator[None]:
+  """Appends every line in the API's shape, and all messages, to a file; each once.
+
+  What of it cannot be written is left out: a full disk ends a training where it saves.
+  """
+  handler = _LogFile(path, delay=True, encoding='utf-8')
+  handler.setFormatter(python_logging.Formatter('%(levelname)s:tensorflow:%(message)s'))
+  for logger in (_FILE, _ABSL):
+    logger.addHandler(handler)
+  try:
+    yield
+  finally:
+    for logger in (_FILE, _ABSL):
+      logger.removeHandler(handler)
+    handler.close()
+
+
+class _LogFile(python_logging.FileHandler):
+  def handleError(self, record):
+    """Leaves it out."""
+
+
 def emit(lines: Iterable[str]) -> None:
   """Logs each message at level INFO, as coming from the caller's file and line."""
   for line in lines:
     _LOGGER.info('%s', line, stacklevel=2)
+    _FILE.info('%s', line)
+
+
+def emit_once(line: str) -> None:
+  """Logs a line that the API does not have, as absl shows it; the short shape leaves it out."""
+  _ONLY_API.info('%s', line, stacklevel=2)
+
+
+@logging.skip_log_prefix
+def tell(message: str, *values: Any) -> None:
+  """Logs a message that everyone should see, in every shape; others are for the API's alone.
+
+  Args:
+    values: are put into the message, as `logging.info` does it.
+  """
+  logging.info(message, *values)
+  _SHORT.info(message, *values)
+
+
+def show_short(text: str) -> None:
+  """Logs what the short shape alone shows."""
+  _SHORT.info('%s', text)
 
 
 def show(text: str) -> None:
   """Writes what is not for the log to stdout: what pycocotools prints, as the original does."""
-  sys.stdout.write(text)
+  _TABLE.info('%s', text)
 
 
 def step_lines(
@@ -103,11 +183,15 @@ def _explanations(names, shown):
     labeled_only = name.partition('/')[0].endswith('_Labeled')
     groups.setdefault(labeled_only, []).append(label)
   for labeled_only, labels in sorted(groups.items()):
-    everything = not all(_SIZE.search(label) for label in labels)
-    reason = 'no groundtruth at all' if everything else 'no groundtruth of this size'
+    reason = why_undefined(next((one for one in labels if not _SIZE.search(one)), labels[0]))
     where = ' in labeled (image, class) pairs' if labeled_only else ''
     # A class may have several figures.
     yield f'{shown} ({reason}{where}): {", ".join(dict.fromkeys(labels))}'
+
+
+def why_undefined(name: str) -> str:
+  """What -1 or nan tells of a metric."""
+  return 'no groundtruth of this size' if _SIZE.search(name) else 'no groundtruth at all'
 
 
 def evaluation_table(evaluations: Iterable[tuple[int, Mapping[str, float]]]) -> str:
@@ -132,12 +216,12 @@ def evaluation_table(evaluations: Iterable[tuple[int, Mapping[str, float]]]) -> 
   return aligned(rows)
 
 
-def aligned(rows: Sequence[Sequence[str]], left: int | None = None) -> str:
-  """Puts rows of cells into lines; columns are aligned to the right, the one given to the left."""
+def aligned(rows: Sequence[Sequence[str]], left: Collection[int] = ()) -> str:
+  """Puts rows of cells into lines; columns are aligned to the right, those given to the left."""
   widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
   return '\n'.join(
     '  '.join(
-      cell.ljust(width) if i == left else cell.rjust(width)
+      cell.ljust(width) if i in left else cell.rjust(width)
       for i, (cell, width) in enumerate(zip(row, widths, strict=True))
     )
     for row in rows

@@ -86,7 +86,7 @@ def class_table(metrics: Mapping[str, float], results: Mapping[int, ClassResult]
       (str(id_), result.name, str(result.num_groundtruth), str(len(result.precision)), *figures)
     )
   rows.append(('', 'mAP', '', '', *(_shown(metrics[f'{kind}/mAP']) for kind in KINDS)))
-  return log_format.aligned(rows, left=1)
+  return log_format.aligned(rows, left=(1,))
 
 
 def _shown(value):

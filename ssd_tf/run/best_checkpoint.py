@@ -8,6 +8,7 @@ import tensorflow as tf
 from absl import logging
 
 from ssd_tf.errors import InputError
+from ssd_tf.evaluation import log_format
 from ssd_tf.files.atomic_file import write_json
 from ssd_tf.run.checkpoints import Manager, step_in_name
 from ssd_tf.run.criterion import Criterion, value_of
@@ -54,7 +55,7 @@ class BestCheckpoint:
       if step_in_name(path) != self.step:
         shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
     if kept:
-      logging.info('Best so far: %s.', self.description())
+      log_format.tell('Best so far: %s.', self.description())
 
   @property
   def step(self) -> int | None:

@@ -41,6 +41,14 @@ class Criterion:
     evaluations = self.evaluations(log)
     return {step: value_of(self.metric, line['metrics']) for step, line in evaluations.items()}
 
+  def best_step(self, log: EvaluationLog) -> int | None:
+    """The step of the best evaluation so far, the earliest of equal ones; None: none counts."""
+    best, values = None, self.values(log)
+    for step, value in values.items():
+      if self.is_better(value, values.get(best)):
+        best = step
+    return best
+
   def left_out(self, log: EvaluationLog) -> str:
     """Tells of the evaluations that do not count for their conditions; '' if there are none."""
     losses = self.metric.startswith(_LESS_IS_BETTER)

@@ -9,7 +9,7 @@ import tensorflow as tf
 from ssd_tf.config.input_paths import find_checkpoint
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
-from ssd_tf.evaluation import log_format
+from ssd_tf.evaluation import log_format, short_format
 from ssd_tf.pretrained.checkpoint_description import step_of
 from ssd_tf.pretrained.checkpoint_file import CheckpointDeleted
 from ssd_tf.pretrained.checkpoint_formats import open_checkpoint
@@ -141,6 +141,10 @@ class _Evaluation:
     on_train_data = self._options.on_train_data
     with explaining_failures(self._pipeline, training=on_train_data, evaluation=not on_train_data):
       metrics = evaluate(self._evaluator, self._summaries, [self._log])
+    block = short_format.evaluation_block(
+      self.step, self._evaluator.metrics.details['images'], metrics, next(iter(metrics)), None
+    )
+    log_format.show_short(block)
     if self._options.report is not None:
       self._options.report(self.step, metrics, self._evaluator.metrics)
     return metrics

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Iterator
 
 import tensorflow as tf
-from absl import logging
 
 from ssd_tf.errors import ENDING_SIGNALS, Terminated
+from ssd_tf.evaluation import log_format
 from ssd_tf.run.checkpoints import step_in_name
 
 
@@ -65,7 +65,7 @@ def telling_where_to_go_on(model_dir: str) -> Iterator[None]:
   except KeyboardInterrupt:
     if (last := tf.train.latest_checkpoint(model_dir)) is not None:
       step = step_in_name(last)
-      logging.info(
+      log_format.tell(
         'Interrupted. Step %d is saved in %s; the same command goes on from there.', step, last
       )
     raise

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 import orbit
 import tensorflow as tf
-from absl import logging
 
 from ssd_tf import fields
 from ssd_tf.evaluation import log_format
@@ -14,6 +13,7 @@ from ssd_tf.run import checkpoints
 from ssd_tf.run.early_stopping import EarlyStopping
 from ssd_tf.run.evaluator import evaluate
 from ssd_tf.run.interruption import HeldSignals
+from ssd_tf.run.progress import Progress
 from ssd_tf.run.summaries import CheckedSummaries
 from ssd_tf.training.trainer import Trainer
 
@@ -33,6 +33,7 @@ class Loop:
     evaluator: None: nothing is evaluated.
     eval_actions: are called with the figures of an evaluation.
     stopping: None: the training goes on to its last step.
+    last_figure: gives what the last evaluation came to, in words; '' for none.
   """
 
   def __init__(
@@ -48,6 +49,7 @@ class Loop:
     evaluator: orbit.AbstractEvaluator | None = None,
     eval_actions: Sequence[Callable] = (),
     stopping: EarlyStopping | None = None,
+    last_figure: Callable[[], str] = lambda: '',
   ):
     self._trainer, self._manager, self._num_steps = trainer, manager, num_steps
     self._log_every_n, self._checkpoint_every_n = log_every_n, checkpoint_every_n
@@ -61,6 +63,7 @@ class Loop:
     )
     tf.summary.experimental.set_step(trainer.global_step)
     self._signals = HeldSignals()
+    self._progress = Progress(trainer, num_steps if num_steps < FOREVER else None, last_figure)
     trainer.after_step = self._after_step
 
   @property
@@ -71,10 +74,10 @@ class Loop:
   def is_over(self) -> bool:
     """Whether the training has come to its end before; logs why."""
     if self.step >= self._num_steps:
-      logging.info('Nothing to do: step %d of %d is reached.', self.step, self._num_steps)
+      log_format.tell('Nothing to do: step %d of %d is reached.', self.step, self._num_steps)
       return True
     if reason := self._reason_to_stop():
-      logging.info('Nothing to do: the training was stopped early %s.', reason)
+      log_format.tell('Nothing to do: the training was stopped early %s.', reason)
       return True
     return False
 
@@ -97,7 +100,7 @@ class Loop:
       if self._evaluator is not None:
         self.evaluate()
       if self.step < self._num_steps and (reason := self._reason_to_stop()):
-        logging.info('Stopped early %s.', reason)
+        log_format.tell('Stopped early %s.', reason)
         break
 
   def evaluate(self) -> None:
@@ -119,6 +122,7 @@ class Loop:
 
   def _train(self, num_steps):
     end = self.step + num_steps
+    self._progress.begin()
     with (
       self._summaries.summary_writer().as_default(),
       tf.summary.record_if(lambda: self._trainer.global_step % self._log_every_n == 0),
@@ -137,10 +141,11 @@ class Loop:
 
   def _after_step(self):
     """Whether another step may begin."""
+    self._progress.after_step()
     return not self._signals.received
 
   def _log_step(self):
-    """Writes a step's lines in the original's shape, and how long the rest will take."""
+    """Writes a step's lines in both shapes, and how long the rest will take."""
     measured = self._trainer.measured
     losses = {name: measured[name] for name in fields.LOSSES}
     rate = measured['steps_per_sec']
@@ -148,7 +153,8 @@ class Loop:
     if self._num_steps < FOREVER:
       minutes, seconds = divmod(round((self._num_steps - self.step) / rate), 60)
       left = f'{minutes}:{seconds:02d} min left'
-      logging.info('%.2f steps/s, step %d of %d, %s', rate, self.step, self._num_steps, left)
+      log_format.emit_once(f'{rate:.2f} steps/s, step {self.step} of {self._num_steps}, {left}')
+    self._progress.show()
 
   def _next(self, interval):
     """The next multiple of an interval; none: the last step."""

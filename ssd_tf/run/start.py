@@ -8,6 +8,7 @@ from absl import logging
 
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
+from ssd_tf.evaluation import log_format
 from ssd_tf.files.failed_writes import open_for_writing
 from ssd_tf.pretrained.loading import LoadOptions, load_pretrained
 from ssd_tf.run import checkpoints
@@ -35,7 +36,7 @@ def start(
     checkpoints.restore_all(manager.checkpoint, latest)
     step = int(manager.checkpoint.step.numpy())
     why = ', so fine_tune_checkpoint is not loaded again' if fine_tune else ''
-    logging.info(
+    log_format.tell(
       'Going on from %s (step %d), since %s holds a training%s.', latest, step, model_dir, why
     )
     return step
@@ -71,10 +72,12 @@ def _start_from_checkpoint(pipeline, model, model_dir, load_options):
   if not settings.fine_tune_checkpoint:
     if settings.fine_tune_class_map:
       raise InputError(f'{CLASS_MAP}: there is no train_config.fine_tune_checkpoint for it')
-    logging.info('Training from scratch: no checkpoint in %s, no fine_tune_checkpoint.', model_dir)
+    log_format.tell(
+      'Training from scratch: no checkpoint in %s, no fine_tune_checkpoint.', model_dir
+    )
     return
   report = load_fine_tune_checkpoint(pipeline, model, load_options)
-  logging.info('Starting from %s: %s', report.path, report.table())
+  log_format.tell('Starting from %s: %s', report.path, report.table())
   path = os.path.join(model_dir, 'loaded_variables.txt')
   with open_for_writing(path) as file:
     file.writelines(f'{line}\n' for line in report.lines())

@@ -9,6 +9,7 @@ from absl import logging
 
 from ssd_tf import builders
 from ssd_tf.config.pipeline import Pipeline
+from ssd_tf.evaluation import log_format
 from ssd_tf.pretrained.loading import LoadOptions
 from ssd_tf.run import checkpoints, interruption, lock, machine, preflight
 from ssd_tf.run.evaluator import Options
@@ -39,7 +40,7 @@ def train(
   """Trains until train_config.num_steps, going on from the newest checkpoint in model_dir.
 
   Args:
-    model_dir: gets checkpoints, event files, pipeline.config, evaluation results.
+    model_dir: gets checkpoints, event files, pipeline.config, evaluation results, train.log.
     checkpoint_every_n: steps between checkpoints; the last step is always saved. None: none are
       saved by steps.
     checkpoint_every_secs: besides, looked at with each line of the log. None: none are saved so.
@@ -50,7 +51,11 @@ def train(
   """
   began, config = time.time(), pipeline.config
   num_steps = config.train_config.num_steps or FOREVER
-  with checkpoints.telling_last_checkpoint(model_dir), lock.hold(model_dir) as check:
+  with (
+    checkpoints.telling_last_checkpoint(model_dir),
+    lock.hold(model_dir) as check,
+    log_format.writing_to(os.path.join(model_dir, 'train.log')),
+  ):
     metric = preflight.check(pipeline, strategy.num_replicas_in_sync, evaluate)
     learner = _build_learner(pipeline, strategy)
     manager = checkpoints.Manager(
@@ -81,6 +86,7 @@ def train(
       # The record first, which sees whether the folder is still there.
       eval_actions=[record, *validation.actions] if validation else [],
       stopping=validation and validation.stopping,
+      last_figure=validation.last_figure if validation else lambda: '',
     )
     explaining = explaining_failures(
       pipeline,
@@ -112,14 +118,14 @@ def _build_learner(pipeline, strategy):
 def _log_end(learner, start_step, began, best, model_dir):
   """What was trained, at what cost, and where the checkpoints are."""
   step = int(learner.step.numpy())
-  logging.info(
+  log_format.tell(
     'Trained %d steps in %.0f s, start-up and evaluation included; peak memory %.0f MB.',
     step - start_step,
     time.time() - began,
     machine.peak_memory_mb(),
   )
   choice = f'best: {best.description()}; ' if best is not None else ''
-  logging.info('%slast: step %d, in %s.', choice, step, model_dir)
+  log_format.tell('%slast: step %d, in %s.', choice, step, model_dir)
 
 
 def _build_record(pipeline, learner, model_dir, began, check):

@@ -10,6 +10,7 @@ from absl import logging
 
 from ssd_tf import builders
 from ssd_tf.config.pipeline import Pipeline
+from ssd_tf.evaluation import log_format, short_format
 from ssd_tf.run.best_checkpoint import BestCheckpoint
 from ssd_tf.run.criterion import Criterion
 from ssd_tf.run.early_stopping import EarlyStopping
@@ -38,6 +39,14 @@ class Validation:
   best: BestCheckpoint | None
   stopping: EarlyStopping | None
 
+  def last_figure(self) -> str:
+    """The metric of the last evaluation in words; '' where there is none."""
+    name, values = self.criterion.metric, self.criterion.values(self.log)
+    if not values:
+      return ''
+    label = 'AP' if 'AP' in name else name
+    return f'{label} {short_format.figure(values[max(values)])}'
+
   def make_up(self, loop: Loop) -> None:
     """Evaluates the step that a training goes on from, if it should have been and is not.
 
@@ -49,7 +58,7 @@ class Validation:
       logging.info('%s: %s.', self.log.path, left_out)
     if loop.step not in self.criterion.evaluations(self.log):
       if loop.is_evaluated():
-        logging.info('Step %d is not evaluated yet.', loop.step)
+        log_format.tell('Step %d is not evaluated yet.', loop.step)
         loop.evaluate()
     elif self.best is not None:
       self.best()
@@ -82,10 +91,21 @@ def build_validation(
   def log_it(output):
     log_evaluation(learner.step, evaluator, output, log, criterion.details)
 
+  def show_it(output):
+    log_format.show_short(
+      short_format.evaluation_block(
+        int(learner.step.numpy()),
+        evaluator.metrics.details['images'],
+        output,
+        metric,
+        criterion.best_step(log),
+      )
+    )
+
   evaluating = evaluator
   if in_half:
     evaluating = precision.Float32Evaluator(evaluator, learner.detector.model, detector.model)
   if learner.moving_average:
     evaluating = AveragedEvaluator(evaluating, learner.moving_average)
-  actions = [log_it, best] if best else [log_it]
+  actions = [log_it, show_it, best] if best else [log_it, show_it]
   return Validation(log, criterion, evaluating, actions, best, stopping)

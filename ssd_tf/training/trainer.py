@@ -155,16 +155,7 @@ class Trainer(orbit.StandardTrainer):
 
   def train_loop_end(self) -> None:
     """Measures the steps since `train_loop_begin`, and writes the curves."""
-    losses = dict(zip(fields.LOSSES, self._last_losses.numpy().tolist(), strict=True))
-    seconds, steps = time.time() - self._began[0], int(self.global_step.numpy()) - self._began[1]
-    self.measured = {
-      **losses,
-      'learning_rate': float(self.optimizer.learning_rate),
-      'steps_per_sec': steps / max(seconds, 1e-9),
-    }
-    if self._loss_scale is not None:
-      self.measured['loss_scale'] = float(self._loss_scale.scale.numpy())
-      self.measured['skipped_steps'] = float(self._loss_scale.num_skipped.numpy())
+    self.measured = self.measure()
     for tag, value in self.measured.items():
       tf.summary.scalar(tag, value, step=tf.cast(self.global_step, tf.int64))
     counts = dict(zip(COUNTS, self._counts.numpy().tolist(), strict=True))
@@ -184,6 +175,19 @@ class Trainer(orbit.StandardTrainer):
       tf.summary.scalar(INPUT_HEIGHT, self._draws.size(step - 1)[0], step=step)
     for sums in (self._loss_sums, self._counts, self._labels_seen):
       sums.assign(tf.zeros_like(sums))
+
+  def measure(self) -> dict[str, float]:
+    """What `measured` is to hold, of the step that was made last."""
+    seconds, steps = time.time() - self._began[0], int(self.global_step.numpy()) - self._began[1]
+    measured = {
+      **dict(zip(fields.LOSSES, self._last_losses.numpy().tolist(), strict=True)),
+      'learning_rate': float(self.optimizer.learning_rate),
+      'steps_per_sec': steps / max(seconds, 1e-9),
+    }
+    if self._loss_scale is not None:
+      measured['loss_scale'] = float(self._loss_scale.scale.numpy())
+      measured['skipped_steps'] = float(self._loss_scale.num_skipped.numpy())
+    return measured
 
   def _size_at(self, step):
     return next(iter(self.detectors)) if self._draws is None else self._draws.size(step)
