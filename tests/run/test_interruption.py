@@ -52,15 +52,14 @@ def interrupt_amid_step(number, step):
 def interrupt_twice_amid_save():
   """Two signals, the second one while the checkpoint is saved that the first one asks for."""
   interrupt_amid_step(signal.SIGINT, 3)
-  write = tf.train.Checkpoint.write
+  save = tf.train.CheckpointManager.save
 
-  def write_then(self, path, *args, **kwargs):
-    result = write(self, path, *args, **kwargs)
-    if path.endswith('ckpt-3'):
+  def save_then(self, checkpoint_number, **kwargs):
+    if checkpoint_number == 3:
       os.kill(os.getpid(), signal.SIGINT)
-    return result
+    return save(self, checkpoint_number, **kwargs)
 
-  tf.train.Checkpoint.write = write_then
+  tf.train.CheckpointManager.save = save_then
 
 
 def interrupt_amid_evaluation():
