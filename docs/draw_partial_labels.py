@@ -6,8 +6,6 @@ python docs/draw_partial_labels.py BCCD.record docs/partial_labels.svg    (a TFR
 import io
 import sys
 
-import matplotlib
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
@@ -32,13 +30,11 @@ def main() -> None:
     annotation = tf_example.parse_example(record)
     if {'RBC', 'WBC', 'Platelets'} <= set(annotation.class_names):
       break
-  with matplotlib.rc_context({**plots.STYLE, 'axes.grid': False}):
-    figure = Figure(figsize=(11, 3.2), layout='constrained')
+  with plots.new_figure(output_path, (11, 3.2), axes_grid=False, savefig_dpi=110) as figure:
     axes = figure.subplots(1, 3, width_ratios=[1.1, 1, 1])
     draw_image(axes[0], annotation)
     for i, (title, rows) in enumerate(TABLES.items()):
       draw_table(axes[i + 1], title, [row.split() for row in rows], with_names=i == 0)
-    figure.savefig(output_path, format='svg', dpi=110, metadata={'Date': None})
 
 
 def draw_image(axes, annotation) -> None:
