@@ -10,6 +10,8 @@ from ssd_tf.errors import InputError
 
 # Written beside prepared records: a folder with it is ours, not the user's data.
 MANIFEST = 'data_set.json'
+# A folder with the first and one of the others is a model_dir.
+_CONFIG, _OF_MODEL_DIR = 'pipeline.config', ('checkpoint', os.path.join('data', MANIFEST))
 
 _PARTS = {
   'train': ('train', 'training', 'trainval'),
@@ -24,6 +26,7 @@ _KINDS = {
   'csv': ('.csv',),
   'yaml': ('.yaml', '.yml'),
   'label_maps': ('.pbtxt',),
+  'texts': ('.txt',),
 }
 _KIND_OF_EXTENSION = {extension: kind for kind, all_ in _KINDS.items() for extension in all_}
 # train.record, train.tfrecord, train.record-00000-of-00010, train-00000-of-00010.tfrecord.
@@ -46,6 +49,7 @@ class FolderScan:
     records: of TFRecord files.
     class_names: of the files in which YOLO's tools list classes.
     image_lists: of the lists in ImageSets/Main of Pascal VOC.
+    texts: of other text files, such as YOLO's labels.
   """
 
   root: str
@@ -58,6 +62,13 @@ class FolderScan:
   records: Sequence[str] = ()
   class_names: Sequence[str] = ()
   image_lists: Sequence[str] = ()
+  texts: Sequence[str] = ()
+
+  @property
+  def files(self) -> list[str]:
+    """The paths of all kinds, sorted."""
+    kinds = (getattr(self, field.name) for field in dataclasses.fields(self))
+    return sorted(path for kind in kinds if not isinstance(kind, str) for path in kind)
 
   def part_of(self, path: str, *, by_name: bool) -> str | None:
     """The part that a path names, 'train', 'val' or 'test', by its words; the last one counts.
@@ -81,24 +92,48 @@ class FolderScan:
       groups[self.part_of(path, by_name=by_name)].append(path)
     return {part: group for part, group in groups.items() if group}
 
+  def only(self, paths: Sequence[str]) -> str:
+    """The one path of several that may all be the annotations.
+
+    Raises:
+      InputError: there is more than one.
+    """
+    if len(paths) > 1:
+      raise InputError(
+        f'{self.root}: {" and ".join(paths[:2])} may both be the annotations; give the one to use '
+        'instead of the folder, or move the other elsewhere'
+      )
+    return paths[0]
+
   @property
   def image_folders(self) -> list[str]:
     """The folders that hold images directly."""
     return sorted({os.path.dirname(path) for path in self.images})
 
   def folders_near(self, path: str) -> list[str]:
-    """The image folders, those of the same part first, then those closest to a path."""
+    """The image folders that a file's images may lie in: its own first, then the closest.
+
+    Those of another part are left out, where there are others: an image of the same name there is
+    another image.
+    """
     part, folder = self.part_of(path, by_name=True), os.path.dirname(path)
 
-    def distance(other):
-      is_other_part = self.part_of(os.path.join(other, ''), by_name=False) not in (None, part)
-      return is_other_part, os.path.relpath(other, folder).count(os.sep), other
+    def is_apart(other):
+      other_part = self.part_of(os.path.join(other, 'x'), by_name=False)
+      return None not in (part, other_part) and part != other_part
 
-    return sorted(self.image_folders, key=lambda other: (other != folder, *distance(other)))
+    def distance(other):
+      return other != folder, os.path.relpath(other, folder or '.').count(os.sep), other
+
+    folders = [other for other in self.image_folders if not is_apart(other)]
+    return sorted(folders or self.image_folders, key=distance)
 
 
 def scan(root: str) -> FolderScan:
   """Looks through a folder and all below it, links to folders too, each once.
+
+  Passed over are hidden folders and files, our own records and model_dirs below the folder, links
+  to a folder that it lies in, and links to nothing.
 
   Args:
     root: the folder.
@@ -112,24 +147,31 @@ def scan(root: str) -> FolderScan:
   if not os.path.isdir(root):
     raise InputError(f'{root}: no such file or folder')
   found = {field.name: [] for field in dataclasses.fields(FolderScan) if field.name != 'root'}
-  seen = {os.path.realpath(root)}
+  top = os.path.realpath(root)
+  seen = {top}
   for folder, folders, names in os.walk(root, onerror=_raise, followlinks=True):
     real = {name: os.path.realpath(os.path.join(folder, name)) for name in sorted(folders)}
     folders[:] = [
       name
       for name, path in real.items()
-      if not name.startswith('.') and path not in seen and not _is_ours(path)
+      if not (name.startswith('.') or path in seen or _is_above(path, top) or _is_ours(path))
     ]
     seen.update(real.values())
     for name in sorted(names):
+      path = os.path.join(folder, name)
       kind = None if name.startswith('.') else _kind(folder, name)
-      if kind:
-        found[kind].append(os.path.join(folder, name))
+      if kind and os.path.isfile(path):
+        found[kind].append(path)
   return FolderScan(root, **{kind: sorted(paths) for kind, paths in found.items()})
 
 
+def is_record(name: str) -> bool:
+  """Whether a file is named as TFRecords are, such as train.record-00000-of-00010."""
+  return bool(_RECORD.fullmatch(name))
+
+
 def _kind(folder, name):
-  if _RECORD.fullmatch(name):
+  if is_record(name):
     return 'records'
   if name in _CLASS_NAMES:
     return 'class_names'
@@ -139,7 +181,14 @@ def _kind(folder, name):
 
 
 def _is_ours(folder):
-  return os.path.isfile(os.path.join(folder, MANIFEST))
+  def has(name):
+    return os.path.isfile(os.path.join(folder, name))
+
+  return has(MANIFEST) or (has(_CONFIG) and any(map(has, _OF_MODEL_DIR)))
+
+
+def _is_above(folder, other):
+  return os.path.commonpath([folder, other]) == folder
 
 
 def _raise(error):

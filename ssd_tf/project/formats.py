@@ -1,21 +1,28 @@
 """The formats in which people have their data: which files tell one, and what opens them."""
 
 import csv
+import dataclasses
+import functools
+import glob
 import os
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
+from ssd_tf.config import input_paths
 from ssd_tf.config import label_map as label_maps
 from ssd_tf.config.label_map import LabelMap
-from ssd_tf.data.source import Source
-from ssd_tf.data.sources import coco, coco_entries, csv_boxes, tfrecord, yaml_file, yolo
+from ssd_tf.data.sources import coco, coco_entries, csv_boxes, tfrecord
 from ssd_tf.errors import InputError
 from ssd_tf.files import json_file, text_file
-from ssd_tf.project import voc_folder
+from ssd_tf.project import voc_folder, yolo_folder
 from ssd_tf.project.folder_scan import FolderScan
+from ssd_tf.project.opened import Opened
 
-_ONE = 'give the one to use instead of the folder'
 _CSV_COLUMNS = {'filename', 'class', 'xmin', 'ymin', 'xmax', 'ymax'}
+_COCO_LISTS = ('images', 'annotations', 'categories')
 
 
 class Format(NamedTuple):
@@ -23,137 +30,144 @@ class Format(NamedTuple):
 
   Attributes:
     name: for people.
-    choose: the files of a folder that are its annotations; none: the data set is of another.
-    open: (the folder, those files, the label map or None) -> its parts by name, and remarks.
+    kind: the attribute of a `FolderScan` that lists the files which may be its annotations.
+    is_one: whether a file of that kind is; raises OSError.
+    open: (the folder, those files, the label map or None) -> the data set; raises InputError.
   """
 
   name: str
-  choose: Callable[[FolderScan], Sequence[str]]
-  open: Callable[
-    [FolderScan, Sequence[str], LabelMap | None], tuple[Mapping[str, Source], Sequence[str]]
-  ]
+  kind: str
+  is_one: Callable[[str], bool]
+  open: Callable[[FolderScan, Sequence[str], LabelMap | None], Opened]
 
-
-def _choose_yolo(scan):
-  return [path for path in scan.yaml if 'names' in _yaml_keys(path)]
-
-
-def _yaml_keys(path):
-  try:
-    return yaml_file.read_mapping(path).keys()
-  except InputError:
-    return ()
-
-
-def _open_yolo(scan, paths, labels):
-  path = _only(paths, scan)
-  keys, sets = yaml_file.read_mapping(path), {}
-  for key, part in (('train', 'train'), ('val', 'val'), ('valid', 'val'), ('test', 'test')):
-    if key in keys and keys[key].value and part not in sets:
-      sets[part] = yolo.read_data_yaml(path, key)
-  if not sets:
-    raise InputError(f'{path}: expected the key train with a folder of images')
-  name_to_id = labels and labels.id_by_name
-  return {part: yolo.open_source(found, name_to_id) for part, found in sets.items()}, []
-
-
-def _open_yolo_folder(scan, paths, labels):
-  found = yolo.read_folders(scan.root, None, _only(paths, scan))
-  return {'all': yolo.open_source(found, labels and labels.id_by_name)}, []
-
-
-def _choose_coco(scan):
-  return [path for path in scan.json if _is_coco(path)]
+  def choose(self, scan: FolderScan) -> list[str]:
+    """The files of a folder that are annotations of this format."""
+    return [path for path in getattr(scan, self.kind) if self.is_one(path)]
 
 
 def _is_coco(path):
-  try:
-    content = json_file.load(path)
-  except InputError:
-    return False
-  return isinstance(content, dict) and {'images', 'annotations', 'categories'} <= content.keys()
+  # Looked for in the text, since parsing takes seconds; captions of COCO have no categories.
+  with open(path, 'rb') as file:
+    content = file.read()
+  return all(f'"{key}"'.encode() in content for key in _COCO_LISTS)
 
 
 def _open_coco(scan, paths, labels):
   by_part = scan.by_part(paths, by_name=True)
   for part, files in by_part.items():
-    # Captions and keypoints of the same images may lie beside the boxes.
+    # Keypoints of the same images may lie beside the boxes.
     instances = [path for path in files if os.path.basename(path).startswith('instances')]
-    by_part[part] = [_only(instances or files, scan)]
-  name_to_id = labels and labels.id_by_name
-  sets = coco.load_sets(
-    [path for (path,) in by_part.values()],
-    lambda path: coco.load_annotations(
-      path, prepare=lambda content: coco_entries.renumber(path, content, name_to_id)
-    ),
-  )
-  parts = {}
-  for part, annotations in zip(by_part, sets, strict=True):
-    names = [str(image) for image in annotations.images]
-    parts[part] = coco.open_source(annotations, _image_folder(scan, annotations.path, names))
-  return _named(parts), []
+    by_part[part] = scan.only(instances or files)
+  contents = {path: json_file.load(path) for path in by_part.values()}
+  names = {}
+  for path, content in contents.items():
+    names |= dict.fromkeys(coco_entries.used_categories(path, content))
+  name_to_id = labels.id_by_name if labels else {name: i for i, name in enumerate(names, start=1)}
+  parts, folders = {}, []
+  for part, path in by_part.items():
+    content = contents.pop(path)
+    coco_entries.renumber(path, content, name_to_id)
+    annotations = coco.read_content(path, content)
+    folders.append(_image_folder(scan, path, list(map(str, annotations.images))))
+    parts[part] = coco.open_source(annotations, folders[-1])
+  return Opened(_named(parts), folders=folders)
 
 
-def _choose_csv(scan):
-  return [path for path in scan.csv if _header(path) >= _CSV_COLUMNS]
-
-
-def _header(path):
+def _has_csv_columns(path):
   try:
     lines = text_file.read(path).lstrip('\r\n').splitlines()[:1]
   except InputError:
-    return set()
+    return False
   delimiter = max(',;\t', key=''.join(lines).count)
-  return {name.strip() for row in csv.reader(lines, delimiter=delimiter) for name in row}
+  names = {name.strip() for row in csv.reader(lines, delimiter=delimiter) for name in row}
+  return names >= _CSV_COLUMNS
 
 
 def _open_csv(scan, paths, labels):
-  by_part = scan.by_part(paths, by_name=True)
-  files = {part: _only(group, scan) for part, group in by_part.items()}
+  files = {part: scan.only(group) for part, group in scan.by_part(paths, by_name=True).items()}
   folders = {path: _image_folder(scan, path, csv_boxes.filenames(path)) for path in files.values()}
   if labels:
     name_to_id = labels.id_by_name
   else:
     found = [csv_boxes.open_source(path, folder).name_to_id for path, folder in folders.items()]
-    name_to_id = {name: i for i, name in enumerate(sorted({*().union(*found)}), start=1)}
-  parts = {
-    part: csv_boxes.open_source(path, folders[path], name_to_id) for part, path in files.items()
-  }
-  return _named(parts), []
+    name_to_id = {name: i for i, name in enumerate(sorted(set().union(*found)), start=1)}
+  parts = {}
+  for part, path in files.items():
+    source = csv_boxes.open_source(path, folders[path], name_to_id)
+    # Its remarks are of images that this file alone lacks.
+    parts[part] = dataclasses.replace(source, remarks=())
+  used = {os.path.normpath(item.path) for source in parts.values() for item in source.items}
+  unused = [path for path in scan.images if os.path.normpath(path) not in used]
+  remarks = []
+  if unused:
+    text = 'images are in no row of a CSV file'
+    remarks.append(f'{len(unused)} {text}, such as {unused[0]}; they are left out.')
+  return Opened(_named(parts), remarks, [*folders.values()])
 
 
 def _open_records(scan, paths, labels):
+  own = None
   if labels is None:
     if len(scan.label_maps) != 1:
-      found = ', '.join(scan.label_maps) or 'none'
+      found = ' and '.join(scan.label_maps) or 'none'
       raise InputError(
         f'{scan.root}: TFRecords need their label map (pbtxt): expected one in the folder, found '
         f'{found}; give it by --label_map_path'
       )
-    labels = label_maps.load(scan.label_maps[0])
-  parts = {
-    part: tfrecord.open_source(group, labels.name_by_id)
-    for part, group in scan.by_part(paths, by_name=True).items()
-  }
-  return _named(parts), []
+    own = label_maps.load(scan.label_maps[0])
+  parts = {}
+  for part, group in scan.by_part(_all_shards(paths), by_name=True).items():
+    source = tfrecord.open_source(group, (labels or own).name_by_id)
+    read = functools.partial(_read_record, read=source.read, labels=labels or own, by_name=not own)
+    parts[part] = dataclasses.replace(source, read=read)
+  return Opened(_named(parts), labels=own)
 
 
-def _only(paths, scan):
-  if len(paths) > 1:
-    raise InputError(f'{scan.root}: {paths[0]} and {paths[1]} may both be the annotations; {_ONE}')
-  return paths[0]
+def _all_shards(paths):
+  """With the other shards of each; refuses sets of which one is missing."""
+  shards = {path: re.fullmatch(r'(.+)-\d{5}-of-(\d{5})', path) for path in paths}
+  whole = [path for path, shard in shards.items() if not shard]
+  counts = {f'{glob.escape(shard[1])}@{shard[2]}' for shard in shards.values() if shard}
+  return [*whole, *input_paths.expand_input_paths(sorted(counts))]
+
+
+def _read_record(place, read, labels, by_name):
+  """A record; by_name: a class that the label map has by name gets the id that it has there."""
+  annotation = read(place)
+  ids = annotation.class_ids
+  if by_name:
+    pairs = zip(annotation.class_names, ids.tolist(), strict=True)
+    ids = np.array([labels.id_by_name.get(name, i) for name, i in pairs], np.int64)
+  if unknown := sorted({*ids.tolist()} - {*labels.ids}):
+    raise InputError(
+      f'{place}: has boxes of class {", ".join(map(str, unknown))}, which the label map lacks; add '
+      'it there'
+    )
+  names = [labels.name_of(i) for i in ids.tolist()]
+  return dataclasses.replace(annotation, class_ids=ids, class_names=names)
 
 
 def _image_folder(scan, path, names):
-  """The folder that most of the first names are relative to."""
-  first = [name for name in names[:20] if not os.path.isabs(name)]
+  """The folder that most of some names of images are relative to."""
+  names = [*dict.fromkeys(names)]
   near = [os.path.dirname(path) or '.', *scan.folders_near(path), scan.root]
   # A name may begin with a folder, as train/a.jpg does.
-  folders = dict.fromkeys([*near, *(os.path.dirname(folder) for folder in near if folder)])
-  counts = {
-    folder: sum(os.path.isfile(os.path.join(folder, name)) for name in first) for folder in folders
-  }
-  return max(counts, key=counts.get)
+  folders = dict.fromkeys([*near, *(os.path.dirname(folder) or '.' for folder in near)])
+  for some in (names[:: len(names) // 50 + 1], names):
+    counts = {folder: sum(_has(folder, name) for name in some) for folder in folders}
+    best = max(counts, key=counts.get)
+    if counts[best] or not some:
+      return best
+  raise InputError(
+    f'{path}: none of its images is found, such as {names[0]}, in {scan.root} or below; put them '
+    'there, or give the folder that holds both'
+  )
+
+
+def _has(folder, name):
+  path = os.path.join(folder, name)
+  is_below = not os.path.relpath(path, folder).startswith(os.pardir)
+  return is_below and os.path.isfile(path)
 
 
 def _named(parts):
@@ -161,16 +175,21 @@ def _named(parts):
   if {None, 'train'} <= parts.keys():
     raise InputError(
       f'{parts[None].files[0]}: does not say whether it trains or validates, as others here do; '
-      'put train, val or test into its name'
+      'put train, val or test into its name, or move it elsewhere'
     )
   return {part or 'train': source for part, source in parts.items()}
 
 
+def _is_data_yaml(path):
+  with open(path, 'rb') as file:
+    return bool(re.search(rb"""^["']?names["']?\s*:""", file.read(), re.MULTILINE))
+
+
 ALL = (
-  Format('YOLO', _choose_yolo, _open_yolo),
-  Format('COCO', _choose_coco, _open_coco),
-  Format('Pascal VOC', voc_folder.choose, voc_folder.open_parts),
-  Format('CSV', _choose_csv, _open_csv),
-  Format('TFRecord', lambda scan: scan.records, _open_records),
-  Format('YOLO', lambda scan: scan.class_names, _open_yolo_folder),
+  Format('YOLO', 'yaml', _is_data_yaml, yolo_folder.open_data_yaml),
+  Format('COCO', 'json', _is_coco, _open_coco),
+  Format('Pascal VOC', 'xml', voc_folder.is_annotation, voc_folder.open_parts),
+  Format('CSV', 'csv', _has_csv_columns, _open_csv),
+  Format('TFRecord', 'records', lambda path: True, _open_records),
+  Format('YOLO', 'class_names', lambda path: True, yolo_folder.open_plain),
 )

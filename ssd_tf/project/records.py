@@ -1,24 +1,19 @@
 """The records of a user's data set: written once, and used again while nothing has changed."""
 
 import collections
-import concurrent.futures
 import dataclasses
-import hashlib
 import os
-from collections.abc import Mapping, Sequence
-
-import numpy as np
-import tqdm
+from collections.abc import Iterator, Mapping, Sequence
 
 from ssd_tf.config import label_map as label_maps
-from ssd_tf.data import box_validation, record_output, record_writer
-from ssd_tf.data.source import Source
+from ssd_tf.data import record_output, record_writer, tf_example
 from ssd_tf.errors import InputError
 from ssd_tf.files import json_file
-from ssd_tf.project import data_set, folder_scan, split
+from ssd_tf.project import data_set, file_states, folder_scan, source_split
 
 _VERSION = 1  # Of what the records are made from; another one writes them anew.
 _IMAGES_PER_FILE = 5000
+_LABEL_MAP = 'label_map.pbtxt'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,10 +23,10 @@ class PreparedData:
   Attributes:
     format: of the data set, such as 'Pascal VOC'.
     place: the folder or file that it is.
-    label_map_path: the classes.
-    paths: of the records of each part: train, val, and perhaps test.
-    num_images: of each part.
+    folder: of the records, and of the label map.
+    num_images: of each part: train, val, and perhaps test.
     num_boxes: of each part.
+    num_files: of the records of each part.
     is_split: whether val was split off here, and not by the data set.
     remarks: what the user should know, a sentence each.
     is_reused: whether the records were there already.
@@ -39,17 +34,27 @@ class PreparedData:
 
   format: str
   place: str
-  label_map_path: str
-  paths: Mapping[str, str]
+  folder: str
   num_images: Mapping[str, int]
   num_boxes: Mapping[str, int]
+  num_files: Mapping[str, int]
   is_split: bool
   remarks: Sequence[str] = ()
   is_reused: bool = False
 
+  @property
+  def label_map_path(self) -> str:
+    """The classes."""
+    return os.path.join(self.folder, _LABEL_MAP)
+
+  @property
+  def paths(self) -> dict[str, str]:
+    """Of the records of each part, without the numbers of several files."""
+    return {part: _path(self.folder, part) for part in self.num_files}
+
   def pattern(self, part: str) -> str:
     """The path of a part's records, or the pattern of its files, as a config has it."""
-    count = _num_shards(self.num_images[part])
+    count = self.num_files[part]
     return self.paths[part] + (f'-?????-of-{count:05d}' if count > 1 else '')
 
 
@@ -66,131 +71,135 @@ def prepare(
   Args:
     path: of the data set, see `data_set.find`.
     folder: gets train.record, val.record, perhaps test.record, label_map.pbtxt, and data_set.json,
-      which says what they were made from.
+      which says what they were made from. Folders with such a file are no part of a data set.
     label_map_path: see `data_set.find`.
-    validation_share: of the images, where the data set has no part of its own for it.
+    validation_share: of the images, between 0 and 1, where the data set has no part of its own for
+      it.
     seed: of that choice.
 
   Returns:
     What was written.
 
   Raises:
-    InputError: the data set is at fault; names the file.
+    InputError: the data set is at fault, or lies in the folder of the records; names the file.
   """
+  if not 0 < validation_share < 1:
+    raise InputError(f'validation_share is {validation_share}; expected above 0 and below 1')
   settings = {
     'version': _VERSION,
     'data': os.path.abspath(path),
     'label_map_path': label_map_path and os.path.abspath(label_map_path),
     'validation_share': validation_share,
     'seed': seed,
-    'files': _digest_of_files(path, label_map_path),
   }
+  given = [label_map_path] if label_map_path else []
   manifest_path = os.path.join(folder, folder_scan.MANIFEST)
   known = _load_manifest(manifest_path)
-  if known.get('made_from') == settings:
-    prepared = PreparedData(**known['prepared'], is_reused=True)
-    if all(map(os.path.isfile, [prepared.label_map_path, *_record_files(prepared)])):
-      return prepared
+  if known.get('settings') == settings and _is_up_to_date(known, path, folder, given):
+    return PreparedData(place=path, folder=folder, **known['prepared'], is_reused=True)
+  _require_apart(path, folder, given)
   found = data_set.find(path, label_map_path)
+  made_from = file_states.digest(path, given, found.folders)
+  # From here on the folder is ours, also if this is killed, and its records are not whole.
+  json_file.write(manifest_path, {})
   prepared = _write(found, folder, validation_share, seed)
   content = dataclasses.asdict(prepared)
-  del content['is_reused']
-  json_file.write(manifest_path, {'made_from': settings, 'prepared': content})
+  for name in ('place', 'folder', 'is_reused'):
+    del content[name]
+  manifest = {
+    'settings': settings,
+    'folders': found.folders,
+    'made_from': made_from,
+    'made': file_states.sizes(folder, _files(prepared)),
+    'prepared': content,
+  }
+  json_file.write(manifest_path, manifest)
   return prepared
 
 
 def _load_manifest(path):
   try:
-    return json_file.load(path)
+    content = json_file.load(path)
   except (OSError, InputError):
     return {}
+  return content if isinstance(content, dict) else {}
 
 
-def _digest_of_files(path, label_map_path):
-  """Of the names, sizes and times of change of all files that the records may be made from."""
-  scan = folder_scan.scan(path if os.path.isdir(path) else os.path.dirname(path) or '.')
-  kinds = (getattr(scan, field.name) for field in dataclasses.fields(scan) if field.name != 'root')
-  files = {file for kind in kinds for file in kind}
-  if label_map_path:
-    files.add(label_map_path)
-  digest = hashlib.sha256()
-  for file in sorted(files):
-    stat = os.stat(file)
-    digest.update(f'{file}\n{stat.st_size} {stat.st_mtime_ns}\n'.encode())
-  return digest.hexdigest()
+def _is_up_to_date(known, path, folder, given):
+  is_whole = file_states.sizes(folder, known['made']) == known['made']
+  return is_whole and known['made_from'] == file_states.digest(path, given, known['folders'])
 
 
-def _record_files(prepared):
-  return [
+def _require_apart(path, folder, given):
+  """Refuses to write where the data set is: it would be replaced, or passed over from then on."""
+  place = os.path.join(os.path.realpath(folder), '')
+  for file in [*file_states.scan(path).files, *given]:
+    if os.path.realpath(file).startswith(place):
+      raise InputError(
+        f'{folder}: the records are to be written there, but {file} is a file of the data set; '
+        'give another --output, or move it'
+      )
+
+
+def _files(prepared):
+  paths = [
     file
-    for part, path in prepared.paths.items()
-    for file in record_output.sharded(path, _num_shards(prepared.num_images[part])).paths
+    for part, count in prepared.num_files.items()
+    for file in record_output.sharded(prepared.paths[part], count).paths
   ]
+  return [_LABEL_MAP, *map(os.path.basename, paths)]
 
 
-def _num_shards(num_images):
-  return -(-num_images // _IMAGES_PER_FILE)
+def _path(folder, part):
+  return os.path.join(folder, f'{part}.record')
 
 
 def _write(found, folder, validation_share, seed):
   parts, remarks = dict(found.parts), list(found.remarks)
-  is_split = 'val' not in parts
-  if 'val' not in parts and 'test' in parts:
-    parts['val'], is_split = parts.pop('test'), False
-    remarks.append('It has no part for validation, so its test part validates.')
+  is_split = 'val' not in parts and 'test' not in parts
   if is_split:
-    parts = _split(next(iter(parts.values())), validation_share, seed)
-  label_map_path = os.path.join(folder, 'label_map.pbtxt')
-  reports, paths = {}, {}
+    parts = source_split.split(found.place, next(iter(parts.values())), validation_share, seed)
+  elif 'val' not in parts:
+    parts['val'] = parts.pop('test')
+    remarks.append('It has no part for validation, so its test part validates.')
+  label_maps.save(found.label_map, os.path.join(folder, _LABEL_MAP))
+  reports, num_files = {}, {}
   for part in sorted(parts, key=('train', 'val', 'test').index):
-    paths[part] = os.path.join(folder, f'{part}.record')
-    reports[part] = record_writer.write_records(
-      parts[part], paths[part], num_shards=_num_shards(len(parts[part].items))
-    )
-  label_maps.save(label_maps.of_names(found.names), label_map_path)
+    num_files[part] = -(-len(parts[part].items) // _IMAGES_PER_FILE)
+    reports[part], num_boxes = _write_part(parts[part], _path(folder, part), num_files[part])
+    remarks += _remarks(part, reports[part], num_boxes, found.label_map)
   return PreparedData(
     format=found.format,
     place=found.place,
-    label_map_path=label_map_path,
-    paths=paths,
+    folder=folder,
     num_images={part: report.num_images for part, report in reports.items()},
     num_boxes={part: report.num_boxes for part, report in reports.items()},
+    num_files=num_files,
     is_split=is_split,
     remarks=remarks,
   )
 
 
-def _split(source: Source, share, seed) -> dict[str, Source]:
-  """Two parts of a data set that has none; what cannot be read trains, and the writer tells."""
-  rows, images = [], []
-  with concurrent.futures.ThreadPoolExecutor() as executor:
-    looks = executor.map(lambda item: _look_at(source, item), source.items)
-    bar = tqdm.tqdm(looks, 'split', len(source.items), unit='image', disable=None)
-    for row, image in enumerate(bar):
-      if image is not None:
-        rows.append(row)
-        images.append(image)
-  if len({group for group, _ in images}) < 2:
-    raise InputError(
-      f'{len(images)} different images can be read; expected at least 2, one of them to validate'
+def _write_part(source, path, num_shards):
+  """Returns the report, and the number of boxes of each class id."""
+  class_ids = []
+
+  def encode(annotation):
+    class_ids.extend(annotation.class_ids.tolist())
+    return tf_example.encode_example(annotation)
+
+  report = record_writer.write_records(source, path, num_shards=num_shards, encode=encode)
+  return report, collections.Counter(class_ids)
+
+
+def _remarks(part, report, num_boxes, label_map) -> Iterator[str]:
+  if report.skipped:
+    yield (
+      f'{len(report.skipped)} images of {part} cannot be used, and are left out; the first: '
+      f'{report.skipped[0][1]}'
     )
-  validates = np.zeros(len(source.items), bool)
-  validates[rows] = split.split(images, share, seed)
-
-  def chosen(mask):
-    return [item for item, is_chosen in zip(source.items, mask, strict=True) if is_chosen]
-
-  return {
-    'train': dataclasses.replace(source, items=chosen(~validates)),
-    'val': dataclasses.replace(source, items=chosen(validates), remarks=()),
-  }
-
-
-def _look_at(source, item):
-  """The digest of an image's bytes, by which equal ones are known, and its boxes of each class."""
-  try:
-    annotation, _ = box_validation.validate_boxes(source.read(item))
-  except InputError:
-    return None
-  digest = hashlib.sha256(annotation.encoded).digest()
-  return digest, collections.Counter(annotation.class_ids.tolist())
+  lacking = [name for class_id, name in label_map.name_by_id.items() if not num_boxes[class_id]]
+  what = {'train': 'is not learned', 'val': 'is not evaluated'}.get(part)
+  if lacking and what:
+    listed = ', '.join(lacking[:10]) + (', ...' if len(lacking) > 10 else '')
+    yield f'No box in {part}, so {what}: {listed}.'

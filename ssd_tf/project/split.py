@@ -21,7 +21,8 @@ def split(
     seed: of the order in which groups are dealt.
 
   Returns:
-    bool[number of images]. With two groups or more, at least one image validates and one trains.
+    bool[number of images]. With two groups or more, at least one image validates and one trains,
+    one with boxes if there is any.
 
   Source: Sechidis, Tsoumakas and Vlahavas, On the Stratification of Multi-Label Data, 2011.
   """
@@ -43,7 +44,7 @@ def split(
       side = _side(wanted, rarest)
       validates[members[group]] = side
       wanted[side].subtract({**boxes[group], None: len(members[group])})
-  _require_both(validates, [members[group] for group in order])
+  _fill_empty_side(validates, members, boxes)
   return validates
 
 
@@ -63,8 +64,16 @@ def _side(wanted, class_id):
   return max((False, True), key=lambda side: (wanted[side][class_id], wanted[side][None]))
 
 
-def _require_both(validates, groups):
-  """Moves the smallest group where one side has got nothing."""
-  if len(groups) > 1 and (validates.all() or not validates.any()):
-    smallest = min(groups, key=len)
-    validates[smallest] = not validates[smallest[0]]
+def _fill_empty_side(validates, members, boxes):
+  """Moves a group where one side has got nothing: a small one, and not all boxes to validation."""
+  if len(members) < 2 or validates.any() != validates.all():
+    return
+  total = sum(counts.total() for counts in boxes.values())
+
+  def cost(group):
+    num_boxes = boxes[group].total()
+    left = num_boxes if validates.all() else total - num_boxes
+    return left == 0, len(members[group])
+
+  moved = members[min(members, key=cost)]
+  validates[moved] = not validates[moved[0]]

@@ -21,10 +21,10 @@ def data(tmp_path):
     return PreparedData(
       format='COCO',
       place='mydata',
-      label_map_path=path,
-      paths={'train': '/d/train.record', 'val': '/d/val.record'},
+      folder=str(tmp_path),
       num_images={'train': num_images, 'val': 40},
       num_boxes={'train': num_images, 'val': 40},
+      num_files={'train': 1, 'val': 1},
       is_split=True,
     )
 

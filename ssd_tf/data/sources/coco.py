@@ -85,12 +85,8 @@ def load_annotations(
   *,
   image_type: type[CocoImage] = CocoImage,
   object_hook: Callable[[dict[str, Any]], Any] | None = None,
-  prepare: Callable[[Any], None] | None = None,
 ) -> CocoAnnotations:
   """Reads an instances JSON file (or image_info, which has no annotations).
-
-  Args:
-    prepare: changes the file's content before it is checked, see `coco_entries.renumber`.
 
   Returns:
     Its images, each with its instances, whose category_id, image_id, area and iscrowd are numbers
@@ -99,9 +95,13 @@ def load_annotations(
   Raises:
     InputError: it is no JSON, or not as `coco_entries` expects it.
   """
-  content = json_file.load(path, object_hook)
-  if prepare:
-    prepare(content)
+  return read_content(path, json_file.load(path, object_hook), image_type=image_type)
+
+
+def read_content(
+  path: str, content: object, *, image_type: type[CocoImage] = CocoImage
+) -> CocoAnnotations:
+  """Checks the content of an instances JSON file, which may change; see `load_annotations`."""
   entries, instances, categories = coco_entries.read_lists(path, content)
   name_to_id = coco_entries.read_categories(path, categories)
   class_ids = {*name_to_id.values()}

@@ -32,46 +32,73 @@ def read_lists(path: str, content: object) -> tuple[list[Entry], list[Entry], li
   return images, annotations, categories
 
 
-def renumber(path: str, content: object, name_to_id: Mapping[str, int] | None = None) -> None:
-  """Gives the categories of a file other ids, also to its annotations; theirs may begin at 0.
+def used_categories(path: str, content: object) -> dict[str, int]:
+  """The categories of a file, in the order of their ids, which may begin at 0.
 
   Left out is a category that no annotation has and that is another's supercategory, as the one of
   id 0 is in Roboflow's files.
 
   Args:
     path: of the file, for the errors.
-    content: of the file; changed.
-    name_to_id: ids by name; None: from 1, in the order of the file's ids.
+    content: of the file.
+
+  Returns:
+    The ids by name.
 
   Raises:
-    InputError: as `read_lists`; two categories have one id; a name is not in name_to_id.
+    InputError: as `read_lists`; two categories have one id, or one name, or none.
   """
-  images, annotations, categories = read_lists(path, content)
-  stated = [whole_number(entry.get('id')) for entry in categories]
-  if None in stated or len({*stated}) < len(stated):
-    raise InputError(f"{path}: 'categories': expected a whole number of its own as the id of each")
+  _, annotations, categories = read_lists(path, content)
   used = {whole_number(entry.get('category_id')) for entry in annotations}
-  above = {entry.get('supercategory') for entry in categories}
-  by_id = {
-    class_id: entry
-    for class_id, entry in sorted(zip(stated, categories, strict=True), key=lambda pair: pair[0])
-    if class_id in used or entry.get('name') not in above
-  }
-  if name_to_id is not None:
-    found = {str(entry.get('name')): f'category {class_id}' for class_id, entry in by_id.items()}
-    class_names.require_known(found, name_to_id, path)
-    new_ids = {class_id: name_to_id[entry['name']] for class_id, entry in by_id.items()}
-  else:
-    new_ids = {class_id: i for i, class_id in enumerate(by_id, start=1)}
-  content['categories'] = [{**entry, 'id': new_ids[i]} for i, entry in by_id.items()]
+  name_by_id = {}
+  for i, entry in enumerate(categories):
+    place = f'{path}: categories[{i}]'
+    name = plain_text.check(_value(place, entry, 'name'), f'{place}: name')
+    class_id = whole_number(_value(place, entry, 'id'))
+    if class_id is None or class_id in name_by_id:
+      raise InputError(f'{place}: expected a whole number of its own as id: {_shown(entry)}')
+    below = [each for each in categories if each.get('supercategory') == name]
+    is_heading = any(each is not entry for each in below)
+    name_by_id[class_id] = None if is_heading and class_id not in used else name
+  name_to_id = {name: i for i, name in sorted(name_by_id.items()) if name is not None}
+  if len(name_to_id) < sum(name is not None for name in name_by_id.values()):
+    raise InputError(f"{path}: two of its 'categories' have the same name; rename one")
+  return name_to_id
+
+
+def renumber(path: str, content: object, name_to_id: Mapping[str, int]) -> None:
+  """Gives a file the categories of a label map, also to its annotations.
+
+  Args:
+    path: of the file, for the errors.
+    content: of the file; changed.
+    name_to_id: the label map.
+
+  Raises:
+    InputError: as `used_categories`; a category is not in the label map; an annotation has a
+      category_id that no category has.
+  """
+  old_ids = used_categories(path, content)
+  found = {name: f'category {class_id}' for name, class_id in old_ids.items()}
+  class_names.require_known(found, name_to_id, path)
+  new_ids = {class_id: name_to_id[name] for name, class_id in old_ids.items()}
+  images, annotations, categories = read_lists(path, content)
+  stated = {whole_number(entry['id']) for entry in categories}
+  unknown = collections.Counter()
   for entry in annotations:
+    # What is no number stays as it is, and is refused where entries are checked.
     class_id = whole_number(entry.get('category_id'))
-    # An id that is no category's stays one: it is refused by its own number.
-    entry['category_id'] = new_ids.get(class_id, f'{class_id} of the file')
+    if class_id is not None:
+      unknown[class_id] += class_id not in stated
+      entry['category_id'] = new_ids.get(class_id)
+  _require_categories(path, unknown)
   for entry in images:
     labeled = entry.get('labeled_category_ids')
     if isinstance(labeled, list):
-      entry['labeled_category_ids'] = [new_ids.get(whole_number(i), i) for i in labeled]
+      # An id that is no category's must not become one by chance: it is refused as this text.
+      ids = [new_ids.get(whole_number(i), f'{i} of the file') for i in labeled]
+      entry['labeled_category_ids'] = ids
+  content['categories'] = [{'id': i, 'name': name} for name, i in name_to_id.items()]
 
 
 def read_categories(path: str, entries: Sequence[Entry]) -> dict[str, int]:
@@ -211,9 +238,7 @@ def check_instances(
         boxless.append(_named(i, instance))
         continue
     kept.append(instance)
-  if unknown := +unknown:
-    listed = ', '.join(f'{_shown(key)} ({count} boxes)' for key, count in unknown.most_common())
-    raise InputError(f"{path}: annotations of categories that 'categories' lacks: {listed}")
+  _require_categories(path, unknown)
   if boxless and not kept:
     raise InputError(
       f'{path}: none of the {len(boxless)} annotations has a bbox or a segmentation; expected '
@@ -258,6 +283,13 @@ def _check_class(path, i, instance):
   instance['category_id'] = class_id
   if crowd is not None:
     instance['iscrowd'] = is_crowd
+
+
+def _require_categories(path, unknown):
+  """Refuses annotations by their numbers for each id that no category has."""
+  if unknown := +unknown:
+    listed = ', '.join(f'{_shown(key)} ({count} boxes)' for key, count in unknown.most_common())
+    raise InputError(f"{path}: annotations of categories that 'categories' lacks: {listed}")
 
 
 def _check_labeled(path, entry, class_ids):

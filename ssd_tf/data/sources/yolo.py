@@ -22,6 +22,10 @@ from ssd_tf.errors import InputError
 from ssd_tf.files import plain_text, text_file
 
 
+class NoImagesError(InputError):
+  """The one place of a set's images does not exist or has none: some tools name empty sets, too."""
+
+
 @dataclasses.dataclass(frozen=True)
 class YoloSet:
   """One set of images.
@@ -53,7 +57,7 @@ def read_data_yaml(path: str, set_name: str, kpt_shape: Sequence[str] | None = N
 
   Raises:
     InputError: a key is missing or of the wrong type, names are not one for each number, or a
-      folder or an image is missing.
+      folder or an image is missing; `NoImagesError` where that is all of the set.
   """
   content = yaml_file.read_mapping(path)
   for key in ('names', set_name):
@@ -79,14 +83,18 @@ def read_data_yaml(path: str, set_name: str, kpt_shape: Sequence[str] | None = N
   if 'path' in content and content['path'].value:
     root = _data_folder(content['path'].value, root, at('path'))
   places = content[set_name].value
+  places = places if isinstance(places, list) else [places]
   images, remarks, has_lists = [], [], False
-  for place in places if isinstance(places, list) else [places]:
+  for place in places:
     found = yolo_paths.find(_text(place, at(set_name)), [root])
     if found is None:
       tried = os.path.normpath(os.path.join(root, place))
-      raise InputError(
+      error = NoImagesError if len(places) == 1 else InputError
+      raise error(
         f'{at(set_name)}: {tried}: no such folder of images, nor a text file that lists them'
       )
+    if len(places) == 1 and os.path.isdir(found) and not yolo_paths.has_images(found):
+      raise NoImagesError(f'{at(set_name)}: {found}: no images in this folder')
     listed, odd = yolo_paths.list_images(found)
     images += listed
     remarks += odd

@@ -50,6 +50,13 @@ def list_images(place: str) -> tuple[list[str], list[tuple[str, str]]]:
   return paths, []
 
 
+def has_images(folder: str) -> bool:
+  """Whether a folder, or one below it that is not hidden, holds an image."""
+  return any(
+    name.lower().endswith(image_files.EXTENSIONS) for _, names in _walk(folder) for name in names
+  )
+
+
 def _walk(place):
   """Yields (folder, names of its files, sorted) of all folders but hidden ones, each once."""
   seen = {os.path.realpath(place)}

@@ -8,7 +8,7 @@ import tensorflow as tf
 from PIL import Image
 
 from ssd_tf.data import record_writer, tf_example
-from ssd_tf.data.sources import coco, lvis, merge_plan, merging
+from ssd_tf.data.sources import coco, coco_entries, lvis, merge_plan, merging
 from ssd_tf.errors import InputError
 
 LISTS = {'neg_category_ids': [], 'not_exhaustive_category_ids': []}
@@ -246,3 +246,41 @@ def test_boxes_that_are_fractions_are_refused(tmp_path):
   report = write_records(annotations, tmp_path, output)
   ((_, reason),) = report.skipped
   assert 'im0.jpg: ' in reason and 'all 1 boxes lie within 0..1' in reason
+
+
+def categories_of(*entries, used=()):
+  keys = ('id', 'name', 'supercategory')
+  return {
+    'images': [],
+    'annotations': [{'category_id': i} for i in used],
+    'categories': [dict(zip(keys, entry, strict=False)) for entry in entries],
+  }
+
+
+def test_headings_are_left_out_where_they_are_not_used():
+  heading = [(0, 'animals', 'none'), (2, 'dog', 'animals'), (1, 'cat', 'animals')]
+  content = categories_of(*heading, used=[1])
+  assert coco_entries.used_categories('x', content) == {'cat': 1, 'dog': 2}
+  content = categories_of(*heading, used=[0])
+  assert coco_entries.used_categories('x', content) == {'animals': 0, 'cat': 1, 'dog': 2}
+  # As in COCO: a class that is named as its own supercategory is no heading.
+  content = categories_of((1, 'person', 'person'), (2, 'car', 'vehicle'))
+  assert coco_entries.used_categories('x', content) == {'person': 1, 'car': 2}
+
+
+@pytest.mark.parametrize(
+  'entries', [[(1, 'cat'), (1, 'dog')], [(1, 'cat'), (2, 'cat')], [('one', 'cat')], [(1,)]]
+)
+def test_categories_that_cannot_be_told_apart(entries):
+  with pytest.raises(InputError, match='instances.json'):
+    coco_entries.used_categories('instances.json', categories_of(*entries))
+
+
+def test_renumbering_gives_the_ids_of_the_label_map():
+  content = categories_of((0, 'cat'), (1, 'dog'), used=[1, '0', 1.0, 'x'])
+  coco_entries.renumber('x', content, {'dog': 3, 'cat': 1, 'cow': 2})
+  # What is no number is left to the checks.
+  assert [entry['category_id'] for entry in content['annotations']] == [3, 1, 3, 'x']
+  assert {entry['name']: entry['id'] for entry in content['categories']} == {
+    **{'dog': 3, 'cat': 1, 'cow': 2}
+  }
