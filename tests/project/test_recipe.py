@@ -24,7 +24,7 @@ def data(tmp_path):
       folder=str(tmp_path),
       num_images={'train': num_images, 'val': 40},
       num_boxes={'train': num_images, 'val': 40},
-      num_files={'train': 1, 'val': 1},
+      num_files={'train': -(-num_images // 5000), 'val': 1},
       is_split=True,
     )
 
@@ -64,22 +64,24 @@ def test_settings_follow_images_and_memory(data, num_images, machine, expected):
   assert tuple(settings(pipeline).values()) == expected
 
 
-def test_the_config_trains_these_records_from_the_starter_weights(data):
+def test_the_config_trains_these_records_from_the_starter_weights(data, tmp_path):
   pipeline, choices = recipe.compose(data(156), Wishes(), CPU, 'pipeline.config')
   config = pipeline.config
   assert config.model.ssd.num_classes == 2
   assert config.train_config.fine_tune_checkpoint == 'starter:ssd_mobilenet_v1_0.75_coco'
   assert config.train_config.fine_tune_checkpoint_type == 'fine_tune'
   (train,), (val,) = config.train_input_reader, config.eval_input_reader
-  assert list(train.tf_record_input_reader.input_path) == ['/d/train.record']
-  assert list(val.tf_record_input_reader.input_path) == ['/d/val.record']
+  assert list(train.tf_record_input_reader.input_path) == [f'{tmp_path}/train.record']
+  assert list(val.tf_record_input_reader.input_path) == [f'{tmp_path}/val.record']
   assert {choice.flag for choice in choices} >= {'--model', '--weights', '--batch_size'}
 
 
-def test_many_images_lie_in_several_files(data):
+def test_many_images_lie_in_several_files(data, tmp_path):
   pipeline, _ = recipe.compose(data(10_001), Wishes(), CPU, 'pipeline.config')
   (reader,) = pipeline.config.train_input_reader
-  assert list(reader.tf_record_input_reader.input_path) == ['/d/train.record-?????-of-00003']
+  assert list(reader.tf_record_input_reader.input_path) == [
+    f'{tmp_path}/train.record-?????-of-00003'
+  ]
 
 
 def test_wishes_come_first(data):
