@@ -143,7 +143,7 @@ def _read_record(place, read, labels, by_name):
       f'{place}: has boxes of class {", ".join(map(str, unknown))}, which the label map lacks; add '
       'it there'
     )
-  names = [labels.name_of(i) for i in ids.tolist()]
+  names = [labels.name_by_id[i] for i in ids.tolist()]
   return dataclasses.replace(annotation, class_ids=ids, class_names=names)
 
 

@@ -48,7 +48,7 @@ def test_what_is_written(voc):
   for part in ('train', 'val'):
     for row in read(prepared, part):
       assert row.encoded == (voc / 'in' / row.filename).read_bytes()
-      assert [labels.name_of(i) for i in row.class_ids] == list(row.class_names)
+      assert [labels.name_by_id[i] for i in row.class_ids] == list(row.class_names)
       names.add(row.filename)
   assert names == {f'{i}.png' for i in range(10)}
 

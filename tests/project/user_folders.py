@@ -89,7 +89,7 @@ def contents(root, found):
       # ymin 1 / 10, xmin 2 / 20, ymax 6 / 10, xmax 12 / 20.
       expected = np.tile([0.1, 0.1, 0.6, 0.6], [len(row.class_names), 1])
       np.testing.assert_allclose(row.boxes, expected, atol=1e-6)
-      assert [found.label_map.name_of(i) for i in row.class_ids] == list(row.class_names)
+      assert [found.label_map.name_by_id[i] for i in row.class_ids] == list(row.class_names)
     result[part] = {paths[row.encoded]: list(row.class_names) for row in rows}
     assert len(result[part]) == len(rows)
   return result
