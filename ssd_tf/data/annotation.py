@@ -158,6 +158,17 @@ class Annotation:
     """The annotation with the boxes where `keep` is True; classes of the image unchanged."""
     return dataclasses.replace(self, **concatenate([(self, np.flatnonzero(keep))]))
 
+  def relabeled(self, labeled: Collection[int], human: Collection[int] | None) -> 'Annotation':
+    """With other labeled classes, of which people labeled some; the list decides alone then."""
+    return dataclasses.replace(
+      self,
+      labeled_classes=sorted(labeled),
+      human_labeled_classes=None if human is None else sorted(human),
+      verified_present=None,
+      verified_absent=None,
+      not_exhaustive=None,
+    )
+
   def labeled_class_ids(self, default: Collection[int]) -> set[int]:
     """The classes labeled in the image; `default` where the record does not say."""
     verified = None

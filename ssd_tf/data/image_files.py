@@ -42,6 +42,15 @@ class EncodedImage:
   width: int
   exif_orientation: int = 1
 
+  def size_remarks(self, stated_size: tuple[int | None, ...] | None, says: str) -> list[str]:
+    """A remark where annotations state another (height, width); `says` begins it."""
+    if stated_size is None or None in stated_size or stated_size == (self.height, self.width):
+      return []
+    return [
+      f'{says} {stated_size[1]} x {stated_size[0]} pixels, the image has {self.width} x '
+      f'{self.height}: the boxes are taken as pixels of the image'
+    ]
+
 
 def decode_image(encoded: bytes | tf.Tensor) -> tf.Tensor:
   """Decodes an image to u8[h,w,3]: in conversion, training, evaluation, detection and export.

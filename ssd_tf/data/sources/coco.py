@@ -43,14 +43,8 @@ class CocoImage:
     Source: the Object Detection API's create_coco_tf_record, which divides by the JSON's size.
     """
     path = self.path_in(image_dir)
-    said = (self.entry.get('width'), self.entry.get('height'))
-    encoded = image_files.read_image(path, said[::-1])
-    remarks = []
-    if None not in said and said != (encoded.width, encoded.height):
-      remarks.append(
-        f'the JSON says {said[0]} x {said[1]} pixels, the image has {encoded.width} x '
-        f'{encoded.height}: the boxes are taken as pixels of the image'
-      )
+    said = (self.entry.get('height'), self.entry.get('width'))
+    encoded = image_files.read_image(path, said)
     xywh = np.array([_box(path, instance) for instance in self.instances]).reshape(-1, 4)
     x, y, w, h = xywh.T
     areas = [instance.get('area') for instance in self.instances]
@@ -66,7 +60,7 @@ class CocoImage:
       is_crowd=np.array([bool(instance.get('iscrowd')) for instance in self.instances], bool),
       area=np.float32([w[i] * h[i] if area is None else area for i, area in enumerate(areas)]),
       labeled_classes=self.entry.get('labeled_category_ids'),
-      remarks=remarks,
+      remarks=encoded.size_remarks(said, 'the JSON says'),
     )
 
 

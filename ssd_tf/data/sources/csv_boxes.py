@@ -63,22 +63,15 @@ def filenames(csv_path: str) -> list[str]:
 def read_annotation(image: CsvImage, name_to_id: Mapping[str, int]) -> Annotation:
   """Reads an image and its rows, as boxes that are not yet clipped; refuses fractions."""
   encoded = image_files.read_image(image.path, image.stated_size)
-  size = (encoded.height, encoded.width)
-  remarks = []
-  if image.stated_size not in (None, size):
-    remarks.append(
-      f'its rows say {image.stated_size[1]} x {image.stated_size[0]} pixels, the image has '
-      f'{size[1]} x {size[0]}: the boxes are taken as pixels of the image'
-    )
   boxes = np.array([entry.box for entry in image.boxes], np.float64).reshape(-1, 4)
   return Annotation(
     **vars(encoded),
     filename=os.path.basename(image.path),
     source_id=image.name,
-    boxes=box_units.normalize(boxes, *size, image.path),
+    boxes=box_units.normalize(boxes, encoded.height, encoded.width, image.path),
     class_ids=np.array([name_to_id[entry.name] for entry in image.boxes], np.int64),
     class_names=[entry.name for entry in image.boxes],
-    remarks=remarks,
+    remarks=encoded.size_remarks(image.stated_size, 'its rows say'),
   )
 
 

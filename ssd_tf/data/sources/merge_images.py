@@ -48,14 +48,9 @@ def map_classes(
   class_ids = [table[class_id] for class_id in kept['class_ids'].tolist()]
   kept['class_ids'] = np.array(class_ids, np.int64)
   kept['class_names'] = [names[class_id] for class_id in class_ids]
-  return dataclasses.replace(
-    annotation,
-    **kept,
-    labeled_classes=sorted(map_labeled_ids(annotation.labeled_class_ids(default), table)),
-    human_labeled_classes=None if human is None else sorted(map_labeled_ids(human, table)),
-    verified_present=None,
-    verified_absent=None,
-    not_exhaustive=None,
+  return dataclasses.replace(annotation, **kept).relabeled(
+    map_labeled_ids(annotation.labeled_class_ids(default), table),
+    None if human is None else map_labeled_ids(human, table),
   )
 
 

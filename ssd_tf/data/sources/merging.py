@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import difflib
 import hashlib
+import operator
 import os
 import threading
 from collections.abc import Mapping, Sequence
@@ -137,7 +138,8 @@ def merge(
 
 def _plan_classes(parts, name_to_id):
   """The report with all classes and what their names tell; nothing is counted yet."""
-  merged = {name: MergedClass(i, name) for name, i in sorted((name_to_id or {}).items(), key=_id)}
+  by_id = sorted((name_to_id or {}).items(), key=operator.itemgetter(1))
+  merged = {name: MergedClass(class_id, name) for name, class_id in by_id}
   for part in parts:
     plan = part.plan
     for name in part.source.names.values():
@@ -162,10 +164,6 @@ def _plan_classes(parts, name_to_id):
   report.renamed_onto = _renamed_onto(parts, merged)
   report.similar_names = find_similar_names(report.classes)
   return report
-
-
-def _id(item):
-  return item[1]
 
 
 def _source_report(part):

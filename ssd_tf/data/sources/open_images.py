@@ -17,7 +17,6 @@ from ssd_tf.data import image_files
 from ssd_tf.data.annotation import Annotation
 from ssd_tf.data.source import Source
 from ssd_tf.data.sources.open_images_csv import (
-  ImageRows,
   Reading,
   read_boxes,
   read_class_descriptions,
@@ -53,10 +52,11 @@ class OpenImage(NamedTuple):
 class _Images(Sequence):
   """The images that have a box, a verified label or a fault, by id; their rows stay columns."""
 
-  def __init__(self, stems, boxes: ImageRows, labels: ImageRows | None, faults):
-    counts = boxes.counts if labels is None else boxes.counts + labels.counts
-    self._numbers = [i for i, stem in enumerate(stems) if counts[i] or stem in faults]
-    self._stems, self._boxes, self._labels, self._faults = stems, boxes, labels, faults
+  def __init__(self, stems: Sequence[str], boxes: Reading, labels: Reading | None):
+    counts = boxes.rows.counts + (labels.rows.counts if labels else 0)
+    self._stems, self._boxes, self._labels = stems, boxes.rows, labels and labels.rows
+    self._faults = {**(labels.broken if labels else {}), **boxes.broken}
+    self._numbers = [i for i, stem in enumerate(stems) if counts[i] or stem in self._faults]
 
   def __len__(self):
     return len(self._numbers)
@@ -124,18 +124,19 @@ def open_source(
   if not stems:
     raise InputError(f'{image_dir}: no .jpg file; expected the images, {{image id}}.jpg')
   numbers = {stem: i for i, stem in enumerate(stems)}
-  boxes, box_reading = read_boxes(boxes_csv, numbers, class_ids)
-  remarks = _box_remarks(boxes_csv, box_reading, boxes, image_dir, name_to_id)
-  faults, labels = box_reading.broken, None
-  if labels_csv is None:
+  boxes = read_boxes(boxes_csv, numbers, class_ids)
+  labels = None if labels_csv is None else read_verified_labels(labels_csv, numbers, class_ids)
+  _check_classes(class_ids, boxes, labels)
+  remarks = _absences(boxes, image_dir, name_to_id, 'a box')
+  if boxes.num_unknown:
+    remarks.append(
+      (boxes_csv, f'{boxes.num_unknown} boxes of unknown IsGroupOf: taken as no groups')
+    )
+  if labels is None:
     remarks.append((boxes_csv, NO_VERIFIED_LABELS))
-    _check_classes(boxes_csv, class_ids, box_reading)
   else:
-    labels, reading = read_verified_labels(labels_csv, numbers, class_ids)
-    remarks += _label_remarks(labels_csv, reading, labels, boxes, image_dir, name_to_id)
-    _check_classes(boxes_csv, class_ids, box_reading, reading)
-    faults = {**reading.broken, **faults}
-  images = _Images(stems, boxes, labels, faults)
+    remarks += _label_remarks(labels, boxes, image_dir, name_to_id)
+  images = _Images(stems, boxes, labels)
   if num_silent := len(stems) - len(images):
     what = 'box' if labels is None else 'box or verified label'
     remarks.append((image_dir, f'{num_silent} images have no {what} of these classes: left out'))
@@ -198,46 +199,42 @@ def _verified(class_ids, is_present, boxed: Collection[int]):
   return lists, sorted(doubtful)
 
 
-def _check_classes(path, class_ids, *readings: Reading):
-  if readings[0].num_rows and not any(reading.num_of_classes for reading in readings):
+def _check_classes(class_ids, boxes: Reading, labels: Reading | None):
+  num_of_classes = boxes.num_of_classes + (labels.num_of_classes if labels else 0)
+  if boxes.num_rows and not num_of_classes:
     raise InputError(
-      f'{path}: no row is of a class of the label map; LabelName of the first is '
-      f'{readings[0].first_label!r}, the label map has {_some(class_ids)}: name its classes by '
+      f'{boxes.path}: no row is of a class of the label map; LabelName of the first is '
+      f'{boxes.first_label!r}, the label map has {_some(class_ids)}: name its classes by '
       'their MIDs, or give --class_descriptions_csv'
     )
 
 
-def _box_remarks(path, reading, boxes, image_dir, name_to_id):
-  remarks = _absences(path, reading, boxes, image_dir, name_to_id, 'a box')
-  if reading.num_unknown:
-    remarks.append((path, f'{reading.num_unknown} boxes of unknown IsGroupOf: taken as no groups'))
-  return remarks
-
-
-def _label_remarks(path, reading, labels, boxes, image_dir, name_to_id):
-  remarks = _absences(path, reading, labels, image_dir, name_to_id, 'a verified label')
-  if reading.num_unknown:
+def _label_remarks(labels, boxes, image_dir, name_to_id):
+  remarks = _absences(labels, image_dir, name_to_id, 'a verified label')
+  if labels.num_unknown:
     what = 'rows of a machine, or of another Confidence than 0 and 1: not verified, left out'
-    remarks.append((path, f'{reading.num_unknown} {what}'))
-  class_ids, present = labels.columns
+    remarks.append((labels.path, f'{labels.num_unknown} {what}'))
+  class_ids, present = labels.rows.columns
   # One number for each pair of image and class.
   stride = max(name_to_id.values()) + 1
-  pairs = labels.images[present].astype(np.int64) * stride + class_ids[present]
-  boxed = boxes.images.astype(np.int64) * stride + boxes.columns[0]
+  pairs = labels.rows.images[present].astype(np.int64) * stride + class_ids[present]
+  boxed = boxes.rows.images.astype(np.int64) * stride + boxes.rows.columns[0]
   if without := len(np.setdiff1d(pairs, boxed)):
     what = 'times a class is verified present in an image without a box of it: not labeled there'
-    remarks.append((path, f'{without} {what}'))
+    remarks.append((labels.path, f'{without} {what}'))
   return remarks
 
 
-def _absences(path, reading, rows, image_dir, name_to_id, what):
+def _absences(reading, image_dir, name_to_id, what):
   remarks = []
   if reading.missing:
     listed = f'{len(reading.missing)} images with {what} of these classes are'
-    remarks.append((path, f'{listed} not in {image_dir}: {_some(sorted(reading.missing))}'))
-  seen = {*np.unique(rows.columns[0]).tolist()}
+    text = f'{listed} not in {image_dir}: {_some(sorted(reading.missing))}'
+    remarks.append((reading.path, text))
+  seen = {*np.unique(reading.rows.columns[0]).tolist()}
   if never := [name for name, class_id in name_to_id.items() if class_id not in seen]:
-    remarks.append((path, f'classes without {what} in the images found: {", ".join(never)}'))
+    text = f'classes without {what} in the images found: {", ".join(never)}'
+    remarks.append((reading.path, text))
   return remarks
 
 

@@ -38,14 +38,17 @@ class ImageRows:
 
 @dataclasses.dataclass
 class Reading:
-  """What a file had besides the rows kept.
+  """What a file has of some classes in some images, and what else was in it.
 
   Attributes:
+    rows: those that are kept.
     missing: ids of images that have rows of these classes, but no file.
     broken: image id -> what is wrong with a row of it; names file and line.
     num_unknown: rows whose IsGroupOf is not known, or which nobody verified.
   """
 
+  path: str
+  rows: ImageRows | None = None
   num_rows: int = 0
   num_of_classes: int = 0
   first_label: str = ''
@@ -54,9 +57,7 @@ class Reading:
   num_unknown: int = 0
 
 
-def read_boxes(
-  path: str, numbers: Mapping[str, int], class_ids: Mapping[str, int]
-) -> tuple[ImageRows, Reading]:
+def read_boxes(path: str, numbers: Mapping[str, int], class_ids: Mapping[str, int]) -> Reading:
   """Reads the boxes of some classes in some images.
 
   Args:
@@ -67,42 +68,31 @@ def read_boxes(
 
   Returns:
     Rows of class id i32, box f32[4] as annotated, [ymin, xmin, ymax, xmax], and bool[2], group_of
-    and truncated; and the rest.
+    and truncated.
 
   Raises:
     InputError: the file is not as expected, or the boxes are in pixels.
   """
-  reading = Reading()
-  images, classes, boxes, flags = array('i'), array('i'), array('f'), array('b')
-  names = ('LabelName', 'ImageID', *_SIDES, *_FLAGS)
-  rows = _read_columns(path, names, optional=_FLAGS)
-  for line, image_id, values in _rows_to_keep(rows, numbers, class_ids, reading):
-    try:
-      box = [_fraction(text) for text in values[2:6]]
-      row_flags = [_number_of(text, (0, 1, _UNKNOWN)) for text in values[6:]]
-    except ValueError as error:
-      found = ', '.join(f'{n} {v!r}' for n, v in zip(names[2:], values[2:], strict=True))
-      reading.broken.setdefault(image_id, f'{path}:{line}: image {image_id}: {error}: {found}')
-      continue
-    images.append(numbers[image_id])
-    classes.append(class_ids[values[0]])
+  boxes, flags = array('f'), array('b')
+
+  def keep(values, reading):
+    box = [_fraction(text) for text in values[:4]]
+    row_flags = [_number_of(text, (0, 1, _UNKNOWN)) for text in values[4:]]
     boxes.extend(box)
     flags.extend(flag == 1 for flag in row_flags)
     reading.num_unknown += row_flags[0] == _UNKNOWN
+    return True
+
+  reading, *columns = _read(path, (*_SIDES, *_FLAGS), numbers, class_ids, keep, optional=_FLAGS)
   box_units.require_fractions(np.asarray(boxes), path)
-  table = ImageRows(
-    np.asarray(images),
-    len(numbers),
-    np.asarray(classes),
-    np.asarray(boxes).reshape(-1, 4),
-    np.asarray(flags).astype(bool).reshape(-1, 2),
-  )
-  return table, reading
+  boxes, flags = np.asarray(boxes).reshape(-1, 4), np.asarray(flags).astype(bool).reshape(-1, 2)
+  reading.rows = ImageRows(columns[0], len(numbers), columns[1], boxes, flags)
+  return reading
 
 
 def read_verified_labels(
   path: str, numbers: Mapping[str, int], class_ids: Mapping[str, int]
-) -> tuple[ImageRows, Reading]:
+) -> Reading:
   """Reads which of some classes people saw, or saw to be absent, in some images.
 
   Args:
@@ -110,29 +100,26 @@ def read_verified_labels(
       Rows of a machine, or with another Confidence, are no verification.
 
   Returns:
-    Rows of class id i32 and bool, present; and the rest.
+    Rows of class id i32 and bool, present.
   """
-  reading = Reading()
-  images, classes, present = array('i'), array('i'), array('b')
-  rows = _read_columns(path, ('LabelName', 'ImageID', 'Source', 'Confidence'))
-  for line, image_id, values in _rows_to_keep(rows, numbers, class_ids, reading):
+  present = array('b')
+
+  def keep(values, reading):
+    source, text = values
     try:
-      confidence = float(values[3])
+      confidence = float(text)
     except ValueError:
-      reading.broken.setdefault(
-        image_id, f'{path}:{line}: image {image_id}: Confidence {values[3]!r}; expected 0 or 1'
-      )
-      continue
-    if values[2] == 'machine' or confidence not in (0, 1):
-      reading.num_unknown += 1
-      continue
-    images.append(numbers[image_id])
-    classes.append(class_ids[values[0]])
-    present.append(confidence == 1)
-  table = ImageRows(
-    np.asarray(images), len(numbers), np.asarray(classes), np.asarray(present).astype(bool)
-  )
-  return table, reading
+      raise ValueError('expected 0 or 1') from None
+    is_verified = source != 'machine' and confidence in (0, 1)
+    if is_verified:
+      present.append(confidence == 1)
+    reading.num_unknown += not is_verified
+    return is_verified
+
+  reading, *columns = _read(path, ('Source', 'Confidence'), numbers, class_ids, keep)
+  present = np.asarray(present).astype(bool)
+  reading.rows = ImageRows(columns[0], len(numbers), columns[1], present)
+  return reading
 
 
 def read_class_descriptions(path: str) -> list[tuple[str, str]]:
@@ -146,19 +133,31 @@ def read_class_descriptions(path: str) -> list[tuple[str, str]]:
   return found
 
 
-def _rows_to_keep(rows, numbers, class_ids, reading):
-  """Yields (line, image id, values) of known images and classes; counts the others."""
-  for line, values in rows:
+def _read(path, names, numbers, class_ids, keep, optional=()):
+  """A Reading without its rows; of the rows that `keep` takes, images and classes i32[m]."""
+  reading = Reading(path)
+  images, classes = array('i'), array('i')
+  for line, (label, image_id, *values) in _read_columns(
+    path, ('LabelName', 'ImageID', *names), optional
+  ):
     reading.num_rows += 1
-    label, image_id = values[:2]
     reading.first_label = reading.first_label or label
     if label not in class_ids:
       continue
     reading.num_of_classes += 1
-    if image_id in numbers:
-      yield line, image_id, values
-    else:
+    if image_id not in numbers:
       reading.missing.add(image_id)
+      continue
+    try:
+      is_kept = keep(values, reading)
+    except ValueError as error:
+      found = ', '.join(f'{n} {v!r}' for n, v in zip(names, values, strict=True))
+      reading.broken.setdefault(image_id, f'{path}:{line}: image {image_id}: {error}: {found}')
+      continue
+    if is_kept:
+      images.append(numbers[image_id])
+      classes.append(class_ids[label])
+  return reading, np.asarray(images), np.asarray(classes)
 
 
 def _fraction(text: str) -> float:

@@ -102,7 +102,14 @@ def write_partial_records(
     keep, labeled = dropping.apply(
       index, annotation.class_ids, annotation.labeled_class_ids(default=names)
     )
-    return _relabeled(annotation.select(keep), labeled, findings)
+    human = annotation.human_labeled_classes
+    remarks = [
+      *annotation.remarks,
+      *(f'clipped to the image: {text}' for text in findings.clipped),
+      *(f'left out, no area or outside: {text}' for text in findings.dropped),
+    ]
+    kept = dataclasses.replace(annotation.select(keep), remarks=remarks)
+    return kept.relabeled(labeled, None if human is None else labeled & set(human))
 
   partial = Source(names, list(enumerate(source.items)), read, source.remarks)
   record_writer.write_records(partial, output_path, num_workers=num_workers, strict=True)
@@ -221,24 +228,6 @@ def write_json(path: str, content: Any) -> None:
   ):
     json.dump(content, file, ensure_ascii=False, indent=2)
   os.replace(temporary, path)
-
-
-def _relabeled(annotation, labeled, findings):
-  """The explicit list decides alone; what else told of dropped labels goes."""
-  human = annotation.human_labeled_classes
-  return dataclasses.replace(
-    annotation,
-    labeled_classes=sorted(labeled),
-    human_labeled_classes=None if human is None else sorted(labeled & set(human)),
-    verified_present=None,
-    verified_absent=None,
-    not_exhaustive=None,
-    remarks=[
-      *annotation.remarks,
-      *(f'clipped to the image: {text}' for text in findings.clipped),
-      *(f'left out, no area or outside: {text}' for text in findings.dropped),
-    ],
-  )
 
 
 def _warnings(classes, groups):

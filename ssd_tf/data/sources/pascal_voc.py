@@ -47,11 +47,6 @@ def read_annotation(
   objects = [entry for entry in found.objects if not (ignore_difficult and entry.difficult)]
   image_path, remarks = voc_files.find_image(file, found.filename)
   image = image_files.read_image(image_path, found.size)
-  if found.size not in (None, (image.height, image.width)):
-    remarks.append(
-      f'{file.path} says {found.size[1]} x {found.size[0]} pixels, the image has {image.width} x '
-      f'{image.height}: the boxes are taken as pixels of the image'
-    )
   boxes = np.array([entry.box for entry in objects], np.float64)
   return Annotation(
     **vars(image),
@@ -63,7 +58,7 @@ def read_annotation(
     difficult=np.array([entry.difficult for entry in objects], bool),
     truncated=np.array([entry.truncated for entry in objects], bool),
     views=[entry.pose for entry in objects],
-    remarks=remarks,
+    remarks=remarks + image.size_remarks(found.size, f'{file.path} says'),
     num_boxes_left_out=len(found.objects) - len(objects),
   )
 

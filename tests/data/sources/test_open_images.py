@@ -190,7 +190,8 @@ def test_broken_rows_and_images_are_skipped_and_strict_stops(tmp_path):
     "YMax '1', XMax '1', IsGroupOf '1', IsTruncated '0'",
     f"{path}:5: image bb: expected one of (0, 1, -1): YMin '0.25', XMin '0.5', YMax '0.26', "
     "XMax '0.51', IsGroupOf '2', IsTruncated '-1'",
-    f"{tmp_path / 'labels.csv'}:16: image cc: Confidence 'yes'; expected 0 or 1",
+    f"{tmp_path / 'labels.csv'}:16: image cc: expected 0 or 1: Source 'verification', "
+    "Confidence 'yes'",
     f'{tmp_path}/train/ee.jpg: the image file is empty (0 bytes)',
   ]
   with pytest.raises(InputError, match='boxes.csv:8: image aa'):
