@@ -28,6 +28,8 @@ from ssd_tf.data.augmentation import (
 from ssd_tf.data.augmentation.autoaugment_policies import POLICIES
 from ssd_tf.protos import train_pb2
 
+_OF_KEYPOINTS = ('keypoint_flip_permutation', 'keypoint_rot_permutation')
+
 
 def build_augmentation(
   train_config: train_pb2.TrainConfig, num_classes: int | None = None
@@ -155,20 +157,6 @@ def _random_downscale_to_target_pixels(values):
   return functools.partial(resizing.random_downscale_to_target_pixels, **given)
 
 
-def _resize_image(values):
-  return functools.partial(
-    resizing.resize_image,
-    new_height=values.new_height,
-    new_width=values.new_width,
-    method=values.Method.Name(values.method).lower(),
-  )
-
-
-def _random_jitter_boxes(values):
-  mode = values.JitterMode.Name(values.jitter_mode).lower()
-  return functools.partial(boxes.random_jitter_boxes, ratio=values.ratio, jitter_mode=mode)
-
-
 def _autoaugment_image(values):
   if values.policy_name not in POLICIES:
     known = ', '.join(POLICIES)
@@ -176,21 +164,26 @@ def _autoaugment_image(values):
   return _by_names(autoaugment.autoaugment_image)(values)
 
 
-def _by_names(operation, without=()):
+def _by_names(operation):
   """Passes the fields of a message to the operation's arguments of the same names.
 
-  A repeated field that is empty leaves the operation's own default.
+  A repeated field that is empty leaves the operation's own default; of a value of an enumeration,
+  the name goes, in lower case.
   """
 
   def build(values):
-    names = [field.name for field in values.DESCRIPTOR.fields if field.name not in without]
-    arguments = {name: getattr(values, name) for name in names}
-    arguments = {name: v for name, v in arguments.items() if v or not _is_repeated(v)}
-    return functools.partial(
-      operation,
-      # A repeated field would change with the config.
-      **{name: tuple(v) if _is_repeated(v) else v for name, v in arguments.items()},
-    )
+    arguments = {}
+    for field in values.DESCRIPTOR.fields:
+      value = getattr(values, field.name)
+      if field.name in _OF_KEYPOINTS:
+        continue
+      if field.enum_type:
+        value = field.enum_type.values_by_number[value].name.lower()
+      if not _is_repeated(value):
+        arguments[field.name] = value
+      elif value:
+        arguments[field.name] = tuple(value)  # A repeated field would change with the config.
+    return functools.partial(operation, **arguments)
 
   return build
 
@@ -207,13 +200,9 @@ def _without_effect(values):
 
 # Field of PreprocessingStep -> what builds its operation from the message in that field.
 STEPS: dict[str, Callable[[Message], augmentation.Operation]] = {
-  'random_horizontal_flip': _by_names(
-    geometry.random_horizontal_flip, without=['keypoint_flip_permutation']
-  ),
-  'random_vertical_flip': _by_names(
-    geometry.random_vertical_flip, without=['keypoint_flip_permutation']
-  ),
-  'random_rotation90': _by_names(geometry.random_rotation90, without=['keypoint_rot_permutation']),
+  'random_horizontal_flip': _by_names(geometry.random_horizontal_flip),
+  'random_vertical_flip': _by_names(geometry.random_vertical_flip),
+  'random_rotation90': _by_names(geometry.random_rotation90),
   'random_self_concat_image': _by_names(geometry.random_self_concat_image),
   'random_crop_image': _random_crop_image,
   'random_crop_to_aspect_ratio': _by_names(crops.random_crop_to_aspect_ratio),
@@ -227,10 +216,10 @@ STEPS: dict[str, Callable[[Message], augmentation.Operation]] = {
   'random_image_scale': _by_names(resizing.random_image_scale),
   'random_resize_method': _by_names(resizing.random_resize_method),
   'random_downscale_to_target_pixels': _random_downscale_to_target_pixels,
-  'resize_image': _resize_image,
+  'resize_image': _by_names(resizing.resize_image),
   'random_square_crop_by_scale': _by_names(squares.random_square_crop_by_scale),
   'random_scale_crop_and_pad_to_square': _by_names(squares.random_scale_crop_and_pad_to_square),
-  'random_jitter_boxes': _random_jitter_boxes,
+  'random_jitter_boxes': _by_names(boxes.random_jitter_boxes),
   'scale_boxes_to_pixel_coordinates': _without_effect,
   'normalize_image': _by_names(pixels.normalize_image),
   'subtract_channel_mean': _by_names(pixels.subtract_channel_mean),

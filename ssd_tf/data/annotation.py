@@ -5,7 +5,7 @@ reading and writing, checks, filtering, merging and dropping of labels go by BOX
 """
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -157,6 +157,14 @@ class Annotation:
   def select(self, keep: np.ndarray) -> 'Annotation':
     """The annotation with the boxes where `keep` is True; classes of the image unchanged."""
     return dataclasses.replace(self, **concatenate([(self, np.flatnonzero(keep))]))
+
+  def with_class_ids(self, names: Mapping[int, str]) -> 'Annotation':
+    """Where there are class texts only, with their ids; 0 for one that is no name."""
+    if len(self.class_ids):
+      return self
+    ids = {name: class_id for class_id, name in names.items()}
+    class_ids = np.array([ids.get(text, 0) for text in self.class_names], np.int64)
+    return dataclasses.replace(self, class_ids=class_ids)
 
   def relabeled(self, labeled: Collection[int], human: Collection[int] | None) -> 'Annotation':
     """With other labeled classes, of which people labeled some; the list decides alone then."""

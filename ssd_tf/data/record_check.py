@@ -5,7 +5,6 @@ import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 from google.protobuf import message
 
@@ -167,7 +166,7 @@ def survey_records(
     place = (path, number, record_files.source_id(features))
     found = [*_image_problems(features), *_feature_problems(features)]
     if not any(problem.kind == 'records' for problem in found):
-      annotation = _with_class_ids(tf_example.annotation_of(features), label_names)
+      annotation = tf_example.annotation_of(features).with_class_ids(label_names)
       found += _box_problems(annotation, num_classes, label_names)
       summary.count(annotation, max_num_boxes)
       for oddity in _label_oddities(annotation, summary, label_names, labeled_by_default):
@@ -201,15 +200,6 @@ def _feature_problems(features):
   labels = ('image/object/class/label', 'image/object/class/text')
   if not faults and has_boxes and not any(record_features.values(features, key) for key in labels):
     yield Problem('records', 'records have boxes without classes', 'give each box its class')
-
-
-def _with_class_ids(annotation, label_names):
-  """Where a record has texts only: their ids, 0 for one that the map lacks."""
-  if len(annotation.class_ids):
-    return annotation
-  ids = {name: class_id for class_id, name in label_names.items()}
-  class_ids = np.array([ids.get(text, 0) for text in annotation.class_names], np.int64)
-  return dataclasses.replace(annotation, class_ids=class_ids)
 
 
 def _label_oddities(annotation, summary, label_names, labeled_by_default) -> Iterator[str]:

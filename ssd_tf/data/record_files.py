@@ -13,8 +13,8 @@ from ssd_tf.data import record_features
 from ssd_tf.errors import InputError
 
 # A record: its length u64, a checksum of that u32, the bytes, a checksum of them u32.
-_HEADER_BYTES = 12
-_FOOTER_BYTES = 4
+HEADER_BYTES = 12
+FOOTER_BYTES = 4
 
 
 def count_records(path: str) -> int:
@@ -23,10 +23,10 @@ def count_records(path: str) -> int:
   count = position = 0
   with open(path, 'rb') as file:
     while position < size:
-      header = file.read(_HEADER_BYTES)
-      if len(header) == _HEADER_BYTES:
-        position += _HEADER_BYTES + struct.unpack('<Q', header[:8])[0] + _FOOTER_BYTES
-      if len(header) < _HEADER_BYTES or position > size:
+      header = file.read(HEADER_BYTES)
+      if len(header) == HEADER_BYTES:
+        position += HEADER_BYTES + struct.unpack('<Q', header[:8])[0] + FOOTER_BYTES
+      if len(header) < HEADER_BYTES or position > size:
         raise InputError(
           f'{path}: record {count} (counted from 0) reaches beyond the end of the file, which is '
           f'cut short, damaged or no TFRecord file; copy or convert it again'

@@ -5,16 +5,10 @@ import functools
 import os
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from ssd_tf.data import record_files, tf_example
 from ssd_tf.data.annotation import Annotation
 from ssd_tf.data.source import Source
 from ssd_tf.errors import InputError
-
-# What stands before and after the bytes of a record in its file: length and checksum, checksum.
-_HEADER_BYTES = 12
-_FOOTER_BYTES = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,9 +28,9 @@ def open_source(paths: Sequence[str], names: Mapping[int, str]) -> Source:
   """Reads every record once, for its checksum and its place."""
   places, end = [], 0
   for path, number, record in record_files.read_records(paths):
-    offset = (end if number else 0) + _HEADER_BYTES
+    offset = (end if number else 0) + record_files.HEADER_BYTES
     places.append(RecordPlace(path, number, offset, len(record)))
-    end = offset + len(record) + _FOOTER_BYTES
+    end = offset + len(record) + record_files.FOOTER_BYTES
   read = functools.partial(read_annotation, names=names)
   return Source(names, places, read, files=paths)
 
@@ -55,20 +49,16 @@ def read_annotation(place: RecordPlace, names: Mapping[int, str]) -> Annotation:
   annotation = tf_example.parse_example(record, str(place))
   if not annotation.encoded:
     raise InputError(f'{place}: its image has 0 bytes; remove the record or convert it again')
-  n = len(annotation.boxes)
-  texts, class_ids = list(annotation.class_names), annotation.class_ids
-  if n and texts and not len(class_ids):
-    ids = {name: class_id for class_id, name in names.items()}
-    if unknown := sorted({*texts} - ids.keys()):
+  if not len(annotation.class_ids):
+    if unknown := sorted({*annotation.class_names} - {*names.values()}):
       raise InputError(f'{place}: class texts {unknown} are not in the label map')
-    class_ids = np.array([ids[text] for text in texts], np.int64)
-  # Some writers leave the texts out.
-  texts = texts or [names.get(class_id, '') for class_id in class_ids.tolist()]
+    annotation = annotation.with_class_ids(names)
+  class_ids, n = annotation.class_ids.tolist(), len(annotation.boxes)
   if len(class_ids) != n:
     raise InputError(f'{place}: 0 class labels for {n} boxes; convert it again')
   return dataclasses.replace(
     annotation,
-    class_ids=class_ids,
-    class_names=texts,
+    # Some writers leave the texts out.
+    class_names=annotation.class_names or [names.get(class_id, '') for class_id in class_ids],
     source_id=annotation.source_id or os.path.basename(annotation.filename),
   )
