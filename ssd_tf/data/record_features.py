@@ -7,12 +7,15 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from ssd_tf.data.annotation import BOX_FIELDS, BOX_SIDES, IMAGE_CLASSES
-from ssd_tf.data.ssd_tensorflow_keys import KEYS, per_box_feature
 
 _TEXTS = ('image/format', 'image/filename', 'image/source_id')
 _SIZES = ('image/height', 'image/width')
 _SIDES = tuple(f'image/object/bbox/{side}' for side in BOX_SIDES)
 _FIELDS = {field.key: field for field in BOX_FIELDS}
+# The Object Detection API's key -> SSD-Tensorflow's for the same list, one entry for each box.
+SSD_TENSORFLOW_KEYS = {
+  field.key: field.ssd_tensorflow_key for field in BOX_FIELDS if field.ssd_tensorflow_key
+}
 _LABEL, _TEXT = 'image/object/class/label', 'image/object/class/text'
 # Key -> the list of tf.train.Feature that it has to be.
 KINDS = {
@@ -21,7 +24,7 @@ KINDS = {
   **dict.fromkeys(_SIDES, 'float_list'),
   **{key: field.kind for key, field in _FIELDS.items()},
 }
-KINDS |= {other: KINDS[key] for key, other in KEYS.items()}
+KINDS |= {other: KINDS[key] for key, other in SSD_TENSORFLOW_KEYS.items()}
 _ONE = ('image/encoded', 'image/filename', 'image/source_id')  # Not a list.
 _NAMES = {'bytes_list': 'bytes', 'int64_list': 'integers', 'float_list': 'floats'}
 
@@ -31,7 +34,7 @@ _PASSED_OVER = {'image/format', *_SIZES} | {
   each
   for key, field in _FIELDS.items()
   if field.example_key is None and key != _TEXT
-  for each in (key, KEYS.get(key, key))
+  for each in (key, SSD_TENSORFLOW_KEYS.get(key, key))
 }
 _PARSED = {
   'image/encoded': tf.io.FixedLenFeature([], tf.string),
@@ -76,7 +79,7 @@ def faults(features: Features) -> Iterator[Fault]:
       wrong.append(Fault(f'{key} has {len(lists[key])} values', 'one'))
   yield from wrong
   if not wrong:
-    for key, other in KEYS.items():
+    for key, other in SSD_TENSORFLOW_KEYS.items():
       if other in lists and not lists.get(key):
         lists[key] = lists[other]
     yield from _length_faults(lists)
@@ -94,7 +97,7 @@ def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
     tf.errors.InvalidArgumentError: a list has another type, or one of the three has not one value.
   """
   record = tf.io.parse_single_example(serialized, _PARSED)
-  either = {key: other for key, other in KEYS.items() if key in _PARSED}
+  either = {key: other for key, other in SSD_TENSORFLOW_KEYS.items() if key in _PARSED}
   return record | {key: or_default(record[key], record[other]) for key, other in either.items()}
 
 
@@ -105,9 +108,11 @@ def or_default(values: tf.Tensor, default: tf.Tensor) -> tf.Tensor:
 
 def values(features: Features, key: str) -> list:
   """The numbers or bytes of a feature; of a per-box one under whichever key it is."""
-  feature = per_box_feature(features, key)
-  kind = feature.WhichOneof('kind')
-  return list(getattr(feature, kind).value) if kind else []
+  for name in (key, SSD_TENSORFLOW_KEYS.get(key)):
+    kind = features[name].WhichOneof('kind') if name in features else None
+    if kind and getattr(features[name], kind).value:
+      return list(getattr(features[name], kind).value)
+  return []
 
 
 def _length_faults(lists):

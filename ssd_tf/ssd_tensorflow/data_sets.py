@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from absl import logging
 
 from ssd_tf.config import label_map as label_maps
-from ssd_tf.data import class_counts
+from ssd_tf.data import record_files, tf_example
 from ssd_tf.errors import InputError
 from ssd_tf.files import plain_text, text_file
 
@@ -19,12 +19,41 @@ _RECORDS = re.compile(r'\.(tfrecords?|records?)(-\d{5}-of-\d{5})?$')
 _MAX_NAMES = 5
 
 
+@dataclasses.dataclass
+class ClassCounts:
+  """The classes of the boxes in records: boxes and files by id, boxes by (id or None, text)."""
+
+  num_records: int = 0
+  boxes: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+  texts: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+  files: dict[int, set[str]] = dataclasses.field(
+    default_factory=lambda: collections.defaultdict(set)
+  )
+
+
+def count_classes(paths: Sequence[str]) -> ClassCounts:
+  """Counts the boxes of each class, without decoding pixels; refuses what is no annotated image."""
+  counts = ClassCounts()
+  for path, number, record in record_files.read_records(paths):
+    annotation = tf_example.parse_example(record, f'{path}, record {number}')
+    ids, texts = annotation.class_ids.tolist(), annotation.class_names
+    counts.num_records += 1
+    counts.boxes.update(ids)
+    for class_id in set(ids):
+      counts.files[class_id].add(path)
+    if not ids:
+      counts.texts.update((None, text) for text in texts)
+    elif texts:
+      counts.texts.update(zip(ids, texts, strict=True))
+  return counts
+
+
 @dataclasses.dataclass(frozen=True)
 class DataSet:
   """The records of a split, what is in them, and their classes by a label map from some source."""
 
   paths: Sequence[str]
-  counts: class_counts.ClassCounts
+  counts: ClassCounts
   classes: label_maps.LabelMap
   source: str
 
@@ -39,7 +68,7 @@ def load(dataset_dir: str, dataset_name: str, split: str, label_map_path: str = 
     InputError: there are no such records, they are damaged, or nothing names their classes.
   """
   paths = find_records(dataset_dir, dataset_name, split)
-  counts = class_counts.count_classes(paths)
+  counts = count_classes(paths)
   candidates = [label_map_path] if label_map_path else _label_map_files(dataset_dir, dataset_name)
   if candidates:
     return DataSet(paths, counts, _load_label_map(candidates[0]), candidates[0])

@@ -7,11 +7,12 @@ import pytest
 import tensorflow as tf
 import tiny_project
 
-from ssd_tf.data import class_counts, record_check, record_features, record_files, tf_example
+from ssd_tf.data import record_check, record_features, record_files, tf_example
 from ssd_tf.data.sources import tfrecord
 from ssd_tf.errors import InputError
 from ssd_tf.groundtruth import description
 from ssd_tf.inference import input_images, records
+from ssd_tf.ssd_tensorflow import data_sets
 
 NAMES = dict(enumerate(tiny_project.NAMES, start=1))
 OBJECT = 'image/object'
@@ -186,7 +187,7 @@ def annotate(path):
 
 
 def count(path):
-  class_counts.count_classes([path])
+  data_sets.count_classes([path])
 
 
 @pytest.mark.parametrize('tool', [describe, merge, annotate, count])

@@ -17,7 +17,8 @@ from ssd_tf.config import label_map
 from ssd_tf.config.checks import by_schema
 from ssd_tf.config.checks.whole_config import find_faults
 from ssd_tf.config.pipeline import Pipeline
-from ssd_tf.data import ssd_tensorflow_keys, tf_example
+from ssd_tf.data import record_features, tf_example
+from ssd_tf.data.sources import ssd_tensorflow
 from ssd_tf.errors import InputError
 from ssd_tf.pretrained.loading import LoadOptions
 from ssd_tf.pretrained.original_names import original_names
@@ -90,9 +91,9 @@ def write_records(path, class_ids, names, num_images=3):
       image.class_ids = [class_ids[row] for row in rows]
       image.class_names = [names[row] for row in rows]
       record = tf.train.Example.FromString(
-        ssd_tensorflow_keys.add_keys(tf_example.encode_example(image))
+        ssd_tensorflow.add_keys(tf_example.encode_example(image))
       )
-      for key in ssd_tensorflow_keys.KEYS:
+      for key in record_features.SSD_TENSORFLOW_KEYS:
         del record.features.feature[key]
       writer.write(record.SerializeToString())
 

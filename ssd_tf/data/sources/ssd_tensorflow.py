@@ -4,7 +4,9 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from ssd_tf.data import record_writer, ssd_tensorflow_keys, tf_example
+import tensorflow as tf
+
+from ssd_tf.data import record_features, record_writer, tf_example
 from ssd_tf.data.sources import pascal_voc, voc_files
 from ssd_tf.errors import InputError
 
@@ -37,6 +39,18 @@ def write_data_set(
     source,
     os.path.join(output_dir, f'{output_name}.tfrecord'),
     images_per_file=IMAGES_PER_FILE,
-    encode=lambda annotation: ssd_tensorflow_keys.add_keys(tf_example.encode_example(annotation)),
+    encode=lambda annotation: add_keys(tf_example.encode_example(annotation)),
     **options,
   )
+
+
+def add_keys(serialized: bytes) -> bytes:
+  """Adds to a record what only SSD-Tensorflow's own scripts read."""
+  example = tf.train.Example.FromString(serialized)
+  features = example.features.feature
+  for ours, theirs in record_features.SSD_TENSORFLOW_KEYS.items():
+    features[theirs].CopyFrom(features[ours])
+  size = [features[f'image/{side}'].int64_list.value[0] for side in ('height', 'width')]
+  features['image/channels'].int64_list.value[:] = [3]
+  features['image/shape'].int64_list.value[:] = [*size, 3]
+  return example.SerializeToString(deterministic=True)

@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 
 from ssd_tf import fields
-from ssd_tf.data import record_check, ssd_tensorflow_keys, tf_example
+from ssd_tf.data import record_check, tf_example
+from ssd_tf.data.sources import ssd_tensorflow
 
 # Not square; a box, a tiny one, and one on the border.
 BOXES = np.float32([[0.25, 0.125, 0.75, 0.5], [0.5, 0.5, 0.51, 0.51], [0, 0, 1, 1]])
@@ -93,7 +94,7 @@ def test_a_check_counts_their_classes(tmp_path):
 def test_either_stack_can_read_a_record_with_added_keys():
   annotation = tf_example.parse_example(theirs())
   annotation.filename = annotation.source_id = 'a.jpg'
-  record = ssd_tensorflow_keys.add_keys(tf_example.encode_example(annotation))
+  record = ssd_tensorflow.add_keys(tf_example.encode_example(annotation))
   written = tf.train.Example.FromString(record).features.feature
   wanted = tf.train.Example.FromString(theirs()).features.feature
   for name in wanted:
