@@ -12,15 +12,10 @@ from ssd_tf.files.failed_writes import open_for_writing
 
 
 def write_pascal_voc(annotations: Iterable[Annotation], root: str, set_name: str) -> None:
-  """Writes images, one XML file for each, and their list, in the folders of Pascal VOC.
+  """Writes images, one XML file for each, and their list, in the folders of Pascal VOC below root.
 
   Coordinates are pixels from 0, max exclusive, as our converter and the Object Detection API's read
-  them; the devkit itself counts from 1.
-
-  Args:
-    annotations: boxes f32[n,4], normalized.
-    root: holds JPEGImages, Annotations and ImageSets/Main; made if they do not exist.
-    set_name: the list of these images is ImageSets/Main/{set_name}.txt.
+  them; the devkit itself counts from 1. The list is ImageSets/Main/{set_name}.txt.
   """
   image_dir, xml_dir, set_dir = (
     _made(root, *path) for path in (['JPEGImages'], ['Annotations'], ['ImageSets', 'Main'])

@@ -94,8 +94,7 @@ def read_image(
 
   Args:
     stated_size: (height, width) by the annotations: an EXIF orientation that swaps the sides is
-      applied if this is the size it leads to.
-    upright: apply the EXIF orientation in any case.
+      applied if this is the size it leads to; with `upright` it is in any case.
 
   Raises:
     InputError: it is missing, empty, truncated or no image; or its values have no defined range.

@@ -71,22 +71,18 @@ def build_dataset(
 ) -> tf.data.Dataset:
   """Reads, shuffles, decodes, augments, preprocesses and batches examples.
 
-  Training repeats for ever, so no example is lost at an epoch's end, and every batch is full. In
-  evaluation each example comes once; the last batch is filled with empty examples.
-
-  In training, sources take turns by weight in a fixed order, each with epochs of its own; in
-  evaluation they come one after the other.
+  A training repeats for ever, so no example is lost at an epoch's end, and every batch is full; its
+  sources take turns by weight in a fixed order, each with epochs of its own. In evaluation they
+  come one after the other, each example once; the last batch is filled with empty examples.
 
   With a tf.distribute strategy, give the data set to `strategy.experimental_distribute_dataset`,
-  which splits each global batch over the replicas, in order: the global batch does not depend on
-  their number.
+  which splits each global batch over the replicas, in order.
 
   Args:
     preprocess_fn: (example, number of the global batch, from 0 on, i64[]) -> example with an image
       f32[H,W,C]; sizes are equal within a batch.
-    max_num_boxes: N; of an example with more boxes the first N are kept (`check_records` says how
-      many have more).
-    training: how a training repeats, shuffles and augments; None in evaluation.
+    max_num_boxes: N; of an example with more boxes the first N are kept.
+    training: None in evaluation.
 
   Returns:
     Batches: image f32[B,H,W,C], the keys of `fields.PER_BOX` padded with 0 or False to N,

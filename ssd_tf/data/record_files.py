@@ -39,11 +39,7 @@ def count_records(path: str) -> int:
 def read_records(
   paths: Sequence[str], max_per_file: int | None = None
 ) -> Iterator[tuple[str, int, bytes]]:
-  """Yields (path, number of the record in its file, from 0; the record), in the files' order.
-
-  Raises:
-    InputError: a record's checksum or length is wrong; names file and record.
-  """
+  """Yields (path, number in the file, from 0; record); names path and number of a damaged one."""
   limit = -1 if max_per_file is None else max_per_file
 
   def numbered(path):

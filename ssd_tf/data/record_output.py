@@ -44,8 +44,8 @@ class RecordOutput:
   def open(self) -> Iterator[tuple[Callable[[int, bytes], None], list[str]]]:
     """Lets write files that appear under their names only if the block is left without an error.
 
-    Then they replace the earlier data set of that name as a whole, whatever the number of its
-    files. Otherwise nothing of this one is left, and the earlier one is as it was.
+    Then they replace the earlier data set of that name as a whole; otherwise nothing of this one is
+    left, and the earlier one is as it was.
 
     Yields:
       write(number of the file in `paths`, record); and a list, which on leaving is filled with the

@@ -12,7 +12,6 @@ class Source:
   """A data set, opened; one of `sources.formats` can be pickled, and so can each of its items.
 
   Attributes:
-    names: its classes, id to name.
     items: one for each image, small: what `read` takes; `str()` of one names it.
     read: item -> annotation, boxes as they were annotated, class ids by `names`; in any order, by
       several threads or processes. Raises InputError, naming the file, where the input is broken.

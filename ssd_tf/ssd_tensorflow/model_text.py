@@ -128,7 +128,6 @@ def model_text(
 
   Args:
     weight_decay: half of its square is added to the loss, of all kernels.
-    match_threshold: anchors of a greater IoU are positive.
     original_objective: SSD-Tensorflow's in its place: no such anchor; the hardest negatives of the
       whole batch, and losses divided by its images; of SSD512, those of each feature map in the
       batch, and means.

@@ -21,11 +21,7 @@ _OF_A_FORK = ('feature_extractor', 'model', 'anchor_offset')
 def understand(
   flags: Mapping[str, Any], given: Collection[str], without_effect: Mapping[str, str]
 ) -> dict[str, Any]:
-  """The flags as they are meant, after a line for each that is not what it seems.
-
-  Raises:
-    InputError: a number is not finite or too large; a flag asks for what is not here.
-  """
+  """The flags as they are meant, after a line for each that is not what it seems, or an error."""
   _check_numbers(flags)
   flags = dict(flags)
   for name, meant in MISSPELT.items():

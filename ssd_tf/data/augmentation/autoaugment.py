@@ -1,10 +1,8 @@
 """AutoAugment for detection: one of a policy's sub-policies, drawn for each image.
 
 The changes of pixels are those of `official.vision.ops.augment`. Its AutoAugment class is not used:
-it draws from TensorFlow's global generator, so that images would depend on the order in which they
-are read; it fills what a shift uncovers with a mirror image, objects and all, of which the boxes
-know nothing; and it knows of v0 to v3 only v0. Here everything that is drawn is a function of the
-seed, and the original's gray fills what is uncovered.
+it draws from TensorFlow's global generator, where here all is a function of the seed; it fills what
+a shift uncovers with a mirror image, objects and all; and it knows of v0 to v3 only v0.
 """
 
 import math

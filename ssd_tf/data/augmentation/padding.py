@@ -45,10 +45,7 @@ def random_absolute_pad_image(
   max_width_padding: int = 1,
   pad_color: Sequence[float] | tf.Tensor | None = None,
 ) -> Example:
-  """Sets an image at a random place into one that is larger by a random number of pixels.
-
-  Height grows by less than max_height_padding, so 1 changes nothing; width alike.
-  """
+  """Sets an image at a random place into one that is larger by less than so many pixels."""
   largest = tf.shape(example[fields.IMAGE])[:2] + [max_height_padding, max_width_padding]
   return random_pad_image(example, seed, max_image_size=largest, pad_color=pad_color)
 

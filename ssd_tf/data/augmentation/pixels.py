@@ -142,10 +142,7 @@ def random_black_patches(
   probability: float = 0.5,
   size_to_image_ratio: float = 0.1,
 ) -> Example:
-  """Blackens squares at random places inside the image, each with a given probability.
-
-  Their side is a share of the image's shorter one, rounded down to pixels.
-  """
+  """Blackens squares inside the image, each with a probability; the size is a share of its side."""
   used_seed, place_seed = tf.unstack(tf.random.split(seed))
   image = example[fields.IMAGE]
   height_width = tf.shape(image)[:2]

@@ -13,16 +13,13 @@ class DroppingRules:
   """How labels are dropped.
 
   Attributes:
-    groups: the class names of each group of images; None: drawn, see the next two.
-    num_groups: of drawn groups.
+    groups: the class names of each group of images; None: num_groups of them are drawn.
     overlap: share of the classes that every drawn group has; each of the others has one group.
     group_fractions: share of the images in each group, of sum 1; None: all alike.
     shuffle: images come to groups at random, not in turn.
     drop_rate: probability that a box loses its label, whereupon its class is no longer labeled in
       its image; the other boxes of the class stay.
-    class_drop: class name to the probability that it is not labeled in an image, where none of its
-      boxes stays.
-    seed: of whatever is drawn.
+    class_drop: class name to the probability that an image is not labeled for it.
   """
 
   groups: Sequence[Sequence[str]] | None = None
@@ -86,14 +83,9 @@ def draw_groups(
 def deal_images(
   num_images: int, fractions: Sequence[float], shuffle_seed: int | None = None
 ) -> np.ndarray:
-  """Deals images to groups, each to the one that lacks most of its share: with equal ones, in turn.
+  """Deals images to G groups, each to the one that lacks most of its share; i64[N], the groups.
 
-  Args:
-    fractions: the share of each of G groups, of sum 1.
-    shuffle_seed: None: in turn; else groups of the same sizes, in an order that it draws.
-
-  Returns:
-    i64[N], the group of each image.
+  They come in turn, or with a shuffle_seed in an order that it draws.
   """
   shares = np.asarray(fractions, np.float64)
   counts = np.zeros(len(shares))

@@ -10,15 +10,13 @@ _MAX_LISTED = 10
 
 @dataclasses.dataclass
 class SourceClass:
-  """A class of a source.
+  """A class of a source, and what it becomes in the merged set; None: it is dropped.
 
   Attributes:
-    becomes: the merged set's; None: dropped.
     kept: its boxes that have an area; of images that another source has too, not all are written.
     invalid: its boxes without area, inverted, not finite or outside, never written.
     labeled_images: images labeled for it.
-    not_labeled: kept boxes in images that are not labeled for it.
-    first_not_labeled: source_id of the first of these images.
+    not_labeled: kept boxes in images that are not labeled for it, first in first_not_labeled.
   """
 
   name: str

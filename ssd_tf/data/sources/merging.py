@@ -97,10 +97,8 @@ def merge(
   says which classes its image is labeled for; its source_id is "<source's name>/<its own id>".
 
   Args:
-    parts: the data sets, in the order of classes and images; of two that say different things, the
-      first counts.
-    name_to_id: the merged set's label map; None: ids from 1, in the order of first appearance over
-      the sources.
+    parts: in the order of classes and images; of two that say different things, the first counts.
+    name_to_id: the merged set's label map; None: ids from 1, in the order of first appearance.
     strict: stop at the first broken image file, instead of leaving it out. A broken record always
       stops it: it tells of a wrong label map or a failed conversion.
 

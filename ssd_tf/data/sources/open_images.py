@@ -150,9 +150,8 @@ def read_annotation(image: OpenImage, image_dir: str, names: Mapping[int, str]) 
   """Reads an image, its boxes, not yet clipped, and what is verified of its classes.
 
   A class that is verified present but has no box counts as not exhaustively annotated: Open Images
-  has boxes of the most specific class only (a woman is Woman, and verified to be Person, too), and
-  none where there were too many labels. So does a class of which the files say both present and
-  absent.
+  has boxes of the most specific class only (a woman is Woman, and verified to be Person, too). So
+  does a class of which the files say both present and absent.
 
   Raises:
     InputError: the image is missing or broken, or one of its rows is; names the file.

@@ -58,13 +58,11 @@ class Reading:
 
 
 def read_boxes(path: str, numbers: Mapping[str, int], class_ids: Mapping[str, int]) -> Reading:
-  """Reads the boxes of some classes in some images.
+  """Reads the boxes of some classes (LabelName -> id) in some images (id -> number from 0).
 
   Args:
     path: CSV file with the columns ImageID, LabelName, XMin, XMax, YMin, YMax in any order, and
       perhaps IsGroupOf and IsTruncated: 1, 0, or -1 for unknown, which counts as 0.
-    numbers: image id -> number from 0, of the images that exist.
-    class_ids: LabelName -> class id.
 
   Returns:
     Rows of class id i32, box f32[4] as annotated, [ymin, xmin, ymax, xmax], and bool[2], group_of

@@ -160,10 +160,8 @@ def write_data_set(
 ) -> dict[str, record_writer.ConversionReport]:
   """Writes digits_train.record and digits_eval.record, and on request the same as image files.
 
-  Args:
-    write_voc: also write output_dir/voc, as Pascal VOC lays it out, with the sets train and eval.
-    write_coco: also write output_dir/coco: instances_train.json, instances_eval.json and the
-      folders train and eval.
+  Those are output_dir/voc, as Pascal VOC lays it out, with the sets train and eval; and
+  output_dir/coco: instances_train.json, instances_eval.json and the folders train and eval.
   """
   reports = {}
   for split, count in (('train', num_train), ('eval', num_eval)):
