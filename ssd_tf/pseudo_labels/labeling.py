@@ -38,19 +38,15 @@ def pseudo_label(
   num_shards: int = 1,
   batch_size: int = 8,
 ) -> dict:
-  """Fills the (image, class) cells that are not labeled, and writes records and a report.
-
-  Thresholds of a class come from the images of the validation records that are labeled for it.
+  """Fills the (image, class) cells that are not labeled; writes records and returns a report.
 
   Args:
-    validation_paths: TFRecord files with boxes by people; those of a detector do not count.
+    validation_paths: TFRecord files with boxes by people, of whose images thresholds come; those of
+      a detector do not count.
     label_map_path: of all these records and of the model; None: that of the eval_input_reader.
     labeled_by_default: names of the classes labeled in those of the input's images whose records do
       not say; empty: all.
     report_path: gets the report as JSON; None: output_path and '.report.json'.
-
-  Returns:
-    What was used, and per class thresholds, precision, recall and F at them, and counts.
 
   Raises:
     InputError: config, checkpoint, label map or records are at fault; the model was made for other

@@ -15,18 +15,12 @@ def match_detections(
   is_left_out: np.ndarray,
   iou_threshold: float = 0.5,
 ) -> np.ndarray:
-  """Tells which detections of one class in one image are right.
+  """Tells which detections of one class in one image are right: i8[d], 1 right, 0 wrong, -1 none.
 
   By falling score, a detection takes the free groundtruth box that it overlaps most, if their IoU
-  reaches the threshold. One that gets none, but overlaps as much a box left out, is left out too;
-  for a crowd, the overlap is the part of the detection that lies inside.
-
-  Args:
-    is_crowd: bool[n]; crowds are left out.
-    is_left_out: bool[n], boxes that are neither to be found nor wrong to find.
-
-  Returns:
-    i8[d]: 1 right, 0 wrong, -1 left out.
+  reaches the threshold. One that gets none, but overlaps as much a crowd or a box that is neither
+  to be found nor wrong to find, is left out too; for a crowd, the overlap is the part of the
+  detection that lies inside.
 
   Source: COCOeval.evaluateImg of pycocotools 2.0, at one IoU threshold. Unlike there, a box left
   out takes any number of detections, not only if it is a crowd.

@@ -91,14 +91,11 @@ def read_boxes(path: str, numbers: Mapping[str, int], class_ids: Mapping[str, in
 def read_verified_labels(
   path: str, numbers: Mapping[str, int], class_ids: Mapping[str, int]
 ) -> Reading:
-  """Reads which of some classes people saw, or saw to be absent, in some images.
+  """Reads which of some classes people saw, or saw to be absent, in some images: class id, present.
 
   Args:
     path: CSV file with the columns ImageID, Source, LabelName and Confidence: 1 present, 0 absent.
       Rows of a machine, or with another Confidence, are no verification.
-
-  Returns:
-    Rows of class id i32 and bool, present.
   """
   present = array('b')
 
