@@ -108,7 +108,7 @@ def or_default(values: tf.Tensor, default: tf.Tensor) -> tf.Tensor:
 
 def values(features: Features, key: str) -> list:
   """The numbers or bytes of a feature; of a per-box one under whichever key it is."""
-  for name in (key, SSD_TENSORFLOW_KEYS.get(key)):
+  for name in (key, SSD_TENSORFLOW_KEYS.get(key, key)):
     kind = features[name].WhichOneof('kind') if name in features else None
     if kind and getattr(features[name], kind).value:
       return list(getattr(features[name], kind).value)
