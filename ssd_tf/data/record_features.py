@@ -108,10 +108,11 @@ def or_default(values: tf.Tensor, default: tf.Tensor) -> tf.Tensor:
 
 def values(features: Features, key: str) -> list:
   """The numbers or bytes of a feature; of a per-box one under whichever key it is."""
-  for name in (key, SSD_TENSORFLOW_KEYS.get(key, key)):
-    kind = features[name].WhichOneof('kind') if name in features else None
-    if kind and getattr(features[name], kind).value:
-      return list(getattr(features[name], kind).value)
+  for name in (key, SSD_TENSORFLOW_KEYS.get(key)):
+    feature = features[name] if name and name in features else None
+    kind = feature and feature.WhichOneof('kind')
+    if kind and (found := getattr(feature, kind).value):
+      return list(found)
   return []
 
 

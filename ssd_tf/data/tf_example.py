@@ -97,7 +97,8 @@ def annotation_of(features: Mapping[str, tf.train.Feature]) -> Annotation:
     return [value.decode('utf-8') for value in values(key)]
 
   def ids(key):
-    return [i for i in values(key) if i] if values(key) else None
+    found = values(key)
+    return [i for i in found if i] if found else None
 
   def of_boxes(field):
     found = texts(field.key) if field.dtype is str else values(field.key)

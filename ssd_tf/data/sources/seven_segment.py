@@ -52,22 +52,19 @@ class DigitStyle:
   noise: float = 0.0
 
   def __post_init__(self):
-    problems = []
-    if not 1 <= self.min_digits <= self.max_digits:
-      problems.append(
-        f'min_digits {self.min_digits}, max_digits {self.max_digits}: expected 1 <= min <= max'
-      )
-    if not 8 <= self.min_glyph_height <= self.max_glyph_height:
-      problems.append(
-        f'min_glyph_height {self.min_glyph_height}, max_glyph_height {self.max_glyph_height}: '
-        'expected 8 <= min <= max'
-      )
-    if not 0.04 <= self.stroke <= 0.25:
-      problems.append(f'stroke {self.stroke}: expected 0.04 to 0.25 of the glyph height')
-    if not -0.5 <= self.slant <= 0.5:
-      problems.append(f'slant {self.slant}: expected -0.5 to 0.5')
-    if self.noise < 0:
-      problems.append(f'noise {self.noise}: expected at least 0')
+    digits = f'min_digits {self.min_digits}, max_digits {self.max_digits}'
+    heights = f'min_glyph_height {self.min_glyph_height}, max_glyph_height {self.max_glyph_height}'
+    checks = (
+      (1 <= self.min_digits <= self.max_digits, f'{digits}: expected 1 <= min <= max'),
+      (8 <= self.min_glyph_height <= self.max_glyph_height, f'{heights}: expected 8 <= min <= max'),
+      (
+        0.04 <= self.stroke <= 0.25,
+        f'stroke {self.stroke}: expected 0.04 to 0.25 of the glyph height',
+      ),
+      (-0.5 <= self.slant <= 0.5, f'slant {self.slant}: expected -0.5 to 0.5'),
+      (self.noise >= 0, f'noise {self.noise}: expected at least 0'),
+    )
+    problems = [problem for is_right, problem in checks if not is_right]
     for name in ('foreground', 'background'):
       color = getattr(self, name)
       if len(color) != 3 or not all(0 <= level <= 255 for level in color):
