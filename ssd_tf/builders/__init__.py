@@ -24,7 +24,13 @@ from ssd_tf.builders.metrics import (
   metric_names,
 )
 from ssd_tf.builders.multi_scale import MultiScale, build_multi_scale
-from ssd_tf.builders.training import build_optimizer, build_schedule, build_stages, precision_of
+from ssd_tf.builders.training import (
+  build_optimizer,
+  build_schedule,
+  build_stages,
+  build_whole_schedule,
+  precision_of,
+)
 from ssd_tf.config.checks.by_schema import require_supported, require_supported_model
 
 __all__ = [
@@ -41,6 +47,7 @@ __all__ = [
   'build_schedule',
   'build_stages',
   'build_train_dataset',
+  'build_whole_schedule',
   'check_config',
   'check_labeled',
   'check_records',

@@ -51,15 +51,26 @@ def build_optimizer(
   require_supported(optimizer, path)
   kind = chosen(optimizer, 'optimizer', path, tuple(_OPTIMIZERS))
   values = values_of(getattr(optimizer, kind))
-  schedule = build_schedule(values.pop('learning_rate'), f'{path}.{kind}.learning_rate')
-  if later := build_stage_schedules(stages):
-    schedule = schedules.staged_schedule(schedule, later)
+  del values['learning_rate']
+  schedule = build_whole_schedule(optimizer, stages)
   with explained(f'{path}.{kind}'):
     return _OPTIMIZERS[kind](
       optimizers.KerasSchedule(schedule),
       name=kind.removesuffix('_optimizer'),
       **{_ARGUMENTS.get(name, name): value for name, value in values.items()},
     )
+
+
+def build_whole_schedule(
+  optimizer: optimizer_pb2.Optimizer, stages: Sequence[train_pb2.TrainingStage] = ()
+) -> schedules.Schedule:
+  """Builds the learning rate schedule of a training, in which stages may have their own."""
+  path = 'train_config.optimizer'
+  kind = chosen(optimizer, 'optimizer', path, tuple(_OPTIMIZERS))
+  rate = getattr(optimizer, kind).learning_rate
+  schedule = build_schedule(rate, f'{path}.{kind}.learning_rate')
+  later = build_stage_schedules(stages)
+  return schedules.staged_schedule(schedule, later) if later else schedule
 
 
 def build_stage_schedules(

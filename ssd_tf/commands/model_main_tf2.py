@@ -132,7 +132,6 @@ flags.mark_flags_as_required(['pipeline_config_path', 'model_dir'])
 
 # Flags that stand for a field of train_config: the field, and how the value is written there.
 _FIELDS = {
-  'num_train_steps': ('num_steps', json.dumps),
   'seed': ('seed', json.dumps),
   'op_determinism': ('op_determinism', json.dumps),
   'freeze': ('freeze', str.upper),
@@ -150,6 +149,7 @@ _FIELDS = {
 def main() -> None:
   """Reads the config and the flags over it, then trains or evaluates."""
   from ssd_tf.config.pipeline import Pipeline
+  from ssd_tf.config.training_length import set_num_steps
   from ssd_tf.evaluation import log_format
 
   if FLAGS.use_tpu or FLAGS.num_workers > 1:
@@ -158,6 +158,8 @@ def main() -> None:
     raise InputError('--eval_all_checkpoints: expected --checkpoint_dir, the folder, with it')
   pipeline = Pipeline.load(FLAGS.pipeline_config_path, _overrides())
   log_format.setup_logging(FLAGS.log_format)
+  if FLAGS.num_train_steps and (stretched := set_num_steps(pipeline.config, FLAGS.num_train_steps)):
+    log_format.tell('--num_train_steps: %s', stretched)
   if FLAGS.checkpoint_dir:
     _evaluate(pipeline)
   else:

@@ -30,12 +30,11 @@ API, SHORT, BOTH = SHAPES = ('api', 'short', 'both')
 _LOGGER = python_logging.getLogger('tensorflow')
 _ABSL = logging.get_absl_logger()
 _ONLY_API = python_logging.getLogger('absl.only_api')  # What the short lines say in their own way.
-_SHORT, _TABLE, _FILE = (
-  python_logging.getLogger(f'ssd_tf.{name}') for name in ('short', 'table', 'file')
-)
-for _each in (_SHORT, _TABLE, _FILE):
+_SHORT, _TABLE = (python_logging.getLogger(f'ssd_tf.{name}') for name in ('short', 'table'))
+for _each in (_SHORT, _TABLE):  # Silent, until they are shown.
   _each.propagate = False
-  _each.setLevel(python_logging.INFO)
+  _each.setLevel(python_logging.CRITICAL)
+_log_files: list[python_logging.Handler] = []
 # What libraries log of each checkpoint and each evaluation.
 _CHATTER = ('functional_saver', 'loop_fns')
 _SIZE = re.compile(r'\((small|medium|large)\)')
@@ -71,8 +70,10 @@ def setup_logging(shape: str = API) -> None:
     _add_handler(_LOGGER, sys.stderr, python_logging.BASIC_FORMAT)
     _add_handler(_TABLE, sys.stdout, '%(message)s')
     _TABLE.handlers[0].terminator = ''
+    _TABLE.setLevel(python_logging.INFO)
   if shape != API:
     _add_handler(_SHORT, sys.stderr, '%(message)s')
+    _SHORT.setLevel(python_logging.INFO)
   _LOGGER.propagate = True
 
 
@@ -96,13 +97,13 @@ def writing_to(path: str) -> Iterator[None]:
   """
   handler = _LogFile(path, delay=True, encoding='utf-8')
   handler.setFormatter(python_logging.Formatter('%(levelname)s:tensorflow:%(message)s'))
-  for logger in (_FILE, _ABSL):
-    logger.addHandler(handler)
+  _log_files.append(handler)
+  _ABSL.addHandler(handler)
   try:
     yield
   finally:
-    for logger in (_FILE, _ABSL):
-      logger.removeHandler(handler)
+    _log_files.remove(handler)
+    _ABSL.removeHandler(handler)
     handler.close()
 
 
@@ -115,7 +116,8 @@ def emit(lines: Iterable[str]) -> None:
   """Logs each message at level INFO, as coming from the caller's file and line."""
   for line in lines:
     _LOGGER.info('%s', line, stacklevel=2)
-    _FILE.info('%s', line)
+    for file in _log_files:
+      file.handle(_LOGGER.makeRecord('', python_logging.INFO, '', 0, line, (), None))
 
 
 def emit_once(line: str) -> None:

@@ -8,6 +8,7 @@ import tensorflow as tf
 from absl import logging
 
 from ssd_tf import builders
+from ssd_tf.config.config_differences import differences
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.evaluation import log_format
 from ssd_tf.pretrained.loading import LoadOptions
@@ -22,6 +23,8 @@ from ssd_tf.run.validation import build_validation
 from ssd_tf.training.label_curves import LabelCurves
 from ssd_tf.training.loss_watch import LossWatch
 from ssd_tf.training.trainer import Trainer
+
+_MAX_TOLD = 5  # Of the fields in which two configs differ.
 
 
 def train(
@@ -100,7 +103,7 @@ def train(
       if loop.is_over():
         return
       # Not before the checkpoint is seen to fit: else the config that it fits would be lost.
-      _save_config(pipeline, model_dir)
+      _save_config(pipeline, model_dir, start_step)
       loop.run()
     model_trainer.loss_watch.flush(int(learner.step.numpy()))
     _log_end(learner, start_step, began, validation and validation.best, model_dir)
@@ -160,12 +163,34 @@ def _build_trainer(pipeline, learner, strategy, start_step, log_every_n):
   )
 
 
-def _save_config(pipeline, model_dir):
+def _save_config(pipeline, model_dir, start_step):
   path = os.path.join(model_dir, 'pipeline.config')
-  if os.path.exists(path) and Pipeline.load(path).config != pipeline.config:
-    logging.warning(
-      '%s differs from the config given now, which replaces it; a training that goes on with other '
-      'data, batch size or seed is not the one that was begun.',
-      path,
-    )
+  if os.path.exists(path):
+    before = Pipeline.load(path).config
+    fields = list(differences(before, pipeline.config))
+    if fields:
+      more = f'; {len(fields) - _MAX_TOLD} more' if len(fields) > _MAX_TOLD else ''
+      logging.warning(
+        '%s differs from the config given now, which replaces it: %s%s. A training that goes on '
+        'with other data, batch size or seed is not the one that was begun.',
+        path,
+        '; '.join(fields[:_MAX_TOLD]),
+        more,
+      )
+    if 0 < before.train_config.num_steps <= start_step < pipeline.config.train_config.num_steps:
+      _tell_rate(pipeline.config.train_config, start_step)
   pipeline.save(path)
+
+
+def _tell_rate(settings, step):
+  """Of a finished training that goes on."""
+  schedule = builders.build_whole_schedule(settings.optimizer, settings.stage)
+  now, end = (float(schedule(tf.constant(at, tf.int64))) for at in (step, settings.num_steps - 1))
+  log_format.tell(
+    'The training was finished at step %d; it goes on to step %d, at a learning rate of %.3g at '
+    'first and of %.3g in the end.',
+    step,
+    settings.num_steps,
+    now,
+    end,
+  )

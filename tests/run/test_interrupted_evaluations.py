@@ -166,3 +166,17 @@ def test_the_best_checkpoint_of_another_training_is_refused_before_anything_is_w
   with pytest.raises(InputError, match='holds the best checkpoint of another training'):
     train([])
   assert sorted(tiny.rglob('*')) == before
+
+
+def test_going_on_with_a_finished_training_says_at_what_rate_and_what_differs(tiny, train, caplog):
+  train([0.3, 0.4])
+  caplog.set_level('INFO', logger='absl')
+  train([0.2, 0.1], 'train_config.num_steps=8', 'train_config.batch_size=2')
+  # Cosine from .05 at step 2 to 0 at step 8: .025 * (1 + cos(pi * 5 / 6)) at step 7.
+  assert (
+    'The training was finished at step 4; it goes on to step 8, at a learning rate of 0.0375 at '
+    'first and of 0.00335 in the end.'
+  ) in caplog.messages
+  (differs,) = [line for line in caplog.messages if 'differs from the config' in line]
+  assert 'train_config.batch_size: 4 -> 2' in differs
+  assert 'train_config.num_steps: 4 -> 8' in differs
