@@ -8,6 +8,7 @@ pipeline.config, trains, evaluates, exports the best checkpoint and draws its de
 each setting with the flag that changes it. The same command goes on where it was interrupted.
 """
 
+import json
 import os
 
 from absl import flags
@@ -25,6 +26,13 @@ flags.DEFINE_integer('checkpoint_every_n', None, 'Steps; default: a tenth.', low
 flags.DEFINE_integer('log_every_n', None, 'Steps; default: a hundredth.', lower_bound=1)
 flags.DEFINE_bool('evaluate', True, 'Evaluate at each checkpoint, and keep the best.')
 flags.DEFINE_bool('export', True, 'Export the best checkpoint in the end, and draw detections.')
+
+_FIELDS = {
+  'num_train_steps': 'num_steps',
+  'batch_size': 'batch_size',
+  'seed': 'seed',
+  'weights': 'fine_tune_checkpoint',
+}
 
 
 def main() -> None:
@@ -57,9 +65,18 @@ def _name(path):
 
 
 def _load_config():
+  """The config that is given, with the flags that stand for one of its fields."""
   from ssd_tf.config.pipeline import Pipeline
 
-  return Pipeline.load(FLAGS.config, FLAGS.config_override)
+  for name in ('model', 'learning_rate', 'label_map_path'):
+    if FLAGS[name].present:
+      raise InputError(f'--{name}: goes with --data; change the config itself, {FLAGS.config}')
+  changes = [
+    f'train_config.{field}={json.dumps(FLAGS[name].value)}'
+    for name, field in _FIELDS.items()
+    if FLAGS[name].present
+  ]
+  return Pipeline.load(FLAGS.config, [*changes, *FLAGS.config_override])
 
 
 def _start_or_go_on(output):

@@ -88,6 +88,10 @@ def test_evaluate_takes_the_newest_checkpoint(trained):
   ('arguments', 'message'),
   [
     (['train'], 'ssd-tf train: error: give --data, a folder of annotated images, or --config'),
+    (
+      ['train', '--config=a.config', '--learning_rate=1'],
+      '--learning_rate: goes with --data; change the config itself, a.config',
+    ),
     (['train', '--data=gone'], 'ssd-tf train: error: gone: no such file or folder'),
     (['export'], 'ssd-tf export: error: give --model'),
     (['detect', '--model=.', '--images=a.jpg'], 'ssd-tf export --model=. writes that'),
