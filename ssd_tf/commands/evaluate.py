@@ -24,7 +24,7 @@ def main() -> None:
   from ssd_tf.run.evaluator import Options
   from ssd_tf.run.strategy import make_strategy
 
-  log_format.setup_logging()
+  log_format.setup_logging(log_format.SHORT)
   evaluate_checkpoints(
     pipeline,
     FLAGS.model,

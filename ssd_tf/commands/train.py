@@ -23,7 +23,14 @@ flags.DEFINE_string(
   'output', None, 'Gets checkpoints, figures, the export and pictures; default: runs/NAME.'
 )
 flags.DEFINE_integer('checkpoint_every_n', None, 'Steps; default: a tenth.', lower_bound=1)
-flags.DEFINE_integer('log_every_n', None, 'Steps; default: a hundredth.', lower_bound=1)
+flags.DEFINE_integer('log_every_n', None, 'Steps; default: a fortieth, at most 100.', lower_bound=1)
+flags.DEFINE_enum(
+  'log_format',
+  'short',
+  ['api', 'short', 'both'],
+  "What the console shows: a line for each interval, the Object Detection API's lines, or both; "
+  'these are in train.log of the output in any case.',
+)
 flags.DEFINE_bool('evaluate', True, 'Evaluate at each checkpoint, and keep the best.')
 flags.DEFINE_bool('export', True, 'Export the best checkpoint in the end, and draw detections.')
 
@@ -39,7 +46,10 @@ def main() -> None:
   """Prepares what is to be trained, trains it, and shows what came of it."""
   if bool(FLAGS.data) == bool(FLAGS.config):
     raise InputError('give --data, a folder of annotated images, or --config, a pipeline.config')
+  from ssd_tf.evaluation import log_format
   from ssd_tf.project import training
+
+  log_format.setup_logging(FLAGS.log_format)
 
   output = FLAGS.output or os.path.join('runs', _name(FLAGS.data or FLAGS.config))
   pipeline = _load_config() if FLAGS.config else _start_or_go_on(output)

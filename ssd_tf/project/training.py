@@ -43,7 +43,7 @@ def train(
   Args:
     output: model_dir of the training; the export goes into exported, pictures into pictures.
     checkpoint_every_n: steps; None: a tenth of the training.
-    log_every_n: steps; None: a hundredth of it, at most 100.
+    log_every_n: steps; None: a fortieth of it, at most 100.
 
   Raises:
     InputError: as `run.train.train`.
@@ -54,7 +54,7 @@ def train(
     output,
     strategy=make_strategy(),
     checkpoint_every_n=checkpoint_every_n or max(1, num_steps // 10),
-    log_every_n=log_every_n or max(1, min(100, num_steps // 100)),
+    log_every_n=log_every_n or max(1, min(100, num_steps // 40)),
     evaluate=evaluate,
   )
   checkpoint = best_checkpoint.find(output) or pipeline.find_checkpoint(output)

@@ -39,6 +39,8 @@ class Progress:
 
   def show(self) -> None:
     """Shows how far the training is."""
+    if self._has_shown and not self._steps:
+      return  # The early line was of this very step.
     measured = self._trainer.measure()
     if self._steps:
       measured['steps_per_sec'] = self._steps / max(time.monotonic() - self._began, 1e-9)
