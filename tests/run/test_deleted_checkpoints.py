@@ -9,6 +9,7 @@ from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.exporting import exporter
 from ssd_tf.pretrained import checkpoint_file
+from ssd_tf.pretrained.checkpoint_formats import open_checkpoint
 from ssd_tf.run import checkpoint_inspection, evaluated_images, start
 from ssd_tf.run.evaluate import evaluate_all_checkpoints, evaluate_checkpoints
 
@@ -53,7 +54,7 @@ class Evaluation:
     for happens in self.meanwhile[:1]:
       self.meanwhile.remove(happens)
       happens()
-    file = checkpoint_file.open_checkpoint(path)
+    file = open_checkpoint(path)
     self.step = int(file.read('step/.ATTRIBUTES/VARIABLE_VALUE'))
     for happens in self.afterwards:
       happens()
@@ -113,12 +114,12 @@ def test_what_opens_or_reads_a_checkpoint_names_the_deleted_one(training, monkey
   def read(name):
     raise tf.errors.NotFoundError(None, None, 'model/ckpt-2.data-00001-of-00002; No such file')
 
-  file = checkpoint_file.open_checkpoint('model/ckpt-2')
+  file = open_checkpoint('model/ckpt-2')
   training.save(4)
   monkeypatch.setattr(file, '_reader', types.SimpleNamespace(get_tensor=read))
   for read_it in (
     lambda: file.read(next(iter(file.shapes))),
-    lambda: checkpoint_file.open_checkpoint('model/ckpt-2'),
+    lambda: open_checkpoint('model/ckpt-2'),
   ):
     with pytest.raises(checkpoint_file.CheckpointDeleted, match='^model/ckpt-2: was del') as error:
       read_it()
