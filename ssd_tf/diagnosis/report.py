@@ -1,10 +1,8 @@
 """What a diagnosis found, as text and as JSON."""
 
 import collections
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
 
 from ssd_tf.diagnosis.finding import Finding, Severity
 
@@ -38,14 +36,7 @@ def as_dict(findings: Sequence[Finding]) -> dict[str, Any]:
   return {
     'counts': _counts(findings),
     'findings': [
-      {
-        'group': finding.group,
-        'check': finding.check,
-        'severity': finding.severity.value,
-        'what': finding.what,
-        'remedy': finding.remedy,
-        'numbers': _plain(finding.numbers),
-      }
+      {'group': finding.group, **vars(finding), 'severity': finding.severity.value}
       for finding in findings
     ],
   }
@@ -55,16 +46,3 @@ def _counts(findings):
   """The number of each severity, worst first."""
   counts = collections.Counter(finding.severity for finding in findings)
   return {severity.value: counts[severity] for severity in _ORDER}
-
-
-def _plain(value):
-  """What JSON knows: no arrays, and null for what is not finite."""
-  if isinstance(value, Mapping):
-    return {str(key): _plain(item) for key, item in value.items()}
-  if isinstance(value, np.ndarray | np.generic):
-    return _plain(value.tolist())
-  if isinstance(value, list | tuple):
-    return [_plain(item) for item in value]
-  if isinstance(value, float) and not np.isfinite(value):
-    return None
-  return value

@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ssd_tf.errors import InputError
@@ -52,15 +52,17 @@ def write(path: str | os.PathLike, content: Any) -> None:
 def as_text(content: Any) -> str:
   """What a JSON file of this content holds, its objects and lists indented, with a last line break.
 
-  Nan and infinity become null, since JSON has neither.
+  Nan and infinity become null, since JSON has neither; arrays become lists.
   """
-  text = json.dumps(_without_nan(content), indent=2, ensure_ascii=False, allow_nan=False)
+  text = json.dumps(_plain(content), indent=2, ensure_ascii=False, allow_nan=False)
   return f'{text}\n'
 
 
-def _without_nan(content):
-  if isinstance(content, dict):
-    return {key: _without_nan(value) for key, value in content.items()}
+def _plain(content):
+  if hasattr(content, 'tolist'):  # An array or a number of NumPy, which is not imported for that.
+    content = content.tolist()
+  if isinstance(content, Mapping):
+    return {key: _plain(value) for key, value in content.items()}
   if isinstance(content, list | tuple):
-    return [_without_nan(value) for value in content]
+    return [_plain(value) for value in content]
   return None if isinstance(content, float) and not math.isfinite(content) else content

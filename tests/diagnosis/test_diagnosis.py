@@ -11,6 +11,7 @@ from ssd_tf.data.sources import seven_segment
 from ssd_tf.diagnosis import config_checks, data_checks, report, run
 from ssd_tf.diagnosis.finding import Finding, Severity
 from ssd_tf.errors import InputError
+from ssd_tf.files import json_file
 
 DIGITS = tiny_project.ROOT / 'configs/ssd_mobilenet_v1_512x512_digits.config'
 ERROR = Severity.ERROR
@@ -160,7 +161,7 @@ def test_text_is_worst_first():
 
 
 def test_json_has_everything():
-  found = json.loads(json.dumps(report.as_dict(FINDINGS), allow_nan=False))
+  found = json.loads(json_file.as_text(report.as_dict(FINDINGS)))
   assert found['counts'] == {'error': 1, 'warning': 1, 'note': 1}
   assert found['findings'][0] == {
     'group': 'data',
