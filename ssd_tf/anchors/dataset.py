@@ -9,7 +9,7 @@ import numpy as np
 from ssd_tf import builders
 from ssd_tf.anchors.block import with_anchors
 from ssd_tf.anchors.layout import Layout, find_layout
-from ssd_tf.anchors.tiling import Tiling, best_ious, reaches, shape_ious, tile
+from ssd_tf.anchors.tiling import Tiling, best_ious, matched_threshold, reaches, shape_ious, tile
 from ssd_tf.anchors.training_boxes import TrainingBoxes, read_training_boxes
 from ssd_tf.config.pipeline import Pipeline, PipelineConfig
 from ssd_tf.errors import InputError
@@ -112,7 +112,7 @@ def find_anchors(
   """
   ssd = pipeline.config.model.ssd
   model = builders.build_model(pipeline.config.model, is_training=False)
-  stock = tile(ssd, model.feature_map_sizes)
+  stock = tile(pipeline.config, model.feature_map_sizes)
   boxes = read_training_boxes(pipeline, min_size=min_size)
   head = ssd.box_predictor.WhichOneof('box_predictor_oneof')
   layout = find_layout(
@@ -124,17 +124,16 @@ def find_anchors(
     seed=seed,
   )
   changed = with_anchors(pipeline.config, layout, stock)
-  found = tile(changed.model.ssd, model.feature_map_sizes)
-  matcher = ssd.matcher.argmax_matcher
-  has_threshold = ssd.matcher.HasField('argmax_matcher') and not matcher.ignore_thresholds
+  found = tile(changed, model.feature_map_sizes)
+  threshold = matched_threshold(pipeline.config)
   return DatasetAnchors(
     boxes=boxes,
     stock=stock,
     layout=layout,
     found=found,
     config=changed,
-    threshold=matcher.matched_threshold if has_threshold else _THRESHOLD,
-    notes=list(_notes(pipeline.config, stock, found, layout, has_threshold)),
+    threshold=_THRESHOLD if threshold is None else threshold,
+    notes=list(_notes(pipeline.config, stock, found, layout)),
   )
 
 
@@ -160,8 +159,8 @@ def check_output(pipeline: Pipeline, path: str | None) -> None:
     )
 
 
-def _notes(config, stock, found, layout, has_threshold) -> Iterator[str]:
-  if not has_threshold:
+def _notes(config, stock, found, layout) -> Iterator[str]:
+  if matched_threshold(config) is None:
     yield (f'model.ssd.matcher: has no matched_threshold, recall is at an IoU of {_THRESHOLD}.')
   if config.model.ssd.similarity_calculator.WhichOneof('region_similarity') != 'iou_similarity':
     yield 'model.ssd.similarity_calculator: is not iou_similarity; figures here are of IoU.'

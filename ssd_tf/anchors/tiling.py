@@ -8,6 +8,7 @@ import numpy as np
 from ssd_tf.anchors.clusters import nearest
 from ssd_tf.builders.anchors import count_anchors_per_location, generate_anchors
 from ssd_tf.builders.resizers import image_size
+from ssd_tf.config.pipeline import PipelineConfig
 from ssd_tf.ops import boxes as box_ops
 
 _CHUNK = 2**18  # Boxes and anchors that are compared at a time.
@@ -101,15 +102,13 @@ class Axis:
     return np.clip(cells, 0, self.count - 1).astype(np.int64)
 
 
-def tile(ssd, feature_map_sizes: Sequence[tuple[int, int]]) -> Tiling:
-  """Lays the anchors of a config.
-
-  Args:
-    ssd: the config's `model.ssd`.
+def tile(config: PipelineConfig, feature_map_sizes: Sequence[tuple[int, int]]) -> Tiling:
+  """Lays the anchors of a config on feature maps of these (height, width), finest first.
 
   Raises:
     InputError: the anchor generator does not fit the feature extractor.
   """
+  ssd = config.model.ssd
   return Tiling(
     anchors=generate_anchors(ssd, feature_map_sizes),
     feature_map_sizes=list(feature_map_sizes),
@@ -141,6 +140,14 @@ def best_ious(boxes: np.ndarray, tiling: Tiling) -> np.ndarray:
       ious = box_ops.matched_iou(part[:, np.newaxis], candidates).numpy().max(axis=1)
       best[start : start + rows] = np.maximum(best[start : start + rows], ious)
   return best
+
+
+def matched_threshold(config: PipelineConfig) -> float | None:
+  """The IoU from which on the matcher of a config takes an anchor; None where it has none."""
+  matcher = config.model.ssd.matcher
+  if not matcher.HasField('argmax_matcher') or matcher.argmax_matcher.ignore_thresholds:
+    return None
+  return matcher.argmax_matcher.matched_threshold
 
 
 def reaches(ious: np.ndarray, threshold: float) -> np.ndarray:

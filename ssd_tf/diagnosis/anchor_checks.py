@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ssd_tf.anchors import training_boxes
-from ssd_tf.anchors.tiling import best_ious, reaches, tile
+from ssd_tf.anchors.tiling import best_ious, matched_threshold, reaches, tile
 from ssd_tf.diagnosis.finding import Finding, Severity
 from ssd_tf.diagnosis.project import Project
 from ssd_tf.groundtruth.description import coco_sizes
@@ -33,16 +33,16 @@ def check(project: Project) -> Iterator[Finding]:
   if not len(boxes):
     return  # The checks of the data tell of it.
   ssd = project.config.model.ssd
-  tiling = tile(ssd, project.start.model.feature_map_sizes)
+  tiling = tile(project.config, project.start.model.feature_map_sizes)
   if len(boxes) > _MAX_BOXES:
     rows = np.linspace(0, len(boxes) - 1, _MAX_BOXES).astype(int)
     boxes, classes = boxes[rows], classes[rows]
   matcher = ssd.matcher.argmax_matcher
-  has_threshold = ssd.matcher.HasField('argmax_matcher') and not matcher.ignore_thresholds
-  if has_threshold and ssd.similarity_calculator.HasField('iou_similarity'):
+  threshold = matched_threshold(project.config)
+  if threshold is not None and ssd.similarity_calculator.HasField('iou_similarity'):
     yield from check_coverage(
       best_ious(boxes, tiling),
-      matcher.matched_threshold,
+      threshold,
       groups={
         **_by_class(classes, project.pipeline.class_names),
         **_by_size(boxes, tiling.input_size),

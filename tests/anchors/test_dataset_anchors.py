@@ -167,7 +167,7 @@ def test_records_without_boxes(tiny):
 
 
 def stock_tiling(folder, *overrides):
-  return tile(load(folder, *overrides)[0].model.ssd, MAPS)
+  return tile(load(folder, *overrides)[0], MAPS)
 
 
 MULTISCALE = (
@@ -225,7 +225,7 @@ def test_recall_and_means_of_known_anchors_by_hand(tiny):
   loaded, path = load(tiny)
   boxes, stock = read_training_boxes(Pipeline(loaded, path)), stock_tiling(tiny)
   changed = with_anchors(loaded, layout, stock)
-  tiling = tile(changed.model.ssd, MAPS)
+  tiling = tile(changed, MAPS)
   # Map 3 is 1 x 2, so its anchors are centered at 24 and 72: 64 * (96 - 24) = 4608 of 6144 + 6144
   # - 4608 = 7680: .6.
   ious = [1, 0.5, 1 / 3, 0.6]
@@ -314,7 +314,7 @@ def test_found_anchors_are_better_and_no_more_and_build(tiny):
   assert set(found.layout.maps.tolist()) == {0, 1, 2}
   # With the sizes of the clusters alone it is no better.
   plain = find_layout(found.boxes, found.stock, is_shared=False, fit_positions=False)
-  changed = with_anchors(loaded, plain, found.stock).model.ssd
+  changed = with_anchors(loaded, plain, found.stock)
   plain_ious = best_ious(found.boxes.boxes, tile(changed, MAPS))
   assert plain_ious.mean() <= everything.found.mean_iou + 1e-4
   saved = save_config(found, str(tiny / 'new' / 'anchors.config'))
