@@ -39,10 +39,10 @@ _STYLE = {
 }
 
 
-def check_output_path(output_path: str) -> None:
+def check_output_path(path: str, flag: str = 'output_path') -> None:
   """Refuses a path that is no .svg."""
-  if not output_path.endswith('.svg'):
-    raise InputError(f'output_path {output_path!r}: expected a file name that ends in .svg')
+  if not path.endswith('.svg'):
+    raise InputError(f'{flag} {path!r}: expected a file name that ends in .svg')
 
 
 @contextlib.contextmanager

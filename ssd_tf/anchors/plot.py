@@ -20,12 +20,8 @@ def draw(anchors: DatasetAnchors, output_path: str) -> None:
   with plots.new_figure(output_path, (13.6, 5.0)) as figure:
     stock, found, curve = figure.subplots(1, 3, width_ratios=[1, 1, 0.8])
     limits = _limits(anchors)
-    _draw_sizes(
-      stock, anchors, anchors.stock, f'stock: {len(anchors.stock.anchors)} anchors', limits
-    )
-    _draw_sizes(
-      found, anchors, anchors.found, f'found: {len(anchors.found.anchors)} anchors', limits
-    )
+    _draw_sizes(stock, anchors, 'stock', limits)
+    _draw_sizes(found, anchors, 'found', limits)
     _draw_recall(curve, anchors)
     handles, labels = found.get_legend_handles_labels()
     figure.legend(
@@ -44,11 +40,13 @@ def _limits(anchors):
   return sides.min() / 1.2, sides.max() * 1.2
 
 
-def _draw_sizes(axes, anchors, tiling, title, limits):
+def _draw_sizes(axes, anchors, name, limits):
   import matplotlib
 
+  tiling = getattr(anchors, name)
   axes.set(
-    xscale='log', yscale='log', xlim=limits, ylim=limits, aspect='equal', title=title,
+    xscale='log', yscale='log', xlim=limits, ylim=limits, aspect='equal',
+    title=f'{name}: {len(tiling.anchors)} anchors',
     xlabel='width, pixels of the model\'s input', ylabel='height, pixels',
   )  # fmt: skip
   axes.grid(visible=True, axis='both')

@@ -24,8 +24,6 @@ class TrainingBoxes:
     classes: i64[n], ids of the model.
     areas: f64[n], in the original image, px^2: what COCO's sizes go by.
     input_size: (height, width) of the model's input, pixels.
-    names: of the model's classes, by id.
-    num_images: read.
     left_out: number of other boxes, by why they are not among these.
   """
 

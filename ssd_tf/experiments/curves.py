@@ -64,21 +64,16 @@ class Panel:
 
 
 def draw(
-  panels: Sequence[Panel],
-  output_path: str,
-  *,
-  columns: int = 3,
-  panel_size: tuple[float, float] = (3.4, 2.4),
+  panels: Sequence[Panel], output_path: str, *, panel_size: tuple[float, float] = (3.4, 2.4)
 ) -> None:
   """Draws metrics over the steps, each panel with axes of its own from step 0 to the last of all.
 
   Args:
-    panels: from left to right, then downwards.
+    panels: from left to right, then downwards, three beside each other.
     output_path: the file to write, .svg; its folder is made.
-    columns: how many panels beside each other at most.
     panel_size: width and height of each, inches.
   """
-  columns = min(columns, len(panels))
+  columns = min(3, len(panels))
   rows = -(-len(panels) // columns)
   ends = [line.curve[0][-1] for panel in panels for line in panel.lines if len(line.curve[0])]
   size = panel_size[0] * columns, panel_size[1] * rows

@@ -4,6 +4,7 @@ import dataclasses
 import statistics
 from collections.abc import Iterable, Mapping
 
+from ssd_tf import plots
 from ssd_tf.errors import InputError
 from ssd_tf.experiments import comparison_plot
 from ssd_tf.experiments.comparable_evaluations import describe_data_set
@@ -59,8 +60,8 @@ def compare_runs(
   Raises:
     InputError: folders, metrics.jsonl, names of variants or the plot_path are wrong.
   """
-  if plot_path and not plot_path.endswith('.svg'):
-    raise InputError(f'plot_path {plot_path!r}: expected a file name that ends in .svg')
+  if plot_path:
+    plots.check_output_path(plot_path, 'plot_path')
   runs, notes = read_runs(model_dirs)
   variants = list(dict.fromkeys(run.variant for run in runs))
   if bool(naive) != bool(complete):

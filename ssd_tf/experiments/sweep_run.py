@@ -11,10 +11,7 @@ from ssd_tf.experiments.sweep_job import Job, source_checkpoint
 
 
 def run_sweep(
-  sweep: Sweep,
-  output_dir: str,
-  command: Sequence[str],
-  say: Callable[[str], None] = print,
+  sweep: Sweep, output_dir: str, command: Sequence[str], say: Callable[[str], None]
 ) -> list[str]:
   """Trains what is not trained yet, and writes the table of all.
 

@@ -29,7 +29,6 @@ class DatasetDescription:
 
   Attributes:
     names: the label map, id to name, K of them.
-    num_images: read.
     boxes: number of boxes by class id.
     images: number of images with a box of the class, by class id.
     label_sets: number of images by the set of class ids that they are labeled for.

@@ -3,6 +3,7 @@
 A run that asks for the same files and classes again gets the same table, unless a file has changed.
 """
 
+import contextlib
 import dataclasses
 import itertools
 import os
@@ -156,13 +157,8 @@ class _Reading:
     records = tqdm.tqdm(self._records(), 'records', total, unit='image', disable=None)
     for position, path, number, record in _evenly_spread(records, total, max_records):
       place = f'{path}, record {number} (counted from 0)'
-      try:
-        annotation = _parse(record, place, self._name_to_id)
-      except InputError:
-        if not self._skips_faulty:
-          raise
-      else:
-        self._add(annotation, path, number, position)
+      with self._skipping_faults():
+        self._add(_parse(record, place, self._name_to_id), path, number, position)
     boxes = self._boxes.finish()
     boxes['model_class_ids'] = self._model_class_ids(boxes['class_ids'])
     return GroundtruthTable(
@@ -178,19 +174,16 @@ class _Reading:
     )
 
   def _count(self, path):
-    try:
+    with self._skipping_faults():
       return record_files.count_records(path)
-    except InputError:
-      if not self._skips_faulty:
-        raise
-      return 0
+    return 0
 
   def _records(self) -> Iterator[tuple[str, int, bytes]]:
-    try:
+    with self._skipping_faults():
       yield from record_files.read_records(self._files)
-    except InputError:
-      if not self._skips_faulty:
-        raise
+
+  def _skipping_faults(self):
+    return contextlib.suppress(*([InputError] if self._skips_faulty else []))
 
   def _add(self, annotation: Annotation, path, number, position):
     header_size = image_files.header_size(annotation.encoded) or (0, 0)

@@ -37,9 +37,7 @@ class GroundtruthTable:
     model_class_ids: i32[n], of the model; 0 for a dropped class and for an id that has none there.
     boxes: f32[n,4], normalized, as in the records.
     annotated_areas: f32[n], px^2; nan where the record has none.
-    is_crowd: bool[n].
-    group_of: bool[n].
-    difficult: bool[n].
+    is_crowd: bool[n], as group_of and difficult.
     weights: f32[n].
     box_sources: n of who made the box; '' where the records do not say.
   """
