@@ -61,11 +61,10 @@ class Fault(NamedTuple):
 
 
 def faults(features: Features) -> Iterator[Fault]:
-  """Yields what no class and no pixel is needed to tell.
+  """Yields what no class and no pixel is needed to tell; where boxes lie is for others to tell.
 
   Lists of another type than they have to be; if there is none, also those of another length than
-  there are boxes, texts that are not UTF-8, and numbers that mean nothing. Boxes are not among
-  them: where they lie is for those to tell who know what becomes of them.
+  there are boxes, texts that are not UTF-8, and numbers that mean nothing.
   """
   wrong, lists = [], {}
   for key, feature in features.items():

@@ -14,13 +14,7 @@ _TOLERANCE = 1e-3
 
 @dataclasses.dataclass(frozen=True)
 class UnionFindings:
-  """What it took to unite the annotations of one image.
-
-  Attributes:
-    labeled_in_several: ids of the classes that more than one of them is labeled for.
-    differing: those of labeled_in_several whose boxes are not the same in all of these.
-    num_boxes_left_out: boxes of the later ones that were not taken.
-  """
+  """Classes that several annotations of an image are labeled for, and those of differing boxes."""
 
   labeled_in_several: Sequence[int] = ()
   differing: Sequence[int] = ()

@@ -18,12 +18,10 @@ _TWO_PATHS = re.compile(rf'(.*(?:{_IMAGE}))\s+(\S.*\.xml)', re.IGNORECASE)
 
 @dataclasses.dataclass(frozen=True)
 class VocFile:
-  """One annotation file, and where to look for its image.
+  """One annotation file, and where to look for its image, if no list names its path.
 
   Attributes:
     images: image paths, by file name and by file name without extension.
-    image_folders: that were looked through, for the error message.
-    image_path: of the image, where a list names it.
   """
 
   path: str

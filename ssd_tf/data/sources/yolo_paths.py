@@ -101,10 +101,7 @@ def beside(image_path: str) -> str:
 
 
 def in_labels(image_path: str) -> str:
-  """The text file where YOLO looks: .../images/....jpg becomes .../labels/....txt.
-
-  The last folder 'images' of the path counts; without one, the text file is beside the image.
-  """
+  """The text file where YOLO looks: the last 'images' of .../images/....jpg becomes 'labels'."""
   # A relative path may begin with the folder: the slash in front is taken off again.
   path = os.sep + beside(image_path)
   head, separator, tail = path.rpartition(f'{os.sep}images{os.sep}')
