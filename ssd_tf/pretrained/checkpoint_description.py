@@ -15,6 +15,8 @@ Shapes = Mapping[str, tuple[int, ...]]
 _SCALED_KERNELS = {
   'mobilenet_v1': (r'block_13_pointwise/kernel|Conv2d_13_pointwise/weights$', 1024),
   'mobilenet_v2': (r'block_16_project/kernel|expanded_conv_16/project/weights$', 320),
+  'mobilenet_v3_large': (r'mobilenet_v3_large_conv_0/kernel', 16),
+  'mobilenet_v3_small': (r'mobilenet_v3_small_conv_0/kernel', 16),
   'vgg_16': (r'vgg_16_conv5_3/kernel', 512),
   'ssd_7': (r'ssd_7_conv4/kernel', 64),
 }
@@ -143,6 +145,10 @@ def _backbone(shapes):
     for name, shape in shapes.items():
       if re.search(pattern, name):
         return backbone, shape[-1] / filters
+  v3_shapes = [shape for n, shape in shapes.items() if n.endswith('MobilenetV3/Conv/weights')]
+  if v3_shapes:  # Of TF1, where blocks of both variants have the same names: Large has more.
+    is_large = any('/expanded_conv_14/' in name for name in shapes)
+    return f'mobilenet_v3_{"large" if is_large else "small"}', v3_shapes[0][-1] / 16
   named = next((m for n in shapes if (m := re.search(r'[Mm]obilenet_?([Vv]\d)', n))), None)
   if named:
     return f'mobilenet_{named[1].lower()}', None

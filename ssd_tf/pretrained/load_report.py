@@ -25,6 +25,7 @@ class LoadReport:
     unused: names in the checkpoint that no variable of the model has.
     backbone_share: share of the backbone's values that loaded, 0 to 1.
     step: that the checkpoint was written at; None where it does not say.
+    remedy: which config fits the checkpoint, if it is of another network; else ''.
   """
 
   path: str
@@ -37,6 +38,7 @@ class LoadReport:
   unused: list[str]
   backbone_share: float
   step: int | None = None
+  remedy: str = ''
 
   def table(self) -> str:
     """The report as at most 15 lines: counts, then what did not load, alike ones in one line."""
@@ -62,7 +64,7 @@ class LoadReport:
     name = min(faults, key=lambda name: ('kernel' not in name, name))
     return (
       f'{self.path}: {len(faults)} variables of the model did not load{consequence}; the first: '
-      f'{name}: {faults[name]}'
+      f'{name}: {faults[name]}{self.remedy and f"; {self.remedy}"}'
     )
 
   def lines(self) -> Iterator[str]:

@@ -12,6 +12,7 @@ from ssd_tf.pretrained.checkpoint_description import describe, describe_model, s
 from ssd_tf.pretrained.checkpoint_formats import open_checkpoint
 from ssd_tf.pretrained.class_rows import remap_class_rows
 from ssd_tf.pretrained.conversion import converted
+from ssd_tf.pretrained.fitting_config import fitting_config
 from ssd_tf.pretrained.layer_groups import BACKBONE, GROUPS, group_of, holds_class_rows
 from ssd_tf.pretrained.load_report import LoadReport
 from ssd_tf.pretrained.original_names import paths_in_scopes
@@ -105,6 +106,7 @@ def load_pretrained(
     unused=[n for n in file.shapes if n not in known and not checkpoint_kind.is_bookkeeping(n)],
     backbone_share=_share([v for v in model.weights if group_of(v.path) == BACKBONE], values),
     step=step_of(file),
+    remedy=_remedy(model, file, kind),
   )
   _check_backbone(model, file, report, asked)
   if not options.ignore_missing and (skipped or missing):
@@ -177,6 +179,14 @@ def _check_backbone(model, file, report, asked):
     raise InputError(
       f'{file.path}: only {share:.1%} of the backbone loads, expected at least '
       f'{MIN_BACKBONE_SHARE:.0%}. The checkpoint ({kind}) has {describe(file.shapes, kind).model()}'
-      f'; the model has {describe_model(model).model()}. Set feature_extractor to that of the '
-      'checkpoint, or take another checkpoint'
+      f'; the model has {describe_model(model).model()}. '
+      f'{_remedy(model, file, kind) or "Set feature_extractor to that of the checkpoint"}, or take '
+      'another checkpoint'
     )
+
+
+def _remedy(model, file, kind):
+  """What fits the checkpoint, if that is another network than the model; '' if it is not."""
+  config = fitting_config(describe(file.shapes, kind))
+  is_same = config in (None, fitting_config(describe_model(model)))
+  return '' if is_same else f'{config} fits the checkpoint'
