@@ -29,7 +29,8 @@ _HEAD_BIASES = {
   r'|(?:BoxPredictor_(\d+)|WeightSharedConvolutionalBoxPredictor)/ClassPredictor/biases$',
   'box': r'box_encoding_head(?:_(\d+))?/bias'
   r'|(?:box_encodings/(\d+)|_box_prediction_head)/_box_encoder_layers/\d+/bias'
-  r'|(?:BoxPredictor_(\d+)|WeightSharedConvolutionalBoxPredictor)/BoxEncodingPredictor/biases$',
+  r'|BoxPredictor_(\d+)/BoxEncodingPredictor/biases$'
+  r'|WeightSharedConvolutionalBoxPredictor/BoxPredictor/biases$',
 }
 _HEADS = r'model/_box_predictor|(?:WeightSharedConvolutional)?BoxPredictor|model/\w*_(head|tower)'
 # The index of a feature map in the batch norms of towers that feature maps share.

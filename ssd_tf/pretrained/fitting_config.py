@@ -49,5 +49,6 @@ def fitting_config(description: Description) -> str | None:
   multiplier = description.depth_multiplier
   if (network, multiplier) in _BY_DEPTH:
     return f'configs/{_BY_DEPTH[network, multiplier]}.config'
-  field = f' with model.ssd.feature_extractor.depth_multiplier: {multiplier:g}'
-  return f'configs/{name}.config{field if multiplier not in (None, 1.0) else ""}'
+  differs = multiplier not in (None, 1.0)
+  field = f' with model.ssd.feature_extractor.depth_multiplier: {multiplier:g}' if differs else ''
+  return f'configs/{name}.config{field}'
