@@ -65,7 +65,7 @@ def start(config_path: str):
 
   values = flags.FLAGS
   here = machine.hardware()
-  pipeline, choices = start.start_project(
+  project = start.start_project(
     values.data,
     config_path,
     recipe.Wishes(
@@ -81,9 +81,11 @@ def start(config_path: str):
     validation_share=values.validation_share,
     seed=values.seed,
   )
-  width = max(len(choice.value) for choice in choices)
   print()
-  for choice in choices:
-    print(f'{choice.what:<13}  {choice.value:<{min(width, 76)}}  {choice.flag}')
+  width = min(76, max(len(choice.value) for choice in project.choices))
+  for choice in project.choices:
+    print(f'{choice.what:<13}  {choice.value:<{width}}  {choice.flag}')
   print(f'{"config":<13}  {os.path.relpath(config_path)}\n')
-  return pipeline
+  for remark in project.remarks:
+    print(f'Note: {remark}')
+  return project.pipeline

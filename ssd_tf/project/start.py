@@ -1,5 +1,6 @@
 """From a user's data to a pipeline.config: records, settings and, where needed, anchors."""
 
+import dataclasses
 import os
 from collections.abc import Sequence
 
@@ -12,6 +13,21 @@ from ssd_tf.project.recipe import Choice, Machine, Wishes
 _MAX_MISSED = 0.1  # Of the boxes, by stock anchors.
 
 
+@dataclasses.dataclass(frozen=True)
+class Project:
+  """A training that is ready to begin.
+
+  Attributes:
+    pipeline: its config, which is written.
+    choices: what was chosen, the data first.
+    remarks: what the user should know about the data, a sentence each.
+  """
+
+  pipeline: Pipeline
+  choices: Sequence[Choice]
+  remarks: Sequence[str]
+
+
 def start_project(
   data: str,
   config_path: str,
@@ -21,20 +37,17 @@ def start_project(
   label_map_path: str | None = None,
   validation_share: float = 0.2,
   seed: int = 0,
-) -> tuple[Pipeline, list[Choice]]:
+) -> Project:
   """Prepares a data set and composes the config of its training.
 
   Args:
     data: folder or file, see `data_set.find`.
-    config_path: the file to write; records go into the folder data beside it.
-
-  Returns:
-    The config, which is written, and what was chosen, the data first.
+    config_path: the file to write; records go into the folder records beside it.
 
   Raises:
     InputError: the data set or a wish is at fault.
   """
-  folder = os.path.join(os.path.dirname(os.path.abspath(config_path)), 'data')
+  folder = os.path.join(os.path.dirname(os.path.abspath(config_path)), 'records')
   prepared = records.prepare(
     data,
     folder,
@@ -45,7 +58,7 @@ def start_project(
   pipeline, choices = recipe.compose(prepared, wishes, machine, config_path)
   pipeline, choice = _with_fitting_anchors(pipeline)
   pipeline.save(config_path)
-  return pipeline, [*_describe(prepared), *choices, choice]
+  return Project(pipeline, [*_describe(prepared), *choices, choice], prepared.remarks)
 
 
 def _with_fitting_anchors(pipeline) -> tuple[Pipeline, Choice]:
