@@ -18,7 +18,7 @@ setuptools.setup(
   license='Apache-2.0',
   packages=setuptools.find_packages(include=['ssd_tf', 'ssd_tf.*']),
   entry_points={'console_scripts': ['ssd-tf = ssd_tf.commands.dispatch:main']},
-  package_data={'ssd_tf.pretrained': ['starters/*/*']},
+  package_data={'ssd_tf': ['py.typed'], 'ssd_tf.pretrained': ['starters/*/*']},
   python_requires='>=3.10,<3.13',
   install_requires=[
     'tensorflow>=2.20,<2.21',
@@ -42,6 +42,10 @@ setuptools.setup(
       # The tests on all processors: half the time on two.
       'pytest-xdist>=3.6,<4',
       'ruff>=0.9,<1',
+      # The web service of the README, which a test runs.
+      'fastapi>=0.115',
+      'httpx>=0.27,<1',
+      'python-multipart>=0.0.12',
       # Ships the protoc that made ssd_tf/protos (see tools/compile_protos.py): pinned, since a
       # test regenerates and compares.
       'grpcio-tools==1.66.2',

@@ -63,6 +63,7 @@ def test_it_holds_the_package_alone(wheel):
   assert {name.split('/')[0].split('-')[0] for name in names} == {'ssd_tf'}
   modules = {str(path.relative_to(ROOT)) for path in (ROOT / 'ssd_tf').rglob('*.py')}
   assert {name for name in names if name.endswith('.py')} == modules
+  assert 'ssd_tf/py.typed' in names  # Without it, type checkers do not look into the package.
 
 
 def test_it_holds_the_starter_weights_and_their_license(wheel):

@@ -13,7 +13,9 @@ from ssd_tf.errors import InputError
 FLAGS = flags.FLAGS
 flags.DEFINE_string('saved_model_dir', None, 'Holds saved_model.pb.')
 flags.DEFINE_string('output_dir', None, 'Gets the pictures.')
-flags.DEFINE_string('label_map_path', None, 'For the names of classes.')
+flags.DEFINE_string(
+  'label_map_path', None, 'For the names of classes; default: that of the export.'
+)
 flags.DEFINE_list('images', [], 'Image files and folders of them, by commas.')
 flags.DEFINE_list('tf_record', [], 'TFRecords, also name@10; instead of --images.')
 flags.DEFINE_float(
@@ -27,20 +29,18 @@ def main():
   """Reads images, detects, writes."""
   if bool(FLAGS.images) == bool(FLAGS.tf_record):
     raise InputError('give either --images or --tf_record')
-  from ssd_tf.config import input_paths, label_map
-  from ssd_tf.inference import input_images, picture_folder
+  from ssd_tf.config import input_paths
+  from ssd_tf.inference import input_images, loading, picture_folder
 
   images = (
     input_images.from_files(FLAGS.images, FLAGS.output_dir)
     if FLAGS.images
     else input_images.from_records(input_paths.expand_input_paths(FLAGS.tf_record))
   )
-  labels = label_map.load(FLAGS.label_map_path) if FLAGS.label_map_path else None
   path = picture_folder.detect_images(
-    FLAGS.saved_model_dir,
+    loading.load_saved_model(FLAGS.saved_model_dir, label_map=FLAGS.label_map_path),
     images,
     FLAGS.output_dir,
-    names=labels.display_name_by_id if labels else {},
     score_threshold=FLAGS.score_threshold,
     max_images=FLAGS.max_images,
   )

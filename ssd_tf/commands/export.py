@@ -32,8 +32,7 @@ def main() -> None:
   from ssd_tf.exporting import exporter
   from ssd_tf.run import best_checkpoint
 
-  best = best_checkpoint.find(FLAGS.model)
-  checkpoint = FLAGS.checkpoint or best or FLAGS.model
+  checkpoint = FLAGS.checkpoint or best_checkpoint.best_or_newest(FLAGS.model)
   path = exporter.export(
     pipeline,
     checkpoint,
@@ -41,5 +40,5 @@ def main() -> None:
     input_type=FLAGS.input_type,
     batch_size=FLAGS.batch_size,
   )
-  which = ' (the best one)' if checkpoint == best else ''
+  which = ' (the best one)' if checkpoint == best_checkpoint.find(FLAGS.model) else ''
   print(f'Exported {checkpoint}{which} to {path}')

@@ -27,13 +27,35 @@ def resolve_path(path: str, beside: str | os.PathLike = '') -> str:
   """Finds a file, folder or checkpoint prefix, which exists if its `.index` file does.
 
   A relative path is looked for from the working directory, as the Object Detection API does, then
-  from the folder of the config file that it stands in.
+  from the folder of the config file that it stands in; one that begins with a dot, as `seen_from`
+  writes them, from the latter first.
   """
   candidates = _candidates(path, beside)
   for candidate in candidates:
     if os.path.exists(candidate) or os.path.exists(f'{candidate}.index'):
       return candidate
   raise InputError(f'no such file or folder: {" or ".join(candidates)}; is it misspelt?')
+
+
+def seen_from(folder: str | os.PathLike, path: str, beside: str | os.PathLike = '') -> str:
+  """A path of a config as a config in another folder has to have it: `../../data/train.record`.
+
+  It may also be a checkpoint's prefix, a glob or a count of shards. What is in neither place is
+  taken to be in the first one. What is absolute, or stands for itself, stays as it is.
+  """
+  if not path or path == IMAGENET or path.startswith((os.sep, '~', *NAMED_WEIGHTS)):
+    return path
+  candidates = _candidates(path, beside)
+  candidate = next(filter(_stands_for_something, candidates), candidates[0])
+  parent, name = os.path.split(candidate.rstrip(os.sep))
+  file = os.path.join(os.path.realpath(parent), name)
+  relative = os.path.relpath(file, os.path.realpath(folder))
+  return relative if relative.startswith(os.pardir) else os.path.join(os.curdir, relative)
+
+
+def _stands_for_something(path):
+  shards = re.sub(r'@\d+$', '-?????-of-?????', path)
+  return any(map(os.path.exists, (path, f'{path}.index'))) or bool(glob.glob(shards))
 
 
 def find_checkpoint(path: str, beside: str | os.PathLike = '') -> str:
@@ -200,4 +222,7 @@ def _check_one_set(pattern, files):
 
 
 def _candidates(path, beside):
-  return list(dict.fromkeys([path, os.path.join(os.path.dirname(beside), path)]))
+  places = [path, os.path.join(os.path.dirname(beside), path)]
+  if path.startswith(('./', '../')):
+    places.reverse()
+  return list(dict.fromkeys(places))

@@ -31,12 +31,17 @@ class Pipeline:
 
   @classmethod
   def load(cls, path: str | os.PathLike, changes: Sequence[str] = ()) -> 'Pipeline':
-    """Reads a pipeline.config, then makes changes to it, see `overrides.apply`.
+    """Reads a config, then makes changes to it, see `overrides.apply`.
+
+    Args:
+      path: the file, or a folder in which it is named pipeline.config.
 
     Raises:
       InputError: the text or a change is wrong: line, column, field and closest known field.
     """
     config = PipelineConfig()
+    if os.path.isdir(path):
+      path = os.path.join(path, 'pipeline.config')
     # The Object Detection API lets a later value win, so that files that repeat a field exist.
     text_proto.parse(text_file.read(path), path, config, allow_repeats=True)
     overrides.apply(config, changes)
@@ -51,6 +56,27 @@ class Pipeline:
     copy = PipelineConfig()
     copy.CopyFrom(self.config)
     return copy
+
+  def moved_to(self, folder: str | os.PathLike) -> 'Pipeline':
+    """The config as it has to read in another folder.
+
+    Relative paths are those from there, so that they stand for the same from any working directory,
+    and also after folder and data were moved together.
+    """
+    config = self.copy_config()
+
+    def move(message, *names):
+      for name in names:
+        if path := getattr(message, name):
+          setattr(message, name, input_paths.seen_from(folder, path, self.path))
+
+    move(config, 'label_map_path')
+    move(config.train_config, 'fine_tune_checkpoint', 'fine_tune_label_map_path')
+    for reader in reader_classes.named_readers(config).values():
+      move(reader, 'label_map_path')
+      paths = reader.tf_record_input_reader.input_path
+      paths[:] = [input_paths.seen_from(folder, path, self.path) for path in paths]
+    return Pipeline(config, os.path.join(folder, 'pipeline.config'))
 
   def save(self, path: str | os.PathLike) -> str:
     """Writes the config to a file, or as pipeline.config into a folder; returns the file's path."""

@@ -7,7 +7,7 @@ import struct
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
+from PIL import Image, ImageOps
 
 from ssd_tf.errors import InputError
 
@@ -105,6 +105,21 @@ def read_image(
 def read_pixels(path: str) -> np.ndarray:
   """Reads an image file, as `read_image` does, as u8[h,w,3], upright by its EXIF orientation."""
   return _read(path, None, upright=True)[1].numpy()
+
+
+def pixels_of_picture(picture: Image.Image) -> np.ndarray:
+  """Turns a picture of Pillow's into what a network is to see, by the same rules as `read_pixels`.
+
+  Returns:
+    u8[h,w,3], upright by its EXIF orientation.
+
+  Raises:
+    InputError: its values have no defined range.
+  """
+  picture = _in_known_range('the picture', ImageOps.exif_transpose(picture))
+  if picture.mode == 'RGB':
+    return np.asarray(picture)
+  return decode_image(_encode(picture, 'png')).numpy()  # 16 bits.
 
 
 def _read(path, stated_size, upright):

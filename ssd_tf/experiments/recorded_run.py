@@ -76,14 +76,22 @@ class RecordedRun:
   def config_path(self) -> str:
     """Where the config was read from, for relative paths in it.
 
-    The path as the last run was given it, from the folder that it was called from; that of the
-    saved config where there is no record, or no such folder on this machine.
+    That of the saved config, whose paths are those from model_dir. For the older one of a run that
+    saved them as they were given: the path as the last run was given it, from the folder that it
+    was called from, if that is on this machine.
     """
-    if self.records:
+    if self.records and not self._has_moved_paths:
       path = os.path.join(self.records[-1].get('folder', ''), self.records[-1]['config_path'])
       if os.path.isdir(os.path.dirname(path) or '.'):
         return path
     return os.path.join(self.model_dir, 'pipeline.config')
+
+  @property
+  def _has_moved_paths(self):
+    """Whether the saved config was written by `Pipeline.moved_to`."""
+    readers = Pipeline(self.config, '').readers.values() if self.has_config else ()
+    paths = [path for reader in readers for path in reader.tf_record_input_reader.input_path]
+    return any(path.startswith(('./', '../')) for path in paths)
 
   @functools.cached_property
   def pipeline(self) -> Pipeline:

@@ -77,8 +77,8 @@ class Job:
 
   def fits(self, config: PipelineConfig) -> bool:
     """Whether the training in its folder is by a config, as `check` gives it."""
-    expected, saved = type(config)(), self.run.config
-    expected.CopyFrom(config)
+    expected = Pipeline(config, self.sweep.config_path).moved_to(self.model_dir).config
+    saved = self.run.pipeline.moved_to(self.model_dir).config
     expected.train_config.seed = self.seed
     if self.experiment.source:
       _clear_source(expected)

@@ -5,7 +5,6 @@ import os
 import tensorflow as tf
 from absl import logging
 
-from ssd_tf import builders
 from ssd_tf.config import label_map
 from ssd_tf.config.input_paths import find_checkpoint
 from ssd_tf.config.pipeline import Pipeline
@@ -13,7 +12,7 @@ from ssd_tf.errors import InputError
 from ssd_tf.exporting import folder_exchange
 from ssd_tf.exporting.saved_model import export_saved_model
 from ssd_tf.run import checkpoints
-from ssd_tf.run.start import restore
+from ssd_tf.run.start import build_restored
 
 
 def export(
@@ -39,17 +38,14 @@ def export(
   """
   path = find_checkpoint(checkpoint_dir)
   _refuse_model_dir(output_dir)
-  with pipeline.naming_errors():
-    builders.require_supported_model(pipeline.config)
-    detector = builders.build_detector(pipeline.config.model, is_training=False)
-  restore(detector.model, path)
+  detector = build_restored(pipeline, path)
   with folder_exchange.replacing(output_dir) as folder:
     export_saved_model(detector, folder, input_type=input_type, batch_size=batch_size)
     checkpoint = checkpoints.model_checkpoint(detector.model)
     tf.train.CheckpointManager(checkpoint, os.path.join(folder, 'checkpoint'), max_to_keep=1).save(
       checkpoint_number=0
     )
-    pipeline.save(folder)
+    pipeline.moved_to(output_dir).save(folder)
     _save_label_map(pipeline, folder, output_dir)
   return os.path.join(output_dir, 'saved_model')
 

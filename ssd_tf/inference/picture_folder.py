@@ -2,7 +2,7 @@
 
 import itertools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import PIL.Image
 from tqdm import tqdm
@@ -12,23 +12,21 @@ from ssd_tf.errors import InputError
 from ssd_tf.evaluation import drawing
 from ssd_tf.files import json_file
 from ssd_tf.files.failed_writes import writing
-from ssd_tf.inference.exported import ExportedDetector
+from ssd_tf.inference.detector import Detector
 from ssd_tf.inference.input_images import NamedImage
 
 
 def detect_images(
-  saved_model_dir: str,
+  detector: Detector,
   images: Iterator[NamedImage],
   output_dir: str,
   *,
-  names: Mapping[int, str],
   score_threshold: float = 0.5,
   max_images: int | None = None,
 ) -> str:
   """Detects on images; writes a picture of each and one JSON with all detections.
 
   Args:
-    saved_model_dir: exported with the input type image_tensor.
     images: what to detect on. One with groundtruth is drawn beside it.
     output_dir: gets NAME.png for each image, and detections.json.
 
@@ -36,19 +34,17 @@ def detect_images(
     The path of the JSON: a list of {image, picture, ...}, the rest as `Detections.as_dict` has it.
 
   Raises:
-    InputError: the SavedModel cannot be loaded, see `ExportedDetector`; no image can be read.
+    InputError: no image can be read.
   """
-  detector = ExportedDetector(saved_model_dir)
   results, used = [], set()
   some = itertools.islice(images, max_images)
   for image in tqdm(some, unit='image', total=max_images, mininterval=1):
     os.makedirs(output_dir, exist_ok=True)
     found = detector(image.pixels).above(score_threshold)
     picture = f'{_unused(os.path.splitext(image.name)[0] or "image", used)}.png'
-    drawn = _draw(image, found, names, score_threshold)
     with writing(path := os.path.join(output_dir, picture)):
-      PIL.Image.fromarray(drawn).save(path)
-    results.append({'image': image.name, 'picture': picture, **found.as_dict(names)})
+      _draw(image, found, score_threshold).save(path)
+    results.append({'image': image.name, 'picture': picture, **found.as_dict()})
   if not results:
     raise InputError('none of the images can be read')
   path = os.path.join(output_dir, 'detections.json')
@@ -66,15 +62,20 @@ def _unused(stem, used):
   return name
 
 
-def _draw(image, found, names, score_threshold):
+def _draw(image, found, score_threshold):
   if image.groundtruth is None:
-    return found.draw(image.pixels, names)
+    return found.draw()
   detections = {
     fields.DETECTION_BOXES: found.normalized_boxes,
     fields.DETECTION_CLASSES: found.class_ids,
     fields.DETECTION_SCORES: found.scores,
-    fields.NUM_DETECTIONS: len(found.boxes),
+    fields.NUM_DETECTIONS: len(found),
   }
-  return drawing.side_by_side(
-    image.pixels, detections, image.groundtruth, names, score_threshold=score_threshold
+  drawn = drawing.side_by_side(
+    image.pixels,
+    detections,
+    image.groundtruth,
+    found.class_names,
+    score_threshold=score_threshold,
   )
+  return PIL.Image.fromarray(drawn)

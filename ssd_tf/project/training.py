@@ -7,6 +7,7 @@ import os
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.exporting import exporter
 from ssd_tf.inference import input_images, picture_folder
+from ssd_tf.inference.loading import load_saved_model
 from ssd_tf.run import best_checkpoint
 from ssd_tf.run.strategy import make_strategy
 from ssd_tf.run.train import train as run_training
@@ -57,7 +58,7 @@ def train(
     log_every_n=log_every_n or max(1, min(100, num_steps // 40)),
     evaluate=evaluate,
   )
-  checkpoint = best_checkpoint.find(output) or pipeline.find_checkpoint(output)
+  checkpoint = best_checkpoint.best_or_newest(output)
   if not export:
     return Trained(checkpoint)
   saved_model = exporter.export(pipeline, checkpoint, os.path.join(output, 'exported'))
@@ -71,5 +72,5 @@ def _draw(pipeline, saved_model, output) -> str | None:
   files = pipeline.input_files(reader.tf_record_input_reader.input_path)
   folder = os.path.join(output, 'pictures')
   images = itertools.islice(input_images.from_records(files), _MAX_PICTURES)
-  picture_folder.detect_images(saved_model, images, folder, names=pipeline.class_names)
+  picture_folder.detect_images(load_saved_model(saved_model), images, folder)
   return folder

@@ -8,7 +8,6 @@ import tensorflow as tf
 from absl import logging
 from tqdm import tqdm
 
-from ssd_tf import builders
 from ssd_tf.config import label_map
 from ssd_tf.config.input_paths import find_checkpoint
 from ssd_tf.config.pipeline import Pipeline
@@ -20,7 +19,7 @@ from ssd_tf.inference.records import RecordDetector, read_annotations
 from ssd_tf.pseudo_labels import class_thresholds
 from ssd_tf.pseudo_labels.filled_images import FilledImages
 from ssd_tf.pseudo_labels.filling import human_part
-from ssd_tf.run.start import restore
+from ssd_tf.run.start import build_restored
 
 
 def pseudo_label(
@@ -61,10 +60,8 @@ def pseudo_label(
   _check_records('input', input_paths, pipeline.config, names, default)
   _check_records('validation', validation_paths, pipeline.config, names, set(names))
   unlabeled, num_images = _count_unlabeled(input_paths, names, default)
-  with pipeline.naming_errors(), strategy.scope():
-    builders.require_supported_model(pipeline.config)
-    detector = builders.build_detector(pipeline.config.model, is_training=False)
-  restore(detector.model, path)
+  with strategy.scope():
+    detector = build_restored(pipeline, path)
   records = RecordDetector(detector, names, strategy, batch_size)
 
   # disable=None: no bar in a log file.

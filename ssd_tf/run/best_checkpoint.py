@@ -7,6 +7,7 @@ import shutil
 import tensorflow as tf
 from absl import logging
 
+from ssd_tf.config.input_paths import find_checkpoint
 from ssd_tf.errors import InputError
 from ssd_tf.evaluation import log_format
 from ssd_tf.files.atomic_file import write_json
@@ -100,3 +101,15 @@ class BestCheckpoint:
 def find(model_dir: str) -> str | None:
   """The prefix of the best checkpoint of a training; None if it keeps none."""
   return tf.train.latest_checkpoint(os.path.join(model_dir, _FOLDER))
+
+
+def best_or_newest(path: str) -> str:
+  """Finds the checkpoint to go by: of a training the best if it keeps one, else the newest.
+
+  Args:
+    path: a model_dir, or what else `find_checkpoint` takes.
+
+  Returns:
+    Its prefix.
+  """
+  return find(path) or find_checkpoint(path)

@@ -4,6 +4,7 @@ A line of metrics.jsonl has three entries of this: `split`, the data set; `setti
 that asked for the evaluation, if it has any; and `conditions`, what the config says.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,8 +48,21 @@ def differences(wanted: Mapping[str, Any], found: Mapping[str, Any], *, losses: 
   """
   wanted = {'settings': {}, **wanted}
   first, second = _flat(wanted), _flat({name: found.get(name) or {} for name in wanted})
-  names = [name for name in first | second if first.get(name) != second.get(name)]
+  names = [name for name in first | second if not _is_same(first.get(name), second.get(name), name)]
   return ', '.join(name for name in names if losses or name != LOSSES)
+
+
+def _is_same(first, second, name):
+  if name != 'split' or not (first and second):
+    return first == second
+  paths = [split.split(', ') for split in (first, second)]
+  return len(paths[0]) == len(paths[1]) and all(map(_is_same_file, *paths))
+
+
+def _is_same_file(first, second):
+  """Whether one path ends with the other: the config in a model_dir names a file from there."""
+  short, long = sorted((re.sub(r'^(\.{1,2}/)+', '', path) for path in (first, second)), key=len)
+  return f'/{long}'.endswith(f'/{short}')
 
 
 def _flat(entries):

@@ -6,7 +6,9 @@ import keras
 import tensorflow as tf
 from absl import logging
 
+from ssd_tf import builders
 from ssd_tf.config.pipeline import Pipeline
+from ssd_tf.detector import SsdDetector
 from ssd_tf.errors import InputError
 from ssd_tf.evaluation import log_format
 from ssd_tf.files.failed_writes import open_for_writing
@@ -45,6 +47,19 @@ def start(
     moving_average.reset()
   manager.save(checkpoint_number=0)
   return 0
+
+
+def build_restored(pipeline: Pipeline, path: str) -> SsdDetector:
+  """Builds a detector for inference, its weights those of a checkpoint; see `restore`.
+
+  Raises:
+    InputError: the config's model is at fault.
+  """
+  with pipeline.naming_errors():
+    builders.require_supported_model(pipeline.config)
+    detector = builders.build_detector(pipeline.config.model, is_training=False)
+  restore(detector.model, path)
+  return detector
 
 
 def restore(model: keras.Model, path: str) -> int:

@@ -1,5 +1,7 @@
 """Where a training or an evaluation runs: on GPUs, or on the CPU as one device or several."""
 
+import contextlib
+
 import tensorflow as tf
 
 
@@ -14,5 +16,6 @@ def make_strategy(num_logical_cpus: int = 0) -> tf.distribute.Strategy:
     tf.config.set_logical_device_configuration(cpu, parts)
     return tf.distribute.MirroredStrategy([f'CPU:{i}' for i in range(num_logical_cpus)])
   for gpu in (gpus := tf.config.list_physical_devices('GPU')):
-    tf.config.experimental.set_memory_growth(gpu, True)
+    with contextlib.suppress(RuntimeError):  # It is in use already, as after a detection.
+      tf.config.experimental.set_memory_growth(gpu, True)
   return tf.distribute.MirroredStrategy() if gpus else tf.distribute.get_strategy()

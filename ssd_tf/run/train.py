@@ -164,10 +164,11 @@ def _build_trainer(pipeline, learner, strategy, start_step, log_every_n):
 
 
 def _save_config(pipeline, model_dir, start_step):
+  saved = pipeline.moved_to(model_dir)
   path = os.path.join(model_dir, 'pipeline.config')
   if os.path.exists(path):
-    before = Pipeline.load(path).config
-    fields = list(differences(before, pipeline.config))
+    before = Pipeline.load(path).moved_to(model_dir).config
+    fields = list(differences(before, saved.config))
     if fields:
       more = f'; {len(fields) - _MAX_TOLD} more' if len(fields) > _MAX_TOLD else ''
       logging.warning(
@@ -179,7 +180,7 @@ def _save_config(pipeline, model_dir, start_step):
       )
     if 0 < before.train_config.num_steps <= start_step < pipeline.config.train_config.num_steps:
       _tell_rate(pipeline.config.train_config, start_step)
-  pipeline.save(path)
+  saved.save(path)
 
 
 def _tell_rate(settings, step):

@@ -17,6 +17,7 @@ from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.exporting import exporter
 from ssd_tf.inference import input_images, picture_folder
+from ssd_tf.inference.loading import load_saved_model
 from ssd_tf.run.start import restore
 
 LIMIT = 'model.ssd.post_processing.batch_non_max_suppression.max_total_detections'
@@ -35,16 +36,18 @@ def test_an_export_is_complete_and_detects_as_its_checkpoint(tiny):
     'pipeline.config',
     'saved_model',
   ]
-  assert Pipeline.load(output_dir / 'pipeline.config').config == loaded
+  exported = Pipeline.load(output_dir)
+  [reader] = exported.config.eval_input_reader
+  assert list(reader.tf_record_input_reader.input_path) == ['../eval.record']
+  assert exported.moved_to(tiny).config == Pipeline.load(tiny / 'tiny.config').moved_to(tiny).config
   assert label_map.load(output_dir / 'label_map.pbtxt').names == tiny_project.NAMES
 
   image = np.random.default_rng(0).integers(0, 256, [48, 80, 3]).astype(np.uint8)
   Image.fromarray(image).save(tiny / 'a.png')
   path = picture_folder.detect_images(
-    saved_model_dir,
+    load_saved_model(saved_model_dir),
     input_images.from_files([str(tiny / 'a.png')], str(tiny / 'out')),
     str(tiny / 'out'),
-    names={1: 'a', 2: 'b', 3: 'c'},
     score_threshold=0.05,
   )
   [result] = json.loads((tiny / 'out/detections.json').read_text())
@@ -96,7 +99,7 @@ def test_another_export_takes_its_place_and_leaves_what_is_not_of_an_export(tiny
   detect = tf.saved_model.load(path).signatures['serving_default']
   assert detect.structured_input_signature[1]['input_tensor'].shape[0] is None
   assert detect.structured_outputs['detection_scores'].shape[1] == 7
-  assert Pipeline.load(output_dir / 'pipeline.config').config == changed.config
+  assert Pipeline.load(output_dir).config == changed.moved_to(output_dir).config
   assert [note.read_text() for note in notes] == ['of the user'] * 2
   # The old label map may be of the user or of another model: it stays, and is named.
   assert label_map.load(output_dir / 'label_map.pbtxt').names == tiny_project.NAMES

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from ssd_tf.errors import InputError
-from ssd_tf.inference.exported import ExportedDetector
+from ssd_tf.inference.loading import load_saved_model
 
 OUTPUTS = ('detection_boxes', 'detection_scores', 'detection_classes')
 
@@ -43,7 +43,7 @@ def whole(tmp_path_factory):
 
 def error_of(path):
   with pytest.raises(InputError) as caught:
-    ExportedDetector(path)
+    load_saved_model(path)
   message = str(caught.value)
   assert message.startswith(f'{path}: ') and '\n' not in message
   return message
@@ -51,12 +51,12 @@ def error_of(path):
 
 @pytest.mark.parametrize('number', [None, 1])
 def test_a_whole_one_detects(number, tmp_path):
-  detect = ExportedDetector(write(tmp_path, (number, None, None, 3)))
+  detect = load_saved_model(write(tmp_path, (number, None, None, 3)))
   found = detect(np.zeros([4, 5, 3], np.uint8))
   # Of 4 by 5 pixels, seven times as far.
   assert found.boxes.tolist() == [[28, 35, 28, 35]] * 2
   assert (found.scores.tolist(), found.class_ids.tolist()) == ([7, 7], [7, 7])
-  assert found.size == (4, 5)
+  assert found.size == (4, 5) and found.names == ['7', '7']
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,12 @@ import tensorflow as tf
 import tiny_project
 from PIL import Image
 
+from ssd_tf.config import label_map
 from ssd_tf.data import image_files, tf_example
 from ssd_tf.errors import InputError
 from ssd_tf.evaluation import drawing
 from ssd_tf.inference import input_images, picture_folder
+from ssd_tf.inference.loading import load_saved_model
 
 NAMES = {1: 'cat', 2: 'dog'}
 # ymin, xmin, ymax, xmax of the image; the last row is padding.
@@ -51,7 +53,9 @@ def black(path, height, width):
 
 
 def run(model, images, tmp_path, **options):
-  path = picture_folder.detect_images(model, images, str(tmp_path / 'out'), names=NAMES, **options)
+  label_map.save(label_map.of_names(NAMES), tmp_path / 'names.pbtxt')
+  detector = load_saved_model(model, label_map=tmp_path / 'names.pbtxt')
+  path = picture_folder.detect_images(detector, images, str(tmp_path / 'out'), **options)
   assert path == str(tmp_path / 'out/detections.json')
   with open(path, encoding='utf-8') as file:
     return json.load(file)
