@@ -45,6 +45,16 @@ def run(folder, tool, *flags):
     return subprocess.CompletedProcess([tool, *flags], process.exitcode, stdout, stderr)
 
 
+def call(function, *args):
+  """Calls a function of a module, with TensorFlow imported but not at work yet; has to succeed."""
+  process = context().Process(target=function, args=args)
+  process.start()
+  process.join(300)
+  exitcode = process.exitcode
+  process.kill()
+  assert exitcode == 0, f'{function.__name__}: {exitcode}'
+
+
 def _main(folder, tool, flags, prepare, logs):
   os.chdir(folder)
   os.environ['CUDA_VISIBLE_DEVICES'] = ''

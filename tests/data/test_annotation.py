@@ -1,8 +1,6 @@
 """The table of what is said of each box: whatever is in it is carried by everything on its way."""
 
-import os
 import pathlib
-import subprocess
 import sys
 import types
 
@@ -10,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny_project
+import tool_processes
 
 from ssd_tf.data import annotation, box_validation, record_files, tf_example
 from ssd_tf.data.sources import label_dropping, merge_images, partial_data_sets, tfrecord
@@ -83,9 +82,7 @@ def test_every_field_is_carried_all_the_way(tmp_path):
 )
 def test_a_field_more_is_one_edit(row, tmp_path):
   """In a process of its own, where the class has one more line."""
-  program = f'import test_annotation; test_annotation.add_and_check({row!r}, {str(tmp_path)!r})'
-  environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)}
-  subprocess.run([sys.executable, '-c', program], check=True, env=environment)
+  tool_processes.call(add_and_check, row, str(tmp_path))
 
 
 def add_and_check(row, folder):

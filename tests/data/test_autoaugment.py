@@ -296,8 +296,14 @@ def test_policies_run_and_are_functions_of_the_seed(policy_name, traced):
 
 
 def test_a_policy_eagerly_and_in_a_data_set():
-  for seed in ((0, 7), (5, 7)):
-    eager_and_mapped(autoaugment.autoaugment_image, make_example(photo()), seed)
+  example = make_example(photo())
+  first, second = (
+    eager_and_mapped(autoaugment.autoaugment_image, example, seed)[fields.IMAGE]
+    for seed in ((0, 7), (5, 7))
+  )
+  # By another seed another sub-policy, which changes the image in another way.
+  assert first.shape == second.shape == example[fields.IMAGE].shape
+  assert not np.array_equal(first, second)
 
 
 def test_sub_policies_and_steps_have_their_chances(monkeypatch):

@@ -28,6 +28,8 @@ def test_fractions_are_no_pixels(last):
 @pytest.mark.parametrize('boxes', [[[0, 0, 1, 2]], [[-1, 0, 1, 1]], np.zeros([0, 4])])
 def test_pixels_pass(boxes):
   box_units.require_pixels(boxes, 'a.csv')
+  found = box_units.normalize(boxes, 4, 5, 'a.csv')
+  np.testing.assert_array_equal(found, np.float32(np.divide(boxes, [4, 5, 4, 5])))
 
 
 def test_pixels_are_no_fractions():

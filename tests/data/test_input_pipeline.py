@@ -1,11 +1,10 @@
 import functools
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
+import tool_processes
 
 from ssd_tf import fields
 from ssd_tf.data import augmentation, input_pipeline, preprocessing, tf_example
@@ -240,22 +239,20 @@ def test_pad_groundtruth_keeps_the_first_rows_and_masks_the_rest(n, kept):
     assert padded[fields.SOURCE_ID] == b'x'
 
 
+def save_batches_of_two_replicas(paths):
+  """Saves those of steps 2 to 4; in a process that has no device yet."""
+  cpu = tf.config.list_physical_devices('CPU')[0]
+  tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+  strategy = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])
+  iterator = iter(strategy.experimental_distribute_dataset(build(paths, start_step=2)))
+  for step in range(3):
+    images = strategy.experimental_local_results(next(iterator)[fields.IMAGE])
+    assert [len(image) for image in images] == [2, 2]
+    np.save(os.path.join(os.path.dirname(paths[0]), f'{step}.npy'), np.concatenate(images))
+
+
 def test_two_replicas_in_a_new_process_get_the_same_global_batches(paths):
-  program = f"""
-import sys, numpy as np, tensorflow as tf
-sys.path.insert(0, {os.path.dirname(__file__)!r})
-cpu = tf.config.list_physical_devices('CPU')[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-import test_input_pipeline
-strategy = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])
-dataset = test_input_pipeline.build({paths!r}, start_step=2)
-iterator = iter(strategy.experimental_distribute_dataset(dataset))
-for step in range(3):
-  images = strategy.experimental_local_results(next(iterator)['image'])
-  assert [len(image) for image in images] == [2, 2]
-  np.save({os.path.dirname(paths[0])!r} + f'/{{step}}.npy', np.concatenate(images))
-"""
-  subprocess.run([sys.executable, '-c', program], check=True)
+  tool_processes.call(save_batches_of_two_replicas, paths)
   for step, batch in enumerate(batches_of(build(paths), 5)[2:]):
     saved = np.load(os.path.join(os.path.dirname(paths[0]), f'{step}.npy'))
     np.testing.assert_array_equal(saved, batch[fields.IMAGE])

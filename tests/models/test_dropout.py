@@ -1,37 +1,28 @@
 """What is dropped on one replica, and on two."""
 
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import tensorflow as tf
+import tool_processes
 
 from ssd_tf.models.dropout import Dropout
 
-REPLICAS = """
-import sys
-import numpy as np
-import tensorflow as tf
-from ssd_tf.models.dropout import Dropout
 
-cpu = tf.config.list_physical_devices('CPU')[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-strategy = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])
-with strategy.scope():
-  layer = Dropout(0.5, seed=7, name='drop')
-step = tf.function(lambda: strategy.run(lambda: layer(tf.ones([4, 500]), training=True)))
-kept = [[local.numpy() for local in strategy.experimental_local_results(step())] for _ in range(2)]
-np.save(sys.argv[1], kept)
-"""
+def drop_on_two_replicas(path):
+  """Saves what two steps keep; in a process that has no device yet."""
+  cpu = tf.config.list_physical_devices('CPU')[0]
+  tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+  strategy = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])
+  with strategy.scope():
+    layer = Dropout(0.5, seed=7, name='drop')
+  step = tf.function(lambda: strategy.run(lambda: layer(tf.ones([4, 500]), training=True)))
+  results = [strategy.experimental_local_results(step()) for _ in range(2)]
+  np.save(path, [[local.numpy() for local in of_step] for of_step in results])
 
 
 def test_each_replica_drops_its_own(tmp_path):
   path = str(tmp_path / 'kept.npy')
-  done = subprocess.run(
-    [sys.executable, '-c', REPLICAS, path], capture_output=True, text=True, check=False, timeout=120
-  )
-  assert done.returncode == 0, done.stderr
+  tool_processes.call(drop_on_two_replicas, path)
   kept = np.load(path)  # [steps, replicas, 4, 500]
   generator = keras.random.SeedGenerator(7)
   layer = Dropout(0.5, seed=7)

@@ -2,15 +2,13 @@
 
 import json
 import math
-import os
-import subprocess
-import sys
 
 import evaluate_tiny
 import numpy as np
 import pytest
 import tensorflow as tf
 import tiny_project
+import tool_processes
 
 from ssd_tf import builders, fields
 from ssd_tf.config.pipeline import Pipeline
@@ -73,14 +71,13 @@ def images(num_anchors):
 def of_batches(detector, size):
   """The sums of batches of a size, the last of which is filled with examples to be ignored."""
   outputs, batch = images(detector.anchors.shape[0])
-  sum_losses = tf.function(detector.sum_losses)
   sums = {}
   for start in range(0, 5, size):
     rows = np.minimum(np.arange(start, start + size), 4)
     part = {key: value[rows] for key, value in batch.items()}
     part[fields.EXAMPLE_MASK] = np.arange(start, start + size) < 5
     outputs_of_part = {key: tf.constant(value[rows]) for key, value in outputs.items()}
-    found = sum_losses(outputs_of_part, {key: tf.constant(v) for key, v in part.items()})
+    found = detector.sum_losses(outputs_of_part, {key: tf.constant(v) for key, v in part.items()})
     sums = {name: sums.get(name, 0.0) + float(value) for name, value in found.items()}
   return sums
 
@@ -142,12 +139,7 @@ def test_batch_size_and_replicas_change_no_loss(tiny, monkeypatch):
   one, two, five = evaluate_tiny.losses(tf.distribute.get_strategy(), [1, 2, 5])
   assert min(one.values()) > 0
   assert two == pytest.approx(one, rel=1e-6) and five == pytest.approx(one, rel=1e-6)
-  paths = [str(tiny_project.ROOT), str(tiny_project.ROOT / 'tests')]
-  done = subprocess.run(
-    [sys.executable, evaluate_tiny.__file__, '2', '4'],
-    env={**os.environ, 'CUDA_VISIBLE_DEVICES': '', 'PYTHONPATH': os.pathsep.join(paths)},
-    capture_output=True, text=True, check=False, timeout=300,
-  )  # fmt: skip
+  done = tool_processes.run(tiny, '../tests/run/evaluate_tiny.py', '2', '4')
   assert done.returncode == 0, done.stderr
   assert json.loads(done.stdout.splitlines()[-1]) == [pytest.approx(one, rel=1e-6)]
 

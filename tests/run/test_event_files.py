@@ -4,12 +4,11 @@ import collections
 import math
 import os
 import signal
-import subprocess
-import sys
 
 import pytest
 import tensorflow as tf
 import tiny_project
+import tool_processes
 
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.run import event_files
@@ -105,12 +104,7 @@ def test_a_damaged_file_of_evaluations_is_told_and_nothing_written(tmp_path, cap
 
 def kill(folder, what):
   """Runs a process that is killed between metrics.jsonl and the event file."""
-  script = tiny_project.ROOT / 'tests/run/kill_before_events.py'
-  environment = {'CUDA_VISIBLE_DEVICES': '', 'PYTHONPATH': str(tiny_project.ROOT)}
-  done = subprocess.run(
-    [sys.executable, str(script), what], cwd=folder, env={**os.environ, **environment},
-    capture_output=True, text=True, check=False, timeout=300,
-  )  # fmt: skip
+  done = tool_processes.run(folder, '../tests/run/kill_before_events.py', what)
   assert done.returncode == -signal.SIGKILL, done.stderr
   assert not scalars(folder / 'out/eval')
   assert len(EvaluationLog(str(folder / 'out/eval')).read()) == 1
