@@ -59,13 +59,15 @@ class ExportedDetector(tf.Module):
       if input_type in _PIXELS
       else tf.TensorSpec([batch_size], tf.string, 'input_tensor')
     )
-    self.serve = tf.function(self.detect, input_signature=[spec])
+    # No Python control flow depends on a tensor: AutoGraph would find nothing to convert.
+    self.serve = tf.function(self.detect, input_signature=[spec], autograph=False)
     # By this attribute, what is loaded can be called. Of any shape: where that is wrong, TensorFlow
     # prints the whole input, but one line if the graph finds it.
     any_shape = tf.TensorSpec(None, spec.dtype, 'input_tensor')
     self.__call__ = tf.function(
       lambda input_tensor: self.serve(tf.ensure_shape(input_tensor, spec.shape)),
       input_signature=[any_shape],
+      autograph=False,
     )
 
   def detect(self, input_tensor: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -85,7 +85,9 @@ class RecordDetector:
       keys = (fields.DETECTION_BOXES, fields.DETECTION_CLASSES, fields.DETECTION_SCORES)
       return [batch[fields.EXAMPLE_MASK], found[fields.NUM_DETECTIONS], *(found[k] for k in keys)]
 
-    self._step = tf.function(lambda batch: strategy.run(replica_step, args=(batch,)))
+    self._step = tf.function(
+      lambda batch: strategy.run(replica_step, args=(batch,)), autograph=False
+    )
 
   def detect(self, paths: Sequence[str]) -> Iterator[Detected]:
     """Detects on each image, in the files' order.
