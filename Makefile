@@ -7,7 +7,7 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 DEMO := runs/demo
-DEMO_CONFIG := configs/ssd_mobilenet_v1_512x512_digits.config
+DEMO_CONFIG := ssd_tf/configs/ssd_mobilenet_v1_512x512_digits.config
 
 .PHONY: setup demo test test-slow fuzz lint clean
 

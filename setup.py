@@ -18,7 +18,10 @@ setuptools.setup(
   license='Apache-2.0',
   packages=setuptools.find_packages(include=['ssd_tf', 'ssd_tf.*']),
   entry_points={'console_scripts': ['ssd-tf = ssd_tf.commands.dispatch:main']},
-  package_data={'ssd_tf': ['py.typed'], 'ssd_tf.pretrained': ['starters/*/*']},
+  package_data={
+    'ssd_tf': ['py.typed', 'configs/*', 'configs/anchors/*'],
+    'ssd_tf.pretrained': ['starters/*/*'],
+  },
   python_requires='>=3.10,<3.13',
   install_requires=[
     'tensorflow>=2.20,<2.21',

@@ -2,7 +2,7 @@
 # Evaluates public COCO weights: run.sh CHECKPOINT_DIR IMAGE_DIR ANNOTATIONS_FILE
 set -eu
 root="$(dirname "$0")/../.."
-config="$root/configs/ssd_mobilenet_v1_0.75_300x300_coco.config"
+config="$root/ssd_tf/configs/ssd_mobilenet_v1_0.75_300x300_coco.config"
 out=runs/coco_weights
 reader='eval_input_reader[0]'
 

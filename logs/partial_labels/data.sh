@@ -24,8 +24,8 @@ mv $OUT/digits_trainval/digits_eval.record $OUT/digits_val.record
 mv $OUT/digits_test/digits_eval.record $OUT/digits_test.record
 for set in train val test; do
   $PY tools/create_pascal_tf_record.py --data_dir="$BCCD" --set=$set \
-    --label_map_path=configs/bccd_label_map.pbtxt --output_path=$OUT/bccd_$set.record
+    --label_map_path=ssd_tf/configs/bccd_label_map.pbtxt --output_path=$OUT/bccd_$set.record
 done
 mv $OUT/bccd_train.record $OUT/bccd_complete.record
 partial digits $OUT/digits_label_map.pbtxt $DIGITS
-partial bccd configs/bccd_label_map.pbtxt $CELLS
+partial bccd ssd_tf/configs/bccd_label_map.pbtxt $CELLS

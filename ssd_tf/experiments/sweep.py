@@ -3,7 +3,7 @@
 JSON, since Python reads it by itself and a change is then written as --config_override has it:
 
   {
-    "config": "configs/ssd.config",
+    "config": "ssd_tf/configs/ssd.config",
     "overrides": ["train_config.batch_size=4"],
     "flags": {"checkpoint_every_n": 100},
     "seeds": [0, 1],

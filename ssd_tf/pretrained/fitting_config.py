@@ -2,7 +2,7 @@
 
 from ssd_tf.pretrained.checkpoint_description import Description
 
-# Network -> its config of `configs/`.
+# Network -> its config of `ssd_tf/configs/`.
 _CONFIGS = {
   'mobilenet_v1': 'ssd_mobilenet_v1_300x300_coco',
   'mobilenet_v1 shared': 'ssd_mobilenet_v1_ppn_300x300_coco',
@@ -28,8 +28,8 @@ def fitting_config(description: Description) -> str | None:
       backbone.
 
   Returns:
-    Such as 'configs/ssd_mobilenet_v2_300x300_coco.config', with the depth_multiplier to set where
-    that differs; None where there is none.
+    Such as 'ssd_tf/configs/ssd_mobilenet_v2_300x300_coco.config', with the depth_multiplier to set
+    where that differs; None where there is none.
   """
   flags = {
     'fpn': description.has_fpn,
@@ -45,10 +45,10 @@ def fitting_config(description: Description) -> str | None:
   if name is None:
     return None
   if description.num_feature_maps == _NUM_MAPS_OF_SSD512 and description.backbone == 'vgg_16':
-    return f'configs/{_SSD512}.config'
+    return f'ssd_tf/configs/{_SSD512}.config'
   multiplier = description.depth_multiplier
   if (network, multiplier) in _BY_DEPTH:
-    return f'configs/{_BY_DEPTH[network, multiplier]}.config'
+    return f'ssd_tf/configs/{_BY_DEPTH[network, multiplier]}.config'
   differs = multiplier not in (None, 1.0)
   field = f' with model.ssd.feature_extractor.depth_multiplier: {multiplier:g}' if differs else ''
-  return f'configs/{name}.config{field}'
+  return f'ssd_tf/configs/{name}.config{field}'

@@ -16,7 +16,7 @@ class Weights:
 
   Attributes:
     name: such as zoo:ssd_mobilenet_v2_coco. All were trained on COCO, with its 90 class ids.
-    config: of `configs/`, that of this network.
+    config: of `ssd_tf/configs/`, that of this network.
     published_ap: COCO AP in percent, as published; None where it is not.
     archive: below ZOO_URL; '' for what is in the package.
     size: of the archive in bytes; None where it is not known.

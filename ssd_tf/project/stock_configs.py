@@ -7,7 +7,7 @@ from typing import NamedTuple
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError, closest
 
-FOLDER = pathlib.Path(__file__).parents[2] / 'configs'
+FOLDER = pathlib.Path(__file__).parents[1] / 'configs'
 _COMMENT = re.compile(r'#\s?(.*)')
 
 

@@ -30,23 +30,23 @@ FPN_320, FPN_640, FPN_320_TO_LEVEL_5 = 12_804, 51_150, 12_600
 # 4, 6, 6, 6, 4, 4 on 38^2, 19^2, 10^2, 5^2, 3^2, 1; 4, 6, 6, 6, 6, 4, 4 on 64^2, 32^2, ..., 1.
 VGG_300, VGG_512 = 8732, 24_564
 NUM_ANCHORS = {
-  'configs/ssd300_vgg_voc0712': VGG_300,
-  'configs/ssd512_vgg_voc0712': VGG_512,
-  'configs/ssd_mobilenet_v1_0.75_300x300_bccd': SSD_300,
-  'configs/ssd_mobilenet_v1_0.75_300x300_coco': SSD_300,
-  'configs/ssd_mobilenet_v1_0.75_300x300_raccoon': SSD_300,
-  'configs/ssd_mobilenet_v1_0.75_300x300_raccoon_bccd': SSD_300,
-  'configs/ssd_mobilenet_v1_300x300_coco': SSD_300,
-  'configs/ssd_mobilenet_v1_512x512_digits': 2560,  # 2 on 32^2 and 16^2.
-  'configs/ssd_mobilenet_v1_fpn_640x640_coco': FPN_640,
-  'configs/ssd_mobilenet_v1_ppn_300x300_coco': 3000,  # 6 on 19^2 too.
-  'configs/ssd_mobilenet_v2_300x300_coco': SSD_300,
-  'configs/ssd_mobilenet_v2_320x320_bccd': SSD_300,
-  'configs/ssd_mobilenet_v2_fpnlite_320x320_coco': FPN_320,
-  'configs/ssd_mobilenet_v2_fpnlite_320x320_digits': FPN_320_TO_LEVEL_5,
-  'configs/ssdlite_mobilenet_v2_300x300_coco': SSD_300,
-  'configs/ssdlite_mobilenet_v3_large_320x320_coco': SSD_320,
-  'configs/ssdlite_mobilenet_v3_small_320x320_coco': SSD_320,
+  'ssd_tf/configs/ssd300_vgg_voc0712': VGG_300,
+  'ssd_tf/configs/ssd512_vgg_voc0712': VGG_512,
+  'ssd_tf/configs/ssd_mobilenet_v1_0.75_300x300_bccd': SSD_300,
+  'ssd_tf/configs/ssd_mobilenet_v1_0.75_300x300_coco': SSD_300,
+  'ssd_tf/configs/ssd_mobilenet_v1_0.75_300x300_raccoon': SSD_300,
+  'ssd_tf/configs/ssd_mobilenet_v1_0.75_300x300_raccoon_bccd': SSD_300,
+  'ssd_tf/configs/ssd_mobilenet_v1_300x300_coco': SSD_300,
+  'ssd_tf/configs/ssd_mobilenet_v1_512x512_digits': 2560,  # 2 on 32^2 and 16^2.
+  'ssd_tf/configs/ssd_mobilenet_v1_fpn_640x640_coco': FPN_640,
+  'ssd_tf/configs/ssd_mobilenet_v1_ppn_300x300_coco': 3000,  # 6 on 19^2 too.
+  'ssd_tf/configs/ssd_mobilenet_v2_300x300_coco': SSD_300,
+  'ssd_tf/configs/ssd_mobilenet_v2_320x320_bccd': SSD_300,
+  'ssd_tf/configs/ssd_mobilenet_v2_fpnlite_320x320_coco': FPN_320,
+  'ssd_tf/configs/ssd_mobilenet_v2_fpnlite_320x320_digits': FPN_320_TO_LEVEL_5,
+  'ssd_tf/configs/ssdlite_mobilenet_v2_300x300_coco': SSD_300,
+  'ssd_tf/configs/ssdlite_mobilenet_v3_large_320x320_coco': SSD_320,
+  'ssd_tf/configs/ssdlite_mobilenet_v3_small_320x320_coco': SSD_320,
   'logs/bccd_ssd_mobilenet_v2/pipeline': SSD_300,
   'logs/digits_320/found_anchors/pipeline': FPN_320_TO_LEVEL_5,
   'logs/digits_320/stock_anchors/pipeline': FPN_320_TO_LEVEL_5,
@@ -61,11 +61,11 @@ NUM_ANCHORS = {
 }
 # One of each family: their exports are tested in minutes, those of the others among the slow tests.
 EXPORTED = (
-  'configs/ssd300_vgg_voc0712',
-  'configs/ssd_mobilenet_v1_ppn_300x300_coco',
-  'configs/ssd_mobilenet_v2_320x320_bccd',
-  'configs/ssd_mobilenet_v2_fpnlite_320x320_digits',
-  'configs/ssdlite_mobilenet_v3_small_320x320_coco',
+  'ssd_tf/configs/ssd300_vgg_voc0712',
+  'ssd_tf/configs/ssd_mobilenet_v1_ppn_300x300_coco',
+  'ssd_tf/configs/ssd_mobilenet_v2_320x320_bccd',
+  'ssd_tf/configs/ssd_mobilenet_v2_fpnlite_320x320_digits',
+  'ssd_tf/configs/ssdlite_mobilenet_v3_small_320x320_coco',
   'tests/testdata/tiny',
 )
 
@@ -110,7 +110,7 @@ def build(loaded, seed):
 
 
 def test_every_config_has_its_number_of_anchors():
-  paths = [TINY, *ROOT.glob('configs/**/*.config'), *ROOT.glob('logs/**/*.config')]
+  paths = [TINY, *ROOT.glob('ssd_tf/configs/**/*.config'), *ROOT.glob('logs/**/*.config')]
   assert {str(path.relative_to(ROOT).with_suffix('')) for path in paths} == set(NUM_ANCHORS)
 
 

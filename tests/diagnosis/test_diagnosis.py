@@ -13,7 +13,7 @@ from ssd_tf.diagnosis.finding import Finding, Severity
 from ssd_tf.errors import InputError
 from ssd_tf.files import json_file
 
-DIGITS = tiny_project.ROOT / 'configs/ssd_mobilenet_v1_512x512_digits.config'
+DIGITS = tiny_project.ROOT / 'ssd_tf/configs/ssd_mobilenet_v1_512x512_digits.config'
 ERROR = Severity.ERROR
 CELL = {'cell': np.array([16.0, np.nan])}
 FINDINGS = [

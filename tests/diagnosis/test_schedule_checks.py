@@ -91,7 +91,7 @@ def test_an_epsilon_that_outweighs_the_gradients():
 def test_references_are_those_of_the_configs(request):
   root = request.config.rootpath
   for reference in learning_rate_checks.REFERENCES:
-    folder = 'configs' if reference.family == 'vgg' else 'tests/testdata/odapi_configs'
+    folder = 'ssd_tf/configs' if reference.family == 'vgg' else 'tests/testdata/odapi_configs'
     text = (root / folder / f'{reference.name}.config').read_text()
     train = text[text.index('train_config') :].replace('0.', '.')
     assert f'batch_size: {reference.batch_size}\n' in train, reference.name

@@ -40,9 +40,9 @@ _IMAGES = {name: f'images/{name}' for name in _PICTURES}
 _IN_FOLDER = {f'images/{name}': f'images/{name}' for name in _PICTURES[:2]}
 _OPEN_IMAGES = {'000a.jpg': 'images/dog.jpg', '000b.jpg': 'images/progressive.jpg'}
 _CONFIGS = (
-  *('../tiny.config', '../../../configs/ssd300_vgg_voc0712.config'),
+  *('../tiny.config', '../../../ssd_tf/configs/ssd300_vgg_voc0712.config'),
   *(
-    f'../../../configs/{name}.config'
+    f'../../../ssd_tf/configs/{name}.config'
     for name in (
       *('ssd_mobilenet_v1_fpn_640x640_coco', 'ssd_mobilenet_v1_ppn_300x300_coco'),
       *('ssdlite_mobilenet_v3_small_320x320_coco', 'ssd_mobilenet_v1_0.75_300x300_raccoon_bccd'),

@@ -17,7 +17,7 @@ from ssd_tf.models.l2_normalization import L2Normalization
 from ssd_tf.protos import ssd_pb2
 
 ROOT = pathlib.Path(__file__).parents[2]
-CONFIGS = ROOT / 'configs'
+CONFIGS = ROOT / 'ssd_tf/configs'
 TESTDATA = ROOT / 'tests/testdata'
 STAGE_ENDS = ('conv1_2', 'conv2_2', 'conv3_3', 'conv4_3', 'conv5_3', 'conv6', 'conv7')
 HEADS = (4, 7, 8, 9, 10, 11, 12)  # Blocks of SSD-Tensorflow whose end a head looks at.

@@ -13,7 +13,7 @@ from ssd_tf.errors import InputError
 from ssd_tf.ops import anchors
 from ssd_tf.protos import ssd_pb2
 
-CONFIGS = pathlib.Path(__file__).parents[2] / 'configs'
+CONFIGS = pathlib.Path(__file__).parents[2] / 'ssd_tf/configs'
 SIDES_300 = (38, 19, 10, 5, 3, 1)
 SIDES_512 = (64, 32, 16, 8, 4, 2, 1)
 
@@ -25,7 +25,7 @@ def corners(centers_and_sizes):
 
 
 def ssd_with(snippet, side):
-  """A `model.ssd` with a snippet of configs/anchors."""
+  """A `model.ssd` with a snippet of ssd_tf/configs/anchors."""
   ssd = ssd_pb2.Ssd()
   text_format.Parse((CONFIGS / f'anchors/{snippet}.pbtxt').read_text(), ssd)
   ssd.image_resizer.fixed_shape_resizer.height = side

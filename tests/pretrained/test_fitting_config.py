@@ -14,7 +14,7 @@ from ssd_tf.pretrained.fitting_config import fitting_config
 from ssd_tf.pretrained.layer_groups import BACKBONE, group_of
 from ssd_tf.pretrained.loading import load_pretrained
 
-CONFIGS = pathlib.Path(__file__).parents[2] / 'configs'
+CONFIGS = pathlib.Path(__file__).parents[2] / 'ssd_tf/configs'
 NAMES = sorted(p.name for pattern in ('*coco*', '*voc*') for p in CONFIGS.glob(f'{pattern}.config'))
 STARTER = 'starter:ssd_mobilenet_v1_0.75_coco'
 
@@ -34,7 +34,7 @@ def fitting(kind, model, groups=None):
 def test_every_stock_config_fits_its_own_checkpoints(name):
   config = Pipeline.load(CONFIGS / name).config
   model = builders.build_model(config.model, is_training=True)
-  expected = f'configs/{name}'
+  expected = f'ssd_tf/configs/{name}'
   assert fitting_config(describe_model(model)) == expected
   if 'vgg' in name:
     return
@@ -51,8 +51,8 @@ def test_stock_configs_are_all_there():
 @pytest.mark.parametrize(
   ('extractor', 'expected'),
   [
-    ('ssd_mobilenet_v1_keras', 'configs/ssd_mobilenet_v1_300x300_coco.config'),
-    ('ssd_mobilenet_v2_keras', 'configs/ssd_mobilenet_v2_300x300_coco.config'),
+    ('ssd_mobilenet_v1_keras', 'ssd_tf/configs/ssd_mobilenet_v1_300x300_coco.config'),
+    ('ssd_mobilenet_v2_keras', 'ssd_tf/configs/ssd_mobilenet_v2_300x300_coco.config'),
   ],
 )
 def test_another_depth_multiplier_and_a_classifier(extractor, expected):
@@ -72,7 +72,7 @@ def test_a_network_that_no_config_has():
 
 
 def test_the_message_names_the_config():
-  config = 'configs/ssd_mobilenet_v1_0.75_300x300_coco.config'
+  config = 'ssd_tf/configs/ssd_mobilenet_v1_0.75_300x300_coco.config'
   with pytest.raises(InputError, match=f'of the backbone loads.*{config} fits the checkpoint, or'):
     load_pretrained(small_checkpoints.tiny_model(3, extractor='ssd_mobilenet_v2_keras'), STARTER)
   # The same backbone, other heads.

@@ -50,7 +50,7 @@ def test_the_name_of_the_archive_is_a_name_too():
 
 def test_every_row_has_a_stock_config_and_a_name_of_its_own():
   for weights in weights_table.TABLE:
-    assert (ROOT / 'configs' / weights.config).exists(), weights.name
+    assert (ROOT / 'ssd_tf/configs' / weights.config).exists(), weights.name
     assert weights_table.is_name(weights.name)
     assert weights.name.startswith('starter:') == (weights.archive == '')
     assert len(weights.sha256 or 64 * 'f') == 64

@@ -70,7 +70,7 @@ def test_the_published_file_has_the_values_of_the_interpreter():
 
 
 def test_its_config_loads_every_variable():
-  config = Pipeline.load(ROOT / 'configs/ssd_mobilenet_v1_0.75_300x300_coco.config').config
+  config = Pipeline.load(ROOT / 'ssd_tf/configs/ssd_mobilenet_v1_0.75_300x300_coco.config').config
   model = builders.build_model(config.model, is_training=False)
   report = load_pretrained(model, NAME)
   assert len(report.loaded) == len(model.weights) == 199

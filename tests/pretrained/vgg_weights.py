@@ -9,7 +9,7 @@ from ssd_tf import builders
 from ssd_tf.config.pipeline import Pipeline
 
 ROOT = pathlib.Path(__file__).parents[2]
-CONFIGS = ROOT / 'configs'
+CONFIGS = ROOT / 'ssd_tf/configs'
 TESTDATA = ROOT / 'tests/testdata'
 
 

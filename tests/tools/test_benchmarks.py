@@ -31,7 +31,7 @@ def test_evaluation_prints_the_whole_loop_and_its_parts(tiny, run_tool):
 
 @pytest.mark.slow
 def test_train_step_prints_the_ratio_to_a_bare_network(tmp_path, run_tool):
-  config = tiny_project.ROOT / 'configs/ssd_mobilenet_v2_320x320_bccd.config'
+  config = tiny_project.ROOT / 'ssd_tf/configs/ssd_mobilenet_v2_320x320_bccd.config'
   code, output = run_tool(
     tmp_path, 'benchmarks/train_step.py', f'--pipeline_config_path={config}', '--batch_size=1',
     '--num_steps=1', '--num_rounds=1',

@@ -39,7 +39,7 @@ FAMILIES = {
   'v2 fpnlite': (API_CONFIGS / 'ssd_mobilenet_v2_fpnlite_320x320_coco17_tpu-8.config', [FROZEN]),
   'v3': (API_CONFIGS / 'ssdlite_mobilenet_v3_small_320x320_coco.config', []),
   'vgg, miner by layers': (
-    ROOT / 'configs/ssd300_vgg_voc0712.config',
+    ROOT / 'ssd_tf/configs/ssd300_vgg_voc0712.config',
     [
       f'{LOSS}.hard_example_miner={{scope: SSD_TENSORFLOW_LAYER max_negatives_per_positive: 3}}',
       'model.ssd.normalize_loss_by_num_matches=false',

@@ -21,7 +21,7 @@ from ssd_tf.training.evaluator import Evaluator
 
 PIPELINE_CONFIG_PATH = flags.DEFINE_string(
   'pipeline_config_path',
-  'configs/ssd_mobilenet_v2_320x320_bccd.config',
+  'ssd_tf/configs/ssd_mobilenet_v2_320x320_bccd.config',
   'A pipeline.config; its first eval_input_reader is read.',
 )
 CHECKPOINT = flags.DEFINE_string(

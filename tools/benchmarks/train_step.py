@@ -2,7 +2,7 @@ r"""Times forward pass and training step against a bare tf_keras network with th
 
   python tools/benchmarks/train_step.py --pipeline_config_path=CONFIG
   python tools/benchmarks/train_step.py --batch_size=2 --num_steps=2 \
-    --pipeline_config_path=configs/ssd300_vgg_voc0712.config
+    --pipeline_config_path=ssd_tf/configs/ssd300_vgg_voc0712.config
 """
 
 import statistics
@@ -23,7 +23,7 @@ from ssd_tf.training import trainer
 
 PIPELINE_CONFIG_PATH = flags.DEFINE_string(
   'pipeline_config_path',
-  'configs/ssd_mobilenet_v2_320x320_bccd.config',
+  'ssd_tf/configs/ssd_mobilenet_v2_320x320_bccd.config',
   'A pipeline.config of an SSD MobileNet v2, or of SSD300 with VGG-16.',
 )
 BATCH_SIZE = flags.DEFINE_integer(

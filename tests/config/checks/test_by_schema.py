@@ -13,7 +13,8 @@ from ssd_tf.protos import optimizer_pb2, ssd_pb2, train_pb2
 ROOT = pathlib.Path(__file__).parents[3]
 TINY = ROOT / 'tests/testdata/tiny.config'
 CONFIGS = [
-  *(path for folder in ('configs', 'logs/*') for path in sorted(ROOT.glob(f'{folder}/*.config'))),
+  *sorted(ROOT.glob('ssd_tf/configs/*.config')),
+  *sorted(ROOT.glob('logs/*/*.config')),
   *sorted(ROOT.glob('tests/testdata/odapi_configs/*.config')),
   TINY,
 ]
