@@ -17,7 +17,9 @@ from ssd_tf.files import json_file
 
 FLAGS = flags.FLAGS
 shared_flags.pipeline_config()
-flags.DEFINE_string('model_dir', None, 'Of a training; its newest checkpoint is diagnosed.')
+flags.DEFINE_string(
+  'model_dir', None, 'Of a training; its newest checkpoint is diagnosed, if there is one yet.'
+)
 flags.DEFINE_string('checkpoint', None, 'The same by its prefix, instead of --model_dir.')
 flags.DEFINE_string('json_path', None, 'JSON file to write; default: none.')
 flags.DEFINE_integer(
@@ -49,8 +51,7 @@ def main() -> None:
   findings = run.diagnose(
     FLAGS.pipeline_config_path,
     overrides=FLAGS.config_override,
-    checkpoint=FLAGS.checkpoint or FLAGS.model_dir,
-    **shared_flags.values_of('max_images', 'max_records'),
+    **shared_flags.values_of('checkpoint', 'model_dir', 'max_images', 'max_records'),
     overfit_steps=FLAGS.overfit_steps if FLAGS.overfit else 0,
   )
   print(report.as_text(findings))

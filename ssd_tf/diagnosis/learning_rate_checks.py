@@ -13,6 +13,7 @@ from ssd_tf.diagnosis.finding import Finding, Severity
 from ssd_tf.diagnosis.project import Project
 from ssd_tf.errors import InputError
 from ssd_tf.ops.schedules import staged_schedule
+from ssd_tf.run import known_rates
 
 _NUM_POINTS = 101
 _LIMIT, _BAD_LIMIT = 10, 30  # Times the rate that the linear rule gives.
@@ -20,34 +21,6 @@ _LOW_LIMIT = 0.01
 _LARGEST_ADAM_RATE = 0.01
 _LARGEST_ADAM_EPSILON = 0.01  # Root mean squares of gradients are about this, or less.
 _ADAM = ('adam_optimizer', 'adamw_optimizer')
-
-
-@dataclasses.dataclass(frozen=True)
-class Reference:
-  """A rate that is known to work: the highest of a config, momentum 0.9, with its batch size.
-
-  The family is that of its feature extractor, the optimizer a field of train_config.optimizer.
-  """
-
-  name: str
-  family: str
-  optimizer: str
-  batch_size: int
-  rate: float
-
-
-_MOMENTUM, _RMS_PROP = 'momentum_optimizer', 'rms_prop_optimizer'
-# Of the Object Detection API, but for VGG, whose are from Liu et al.
-REFERENCES = (
-  Reference('ssd_mobilenet_v2_320x320_coco17_tpu-8', 'mobilenet', _MOMENTUM, 512, 0.8),
-  Reference('ssd_mobilenet_v1_300x300_coco14_sync', 'mobilenet', _MOMENTUM, 1024, 0.9),
-  Reference('ssd_mobilenet_v1_0.75_depth_300x300_coco14_sync', 'mobilenet', _MOMENTUM, 2048, 0.9),
-  Reference('ssd_mobilenet_v1_quantized_300x300_coco14_sync', 'mobilenet', _MOMENTUM, 128, 0.2),
-  Reference('ssd_mobilenet_v1_fpn_640x640_coco17_tpu-8', 'fpn', _MOMENTUM, 64, 0.04),
-  Reference('ssd_mobilenet_v2_fpnlite_320x320_coco17_tpu-8', 'fpn', _MOMENTUM, 128, 0.08),
-  Reference('ssd300_vgg_voc0712', 'vgg', _MOMENTUM, 32, 0.001),
-  Reference('ssd_mobilenet_v1_coco', 'mobilenet', _RMS_PROP, 24, 0.004),
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,12 +126,10 @@ def check_rate(
     return
   if optimizer in _ADAM:
     yield from _check_adam_rate(peak, optimizer, epsilon)
-  family = family_of(extractor)
-  references = [r for r in REFERENCES if (r.family, r.optimizer) == (family, optimizer)]
-  if not references:
+  reference = known_rates.nearest(extractor, optimizer, batch_size)
+  if reference is None:
     return
-  reference = min(references, key=lambda r: abs(math.log(r.batch_size / batch_size)))
-  expected = reference.rate * batch_size / reference.batch_size * (1 - momentum) / 0.1
+  expected = reference.in_proportion(batch_size, momentum)
   ratio = peak / expected if expected > 0 else math.inf
   numbers = {
     **{'rate': peak, 'batch_size': batch_size, 'expected': expected, 'ratio': ratio},
@@ -224,11 +195,6 @@ def check_course(curve: RateCurve) -> Iterator[Finding]:
       f'Set its steps (total_steps, decay_steps, schedule.step) to fit {num_steps}.',
       {'decay_step': curve.decay_step, 'num_steps': num_steps, 'end_share': end_share},
     )
-
-
-def family_of(extractor: str) -> str:
-  """'fpn', 'vgg' or 'mobilenet' for a feature_extractor.type; '' for others."""
-  return next((name for name in ('fpn', 'vgg', 'mobilenet') if name in extractor), '')
 
 
 def _check_adam_rate(peak, optimizer, epsilon):

@@ -1,6 +1,8 @@
 """A diagnosis: every check on one project, and what they found."""
 
 import dataclasses
+import glob
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from absl import logging
@@ -55,12 +57,17 @@ def diagnose(
   *,
   overrides: Sequence[str] = (),
   checks: Sequence[tuple[str, Check]] = CHECKS,
+  checkpoint: str | None = None,
+  model_dir: str | None = None,
   **options,
 ) -> list[Finding]:
   """Runs the checks on a config, which may have faults: it is diagnosed as far as it goes.
 
   Args:
     path: of a pipeline.config.
+    checkpoint: a checkpoint that is to be diagnosed too.
+    model_dir: instead: the folder of a training, of which the newest checkpoint is taken; one that
+      has none yet, or is not there, is that of a training to come.
     **options: of `Project`.
 
   Returns:
@@ -75,19 +82,33 @@ def diagnose(
   except InputError as error:
     what, remedy = f'{error}.', 'Correct the file; nothing else was looked at.'
     return [Finding.error('config', what, remedy, group='config')]
-  project = Project(Pipeline.load(path, overrides), **options)
-  return [
+  is_trained = model_dir is not None and glob.glob(os.path.join(glob.escape(model_dir), '*.index'))
+  checkpoint = model_dir if is_trained else checkpoint
+  project = Project(Pipeline.load(path, overrides), checkpoint=checkpoint, **options)
+  left_out = []
+  findings = [
     dataclasses.replace(finding, group=group)
     for group, check in checks
-    for finding in _run(check, project)
+    for finding in _run(check, project, left_out)
   ]
+  if left_out:
+    what = f'Not looked at, because the config is at fault: {", ".join(left_out)}.'
+    findings.append(Finding.note('config', what, group='config'))
+  if model_dir is not None and not is_trained:
+    what = f'{model_dir} holds no checkpoint yet: what a model detects is not looked at.'
+    findings.append(Finding.note('checkpoint', what, group='model'))
+  return findings
 
 
-def _run(check, project) -> Iterator[Finding]:
+def _run(check, project, left_out) -> Iterator[Finding]:
   try:
     yield from check(project)
   except InputError as error:
-    yield _not_looked_at(check, error, project)
+    faults = project.faults(str(error))
+    if all(_is_told(fault, project.refusals) for fault in faults):
+      left_out.append(_name(check))
+    else:
+      yield Finding.error(_name(check), f'{"; ".join(faults)}.', 'Fix this, and diagnose again.')
   # Whatever a fault of one check raises, it must not cost the findings of the others.
   except Exception as error:
     logging.exception('%s.%s', check.__module__, check.__name__)
@@ -99,11 +120,9 @@ def _run(check, project) -> Iterator[Finding]:
     )
 
 
-def _not_looked_at(check, error, project):
-  lines = project.faults(str(error))
-  if all(any(line in refusal for refusal in project.refusals) for line in lines):
-    return Finding.note(_name(check), f'Not looked at, because the config is at fault: {lines[0]}.')
-  return Finding.error(_name(check), f'{"; ".join(lines)}.', 'Fix this, and diagnose again.')
+def _is_told(fault, refusals):
+  """Whether a fault of a field, or of its reader, is among the refusals."""
+  return any(text in refusal for text in (fault, fault.split(': ', 1)[-1]) for refusal in refusals)
 
 
 def _name(check):

@@ -15,6 +15,7 @@ from ssd_tf.ops.target_assigner import Targets
 from ssd_tf.pretrained.layer_groups import BACKBONE, CLASS_HEADS, group_of
 from ssd_tf.pretrained.load_report import LoadReport
 from ssd_tf.run.fine_tuning import load_fine_tune_checkpoint
+from ssd_tf.run.fine_tuning_risks import Risk, find_risks
 from ssd_tf.run.learner import build_stages
 
 _BATCH_SIZE = 8
@@ -73,15 +74,12 @@ class TrainingStart:
     """Whether a checkpoint brought the class heads."""
     return self._brought(CLASS_HEADS)
 
-  @property
-  def moves_loaded_statistics(self) -> bool:
-    """Whether a backbone that a checkpoint brought trains, and its batch norms move."""
-    trains = any(group_of(path) == BACKBONE for path in self.ever_trainable)
-    has_moving = any(
-      group_of(layer.moving_mean.path) == BACKBONE and not layer.frozen
-      for layer in self._batch_norms
-    )
-    return self.has_backbone and trains and has_moving
+  def risks(self, num_images: int) -> list[Risk]:
+    """What fine-tuning on so many images risks; empty where no checkpoint is loaded."""
+    if self.report is None:
+      return []
+    config = self._pipeline.config
+    return [*find_risks(config, self.model, self.report, self.ever_trainable, num_images)]
 
   @property
   def batch_norm_decays(self) -> list[float]:

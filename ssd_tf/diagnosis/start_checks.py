@@ -17,7 +17,6 @@ from ssd_tf.pretrained.load_report import LoadReport
 PRIOR_SCORE = 0.01
 _LOW_SCORE = 1e-5
 _MIN_TRAINABLE = 0.01
-_FEW_IMAGES = 1000
 _SCALE_LIMIT = 20.0
 # Negatives to a positive; hard example mining leaves 3.
 _MANY_NEGATIVES, _DROWNING_NEGATIVES = 10, 100
@@ -51,9 +50,10 @@ def check(project: Project) -> Iterator[Finding]:
       'they stay at mean 0 and variance 1 for all of the training.',
       'Set model.ssd.freeze_batchnorm to false, or give train_config.fine_tune_checkpoint.',
     )
-  if start.moves_loaded_statistics:
+  if start.report is not None:
     num_images = sum(project.table(field).num_records for field in project.training_fields)
-    yield from check_statistics(num_images)
+    for risk in start.risks(num_images):
+      yield Finding.warning('fine-tuning', risk.what, risk.remedy, risk.numbers)
   if not start.has_class_heads:
     yield from check_prior(
       start.detector.objective.classification_loss,
@@ -81,21 +81,6 @@ def check_from_scratch(num_parameters: int, num_steps: int) -> Iterator[Finding]
     'Set train_config.fine_tune_checkpoint, "imagenet" for what Keras has of the backbone.',
     {'parameters': num_parameters},
   )
-
-
-def check_statistics(num_images: int) -> Iterator[Finding]:
-  """Tells of few images that are to replace the statistics of loaded batch norms.
-
-  Source: logs/raccoon_freezing, where 156 images gave AP .43 so, and .62 with freeze_batchnorm.
-  """
-  if num_images < _FEW_IMAGES:
-    yield Finding.note(
-      'batch norm statistics',
-      f'{num_images} images replace the batch norm statistics of the loaded backbone, which may '
-      'cost more than the training brings.',
-      'Try model.ssd.freeze_batchnorm: true, which trains everything but them.',
-      {'images': num_images},
-    )
 
 
 def check_loaded(report: LoadReport) -> Iterator[Finding]:

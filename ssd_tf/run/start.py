@@ -13,9 +13,10 @@ from ssd_tf.errors import InputError
 from ssd_tf.evaluation import log_format
 from ssd_tf.files.failed_writes import open_for_writing
 from ssd_tf.pretrained.loading import LoadOptions, load_pretrained
-from ssd_tf.run import checkpoints
+from ssd_tf.run import checkpoints, fine_tuning_risks
 from ssd_tf.run.fine_tuning import CLASS_MAP, load_fine_tune_checkpoint
 from ssd_tf.training.moving_average import MovingAverage
+from ssd_tf.training.stages import Stages
 
 
 def start(
@@ -24,6 +25,7 @@ def start(
   manager: tf.train.CheckpointManager,
   moving_average: MovingAverage | None = None,
   load_options: LoadOptions | None = None,
+  stages: Stages | None = None,
 ) -> int:
   """Loads what a training starts from, and tells its first step; at step 0 a checkpoint is written.
 
@@ -42,7 +44,9 @@ def start(
       'Going on from %s (step %d), since %s holds a training%s.', latest, step, model_dir, why
     )
     return step
-  _start_from_checkpoint(pipeline, model, model_dir, load_options)
+  report = _start_from_checkpoint(pipeline, model, model_dir, load_options)
+  if report is not None and stages is not None:
+    _warn_of_risks(pipeline, model, report, stages)
   if moving_average is not None:
     moving_average.reset()
   manager.save(checkpoint_number=0)
@@ -90,9 +94,21 @@ def _start_from_checkpoint(pipeline, model, model_dir, load_options):
     log_format.tell(
       'Training from scratch: no checkpoint in %s, no fine_tune_checkpoint.', model_dir
     )
-    return
+    return None
   report = load_fine_tune_checkpoint(pipeline, model, load_options)
   log_format.tell('Starting from %s: %s', report.path, report.table())
   path = os.path.join(model_dir, 'loaded_variables.txt')
   with open_for_writing(path) as file:
     file.writelines(f'{line}\n' for line in report.lines())
+  return report
+
+
+def _warn_of_risks(pipeline, model, report, stages):
+  summaries = builders.survey_records(
+    pipeline, is_training=True, max_records=fine_tuning_risks.FEW_IMAGES
+  )
+  num_images = sum(summary.num_records for summary in summaries.values())
+  trained = {variable.path for variable in stages.variables}
+  config = pipeline.config
+  for risk in fine_tuning_risks.find_risks(config, model, report, trained, num_images):
+    logging.warning('%s %s', risk.what, risk.remedy)

@@ -73,7 +73,12 @@ def train(
       options = Options(sample_1_of_n=sample_1_of_n_eval_examples)
       validation = build_validation(pipeline, learner, manager, strategy, metric, options)
     start_step = start(
-      pipeline, learner.detector.model, manager, learner.moving_average, load_options
+      pipeline,
+      learner.detector.model,
+      manager,
+      learner.moving_average,
+      load_options,
+      learner.stages,
     )
     record = _build_record(pipeline, learner, model_dir, began, check)
     model_trainer = _build_trainer(pipeline, learner, strategy, start_step, log_every_n)

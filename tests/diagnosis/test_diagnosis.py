@@ -66,7 +66,8 @@ def test_a_config_that_training_refuses_is_diagnosed_all_the_same(tmp_path):
   ]
   checks = checks_of('config', 'data', 'anchors', 'evaluation')
   findings = by_group(run.diagnose(path, overrides=overrides, checks=checks))
-  refused = {f.numbers['field']: f for f in findings['config']}
+  *refusals, left_out = findings['config']
+  refused = {f.numbers['field']: f for f in refusals}
   assert set(refused) == {
     'model.ssd.num_classes',
     'model.ssd.matcher.argmax_matcher.unmatched_threshold',
@@ -80,12 +81,23 @@ def test_a_config_that_training_refuses_is_diagnosed_all_the_same(tmp_path):
   )
   # The records are looked at with the two classes, the anchors cannot be.
   assert {f.check for f in findings['data'] if f.severity is Severity.ERROR} == {'class ids'}
-  (anchors,) = findings['anchors']
-  assert (anchors.check, anchors.severity) == ('anchor', Severity.NOTE)
-  assert anchors.what.startswith(
-    'Not looked at, because the config is at fault: '
-    'model.ssd.matcher.argmax_matcher.unmatched_threshold: is 0.9'
-  )
+  assert findings['anchors'] == []
+  assert left_out.severity is Severity.NOTE
+  assert left_out.what == 'Not looked at, because the config is at fault: anchor.'
+
+
+def test_a_missing_record_is_one_fault_and_a_model_dir_may_be_to_come(tmp_path):
+  tiny_project.make(tmp_path)
+  (tmp_path / 'train.record').unlink()
+  found = run.diagnose(str(tmp_path / 'tiny.config'), model_dir=str(tmp_path / 'runs/first'))
+  about = [f for f in found if 'train.record' in f.what]
+  assert [(f.severity, f.group) for f in about] == [(Severity.ERROR, 'config')]
+  (left_out,) = [f for f in found if f.what.startswith('Not looked at')]
+  assert {'records', 'images', 'classes', 'anchor', 'start'} <= {
+    *left_out.what.partition(': ')[2].rstrip('.').split(', ')
+  }
+  (to_come,) = [f for f in found if f.group == 'model']
+  assert to_come.severity is Severity.NOTE and 'holds no checkpoint yet' in to_come.what
 
 
 def test_warnings_of_a_config_are_notes(tmp_path):

@@ -9,6 +9,7 @@ from google.protobuf import text_format
 from ssd_tf.config.pipeline import PipelineConfig
 from ssd_tf.diagnosis import learning_rate_checks, schedule_checks
 from ssd_tf.diagnosis.finding import Severity
+from ssd_tf.run import known_rates
 
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 MOMENTUM = {'optimizer': 'momentum_optimizer', 'extractor': 'ssd_mobilenet_v2_keras'}
@@ -90,15 +91,13 @@ def test_an_epsilon_that_outweighs_the_gradients():
 
 def test_references_are_those_of_the_configs(request):
   root = request.config.rootpath
-  for reference in learning_rate_checks.REFERENCES:
+  for reference in known_rates.REFERENCES:
     folder = 'ssd_tf/configs' if reference.family == 'vgg' else 'tests/testdata/odapi_configs'
     text = (root / folder / f'{reference.name}.config').read_text()
     train = text[text.index('train_config') :].replace('0.', '.')
     assert f'batch_size: {reference.batch_size}\n' in train, reference.name
     assert f'{reference.rate:g}'.replace('0.', '.') in train, reference.name
-    assert (
-      learning_rate_checks.family_of(text[text.index('feature_extractor') :]) == reference.family
-    )
+    assert known_rates.family_of(text[text.index('feature_extractor') :]) == reference.family
 
 
 def test_a_remedy_says_rate_and_reference():

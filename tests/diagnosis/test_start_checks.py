@@ -147,16 +147,11 @@ def test_softmax_without_mining_drowns(loss, negatives, has_miner, severity):
   assert not list(start_checks.check_background(SoftmaxLoss(), 0, 50, has_miner=False))
 
 
-def test_few_images_for_loaded_statistics():
-  (found,) = start_checks.check_statistics(999)
-  assert (found.severity, found.numbers) == (NOTE, {'images': 999})
-  assert [*start_checks.check_statistics(1000)] == []
-
-
 @pytest.mark.parametrize('override', [*(f'train_config.freeze={f}' for f in FREEZES), *FROZEN])
 def test_loaded_statistics_that_stay_are_not_told(override, from_checkpoint, make):
   start = make(from_checkpoint, override).start
-  assert start.has_backbone and not start.moves_loaded_statistics
+  assert start.has_backbone
+  assert not any('images' in risk.numbers for risk in start.risks(num_images=10))
 
 
 def test_input_of_another_scale():
