@@ -53,7 +53,7 @@ def check(project: Project) -> Iterator[Finding]:
   if start.report is not None:
     num_images = sum(project.table(field).num_records for field in project.training_fields)
     for risk in start.risks(num_images):
-      yield Finding.warning('fine-tuning', risk.what, risk.remedy, risk.numbers)
+      yield Finding.warning(risk.check, risk.what, risk.remedy, risk.numbers)
   if not start.has_class_heads:
     yield from check_prior(
       start.detector.objective.classification_loss,

@@ -24,11 +24,13 @@ class Risk:
   """One of them.
 
   Attributes:
+    check: what was checked, in a few words that stay the same.
     what: in one sentence.
     remedy: what to do.
     numbers: those of `what` by name.
   """
 
+  check: str
   what: str
   remedy: str
   numbers: Mapping[str, float]
@@ -63,6 +65,7 @@ def statistics_risk(num_images: int) -> Iterator[Risk]:
   """
   if num_images < FEW_IMAGES:
     yield Risk(
+      'batch norm statistics',
       f'{num_images} images replace the batch norm statistics of the loaded backbone, which may '
       'cost more than the training brings (.19 of AP with 156 images).',
       'Set model.ssd.freeze_batchnorm: true, which trains everything but them.',
@@ -82,6 +85,7 @@ def rate_risk(rate: float, reference_rate: float, optimizer: str) -> Iterator[Ri
   """
   if rate > _SCRATCH_SHARE * reference_rate:
     yield Risk(
+      'fine-tuning rate',
       f'The learning rate goes up to {rate:g}, as in a training from scratch ({reference_rate:.2g} '
       'in proportion to the batch size), but a whole detector is loaded, which that may undo.',
       f'Set the rate in train_config.optimizer.{optimizer}.learning_rate to a tenth, '
