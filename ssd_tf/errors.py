@@ -1,4 +1,4 @@
-"""The exceptions that end a program without a fault of its own, and words of their messages."""
+"""Defines the exceptions for invalid input and for signals, and words of their messages."""
 
 import difflib
 import signal

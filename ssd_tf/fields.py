@@ -1,4 +1,4 @@
-"""The keys of every dict that crosses a joint, with shape, dtype and unit.
+"""Defines the keys of every dict passed between packages, with shape, dtype and unit.
 
 B batch per replica, n real boxes, N padded boxes, A anchors, K classes (ids 1..K; 0 is background),
 D detections. Boxes are f32 [ymin, xmin, ymax, xmax], normalized to [0, 1] of the image, unless a

@@ -31,12 +31,12 @@ def replace(name, old, new):
   path.write_text(text.replace(old, new))
 
 
-def a_misspelt_field():
+def a_misspelled_field():
   replace('tiny.config', 'num_steps: 8', 'num_stepz: 8')
   Pipeline.load('tiny.config')
 
 
-def a_misspelt_field_of_an_override():
+def a_misspelled_field_of_an_override():
   Pipeline.load('tiny.config', ['train_config.num_stepz=8'])
 
 
@@ -79,7 +79,7 @@ def an_id_of_0():
 
 
 FAULTS = (
-  *(a_misspelt_field, a_misspelt_field_of_an_override, an_override_without_a_value),
+  *(a_misspelled_field, a_misspelled_field_of_an_override, an_override_without_a_value),
   *(a_value_of_another_kind, no_records, num_classes_below_the_label_map, numbers_out_of_range),
   *(a_field_that_is_refused, one_id_for_two_names, an_id_of_0),
 )

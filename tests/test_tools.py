@@ -77,7 +77,7 @@ def error_of(run):
 
 
 @pytest.mark.parametrize('tool', [*TOOLS, *BENCHMARKS])
-def test_a_misspelt_flag_is_answered_with_the_closest_one(tool, run):
+def test_a_misspelled_flag_is_answered_with_the_closest_one(tool, run):
   text = source_of(tool) + source_of('coco_files.py')  # LVIS' converter has COCO's flags alone.
   flag = re.search(r"""DEFINE_\w+\(\s*'(\w{4,})'""", text)[1]
   code, stderr = run(tool, f'--{flag}x=1')
@@ -290,8 +290,8 @@ def flip_a_byte(tiny):
     ),
   ],
   ids=[
-    'misspelt field',
-    'misspelt field in an override',
+    'misspelled field',
+    'misspelled field in an override',
     'no records',
     'num_classes below the label map',
     'batch size and replicas',
@@ -326,7 +326,7 @@ def test_several_faults_of_a_config_are_told_at_once(tiny, error_of):
 @pytest.mark.parametrize(
   ('folder', 'expected'),
   [('empty', r'the folder empty holds no checkpoint: expected a file ending in \.index'),
-   ('modle', r'no such file or folder: modle( or \S+)?; is it misspelt\?')],
+   ('modle', r'no such file or folder: modle( or \S+)?; is it misspelled\?')],
 )  # fmt: skip
 @pytest.mark.parametrize('tool', [EVALUATE, EXPORT], ids=lambda tool: tool[0])
 def test_a_folder_without_a_checkpoint_is_told_without_waiting(

@@ -18,7 +18,7 @@ HEIGHT, WIDTH = 48, 80
 
 
 def annotation(i, rng, num_boxes):
-  """An image of noise, not square, with rectangles of each class's own colour."""
+  """An image of noise, not square, with rectangles of each class's own color."""
   pixels = rng.integers(0, 60, [HEIGHT, WIDTH, 3]).astype(np.uint8)
   boxes, classes = [], []
   for _ in range(num_boxes):

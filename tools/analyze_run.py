@@ -1,4 +1,4 @@
-"""Analyses a run: evaluates a checkpoint, draws plots, and writes one HTML page that holds them."""
+"""Analyzes a run: evaluates a checkpoint, draws plots, and writes one HTML page that holds them."""
 
 from ssd_tf.commands import analyze_run
 from ssd_tf.commands.command_line import run

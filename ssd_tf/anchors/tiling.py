@@ -143,7 +143,7 @@ def best_ious(boxes: np.ndarray, tiling: Tiling) -> np.ndarray:
 
 
 def matched_threshold(config: PipelineConfig) -> float | None:
-  """The IoU from which on the matcher of a config takes an anchor; None where it has none."""
+  """The minimum IoU at which a config's matcher matches an anchor; None where it has none."""
   matcher = config.model.ssd.matcher
   if not matcher.HasField('argmax_matcher') or matcher.argmax_matcher.ignore_thresholds:
     return None

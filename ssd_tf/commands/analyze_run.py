@@ -1,4 +1,4 @@
-"""Analyses a run: evaluates a checkpoint, draws plots, and writes one HTML page that holds them.
+"""Analyzes a run: evaluates a checkpoint, draws plots, and writes one HTML page that holds them.
 
   python tools/analyze_run.py --model_dir=runs/digits --output_dir=runs/digits/analysis
 

@@ -24,7 +24,7 @@ def interrupt_when_told_to_end() -> None:
 def run(main: Callable[[], None]) -> None:
   """Parses absl flags, then calls the `main` of a command; --help is that of its module.
 
-  absl itself answers `--help`, and a misspelt flag with the closest known one. An `InputError`, a
+  absl itself answers `--help`, and a misspelled flag with the closest known one. An `InputError`, a
   missing or unreadable file, a full disk, Ctrl-C and the signals above end in one line on stderr,
   signals with 128 and their number as the exit code; any other exception is a fault of the program
   and keeps its traceback.

@@ -3,7 +3,7 @@ r"""Converts Pascal VOC annotations and their images to TFRecords.
 python tools/create_pascal_tf_record.py --data_dir=VOCdevkit --year=VOC2007 --set=train \
     --label_map_path=label_map.pbtxt --output_path=voc_train.record
 
---data_dir may itself hold the Annotations folder, as labelling tools leave it; without lists in
+--data_dir may itself hold the Annotations folder, as labeling tools leave it; without lists in
 ImageSets/Main, say --set=all.
 """
 

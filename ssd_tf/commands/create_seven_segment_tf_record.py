@@ -34,7 +34,7 @@ _STYLE = {
   'stroke': flags.DEFINE_float('stroke', None, "Segment width, of the glyph's height (0.14)."),
   'foreground': flags.DEFINE_multi_integer('foreground', None, 'RGB, given thrice (20 20 20).'),
   'background': flags.DEFINE_multi_integer('background', None, 'RGB, given thrice (255 255 255).'),
-  'noise': flags.DEFINE_float('noise', None, 'Standard deviation, grey levels of 255 (0).'),
+  'noise': flags.DEFINE_float('noise', None, 'Standard deviation, gray levels of 255 (0).'),
 }
 flags.mark_flags_as_required(['output_dir'])
 

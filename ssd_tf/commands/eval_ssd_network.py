@@ -60,7 +60,7 @@ flags.DEFINE_float(
 flags.DEFINE_float(
   'matching_threshold',
   0.5,
-  'IoU from which on a detection finds a box, for VOC.',
+  'Minimum IoU for a detection to match a box (VOC).',
   lower_bound=0,
   upper_bound=1,
 )
@@ -87,7 +87,7 @@ flags.DEFINE_integer('eval_image_size', None, 'Accepted, without effect.')
 flags.DEFINE_integer('num_preprocessing_threads', 4, 'Accepted, without effect.')
 flags.DEFINE_float('gpu_memory_fraction', 0.1, 'Accepted, without effect.')
 flags.DEFINE_float('moving_average_decay', None, 'Accepted: averages are always taken.')
-# Of forks of SSD-Tensorflow, and misspelt ones, as they stand in notes of trainings.
+# Of forks of SSD-Tensorflow, and misspelled ones, as they stand in notes of trainings.
 flags.DEFINE_string('feature_extractor', None, 'Not supported.')
 flags.DEFINE_string('model', None, 'Not supported.')
 flags.DEFINE_float('anchor_offset', None, 'Not supported.')

@@ -38,7 +38,8 @@ flags.DEFINE_integer('min_validation_boxes', 20, 'Fill no class with fewer.', lo
 flags.DEFINE_float(
   'max_overlap',
   0.5,
-  'No box where the IoU with a box of a person, or a better one of another class, reaches this.',
+  "Adds no pseudo-label whose IoU with an annotator's box, or with a better one of another class, "
+  'reaches this.',
   upper_bound=1,
 )
 flags.DEFINE_string('report_path', None, 'Else the output path and .report.json.')

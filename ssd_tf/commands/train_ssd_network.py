@@ -39,7 +39,11 @@ flags.DEFINE_integer(
 flags.DEFINE_integer('max_to_keep', 5, 'Older checkpoints are deleted.', lower_bound=1)
 flags.DEFINE_float('gpu_memory_fraction', 0.8, 'Accepted, without effect.')
 # Optimizers.
-flags.DEFINE_float('weight_decay', 0.00004, 'Half of its square, of all kernels, is in the loss.')
+flags.DEFINE_float(
+  'weight_decay',
+  0.00004,
+  'Weight of the L2 regularization: weight_decay / 2 * sum(kernel^2) is added to the loss.',
+)
 flags.DEFINE_enum(
   'optimizer',
   'rmsprop',
@@ -100,14 +104,16 @@ flags.DEFINE_string(
 flags.DEFINE_string('checkpoint_model_scope', None, "The network's scope there.")
 flags.DEFINE_string('checkpoint_exclude_scopes', None, 'Beginnings of names not to load.')
 flags.DEFINE_string('trainable_scopes', None, 'Beginnings of names to train; None: all.')
-flags.DEFINE_bool('ignore_missing_vars', False, 'Go without what the checkpoint lacks.')
+flags.DEFINE_bool(
+  'ignore_missing_vars', False, 'Ignore variables that are missing from the checkpoint.'
+)
 flags.DEFINE_bool(
   'decimate_fc',
   False,
   'Not of the original: with vgg_16.ckpt, start conv6 and conv7 from a part of its fully connected '
   'layers, as Caffe does; exclude neither then.',
 )
-# Misspelt in notes of trainings, and of a fork.
+# Misspelled in notes of trainings, and of a fork.
 flags.DEFINE_string('dataset_splict_name', 'train', 'Taken for --dataset_split_name.')
 flags.DEFINE_float('gpu_momory_fraction', 0.8, 'Taken for --gpu_memory_fraction.')
 flags.DEFINE_string('feature_extractor', None, "A fork's; not supported.")

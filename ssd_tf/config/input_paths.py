@@ -34,7 +34,7 @@ def resolve_path(path: str, beside: str | os.PathLike = '') -> str:
   for candidate in candidates:
     if os.path.exists(candidate) or os.path.exists(f'{candidate}.index'):
       return candidate
-  raise InputError(f'no such file or folder: {" or ".join(candidates)}; is it misspelt?')
+  raise InputError(f'no such file or folder: {" or ".join(candidates)}; is it misspelled?')
 
 
 def seen_from(folder: str | os.PathLike, path: str, beside: str | os.PathLike = '') -> str:
@@ -86,7 +86,7 @@ def find_checkpoint(path: str, beside: str | os.PathLike = '') -> str:
   for candidate in candidates:
     if os.path.isfile(candidate):
       return _single_file(candidate)
-  raise InputError(f'no such file or folder: {" or ".join(candidates)}; is it misspelt?')
+  raise InputError(f'no such file or folder: {" or ".join(candidates)}; is it misspelled?')
 
 
 def expand_input_paths(

@@ -2,8 +2,8 @@
 
 Every example has a position, counted from 0 through all epochs. The order of an epoch is a function
 of (seed, epoch), the augmentation of an example one of (seed, position). So a pipeline that starts
-at step k gives the batches that one started at 0 would have given: whole epochs are hopped over by
-their number of records, the rest of an epoch is read but not decoded.
+at step k gives the batches that one started at 0 would have given: whole epochs are skipped using
+their record counts, the rest of an epoch is read but not decoded.
 """
 
 import dataclasses

@@ -1,7 +1,7 @@
 """Records: an image and its groundtruth as a tf.train.Example, by the Object Detection API's keys.
 
-official.vision's TfExampleDecoder is not used: it has neither weight, difficult nor group_of, fills
-a missing label with nothing said, and importing it loads tf_keras beside Keras 3.
+official.vision's TfExampleDecoder is not used: it has neither weight, difficult nor group_of,
+silently fills in a missing label, and importing it loads tf_keras beside Keras 3.
 """
 
 import hashlib

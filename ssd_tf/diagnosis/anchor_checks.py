@@ -120,7 +120,7 @@ def check_cells(
   yield Finding.warning(
     'finest cell',
     f'{small.sum()} of {len(boxes)} groundtruth boxes ({share:.1%}) are smaller than a cell of the '
-    f'first feature map, {cell[0]:.4g} x {cell[1]:.4g} pixels of the input: neighbours share the '
+    f'first feature map, {cell[0]:.4g} x {cell[1]:.4g} pixels of the input: neighbors share the '
     'same features.',
     'Enlarge model.ssd.image_resizer, cut images into tiles, or take a feature extractor with a '
     'finer first map (an fpn with min_level 3).',

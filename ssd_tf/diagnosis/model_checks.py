@@ -152,7 +152,7 @@ def check_predicted_classes(
 def check_confusion(
   matrix: np.ndarray, names: Mapping[int, str], score_threshold: float
 ) -> Iterator[Finding]:
-  """Whether classes are taken for others, above all for their neighbours.
+  """Whether classes are taken for others, above all for their neighbors.
 
   Args:
     matrix: i64[K+1,K+1], as `error_analysis.confusion_matrix` gives it.

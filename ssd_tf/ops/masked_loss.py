@@ -4,18 +4,18 @@ An image is labeled for some of the classes only. What is not labeled may be in 
 that "no object of class c here" is known only where c is labeled. With k the class of an anchor (0
 for a negative), L the image's labeled classes and x its logits:
 
-  sigmoid, focal:  the sum over the supervised columns of F(m), where m is x, or -x in the column
-    whose answer is yes. A class is supervised where it is in L or is k; background where k > 0 or
-    L holds all classes.
+  sigmoid, focal:  the sum over the supervised columns of F(m), where m is x for a negative
+    column and -x for the positive column. A class is supervised where it is in L or is k;
+    background where k > 0 or L holds all classes.
   softmax:         -log of the probability of all answers that may be right: k for a positive; for
-    a negative background and every class outside L. Focal: the modulating factor lowers it as that
-    probability grows.
+    a negative background and every class outside L. With focal loss, the modulating factor reduces
+    it as that probability grows.
 
 Where L holds all classes these are the ordinary losses: the same op with factors of exactly 1.
 
-Value and gradient are made together and, on a CPU, a few images at a time, so that what lies
-between stays in the cache; autodiff would write half a dozen tensors of [B, A, K+1] to memory and
-keep them.
+The loss and its gradient are computed together, a few images at a time on a CPU, so that
+intermediate tensors stay in the cache; autodiff would write half a dozen tensors of [B, A, K+1] to
+memory and keep them.
 """
 
 import tensorflow as tf

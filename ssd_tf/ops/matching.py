@@ -12,7 +12,7 @@ class Match(NamedTuple):
   Attributes:
     rows: i32[B, A], the groundtruth row of a matched anchor; without meaning elsewhere.
     matched_mask: bool[B, A].
-    ignored_mask: bool[B, A], anchors that are neither example nor counter-example.
+    ignored_mask: bool[B, A], anchors that are neither positive nor negative.
   """
 
   rows: tf.Tensor

@@ -1,4 +1,4 @@
-"""Losses that ask of every class by itself: yes or no?"""
+"""Computes sigmoid losses, which treat each class as an independent binary classification."""
 
 import abc
 import dataclasses
@@ -17,7 +17,7 @@ class _ColumnLoss(abc.ABC):
   def value_and_gradient(
     self, class_logits: tf.Tensor, class_targets: tf.Tensor, supervised: tf.Tensor
   ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Makes the loss of some images, with its gradient: first as if every answer were no.
+    """Computes the loss and its gradient for some images, first with every class as a negative.
 
     Args:
       class_logits: f[B, A, K+1].

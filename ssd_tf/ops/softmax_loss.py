@@ -1,4 +1,4 @@
-"""Losses of exclusive answers."""
+"""Computes the softmax cross-entropy over mutually exclusive classes, optionally focal."""
 
 import dataclasses
 

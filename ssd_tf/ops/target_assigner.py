@@ -48,7 +48,7 @@ class TargetAssigner:
   """Matches anchors to groundtruth and writes down what each has to predict.
 
   A box of weight 0 forces no anchor, but anchors that overlap it enough match it and weigh 0:
-  they are no counter-examples.
+  they are neither positive nor negative.
 
   A crowd, a box around many objects, is nothing to predict, and what lies in it is no background:
   anchors with half of their area in one are ignored, unless they match an ordinary box. That is

@@ -1,4 +1,4 @@
-"""Values of other stacks made ours: order of colors and of box encodings, fewer filters."""
+"""Converts weights from other frameworks to this package's layout."""
 
 import re
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from ssd_tf.protos import field_options_pb2 as ssd__tf_dot_protos_dot_field__options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#ssd_tf/protos/post_processing.proto\x12\rssd_tf.protos\x1a!ssd_tf/protos/field_options.proto\"\xef\x05\n\x16\x42\x61tchNonMaxSuppression\x12&\n\x0fscore_threshold\x18\x01 \x01(\x02:\x01\x30\x42\n\x92\xb5\x18\x06[0, 1]\x12&\n\riou_threshold\x18\x02 \x01(\x02:\x03\x30.6B\n\x92\xb5\x18\x06[0, 1]\x12\x36\n\x18max_detections_per_class\x18\x03 \x01(\x05:\x03\x31\x30\x30\x42\x0f\x92\xb5\x18\x0b[1, 100000]\x12\x33\n\x14max_total_detections\x18\x05 \x01(\x05:\x03\x31\x30\x30\x42\x10\x92\xb5\x18\x0c[1, 1000000]\x12S\n\x11use_static_shapes\x18\x06 \x01(\x08:\x05\x66\x61lseB1\x82\xb5\x18-picks one of several ways to compute the same\x12%\n\x16use_class_agnostic_nms\x18\x07 \x01(\x08:\x05\x66\x61lse\x12\x35\n\x19max_classes_per_detection\x18\x08 \x01(\x05:\x01\x31\x42\x0f\x92\xb5\x18\x0b[1, 100000]\x12\'\n\x0esoft_nms_sigma\x18\t \x01(\x02:\x01\x30\x42\x0c\x92\xb5\x18\x08[0, inf)\x12U\n\x13use_partitioned_nms\x18\n \x01(\x08:\x05\x66\x61lseB1\x82\xb5\x18-picks one of several ways to compute the same\x12R\n\x10use_combined_nms\x18\x0b \x01(\x08:\x05\x66\x61lseB1\x82\xb5\x18-picks one of several ways to compute the same\x12%\n\x17\x63hange_coordinate_frame\x18\x0c \x01(\x08:\x04true\x12\x1b\n\x0cuse_hard_nms\x18\r \x01(\x08:\x05\x66\x61lse\x12M\n\x0buse_cpu_nms\x18\x0e \x01(\x08:\x05\x66\x61lseB1\x82\xb5\x18-picks one of several ways to compute the same\"\x8c\x02\n\x0ePostProcessing\x12H\n\x19\x62\x61tch_non_max_suppression\x18\x01 \x01(\x0b\x32%.ssd_tf.protos.BatchNonMaxSuppression\x12O\n\x0fscore_converter\x18\x02 \x01(\x0e\x32,.ssd_tf.protos.PostProcessing.ScoreConverter:\x08IDENTITY\x12%\n\x0blogit_scale\x18\x03 \x01(\x02:\x01\x31\x42\r\x92\xb5\x18\t(0, 1000]\"8\n\x0eScoreConverter\x12\x0c\n\x08IDENTITY\x10\x00\x12\x0b\n\x07SIGMOID\x10\x01\x12\x0b\n\x07SOFTMAX\x10\x02')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#ssd_tf/protos/post_processing.proto\x12\rssd_tf.protos\x1a!ssd_tf/protos/field_options.proto\"\xff\x05\n\x16\x42\x61tchNonMaxSuppression\x12&\n\x0fscore_threshold\x18\x01 \x01(\x02:\x01\x30\x42\n\x92\xb5\x18\x06[0, 1]\x12&\n\riou_threshold\x18\x02 \x01(\x02:\x03\x30.6B\n\x92\xb5\x18\x06[0, 1]\x12\x36\n\x18max_detections_per_class\x18\x03 \x01(\x05:\x03\x31\x30\x30\x42\x0f\x92\xb5\x18\x0b[1, 100000]\x12\x33\n\x14max_total_detections\x18\x05 \x01(\x05:\x03\x31\x30\x30\x42\x10\x92\xb5\x18\x0c[1, 1000000]\x12W\n\x11use_static_shapes\x18\x06 \x01(\x08:\x05\x66\x61lseB5\x82\xb5\x18\x31selects an implementation; the result is the same\x12%\n\x16use_class_agnostic_nms\x18\x07 \x01(\x08:\x05\x66\x61lse\x12\x35\n\x19max_classes_per_detection\x18\x08 \x01(\x05:\x01\x31\x42\x0f\x92\xb5\x18\x0b[1, 100000]\x12\'\n\x0esoft_nms_sigma\x18\t \x01(\x02:\x01\x30\x42\x0c\x92\xb5\x18\x08[0, inf)\x12Y\n\x13use_partitioned_nms\x18\n \x01(\x08:\x05\x66\x61lseB5\x82\xb5\x18\x31selects an implementation; the result is the same\x12V\n\x10use_combined_nms\x18\x0b \x01(\x08:\x05\x66\x61lseB5\x82\xb5\x18\x31selects an implementation; the result is the same\x12%\n\x17\x63hange_coordinate_frame\x18\x0c \x01(\x08:\x04true\x12\x1b\n\x0cuse_hard_nms\x18\r \x01(\x08:\x05\x66\x61lse\x12Q\n\x0buse_cpu_nms\x18\x0e \x01(\x08:\x05\x66\x61lseB5\x82\xb5\x18\x31selects an implementation; the result is the same\"\x8c\x02\n\x0ePostProcessing\x12H\n\x19\x62\x61tch_non_max_suppression\x18\x01 \x01(\x0b\x32%.ssd_tf.protos.BatchNonMaxSuppression\x12O\n\x0fscore_converter\x18\x02 \x01(\x0e\x32,.ssd_tf.protos.PostProcessing.ScoreConverter:\x08IDENTITY\x12%\n\x0blogit_scale\x18\x03 \x01(\x02:\x01\x31\x42\r\x92\xb5\x18\t(0, 1000]\"8\n\x0eScoreConverter\x12\x0c\n\x08IDENTITY\x10\x00\x12\x0b\n\x07SIGMOID\x10\x01\x12\x0b\n\x07SOFTMAX\x10\x02')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,23 +41,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BATCHNONMAXSUPPRESSION'].fields_by_name['max_total_detections']._loaded_options = None
   _globals['_BATCHNONMAXSUPPRESSION'].fields_by_name['max_total_detections']._serialized_options = b'\222\265\030\014[1, 1000000]'
   _globals['_BATCHNONMAXSUPPRESSION'].fields_by_name['use_static_shapes']._loaded_options = None
-  _globals['_BATCHNONMAXSUPPRESSION'].fields_by_name['use_static_shapes']._serialized_options = b'\202\265\030-picks one of several ways to compute the same'
+  _globals['_BATCHNONMAXSUPPRESSION'].fields_by_name['use_static_shapes']._serialized_options = b'\202\265\0301selects an implementation; the result is the same'
   _globals['_BATCHNONMAXSUPPRESSION'].fields_by_name['max_classes_per_detection']._loaded_options = None
   _globals['_BATCHNONMAXSUPPRESSION'].fields_by_name['max_classes_per_detection']._serialized_options = b'\222\265\030\013[1, 100000]'
   _globals['_BATCHNONMAXSUPPRESSION'].fields_by_name['soft_nms_sigma']._loaded_options = None
   _globals['_BATCHNONMAXSUPPRESSION'].fields_by_name['soft_nms_sigma']._serialized_options = b'\222\265\030\010[0, inf)'
   _globals['_BATCHNONMAXSUPPRESSION'].fields_by_name['use_partitioned_nms']._loaded_options = None
-  _globals['_BATCHNONMAXSUPPRESSION'].fields_by_name['use_partitioned_nms']._serialized_options = b'\202\265\030-picks one of several ways to compute the same'
+  _globals['_BATCHNONMAXSUPPRESSION'].fields_by_name['use_partitioned_nms']._serialized_options = b'\202\265\0301selects an implementation; the result is the same'
   _globals['_BATCHNONMAXSUPPRESSION'].fields_by_name['use_combined_nms']._loaded_options = None
-  _globals['_BATCHNONMAXSUPPRESSION'].fields_by_name['use_combined_nms']._serialized_options = b'\202\265\030-picks one of several ways to compute the same'
+  _globals['_BATCHNONMAXSUPPRESSION'].fields_by_name['use_combined_nms']._serialized_options = b'\202\265\0301selects an implementation; the result is the same'
   _globals['_BATCHNONMAXSUPPRESSION'].fields_by_name['use_cpu_nms']._loaded_options = None
-  _globals['_BATCHNONMAXSUPPRESSION'].fields_by_name['use_cpu_nms']._serialized_options = b'\202\265\030-picks one of several ways to compute the same'
+  _globals['_BATCHNONMAXSUPPRESSION'].fields_by_name['use_cpu_nms']._serialized_options = b'\202\265\0301selects an implementation; the result is the same'
   _globals['_POSTPROCESSING'].fields_by_name['logit_scale']._loaded_options = None
   _globals['_POSTPROCESSING'].fields_by_name['logit_scale']._serialized_options = b'\222\265\030\t(0, 1000]'
   _globals['_BATCHNONMAXSUPPRESSION']._serialized_start=90
-  _globals['_BATCHNONMAXSUPPRESSION']._serialized_end=841
-  _globals['_POSTPROCESSING']._serialized_start=844
-  _globals['_POSTPROCESSING']._serialized_end=1112
-  _globals['_POSTPROCESSING_SCORECONVERTER']._serialized_start=1056
-  _globals['_POSTPROCESSING_SCORECONVERTER']._serialized_end=1112
+  _globals['_BATCHNONMAXSUPPRESSION']._serialized_end=857
+  _globals['_POSTPROCESSING']._serialized_start=860
+  _globals['_POSTPROCESSING']._serialized_end=1128
+  _globals['_POSTPROCESSING_SCORECONVERTER']._serialized_start=1072
+  _globals['_POSTPROCESSING_SCORECONVERTER']._serialized_end=1128
 # @@protoc_insertion_point(module_scope)

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from ssd_tf.protos import field_options_pb2 as ssd__tf_dot_protos_dot_field__options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#ssd_tf/protos/target_assigner.proto\x12\rssd_tf.protos\x1a!ssd_tf/protos/field_options.proto\"\xe0\x02\n\x08\x42oxCoder\x12\x42\n\x15\x66\x61ster_rcnn_box_coder\x18\x01 \x01(\x0b\x32!.ssd_tf.protos.FasterRcnnBoxCoderH\x00\x12\x42\n\x15mean_stddev_box_coder\x18\x02 \x01(\x0b\x32!.ssd_tf.protos.MeanStddevBoxCoderH\x00\x12\x39\n\x10square_box_coder\x18\x03 \x01(\x0b\x32\x1d.ssd_tf.protos.SquareBoxCoderH\x00\x12~\n\x12keypoint_box_coder\x18\x04 \x01(\x0b\x32\x1f.ssd_tf.protos.KeypointBoxCoderB?\x8a\xb5\x18;codes keypoints, of which there are none here; take anotherH\x00\x42\x11\n\x0f\x62ox_coder_oneof\"\xab\x01\n\x12\x46\x61sterRcnnBoxCoder\x12\"\n\x07y_scale\x18\x01 \x01(\x02:\x02\x31\x30\x42\r\x92\xb5\x18\t(0, 1000]\x12\"\n\x07x_scale\x18\x02 \x01(\x02:\x02\x31\x30\x42\r\x92\xb5\x18\t(0, 1000]\x12&\n\x0cheight_scale\x18\x03 \x01(\x02:\x01\x35\x42\r\x92\xb5\x18\t(0, 1000]\x12%\n\x0bwidth_scale\x18\x04 \x01(\x02:\x01\x35\x42\r\x92\xb5\x18\t(0, 1000]\"9\n\x12MeanStddevBoxCoder\x12#\n\x06stddev\x18\x01 \x01(\x02:\x04\x30.01B\r\x92\xb5\x18\t(0, 1000]\"\x80\x01\n\x0eSquareBoxCoder\x12\"\n\x07y_scale\x18\x01 \x01(\x02:\x02\x31\x30\x42\r\x92\xb5\x18\t(0, 1000]\x12\"\n\x07x_scale\x18\x02 \x01(\x02:\x02\x31\x30\x42\r\x92\xb5\x18\t(0, 1000]\x12&\n\x0clength_scale\x18\x03 \x01(\x02:\x01\x35\x42\r\x92\xb5\x18\t(0, 1000]\"\x84\x01\n\x10KeypointBoxCoder\x12\x15\n\rnum_keypoints\x18\x01 \x01(\x05\x12\x13\n\x07y_scale\x18\x02 \x01(\x02:\x02\x31\x30\x12\x13\n\x07x_scale\x18\x03 \x01(\x02:\x02\x31\x30\x12\x17\n\x0cheight_scale\x18\x04 \x01(\x02:\x01\x35\x12\x16\n\x0bwidth_scale\x18\x05 \x01(\x02:\x01\x35\"\x90\x01\n\x07Matcher\x12\x36\n\x0e\x61rgmax_matcher\x18\x01 \x01(\x0b\x32\x1c.ssd_tf.protos.ArgMaxMatcherH\x00\x12<\n\x11\x62ipartite_matcher\x18\x02 \x01(\x0b\x32\x1f.ssd_tf.protos.BipartiteMatcherH\x00\x42\x0f\n\rmatcher_oneof\"\xd8\x02\n\rArgMaxMatcher\x12*\n\x11matched_threshold\x18\x01 \x01(\x02:\x03\x30.5B\n\x92\xb5\x18\x06[0, 1]\x12,\n\x13unmatched_threshold\x18\x02 \x01(\x02:\x03\x30.5B\n\x92\xb5\x18\x06[0, 1]\x12 \n\x11ignore_thresholds\x18\x03 \x01(\x08:\x05\x66\x61lse\x12,\n\x1enegatives_lower_than_unmatched\x18\x04 \x01(\x08:\x04true\x12\'\n\x18\x66orce_match_for_each_row\x18\x05 \x01(\x08:\x05\x66\x61lse\x12S\n\x11use_matmul_gather\x18\x06 \x01(\x08:\x05\x66\x61lseB1\x82\xb5\x18-picks one of several ways to compute the same\x12\x1f\n\x0f\x62ipartite_first\x18\xe8\x07 \x01(\x08:\x05\x66\x61lse\"g\n\x10\x42ipartiteMatcher\x12S\n\x11use_matmul_gather\x18\x06 \x01(\x08:\x05\x66\x61lseB1\x82\xb5\x18-picks one of several ways to compute the same\"\xb6\x02\n\x1aRegionSimilarityCalculator\x12\x44\n\x16neg_sq_dist_similarity\x18\x01 \x01(\x0b\x32\".ssd_tf.protos.NegSqDistSimilarityH\x00\x12\x36\n\x0eiou_similarity\x18\x02 \x01(\x0b\x32\x1c.ssd_tf.protos.IouSimilarityH\x00\x12\x36\n\x0eioa_similarity\x18\x03 \x01(\x0b\x32\x1c.ssd_tf.protos.IoaSimilarityH\x00\x12M\n\x1athresholded_iou_similarity\x18\x04 \x01(\x0b\x32\'.ssd_tf.protos.ThresholdedIouSimilarityH\x00\x42\x13\n\x11region_similarity\"\x15\n\x13NegSqDistSimilarity\"\x0f\n\rIouSimilarity\"\x0f\n\rIoaSimilarity\"B\n\x18ThresholdedIouSimilarity\x12&\n\riou_threshold\x18\x01 \x01(\x02:\x03\x30.5B\n\x92\xb5\x18\x06[0, 1]')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#ssd_tf/protos/target_assigner.proto\x12\rssd_tf.protos\x1a!ssd_tf/protos/field_options.proto\"\xe0\x02\n\x08\x42oxCoder\x12\x42\n\x15\x66\x61ster_rcnn_box_coder\x18\x01 \x01(\x0b\x32!.ssd_tf.protos.FasterRcnnBoxCoderH\x00\x12\x42\n\x15mean_stddev_box_coder\x18\x02 \x01(\x0b\x32!.ssd_tf.protos.MeanStddevBoxCoderH\x00\x12\x39\n\x10square_box_coder\x18\x03 \x01(\x0b\x32\x1d.ssd_tf.protos.SquareBoxCoderH\x00\x12~\n\x12keypoint_box_coder\x18\x04 \x01(\x0b\x32\x1f.ssd_tf.protos.KeypointBoxCoderB?\x8a\xb5\x18;codes keypoints, of which there are none here; take anotherH\x00\x42\x11\n\x0f\x62ox_coder_oneof\"\xab\x01\n\x12\x46\x61sterRcnnBoxCoder\x12\"\n\x07y_scale\x18\x01 \x01(\x02:\x02\x31\x30\x42\r\x92\xb5\x18\t(0, 1000]\x12\"\n\x07x_scale\x18\x02 \x01(\x02:\x02\x31\x30\x42\r\x92\xb5\x18\t(0, 1000]\x12&\n\x0cheight_scale\x18\x03 \x01(\x02:\x01\x35\x42\r\x92\xb5\x18\t(0, 1000]\x12%\n\x0bwidth_scale\x18\x04 \x01(\x02:\x01\x35\x42\r\x92\xb5\x18\t(0, 1000]\"9\n\x12MeanStddevBoxCoder\x12#\n\x06stddev\x18\x01 \x01(\x02:\x04\x30.01B\r\x92\xb5\x18\t(0, 1000]\"\x80\x01\n\x0eSquareBoxCoder\x12\"\n\x07y_scale\x18\x01 \x01(\x02:\x02\x31\x30\x42\r\x92\xb5\x18\t(0, 1000]\x12\"\n\x07x_scale\x18\x02 \x01(\x02:\x02\x31\x30\x42\r\x92\xb5\x18\t(0, 1000]\x12&\n\x0clength_scale\x18\x03 \x01(\x02:\x01\x35\x42\r\x92\xb5\x18\t(0, 1000]\"\x84\x01\n\x10KeypointBoxCoder\x12\x15\n\rnum_keypoints\x18\x01 \x01(\x05\x12\x13\n\x07y_scale\x18\x02 \x01(\x02:\x02\x31\x30\x12\x13\n\x07x_scale\x18\x03 \x01(\x02:\x02\x31\x30\x12\x17\n\x0cheight_scale\x18\x04 \x01(\x02:\x01\x35\x12\x16\n\x0bwidth_scale\x18\x05 \x01(\x02:\x01\x35\"\x90\x01\n\x07Matcher\x12\x36\n\x0e\x61rgmax_matcher\x18\x01 \x01(\x0b\x32\x1c.ssd_tf.protos.ArgMaxMatcherH\x00\x12<\n\x11\x62ipartite_matcher\x18\x02 \x01(\x0b\x32\x1f.ssd_tf.protos.BipartiteMatcherH\x00\x42\x0f\n\rmatcher_oneof\"\xdc\x02\n\rArgMaxMatcher\x12*\n\x11matched_threshold\x18\x01 \x01(\x02:\x03\x30.5B\n\x92\xb5\x18\x06[0, 1]\x12,\n\x13unmatched_threshold\x18\x02 \x01(\x02:\x03\x30.5B\n\x92\xb5\x18\x06[0, 1]\x12 \n\x11ignore_thresholds\x18\x03 \x01(\x08:\x05\x66\x61lse\x12,\n\x1enegatives_lower_than_unmatched\x18\x04 \x01(\x08:\x04true\x12\'\n\x18\x66orce_match_for_each_row\x18\x05 \x01(\x08:\x05\x66\x61lse\x12W\n\x11use_matmul_gather\x18\x06 \x01(\x08:\x05\x66\x61lseB5\x82\xb5\x18\x31selects an implementation; the result is the same\x12\x1f\n\x0f\x62ipartite_first\x18\xe8\x07 \x01(\x08:\x05\x66\x61lse\"k\n\x10\x42ipartiteMatcher\x12W\n\x11use_matmul_gather\x18\x06 \x01(\x08:\x05\x66\x61lseB5\x82\xb5\x18\x31selects an implementation; the result is the same\"\xb6\x02\n\x1aRegionSimilarityCalculator\x12\x44\n\x16neg_sq_dist_similarity\x18\x01 \x01(\x0b\x32\".ssd_tf.protos.NegSqDistSimilarityH\x00\x12\x36\n\x0eiou_similarity\x18\x02 \x01(\x0b\x32\x1c.ssd_tf.protos.IouSimilarityH\x00\x12\x36\n\x0eioa_similarity\x18\x03 \x01(\x0b\x32\x1c.ssd_tf.protos.IoaSimilarityH\x00\x12M\n\x1athresholded_iou_similarity\x18\x04 \x01(\x0b\x32\'.ssd_tf.protos.ThresholdedIouSimilarityH\x00\x42\x13\n\x11region_similarity\"\x15\n\x13NegSqDistSimilarity\"\x0f\n\rIouSimilarity\"\x0f\n\rIoaSimilarity\"B\n\x18ThresholdedIouSimilarity\x12&\n\riou_threshold\x18\x01 \x01(\x02:\x03\x30.5B\n\x92\xb5\x18\x06[0, 1]')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -55,9 +55,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ARGMAXMATCHER'].fields_by_name['unmatched_threshold']._loaded_options = None
   _globals['_ARGMAXMATCHER'].fields_by_name['unmatched_threshold']._serialized_options = b'\222\265\030\006[0, 1]'
   _globals['_ARGMAXMATCHER'].fields_by_name['use_matmul_gather']._loaded_options = None
-  _globals['_ARGMAXMATCHER'].fields_by_name['use_matmul_gather']._serialized_options = b'\202\265\030-picks one of several ways to compute the same'
+  _globals['_ARGMAXMATCHER'].fields_by_name['use_matmul_gather']._serialized_options = b'\202\265\0301selects an implementation; the result is the same'
   _globals['_BIPARTITEMATCHER'].fields_by_name['use_matmul_gather']._loaded_options = None
-  _globals['_BIPARTITEMATCHER'].fields_by_name['use_matmul_gather']._serialized_options = b'\202\265\030-picks one of several ways to compute the same'
+  _globals['_BIPARTITEMATCHER'].fields_by_name['use_matmul_gather']._serialized_options = b'\202\265\0301selects an implementation; the result is the same'
   _globals['_THRESHOLDEDIOUSIMILARITY'].fields_by_name['iou_threshold']._loaded_options = None
   _globals['_THRESHOLDEDIOUSIMILARITY'].fields_by_name['iou_threshold']._serialized_options = b'\222\265\030\006[0, 1]'
   _globals['_BOXCODER']._serialized_start=90
@@ -73,17 +73,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MATCHER']._serialized_start=944
   _globals['_MATCHER']._serialized_end=1088
   _globals['_ARGMAXMATCHER']._serialized_start=1091
-  _globals['_ARGMAXMATCHER']._serialized_end=1435
-  _globals['_BIPARTITEMATCHER']._serialized_start=1437
-  _globals['_BIPARTITEMATCHER']._serialized_end=1540
-  _globals['_REGIONSIMILARITYCALCULATOR']._serialized_start=1543
-  _globals['_REGIONSIMILARITYCALCULATOR']._serialized_end=1853
-  _globals['_NEGSQDISTSIMILARITY']._serialized_start=1855
-  _globals['_NEGSQDISTSIMILARITY']._serialized_end=1876
-  _globals['_IOUSIMILARITY']._serialized_start=1878
-  _globals['_IOUSIMILARITY']._serialized_end=1893
-  _globals['_IOASIMILARITY']._serialized_start=1895
-  _globals['_IOASIMILARITY']._serialized_end=1910
-  _globals['_THRESHOLDEDIOUSIMILARITY']._serialized_start=1912
-  _globals['_THRESHOLDEDIOUSIMILARITY']._serialized_end=1978
+  _globals['_ARGMAXMATCHER']._serialized_end=1439
+  _globals['_BIPARTITEMATCHER']._serialized_start=1441
+  _globals['_BIPARTITEMATCHER']._serialized_end=1548
+  _globals['_REGIONSIMILARITYCALCULATOR']._serialized_start=1551
+  _globals['_REGIONSIMILARITYCALCULATOR']._serialized_end=1861
+  _globals['_NEGSQDISTSIMILARITY']._serialized_start=1863
+  _globals['_NEGSQDISTSIMILARITY']._serialized_end=1884
+  _globals['_IOUSIMILARITY']._serialized_start=1886
+  _globals['_IOUSIMILARITY']._serialized_end=1901
+  _globals['_IOASIMILARITY']._serialized_start=1903
+  _globals['_IOASIMILARITY']._serialized_end=1918
+  _globals['_THRESHOLDEDIOUSIMILARITY']._serialized_start=1920
+  _globals['_THRESHOLDEDIOUSIMILARITY']._serialized_end=1986
 # @@protoc_insertion_point(module_scope)

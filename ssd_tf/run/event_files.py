@@ -1,4 +1,4 @@
-"""The scalars of evaluations in TensorBoard's event files, which a killed process may not write."""
+"""Restores evaluation scalars that an interrupted process did not write."""
 
 import collections
 import os

@@ -1,4 +1,4 @@
-"""Event files that hold all that was written: TensorFlow tells of few writes that fail."""
+"""Writes event files and verifies them, because TensorFlow reports few failed writes."""
 
 import errno
 import glob
@@ -19,8 +19,9 @@ _PROBE_BYTES = 1 << 16
 class CheckedSummaries(orbit.utils.SummaryManager):
   """Writes summaries as orbit's does; after a flush, the event files hold all of them.
 
-  TensorFlow drops a summary that it cannot write whole, such as a picture on a full disk, and goes
-  on behind what it has written of it, where no reader comes to. So what is new is looked at.
+  TensorFlow drops a summary that it cannot write whole, such as a picture on a full disk, and
+  continues after the partial record, which readers cannot pass. So each flush checks the new
+  records.
   """
 
   def __init__(self, directory: str, global_step: tf.Variable):

@@ -11,7 +11,7 @@ from ssd_tf.ssd_tensorflow.model_text import MODELS
 
 _MOST = 2**31 - 1  # A config has no larger numbers.
 # As they stand in notes of trainings; TensorFlow 1 dropped flags that it did not know.
-MISSPELT = {
+MISSPELLED = {
   'dataset_splict_name': 'dataset_split_name',
   'gpu_momory_fraction': 'gpu_memory_fraction',
 }
@@ -24,9 +24,9 @@ def understand(
   """The flags as they are meant, after a line for each that is not what it seems, or an error."""
   _check_numbers(flags)
   flags = dict(flags)
-  for name, meant in MISSPELT.items():
+  for name, meant in MISSPELLED.items():
     if name in given:
-      logging.warning('--%s: taken for --%s, which is how it is spelt.', name, meant)
+      logging.warning('--%s: taken for --%s, which is how it is spelled.', name, meant)
       if meant not in given:
         flags[meant], given = flags[name], {*given, meant}
   for name, why in without_effect.items():

@@ -76,7 +76,7 @@ eval_config { metrics_set: "pascal_voc_detection_metrics" batch_size: 1 }
 def prepare(flags: Mapping[str, Any], given: Collection[str]) -> tuple[Pipeline, LoadOptions]:
   """Makes the config of a training, and the label map beside it.
 
-  Says what flags without effect, misspelt ones and an unusual epsilon mean; refuses boxes of
+  Says what flags without effect, misspelled ones and an unusual epsilon mean; refuses boxes of
   classes that the model would not have.
 
   Raises:

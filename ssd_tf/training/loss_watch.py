@@ -24,8 +24,8 @@ _WHY = {
     'the learning rate too high?'
   ),
   fields.REGULARIZATION_LOSS: (
-    'the weights are pulled to 0 more than they are taught: lower l2_regularizer.weight (0.00004 '
-    'is usual), or is the network done with these few images?'
+    'regularization dominates the loss: lower l2_regularizer.weight (0.00004 is usual), or has the '
+    'network overfit these few images?'
   ),
 }
 

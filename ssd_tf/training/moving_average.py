@@ -43,7 +43,7 @@ class MovingAverage:
     share = tf.maximum(1.0 - self._decay, 9.0 / (10.0 + tf.cast(step, tf.float32)))
     for variable in self._variables:
       self._strategy.extended.update(
-        self.averages[variable.path], _move_towards, args=(variable.value, share), group=False
+        self.averages[variable.path], _move_toward, args=(variable.value, share), group=False
       )
 
   @contextlib.contextmanager
@@ -72,5 +72,5 @@ class AveragedEvaluator(orbit.AbstractEvaluator):
       return self._evaluator.evaluate(num_steps)
 
 
-def _move_towards(average, weight, share):
+def _move_toward(average, weight, share):
   average.assign_sub((average - weight) * share)

@@ -1,12 +1,11 @@
 """Half precision: layers compute in bfloat16 or float16, weights and losses stay float32.
 
-float32 all the same are: the weights and their updates; the statistics of batch norms and what is
-computed of them (the fused kernel takes inputs of 16 bits); the L2 normalization of VGG-16's
+The following stay in float32: the weights and their updates; the statistics of batch norms and what
+is computed from them (the fused kernel takes inputs of 16 bits); the L2 normalization of VGG-16's
 conv4_3, whose sum of squares float16 could not hold; the network's outputs, the targets, losses,
-regularization and detections. A checkpoint holds float32 alone, so that it is exported, evaluated
-and gone on with in any precision. Evaluation is in float32, also that in between while training:
-there a network of its own gets the weights, so that the figures are those that the checkpoint has
-when it is evaluated later.
+regularization and detections. A checkpoint holds only float32, so it can be exported, evaluated or
+resumed in any precision. Evaluation is in float32, also while training: a separate network gets the
+weights, so that the figures are those that the checkpoint has when it is evaluated later.
 """
 
 import contextlib

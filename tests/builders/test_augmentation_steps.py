@@ -1,4 +1,4 @@
-"""Every augmentation step of colours, pixels and labels, from a config's text to a batch."""
+"""Every augmentation step of colors, pixels and labels, from a config's text to a batch."""
 
 import numpy as np
 import pytest

@@ -48,7 +48,7 @@ def test_bad_input_is_one_line(args, says):
   assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_misspelt_flag_gets_a_suggestion():
+def test_misspelled_flag_gets_a_suggestion():
   done = run('--pipline_config_path=x')
   assert done.returncode != 0
   assert 'pipeline_config_path' in done.stderr

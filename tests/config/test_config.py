@@ -261,7 +261,7 @@ def test_all_faults_are_told_at_once(project, warnings):
     f'{rate}.total_steps: is 1500: the learning rate is 0 from there on, but train_config.num_steps'
     ' is 2000; set both alike',
     'train_config.fine_tune_checkpoint: no such file or folder: gone/ckpt-0 or'
-    f' {project}/gone/ckpt-0; is it misspelt?',
+    f' {project}/gone/ckpt-0; is it misspelled?',
     "model.ssd.num_classes: is 2, but map.pbtxt has id 3 ('Platelets'): objects of ids above 2"
     ' would be lost; set it to 3, or give the classes the ids 1 to 2',
     'train_input_reader.tf_record_input_reader.input_path: no file matches *.tfrecord or'

@@ -121,11 +121,11 @@ FAULTS = {
     "item {\n  id: 1\n  name: 'a'\n\nitem {\n  id: 2\n  name: 'b'\n}",
     ['m.pbtxt:5:1: an item within an item: is a "}" missing above?'],
   ),
-  'misspelt field': (
+  'misspelled field': (
     "item {\n  id: 1\n  nmae: 'a'\n}",
     ['m.pbtxt:3:3: unknown field "nmae" in StringIntLabelMapItem: did you mean "name"?'],
   ),
-  'misspelt item': (
+  'misspelled item': (
     "items { id: 1 name: 'a' }",
     ['m.pbtxt:1:1: unknown field "items" in StringIntLabelMap: did you mean "item"?'],
   ),

@@ -25,7 +25,7 @@ def one_step(monkeypatch):
 
 
 def photo():
-  """Colours of a middling range, so that every change shows."""
+  """Colors of a middling range, so that every change shows."""
   y, x = np.mgrid[:HEIGHT, :WIDTH]
   waves = [120 + 60 * np.sin(y / 9 + k) * np.cos(x / 13 - k) for k in range(3)]
   return (np.stack(waves, -1) + noise(HEIGHT, WIDTH) / 16).astype(np.uint8)

@@ -178,7 +178,7 @@ def test_distorted_colors_are_spread_over_their_ranges():
     color.random_distort_color, make_example(np.full([3, 5, 3], 100), dtype=np.float32)
   )
   assert_spread([draw[fields.IMAGE][0, 0, 0] - 100 for draw in draws], -32, 32)
-  # One colour has no contrast: hue 1 / 3, saturation .5; brightness changes the saturation, to
+  # One color has no contrast: hue 1 / 3, saturation .5; brightness changes the saturation, to
   # 100 / (200 + delta), but not the hue.
   draws = many_draws(
     color.random_distort_color, make_example(np.full([3, 5, 3], [100, 200, 100]), dtype=np.float32)

@@ -139,7 +139,7 @@ def test_image_formats(how, image_format):
   np.testing.assert_array_equal(example[fields.ORIGINAL_SIZE], [4, 6])
 
 
-def test_grey_image_becomes_three_channels():
+def test_gray_image_becomes_three_channels():
   serialized = tf_example.encode_example(annotation(encoded=image_bytes('PNG', PIXELS[..., 0])))
   image = decode(serialized, 'eager')[fields.IMAGE]
   np.testing.assert_array_equal(image, np.repeat(PIXELS[..., :1], 3, axis=-1))

@@ -63,7 +63,7 @@ def test_boxes_smaller_than_a_cell():
   assert (found.check, found.severity) == ('finest cell', Severity.WARNING)
   assert found.what == (
     '2 of 4 groundtruth boxes (50.0%) are smaller than a cell of the first feature map, 16 x 16 '
-    'pixels of the input: neighbours share the same features.'
+    'pixels of the input: neighbors share the same features.'
   )
   assert found.numbers == {'smaller': 2, 'boxes': 4, 'share': 0.5, 'cell': [16.0, 16.0]}
   assert [*anchor_checks.check_cells(boxes[2:], (4, 6), (64, 96))] == []

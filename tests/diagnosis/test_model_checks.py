@@ -134,7 +134,7 @@ def test_a_class_taken_for_another():
 
 
 def test_kinds_of_false_positives_are_a_note():
-  # IoU 0.06 / 0.14 = 0.43 with its own object; the neighbours are of other classes.
+  # IoU 0.06 / 0.14 = 0.43 with its own object; the neighbors are of other classes.
   findings = list(model_checks.check_images([image(ALL, ALL), image(ALL, ALL, shift=0.04)], NAMES))
   finding = findings[-1]
   assert (finding.check, finding.severity) == ('false positives', NOTE)

@@ -158,7 +158,7 @@ def test_like_adds_to_what_is_above_and_seeds_and_flags_come_from_the_top(write)
     (
       [{'id': '1'}],
       {'config': 'gone.config'},
-      'sweep.json: config: no such file or folder: gone.config; is it misspelt?',
+      'sweep.json: config: no such file or folder: gone.config; is it misspelled?',
     ),
   ],
 )

@@ -96,7 +96,7 @@ def test_depth_of_the_layers_before_is_at_least_min_depth():
   assert model.get_layer('prediction_tower_map_2_0').filters == 9
 
 
-def test_kernel_size_sees_the_neighbours():
+def test_kernel_size_sees_the_neighbors():
   model = predictor(f'{NO_DROPOUT} kernel_size: 3')
   kernel, bias = weights_of(model, 'class_head_1')
   features = maps()

@@ -49,7 +49,7 @@ def numpy_pyramid(maps, pass_smoothed):
     return np.clip(x, 0, 6)
 
   top = maps[5]
-  # 2x4 -> 1x2: SAME with stride 2 pads only below, so the centres are row 1 and columns 1 and 3.
+  # 2x4 -> 1x2: SAME with stride 2 pads only below, so the centers are row 1 and columns 1 and 3.
   levels = {5: top, 6: relu6(0.5 * top[:, 1::2, 1::2])}
   inner = top
   for level in (4, 3):

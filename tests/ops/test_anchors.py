@@ -123,7 +123,7 @@ def test_anchor_of_ratio_1_is_square_in_pixels_on_an_image_that_is_not():
   options.update(reduce_boxes_in_lowest_layer=False, interpolated_scale_aspect_ratio=1.0)
   generated = anchors.generate_ssd_anchors([(1, 2)], (100, 200), **options)
   # Sides of .5 * 100 px; ratio 4: 25 x 100 px; last: sqrt(.5 * 1) * 100 = 70.71 px.
-  # Centres in pixels: (50, 50), (50, 150).
+  # Centers in pixels: (50, 50), (50, 150).
   half = np.sqrt(0.5) * 50
   expected = [[25, 25, 75, 75], [37.5, 0, 62.5, 100], [50 - half] * 2 + [50 + half] * 2]
   expected = np.array(expected) / [100, 200, 100, 200]

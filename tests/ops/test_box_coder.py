@@ -32,7 +32,7 @@ def test_round_trip():
 def test_each_scale_reaches_its_own_coordinate():
   coder = box_coder.FasterRCNNBoxCoder(y_scale=1, x_scale=2, height_scale=3, width_scale=4)
   anchor = np.float32([[0, 0, 0.5, 0.25]])
-  # Centre (.25, .125) to (.5, .25): .25/.5 and 2 * .125/.25; sides to 1 and .5: log 2 twice.
+  # Center (.25, .125) to (.5, .25): .25/.5 and 2 * .125/.25; sides to 1 and .5: log 2 twice.
   box = np.float32([[[0, 0, 1, 0.5]]])
   expected = [[[0.5, 1, 3 * np.log(2), 4 * np.log(2)]]]
   np.testing.assert_allclose(coder.encode(box, anchor), expected, rtol=1e-6)
@@ -54,7 +54,7 @@ def test_mean_stddev_by_hand():
 
 def test_square_by_hand():
   coder = box_coder.SquareBoxCoder(y_scale=10, x_scale=20, length_scale=5)
-  # Anchor: centre (.25, .5), .25 x 1, so la = .5. Box: centre (.5, .25), 1 x .25, l = .5.
+  # Anchor: center (.25, .5), .25 x 1, so la = .5. Box: center (.5, .25), 1 x .25, l = .5.
   anchor, box = np.float32([[0.125, 0, 0.375, 1]]), np.float32([[0, 0.125, 1, 0.375]])
   codes = coder.encode(box, anchor)
   np.testing.assert_allclose(codes, [[10 * 0.25 / 0.5, 20 * -0.25 / 0.5, 0]], atol=1e-5)

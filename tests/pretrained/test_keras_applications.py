@@ -149,7 +149,7 @@ def vgg_16_weights(model, with_top=False):
   return {name: rng.normal(0, 1, shape).astype(np.float32) for name, shape in shapes.items()}
 
 
-def test_vgg_16_has_its_colours_turned_around(tmp_path):
+def test_vgg_16_has_its_colors_turned_around(tmp_path):
   model = vgg_weights.vgg_model(300, 2, small=True, seed=1)
   weights = vgg_16_weights(model)
   assert len(weights) == 26

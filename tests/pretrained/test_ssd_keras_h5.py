@@ -113,7 +113,7 @@ def test_values_in_every_layout(group, suffixes, tmp_path):
   assert len(report.loaded) == 79 and not report.unused
   kernel = model.get_layer('vgg_16_conv1_1').kernel.numpy()
   np.testing.assert_array_equal(kernel, weights['conv1_1/kernel'][:, :, [2, 1, 0]])
-  # Only there the colours are turned around.
+  # Only there the colors are turned around.
   for ours, theirs in (
     ('vgg_16_conv1_2', 'conv1_2'),
     ('vgg_16_conv6', 'fc6'),

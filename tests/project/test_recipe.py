@@ -111,7 +111,7 @@ def test_each_model_has_the_weights_that_fit_it(data):
     recipe.compose(data(156), wishes, CPU, 'pipeline.config')
 
 
-def test_a_misspelt_model_is_answered_with_the_closest():
+def test_a_misspelled_model_is_answered_with_the_closest():
   with pytest.raises(InputError, match='did you mean "ssd_mobilenet_v1_ppn_300x300_coco"'):
     stock_configs.load('ssd_mobilenet_v1_pnp_300x300_coco')
 

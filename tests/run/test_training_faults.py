@@ -194,9 +194,9 @@ def test_a_term_that_dominates_is_told_once(caplog):
     watch.add(step, terms(2.0, 2.0, 96.0))
   watch.add(40, terms(2.5, 2.5, 95.0))  # Not above 95 %.
   assert caplog.messages == [
-    'Loss/regularization_loss is 96.0% of Loss/total_loss over the steps up to 20: the weights are '
-    'pulled to 0 more than they are taught: lower l2_regularizer.weight (0.00004 is usual), or is '
-    'the network done with these few images? tools/diagnose.py looks into it.'
+    'Loss/regularization_loss is 96.0% of Loss/total_loss over the steps up to 20: '
+    'regularization dominates the loss: lower l2_regularizer.weight (0.00004 is usual), or has the '
+    'network overfit these few images? tools/diagnose.py looks into it.'
   ]
   watch.add(50, terms(0.0, 99.0, 1.0))
   assert caplog.messages[1].startswith('Loss/classification_loss is 99.0% of Loss/total_loss')

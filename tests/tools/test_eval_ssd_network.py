@@ -198,7 +198,7 @@ def _with_defaults(config):
   return model
 
 
-def test_misspelt_split_is_taken(project, monkeypatch, caplog):
+def test_misspelled_split_is_taken(project, monkeypatch, caplog):
   pipeline, _ = prepare(project, monkeypatch, dataset_splict_name='test')
   assert len(pipeline.config.eval_input_reader[0].tf_record_input_reader.input_path) == 2
   assert '--dataset_splict_name: taken for --dataset_split_name' in caplog.text

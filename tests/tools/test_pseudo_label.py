@@ -257,7 +257,7 @@ def test_bad_input(project, tmp_path):
 @pytest.mark.parametrize(
   ('flag', 'expected'),
   [
-    ('--checkpoint=gone', 'no such file or folder: gone; is it misspelt'),
+    ('--checkpoint=gone', 'no such file or folder: gone; is it misspelled'),
     ('--input_path=gone*.record', r'no file matches gone\*\.record'),
     (None, None),
   ],

@@ -123,9 +123,9 @@ def test_every_flag_of_the_original_is_there_with_its_default():
   assert given == {'dataset_dir'}
   fork = MEASURED['fork: train_ssd_network.py']
   assert fork == {'max_to_keep': 5, 'feature_extractor': 'vgg_16', 'model': 'ssd300'}
-  misspelt = {name: DEFAULTS[meant] for name, meant in script_flags.MISSPELT.items()}
+  misspelled = {name: DEFAULTS[meant] for name, meant in script_flags.MISSPELLED.items()}
   refused = {'feature_extractor': None, 'model': None}
-  assert values == {**DEFAULTS, **misspelt, **refused, 'dataset_dir': 'd'}
+  assert values == {**DEFAULTS, **misspelled, **refused, 'dataset_dir': 'd'}
 
 
 @pytest.mark.parametrize(('rate', 'batch_size', 'num_steps'), HDA_VARIANTS)
@@ -363,7 +363,7 @@ def test_flags_without_effect_are_said_to_be(hda, caplog):
   assert set(train_flags.WITHOUT_EFFECT) < set(DEFAULTS)
 
 
-def test_a_misspelt_flag_gives_way_to_the_right_one(hda):
+def test_a_misspelled_flag_gives_way_to_the_right_one(hda):
   write_records(hda / 'hda_tfrecords/hda_val_000.tfrecord', [1, 1, 1], ['person'] * 3)
   config = translated(dataset_splict_name='gone', dataset_split_name='val', batch_size=1)
   (path,) = config.train_input_reader[0].tf_record_input_reader.input_path

@@ -2,7 +2,8 @@
 
 The changes of pixels are those of `official.vision.ops.augment`. Its AutoAugment class is not used:
 it draws from TensorFlow's global generator, where here all is a function of the seed; it fills what
-a shift uncovers with a mirror image, objects and all; and it knows of v0 to v3 only v0.
+a shift uncovers with a reflection that may contain objects without boxes; and of v0 to v3 it
+implements only v0.
 """
 
 import math

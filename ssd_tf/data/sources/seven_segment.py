@@ -36,7 +36,7 @@ class DigitStyle:
     min_glyph_height: a string's digits share one height, drawn uniformly.
     slant: shift to the right over the glyph's height, as a fraction of that height.
     stroke: width of a segment, as a fraction of the glyph's height.
-    noise: standard deviation of the Gaussian noise added to every channel, in grey levels.
+    noise: standard deviation of the Gaussian noise added to every channel, in gray levels.
   """
 
   height: int = 512
@@ -100,7 +100,7 @@ def draw_string(rng: np.random.Generator, style: DigitStyle) -> tuple[np.ndarray
   for i, digit in enumerate(digits):
     glyph = _glyph(int(digit), glyph_height, style.slant, style.stroke)
     x = left + round(i * glyph_height * (_WIDTH + _SPACING))
-    # Through its own coverage: a slanted glyph's empty corner may lie over its neighbour.
+    # Through its own coverage: a slanted glyph's empty corner may lie over its neighbor.
     coverage.paste(255, (x, top), glyph)
     ink_left, ink_top, ink_right, ink_bottom = glyph.getbbox()
     boxes.append((top + ink_top, x + ink_left, top + ink_bottom, x + ink_right))
@@ -203,13 +203,13 @@ def _glyph(digit, glyph_height, slant, stroke):
       (x + (slant * (1 - y) if slant > 0 else -slant * y), y)
       for x, y in _segment_corners(segment, stroke)
     ]
-    # Pillow draws a polygon's border pixels too: half a pixel back centres them.
+    # Pillow draws a polygon's border pixels too: half a pixel back centers them.
     draw.polygon([(x * scale - 0.5, y * scale - 0.5) for x, y in corners], fill=255)
   return tile.reduce(_OVERSAMPLING)
 
 
 def _segment_corners(segment, stroke):
-  """The hexagon of a segment: a bar pointed at both ends, so that neighbours meet at 45 degrees."""
+  """The hexagon of a segment: a bar pointed at both ends, so that neighbors meet at 45 degrees."""
   half = stroke / 2
   left, right = half, _WIDTH - half
   top, middle, bottom = half, 0.5, 1 - half

@@ -113,13 +113,13 @@ def test_same_seed_same_bytes_and_splits_differ():
     assert seven_segment.generate_annotation(index, split, seed).encoded != first.encoded
 
 
-def test_colours_and_noise():
+def test_colors_and_noise():
   style = seven_segment.DigitStyle(
     height=64, width=384, foreground=(250, 10, 20), background=(0, 100, 200)
   )
   image, _, _ = seven_segment.draw_string(np.random.default_rng(0), style)
-  colours = {tuple(pixel) for pixel in image.reshape(-1, 3).tolist()}
-  assert {(250, 10, 20), (0, 100, 200)} <= colours
+  colors = {tuple(pixel) for pixel in image.reshape(-1, 3).tolist()}
+  assert {(250, 10, 20), (0, 100, 200)} <= colors
   noisy = seven_segment.DigitStyle(noise=8, background=(128, 128, 128), foreground=(128, 128, 128))
   image, _, _ = seven_segment.draw_string(np.random.default_rng(0), noisy)
   assert abs(image.astype(float).mean() - 128) < 0.1
