@@ -149,7 +149,6 @@ _FIELDS = {
 def main() -> None:
   """Reads the config and the flags over it, then trains or evaluates."""
   from ssd_tf.config.pipeline import Pipeline
-  from ssd_tf.config.training_length import set_num_steps
   from ssd_tf.evaluation import log_format
 
   if FLAGS.use_tpu or FLAGS.num_workers > 1:
@@ -158,8 +157,7 @@ def main() -> None:
     raise InputError('--eval_all_checkpoints: expected --checkpoint_dir, the folder, with it')
   pipeline = Pipeline.load(FLAGS.pipeline_config_path, _overrides())
   log_format.setup_logging(FLAGS.log_format)
-  if FLAGS.num_train_steps and (stretched := set_num_steps(pipeline.config, FLAGS.num_train_steps)):
-    log_format.tell('--num_train_steps: %s', stretched)
+  shared_flags.set_num_train_steps(pipeline)
   if FLAGS.checkpoint_dir:
     _evaluate(pipeline)
   else:

@@ -38,6 +38,16 @@ def log_format(default: str) -> None:
   )
 
 
+def set_num_train_steps(pipeline) -> None:
+  """Gives a `Pipeline` the length of --num_train_steps; tells what becomes of its schedule."""
+  from ssd_tf.config.training_length import set_num_steps
+  from ssd_tf.evaluation import log_format as log
+
+  num_steps = flags.FLAGS['num_train_steps'].value
+  if num_steps and (stretched := set_num_steps(pipeline.config, num_steps)):
+    log.tell('--num_train_steps: %s', stretched)
+
+
 def num_workers() -> None:
   """Defines --num_workers, of a converter."""
   flags.DEFINE_integer('num_workers', None, 'Threads; default: the processors.', lower_bound=1)

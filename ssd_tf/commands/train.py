@@ -13,7 +13,7 @@ import os
 
 from absl import flags
 
-from ssd_tf.commands import data_flags
+from ssd_tf.commands import data_flags, shared_flags
 from ssd_tf.errors import InputError
 
 FLAGS = flags.FLAGS
@@ -35,7 +35,6 @@ flags.DEFINE_bool('evaluate', True, 'Evaluate at each checkpoint, and keep the b
 flags.DEFINE_bool('export', True, 'Export the best checkpoint in the end, and draw detections.')
 
 _FIELDS = {
-  'num_train_steps': 'num_steps',
   'batch_size': 'batch_size',
   'seed': 'seed',
   'weights': 'fine_tune_checkpoint',
@@ -86,7 +85,9 @@ def _load_config():
     for name, field in _FIELDS.items()
     if FLAGS[name].present
   ]
-  return Pipeline.load(FLAGS.config, [*changes, *FLAGS.config_override])
+  pipeline = Pipeline.load(FLAGS.config, [*changes, *FLAGS.config_override])
+  shared_flags.set_num_train_steps(pipeline)
+  return pipeline
 
 
 def _start_or_go_on(output):
