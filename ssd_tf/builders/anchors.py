@@ -6,8 +6,8 @@ import numpy as np
 
 from ssd_tf.builders.feature_extractor import PATH as EXTRACTOR_PATH
 from ssd_tf.builders.feature_extractor import is_pyramid, num_feature_maps
+from ssd_tf.builders.message_fields import chosen, values_of
 from ssd_tf.builders.resizers import image_size
-from ssd_tf.builders.support import chosen, values_of
 from ssd_tf.errors import InputError
 from ssd_tf.ops import anchors as anchor_ops
 from ssd_tf.protos import ssd_pb2

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from google.protobuf.message import Message
 
-from ssd_tf.builders.support import chosen
+from ssd_tf.builders.message_fields import chosen
 from ssd_tf.config.checks.augmentation import step_faults
 from ssd_tf.config.checks.by_schema import require_supported
 from ssd_tf.config.checks.fault import explained, refuse
@@ -21,7 +21,7 @@ from ssd_tf.data.augmentation import (
   padding,
   pixels,
   resizing,
-  squares,
+  square_crops,
   ssd_chain,
   ssd_tensorflow,
 )
@@ -217,8 +217,10 @@ STEPS: dict[str, Callable[[Message], augmentation.Operation]] = {
   'random_resize_method': _by_names(resizing.random_resize_method),
   'random_downscale_to_target_pixels': _random_downscale_to_target_pixels,
   'resize_image': _by_names(resizing.resize_image),
-  'random_square_crop_by_scale': _by_names(squares.random_square_crop_by_scale),
-  'random_scale_crop_and_pad_to_square': _by_names(squares.random_scale_crop_and_pad_to_square),
+  'random_square_crop_by_scale': _by_names(square_crops.random_square_crop_by_scale),
+  'random_scale_crop_and_pad_to_square': _by_names(
+    square_crops.random_scale_crop_and_pad_to_square
+  ),
   'random_jitter_boxes': _by_names(boxes.random_jitter_boxes),
   'scale_boxes_to_pixel_coordinates': _without_effect,
   'normalize_image': _by_names(pixels.normalize_image),

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable, Sequence
 
 from ssd_tf.builders.hyperparams import build_hyperparams
-from ssd_tf.builders.support import chosen
+from ssd_tf.builders.message_fields import chosen
 from ssd_tf.builders.target_assigner import code_size
 from ssd_tf.errors import InputError
 from ssd_tf.models.box_predictor import Heads, convolutional_box_predictor

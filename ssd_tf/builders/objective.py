@@ -2,7 +2,7 @@
 
 import functools
 
-from ssd_tf.builders.support import chosen
+from ssd_tf.builders.message_fields import chosen
 from ssd_tf.errors import InputError
 from ssd_tf.ops import box_coder as box_coders
 from ssd_tf.ops import losses, masked_loss

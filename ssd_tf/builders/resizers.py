@@ -6,7 +6,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from ssd_tf.builders.feature_extractor import build_normalize
-from ssd_tf.builders.support import chosen
+from ssd_tf.builders.message_fields import chosen
 from ssd_tf.data import preprocessing
 from ssd_tf.errors import InputError
 from ssd_tf.protos import image_resizer_pb2, ssd_pb2

@@ -1,6 +1,6 @@
 """How groundtruth becomes the targets of anchors, from the config's `model.ssd`."""
 
-from ssd_tf.builders.support import chosen, values_of
+from ssd_tf.builders.message_fields import chosen, values_of
 from ssd_tf.config.checks.fault import explained
 from ssd_tf.ops import box_coder as box_coders
 from ssd_tf.ops import matching, similarity

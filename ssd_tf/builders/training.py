@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import keras
 
-from ssd_tf.builders.support import chosen, values_of
+from ssd_tf.builders.message_fields import chosen, values_of
 from ssd_tf.config.checks.by_schema import require_supported
 from ssd_tf.config.checks.fault import explained
 from ssd_tf.errors import InputError

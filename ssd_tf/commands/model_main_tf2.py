@@ -12,7 +12,7 @@ import json
 from absl import flags
 
 from ssd_tf.commands import shared_flags
-from ssd_tf.commands.train_overrides import class_mappings, scale_sizes
+from ssd_tf.commands.flag_values import class_mappings, scale_sizes
 from ssd_tf.errors import InputError
 
 FLAGS = flags.FLAGS

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 from google.protobuf import message
 
-from ssd_tf.data import record_features, record_files, tf_example
+from ssd_tf.data import record_files, record_schema, tf_example
 from ssd_tf.data.annotation import IMAGE_CLASSES, Annotation
 from ssd_tf.errors import InputError
 
@@ -191,14 +191,14 @@ def _image_problems(features):
 
 
 def _feature_problems(features):
-  faults = list(record_features.faults(features))
+  faults = list(record_schema.faults(features))
   for fault in faults:
     yield Problem(
       'records', f'records whose {fault.found}', f'expected {fault.expected}; write them again'
     )
-  has_boxes = record_features.values(features, 'image/object/bbox/ymin')
+  has_boxes = record_schema.values(features, 'image/object/bbox/ymin')
   labels = ('image/object/class/label', 'image/object/class/text')
-  if not faults and has_boxes and not any(record_features.values(features, key) for key in labels):
+  if not faults and has_boxes and not any(record_schema.values(features, key) for key in labels):
     yield Problem('records', 'records have boxes without classes', 'give each box its class')
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import tensorflow as tf
 from google.protobuf import message
 
-from ssd_tf.data import record_features
+from ssd_tf.data import record_schema
 from ssd_tf.errors import InputError
 
 # A record: its length u64, a checksum of that u32, the bytes, a checksum of them u32.
@@ -110,7 +110,7 @@ def _cause(record, error):
     return ') is no tf.train.Example: convert it again'
   # Without the names of TensorFlow's own functions and ops.
   words = ' '.join(re.sub(r'\{\{.*?\}\}|\[Op:.*', '', error.message).split())
-  cause = '; '.join(map(str, record_features.faults(features))) or words
+  cause = '; '.join(map(str, record_schema.faults(features))) or words
   return (
     f', source_id {source_id(features)!r}) does not decode: {cause}; fix or remove it at its '
     'source and convert again'

@@ -12,9 +12,9 @@ import tensorflow as tf
 from google.protobuf import message
 
 from ssd_tf import fields
-from ssd_tf.data import image_files, partial_labels, record_features, record_files
+from ssd_tf.data import image_files, partial_labels, record_files, record_schema
 from ssd_tf.data.annotation import BOX_FIELDS, BOX_SIDES, IMAGE_CLASSES, Annotation
-from ssd_tf.data.record_features import or_default
+from ssd_tf.data.record_schema import or_default
 from ssd_tf.errors import InputError
 
 # What training and evaluation are given of each box, besides its class.
@@ -73,13 +73,13 @@ def parse_example(serialized: bytes, place: str = 'a record') -> Annotation:
   What the record lacks is '', 0, empty or None. It has as many class ids as boxes, or none.
 
   Raises:
-    InputError: it is no tf.train.Example, or has `record_features.faults`; names the source_id.
+    InputError: it is no tf.train.Example, or has `record_schema.faults`; names the source_id.
   """
   try:
     features = tf.train.Example.FromString(serialized).features.feature
   except message.DecodeError as error:
     raise InputError(f'{place}: is no tf.train.Example; convert it again') from error
-  if faults := '; '.join(map(str, record_features.faults(features))):
+  if faults := '; '.join(map(str, record_schema.faults(features))):
     source_id = record_files.source_id(features)
     raise InputError(
       f'{place}{f", source_id {source_id}" if source_id else ""}: {faults}; convert it again'
@@ -88,10 +88,10 @@ def parse_example(serialized: bytes, place: str = 'a record') -> Annotation:
 
 
 def annotation_of(features: Mapping[str, tf.train.Feature]) -> Annotation:
-  """Does as `parse_example`, of the features of a record that has no `record_features.faults`."""
+  """Does as `parse_example`, of the features of a record that has no `record_schema.faults`."""
 
   def values(key):
-    return record_features.values(features, key)
+    return record_schema.values(features, key)
 
   def texts(key):
     return [value.decode('utf-8') for value in values(key)]
@@ -147,7 +147,7 @@ def decode_example(
   class texts over labels, and lets ids outside 1..K vanish in the one-hot encoding. What a record
   lacks under the API's keys is read under those of SSD-Tensorflow.
   """
-  record = record_features.parse(serialized)
+  record = record_schema.parse(serialized)
   image = image_files.decode_image(record['image/encoded'])
   size = tf.shape(image)[:2]
   source_id = _source_id(record)

@@ -172,7 +172,7 @@ class Objective:
 
     def of_image(inputs):
       logits, class_targets, weights = inputs
-      losses = self.classification_loss.losses_of_no(logits)[:, 1:]
+      losses = self.classification_loss.negative_losses(logits)[:, 1:]
       is_class = class_targets[:, tf.newaxis] == tf.range(1, tf.shape(losses)[1] + 1)
       return tf.reduce_sum(tf.where(is_class, 0.0, losses * weights[:, tf.newaxis]), axis=0)
 

@@ -5,7 +5,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from ssd_tf.ops import cells
+from ssd_tf.ops import class_columns
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,31 +27,34 @@ class _ColumnLoss(abc.ABC):
     Returns:
       f[B, A], and f[B, A, K+1] its gradient by the logits.
     """
-    weight_no, weight_yes = self._weights
-    column_weights = weight_no * tf.cast(supervised, class_logits.dtype)
+    negative_weight, positive_weight = self._weights
+    column_weights = negative_weight * tf.cast(supervised, class_logits.dtype)
     losses, slopes = self._value_and_slope(class_logits)
     gradient = slopes * column_weights[:, tf.newaxis]
 
     positive = class_targets > 0
     zero = tf.zeros([], class_logits.dtype)
-    # The column of the yes.
-    targets = cells.of_columns(class_targets)
-    is_yes = positive if self.background_as_zeros else positive | supervised[:, :1]
-    value, slope = self._value_and_slope(-cells.at(class_logits, targets))
+    # The positive column.
+    targets = class_columns.indices_of(class_targets)
+    is_positive = positive if self.background_as_zeros else positive | supervised[:, :1]
+    value, slope = self._value_and_slope(-class_columns.gather(class_logits, targets))
     # Background is known to be wrong on a positive, whatever else is not labeled.
-    missing = tf.where(positive, weight_no - column_weights[:, :1], zero)
-    loss = tf.where(is_yes, weight_yes * value, zero) + missing * losses[..., 0]
+    missing = tf.where(positive, negative_weight - column_weights[:, :1], zero)
+    loss = tf.where(is_positive, positive_weight * value, zero) + missing * losses[..., 0]
     # Not taken back after the sum, where a large loss would leave its rounding.
-    losses = cells.add_at(losses, [targets], [tf.where(is_yes, -cells.at(losses, targets), zero)])
+    replaced = class_columns.gather(losses, targets)
+    losses = class_columns.add(losses, [targets], [tf.where(is_positive, -replaced, zero)])
     loss += tf.linalg.matvec(losses, column_weights)
 
     summed = tf.gather(column_weights, class_targets, batch_dims=1)
-    change = tf.where(is_yes, -weight_yes * slope - summed * cells.at(slopes, targets), zero)
-    background = cells.of_columns(tf.zeros_like(class_targets))
-    return loss, cells.add_at(gradient, [targets, background], [change, missing * slopes[..., 0]])
+    replaced = summed * class_columns.gather(slopes, targets)
+    change = tf.where(is_positive, -positive_weight * slope - replaced, zero)
+    background = class_columns.indices_of(tf.zeros_like(class_targets))
+    changes = [change, missing * slopes[..., 0]]
+    return loss, class_columns.add(gradient, [targets, background], changes)
 
-  def losses_of_no(self, class_logits: tf.Tensor) -> tf.Tensor:
-    """What the answer "not this class" costs in each column, like class_logits in shape."""
+  def negative_losses(self, class_logits: tf.Tensor) -> tf.Tensor:
+    """The loss of each column as a negative, of the shape of class_logits."""
     return self._weights[0] * self._value_and_slope(class_logits)[0]
 
   @property

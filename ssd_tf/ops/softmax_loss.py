@@ -4,7 +4,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from ssd_tf.ops import cells
+from ssd_tf.ops import class_columns
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class SoftmaxLoss:
   def value_and_gradient(
     self, class_logits: tf.Tensor, class_targets: tf.Tensor, supervised: tf.Tensor
   ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Makes the loss of some images, with its gradient; see `SigmoidLoss.value_and_gradient`."""
+    """Computes the loss and its gradient for some images; see `SigmoidLoss.value_and_gradient`."""
     loss, gradient = self._cross_entropy(class_logits, class_targets, supervised)
     if self.gamma:
       loss, slope = self._modulated(loss)
@@ -42,8 +42,8 @@ class SoftmaxLoss:
       loss, gradient = alpha * loss, alpha[..., tf.newaxis] * gradient
     return loss, gradient
 
-  def losses_of_no(self, class_logits: tf.Tensor) -> tf.Tensor:
-    """What the answer "not this class" costs in each column: of -log(1 - p), focal."""
+  def negative_losses(self, class_logits: tf.Tensor) -> tf.Tensor:
+    """The loss of each column as a negative: -log(1 - p), focal if gamma says so."""
     wrong = tf.minimum(tf.nn.softmax(class_logits / self.logit_scale), 1.0 - 1e-7)
     losses = -tf.math.log1p(-wrong)
     if self.gamma:
@@ -75,7 +75,7 @@ class SoftmaxLoss:
     # Where all that may be right is too improbable for a sum, the likeliest of it counts alone.
     tiny = marginal & (total_right < 1e-30)
     marginal &= ~tiny
-    answers = cells.of_columns(
+    answers = class_columns.indices_of(
       tf.cond(
         tf.reduce_any(tiny),
         lambda: tf.where(tiny, _likeliest(logits, is_right), class_targets),
@@ -83,7 +83,7 @@ class SoftmaxLoss:
       )
     )
     total_right = tf.where(marginal, total_right, one)
-    right = tf.where(marginal, tf.math.log(total_right), cells.at(logits, answers))
+    right = tf.where(marginal, tf.math.log(total_right), class_columns.gather(logits, answers))
     loss = tf.math.log(total) - right
     # With nothing labeled every answer may be right: there is no loss, but for rounding.
     unknown = negative & ~tf.reduce_any(supervised, axis=1, keepdims=True)
@@ -92,7 +92,7 @@ class SoftmaxLoss:
     right_shares = tf.where(marginal & ~unknown, one / total_right, zero)[..., tf.newaxis]
     right_shares *= tf.cast(is_right, dtype)[:, tf.newaxis]
     gradient = exponentials * (all_shares - right_shares)
-    gradient = cells.add_at(gradient, [answers], [tf.where(marginal | unknown, zero, -one)])
+    gradient = class_columns.add(gradient, [answers], [tf.where(marginal | unknown, zero, -one)])
     return loss, gradient if self.logit_scale == 1.0 else gradient / self.logit_scale
 
 

@@ -9,7 +9,7 @@ from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.experiments.recorded_run import RecordedRun
 from ssd_tf.files.failed_writes import open_for_writing
 from ssd_tf.groundtruth.reading import read_reader_table
-from ssd_tf.report import page
+from ssd_tf.report import analysis_sections
 from ssd_tf.report.class_statistics import ClassStatistics, measure_classes
 from ssd_tf.run import evaluated_images
 
@@ -50,7 +50,7 @@ def analyze_run(
   )
   statistics, statistics_of = _measure_classes(pipeline)
   examples = builders.build_decoded_dataset(pipeline, is_training=on_train_data)
-  found = page.Analysis(
+  found = analysis_sections.Analysis(
     config_path=pipeline.path,
     model_dir=model_dir,
     evaluated=evaluated,
@@ -61,7 +61,7 @@ def analyze_run(
     max_pictures=max_pictures,
   )
   path = os.path.join(output_dir, PAGE)
-  text = page.write(found, output_dir)
+  text = analysis_sections.write(found, output_dir)
   with open_for_writing(path) as file:
     file.write(text)
   return path

@@ -12,7 +12,7 @@ from ssd_tf import fields
 from ssd_tf.detector import SsdDetector
 from ssd_tf.ops import objective
 from ssd_tf.ops.size_draws import Size, SizeDraws
-from ssd_tf.training.accumulation import MicroBatches
+from ssd_tf.training.gradient_accumulation import MicroBatches
 from ssd_tf.training.label_curves import LabelCurves
 from ssd_tf.training.loss_scale import LossScale
 from ssd_tf.training.loss_watch import COUNTS, IMAGES, LossWatch

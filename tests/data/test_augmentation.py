@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from ssd_tf import fields
 from ssd_tf.data import augmentation
-from ssd_tf.data.augmentation import crops, geometry, padding, squares
+from ssd_tf.data.augmentation import crops, geometry, padding, square_crops
 
 TESTDATA = os.path.join(os.path.dirname(__file__), '..', 'testdata')
 
@@ -268,7 +268,7 @@ def test_a_chain_of_all_that_moves_pixels_moves_boxes_with_them():
       'twice',
       functools.partial(geometry.random_self_concat_image, concat_vertical_probability=0.5),
     ),
-    ('square', functools.partial(squares.random_square_crop_by_scale, max_border=8)),
+    ('square', functools.partial(square_crops.random_square_crop_by_scale, max_border=8)),
     ('to_ratio', padding.random_pad_to_aspect_ratio),
   ]
   function = functools.partial(augmentation.augment, operations=operations)

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from ssd_tf import fields
 from ssd_tf.data.augmentation import boxes as boxes_lib
-from ssd_tf.data.augmentation import crops, squares
+from ssd_tf.data.augmentation import crops, square_crops
 
 TESTDATA = os.path.join(os.path.dirname(__file__), '..', 'testdata')
 BOXES = [[0.1, 0.1, 0.4, 0.4], [0.5, 0.5, 0.9, 0.9], [0.2, 0.6, 0.35, 0.8]]
@@ -21,9 +21,9 @@ OPERATIONS = {
   'ssd_random_crop': crops.ssd_random_crop,
   'ssd_random_crop_fixed_aspect_ratio': crops.ssd_random_crop_fixed_aspect_ratio,
   'random_crop_to_aspect_ratio': crops.random_crop_to_aspect_ratio,
-  'random_square_crop_by_scale': squares.random_square_crop_by_scale,
+  'random_square_crop_by_scale': square_crops.random_square_crop_by_scale,
   'random_scale_crop_and_pad_to_square': functools.partial(
-    squares.random_scale_crop_and_pad_to_square, output_size=40
+    square_crops.random_scale_crop_and_pad_to_square, output_size=40
   ),
 }
 
@@ -240,7 +240,11 @@ def test_crop_to_aspect_ratio_has_the_largest_window(height, width, aspect_ratio
 def test_square_crop_by_scale():
   height, width = 60, 100
   operation = functools.partial(
-    squares.random_square_crop_by_scale, max_border=40, scale_min=0.5, scale_max=1.5, num_scales=3
+    square_crops.random_square_crop_by_scale,
+    max_border=40,
+    scale_min=0.5,
+    scale_max=1.5,
+    num_scales=3,
   )
   drawn = draws.many_draws(operation, draws.make_example(ramp(height, width), BOXES), 600)
   # Sides of .5, 1 and 1.5 times 100.
@@ -277,7 +281,10 @@ def test_square_crop_by_scale():
 def test_scale_crop_and_pad_to_square():
   height, width, side = 60, 120, 50
   operation = functools.partial(
-    squares.random_scale_crop_and_pad_to_square, output_size=side, scale_min=0.5, scale_max=2.0
+    square_crops.random_scale_crop_and_pad_to_square,
+    output_size=side,
+    scale_min=0.5,
+    scale_max=2.0,
   )
   boxes = [[0.25, 0.5, 0.75, 0.75]]
   image = np.zeros([height, width, 3])

@@ -5,7 +5,7 @@ import planted
 import pytest
 import tiny_project
 
-from ssd_tf.diagnosis import class_checks, data_checks, overlap_checks
+from ssd_tf.diagnosis import class_checks, data_checks, leakage_checks
 from ssd_tf.diagnosis.finding import Severity
 from ssd_tf.errors import InputError
 
@@ -25,8 +25,8 @@ def test_sound_data_is_not_spoken_of(tmp_path):
   checks = (
     *(data_checks.check_records, data_checks.check_images, data_checks.check_empty_images),
     *(class_checks.check_classes, class_checks.check_class_texts, class_checks.check_label_maps),
-    *(class_checks.check_missing_labels, overlap_checks.check_duplicates),
-    overlap_checks.check_files,
+    *(class_checks.check_missing_labels, leakage_checks.check_duplicates),
+    leakage_checks.check_files,
   )
   assert [finding for check in checks for finding in check(project)] == []
 
@@ -309,7 +309,7 @@ def test_images_in_training_and_evaluation(tmp_path):
   # Numbered from 0 like the training's, but another image.
   evaluation[3] = dataclasses.replace(evaluation[3], source_id=train[3].source_id)
   project = planted.project(tmp_path, train, evaluation)
-  shared, numbered = overlap_checks.check_duplicates(project)
+  shared, numbered = leakage_checks.check_duplicates(project)
   assert (shared.check, shared.severity) == ('duplicates', Severity.ERROR)
   assert shared.what == (
     'eval_input_reader[0]: 2 of 8 images (25.0%) are in the training too, such as '
@@ -331,14 +331,14 @@ def test_boxes_that_many_images_have_tell_nothing(tmp_path):
     dataclasses.replace(image, source_id=train[i].source_id) for i, image in enumerate(evaluation)
   ]
   project = planted.project(tmp_path, train, numbered)
-  (found,) = overlap_checks.check_duplicates(project)
+  (found,) = leakage_checks.check_duplicates(project)
   assert (found.severity, found.numbers) == (Severity.NOTE, {'same_source_id': 6, 'images': 6})
 
 
 def test_copies_within_the_training(tmp_path):
   train = planted.images(5)
   project = planted.project(tmp_path, [*train, train[2], train[2]], planted.images(2, seed=1))
-  (found,) = overlap_checks.check_duplicates(project)
+  (found,) = leakage_checks.check_duplicates(project)
   assert (found.severity, found.numbers) == (Severity.NOTE, {'copies': 2, 'images': 7})
   assert 'train.record, record 5, source_id 0-2, which is' in found.what
 
@@ -346,14 +346,14 @@ def test_copies_within_the_training(tmp_path):
 def test_evaluation_on_the_training_records(tmp_path):
   overrides = ['eval_input_reader[0].tf_record_input_reader.input_path=train.record']
   project = planted.project(tmp_path, planted.images(4), overrides=overrides)
-  (found,) = overlap_checks.check_files(project)
+  (found,) = leakage_checks.check_files(project)
   assert (found.check, found.severity) == ('evaluation data', Severity.ERROR)
   assert found.what.startswith(
     'eval_input_reader[0] reads 1 of its 1 files from the training records, such as '
     f'{tmp_path}/train.record: its figures'
   )
   assert found.numbers == {'shared': 1, 'files': 1}
-  assert [*overlap_checks.check_duplicates(project)] == []  # Told once.
+  assert [*leakage_checks.check_duplicates(project)] == []  # Told once.
 
 
 def test_a_damaged_file_is_told_once(tmp_path):

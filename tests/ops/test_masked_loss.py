@@ -89,14 +89,14 @@ def reference(loss, logits, targets, labeled, mode):
       continue
     background = k > 0 or complete or mode == 'masked_but_background'
     for c in sorted((known | {k}) - {0}) + [0] * int(background):
-      is_yes = c == k and (k > 0 or not loss.background_as_zeros)
-      wrong = 1 / (1 + np.exp(x[c] if is_yes else -x[c]))
+      is_positive = c == k and (k > 0 or not loss.background_as_zeros)
+      wrong = 1 / (1 + np.exp(x[c] if is_positive else -x[c]))
       if isinstance(loss, BootstrappedSigmoidLoss):
         p = 1 / (1 + np.exp(-x[c]))
-        target = loss.alpha * is_yes + (1 - loss.alpha) * (np.round(p) if loss.hard else p)
+        target = loss.alpha * is_positive + (1 - loss.alpha) * (np.round(p) if loss.hard else p)
         values[b, a] -= target * np.log(p) + (1 - target) * np.log1p(-p)
         continue
-      weight = 1 if loss.alpha is None else loss.alpha if is_yes else 1 - loss.alpha
+      weight = 1 if loss.alpha is None else loss.alpha if is_positive else 1 - loss.alpha
       values[b, a] += -weight * wrong**loss.gamma * np.log(1 - wrong)
   return values
 
@@ -243,29 +243,29 @@ EXTREME = np.float32([-1e4, -200, -90, -20, -1, 0, 1, 20, 90, 200, 1e4])
 
 
 @pytest.mark.parametrize('gamma', [0.0, 0.5, 1.0, 2.0, 5.0])
-@pytest.mark.parametrize('is_yes', [False, True])
-def test_focal_at_extreme_logits(gamma, is_yes):
+@pytest.mark.parametrize('is_positive', [False, True])
+def test_focal_at_extreme_logits(gamma, is_positive):
   loss = SigmoidLoss(gamma=gamma, alpha=0.25, background_as_zeros=True)
   # Class 1 is the target of every anchor; class 2 has the same logits, and the answer no.
   logits = tf.constant(np.stack([np.zeros_like(EXTREME), EXTREME, EXTREME], axis=-1)[np.newaxis])
   targets = tf.ones([1, len(EXTREME)], tf.int32)
   # Unlabeled, so that a positive has one column beside background's.
-  labeled = tf.constant([[True, not is_yes]])
+  labeled = tf.constant([[True, not is_positive]])
   with tf.GradientTape() as tape:
     tape.watch(logits)
     value = masked_classification_loss(logits, targets, labeled, loss=loss)
-  gradient = tape.gradient(value, logits).numpy()[0, :, 1 if is_yes else 2]
+  gradient = tape.gradient(value, logits).numpy()[0, :, 1 if is_positive else 2]
 
   # In float64, with z the logit of the wrong answer: q = 1 - p = sigmoid(z), loss = w q^g s,
   # s = softplus(z); its derivative is w q^g (g (1 - q) s + q).
-  sign = -1 if is_yes else 1
+  sign = -1 if is_positive else 1
   z = sign * EXTREME.astype(np.float64)
   softplus = np.logaddexp(0, z)
   wrong = np.exp(z - softplus)
-  weight = 0.25 if is_yes else 0.75
+  weight = 0.25 if is_positive else 0.75
   slope = sign * weight * wrong**gamma * (gamma * np.exp(-softplus) * softplus + wrong)
   np.testing.assert_allclose(gradient, slope, rtol=1e-4, atol=1e-5)
-  if is_yes:
+  if is_positive:
     background = 0.75 * 0.5**gamma * np.log(2)
     expected = weight * wrong**gamma * softplus + background
     np.testing.assert_allclose(value[0], expected, rtol=1e-4, atol=1e-6)

@@ -21,7 +21,7 @@ from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.evaluation.coco_figures import METRIC_NAMES
 from ssd_tf.experiments.recorded_run import RecordedRun
-from ssd_tf.report import page, run_analysis
+from ssd_tf.report import analysis_sections, run_analysis
 from ssd_tf.run.evaluation_log import EvaluationLog
 
 EVIL = '<script>alert("1")</script>'
@@ -153,7 +153,7 @@ def test_curves_of_voc_metrics_alone(tmp_path, has_file):
       for name in () if has_file else metrics:
         tf.summary.scalar(name, value, step)
   writer.close()
-  plots, _ = page.draw_progress(str(tmp_path), 'eval.record', str(tmp_path))
+  plots, _ = analysis_sections.draw_progress(str(tmp_path), 'eval.record', str(tmp_path))
   assert plots == [('AP', f'{tmp_path}/ap_and_ar.svg')]
   texts = [e.text for e in ElementTree.parse(plots[0][1]).getroot().iter() if e.text]
   assert 'average precision' in texts and 'average recall' not in texts
@@ -177,7 +177,7 @@ def test_the_saved_config_finds_what_lies_beside_the_original(project, tmp_path,
 
 
 def test_a_checkpoint_alone_has_no_curves():
-  plots, notes = page.draw_progress('', 'eval.record', 'out')
+  plots, notes = analysis_sections.draw_progress('', 'eval.record', 'out')
   assert plots == []
   assert notes == ['A checkpoint was given without a model_dir: there are no curves.']
 
@@ -205,7 +205,7 @@ def test_examples_are_those_of_the_evaluation_in_its_order(project):
 
 
 def test_curves_where_a_run_has_none_are_told(project, tmp_path):
-  plots, notes = page.draw_progress(str(tmp_path), 'eval.record', str(tmp_path))
+  plots, notes = analysis_sections.draw_progress(str(tmp_path), 'eval.record', str(tmp_path))
   assert plots == []
   assert notes == [
     f'{tmp_path}/eval has no AP or AR of an evaluation on eval.record.',

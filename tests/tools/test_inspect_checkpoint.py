@@ -140,7 +140,7 @@ def test_training_says_the_same(project):
 
 
 CLASS_MAP = """
-from ssd_tf.commands.train_overrides import class_mappings
+from ssd_tf.commands.flag_values import class_mappings
 from ssd_tf.config.pipeline import Pipeline
 text = class_mappings(['a=b, c = it\\'s "d"', '7=1'])
 override = f'train_config.fine_tune_class_map={text}'

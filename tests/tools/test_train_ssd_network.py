@@ -17,7 +17,7 @@ from ssd_tf.config import label_map
 from ssd_tf.config.checks import by_schema
 from ssd_tf.config.checks.whole_config import find_faults
 from ssd_tf.config.pipeline import Pipeline
-from ssd_tf.data import record_features, tf_example
+from ssd_tf.data import record_schema, tf_example
 from ssd_tf.data.sources import ssd_tensorflow
 from ssd_tf.errors import InputError
 from ssd_tf.pretrained.loading import LoadOptions
@@ -93,7 +93,7 @@ def write_records(path, class_ids, names, num_images=3):
       record = tf.train.Example.FromString(
         ssd_tensorflow.add_keys(tf_example.encode_example(image))
       )
-      for key in record_features.SSD_TENSORFLOW_KEYS:
+      for key in record_schema.SSD_TENSORFLOW_KEYS:
         del record.features.feature[key]
       writer.write(record.SerializeToString())
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 import tiny_project
 
 from ssd_tf import builders, fields
-from ssd_tf.commands.train_overrides import scale_sizes
+from ssd_tf.commands.flag_values import scale_sizes
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.experiments import event_scalars

@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ssd_tf.data import record_features, record_writer, tf_example
+from ssd_tf.data import record_schema, record_writer, tf_example
 from ssd_tf.data.sources import pascal_voc, voc_files
 from ssd_tf.errors import InputError
 
@@ -48,7 +48,7 @@ def add_keys(serialized: bytes) -> bytes:
   """Adds to a record what only SSD-Tensorflow's own scripts read."""
   example = tf.train.Example.FromString(serialized)
   features = example.features.feature
-  for ours, theirs in record_features.SSD_TENSORFLOW_KEYS.items():
+  for ours, theirs in record_schema.SSD_TENSORFLOW_KEYS.items():
     features[theirs].CopyFrom(features[ours])
   size = [features[f'image/{side}'].int64_list.value[0] for side in ('height', 'width')]
   features['image/channels'].int64_list.value[:] = [3]

@@ -1,4 +1,4 @@
-"""What every builder does with a message: which field is set, and what its fields hold."""
+"""Reads messages for builders: the field of a oneof that is set, and the values of all fields."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the features of a record have to be, and which of a record's are not."""
+"""Defines the features of a record, and finds those of a record that do not conform."""
 
 import math
 from collections.abc import Iterator, Mapping

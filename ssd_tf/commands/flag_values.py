@@ -1,4 +1,4 @@
-"""Values of flags as texts of fields of train_config."""
+"""Converts values of flags to the text of train_config fields."""
 
 import json
 from collections.abc import Sequence

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 import tiny_project
 
-from ssd_tf.data import record_check, record_features, record_files, tf_example
+from ssd_tf.data import record_check, record_files, record_schema, tf_example
 from ssd_tf.data.sources import tfrecord
 from ssd_tf.errors import InputError
 from ssd_tf.groundtruth import description
@@ -132,7 +132,7 @@ def test_a_sound_record_has_no_fault():
     {'image/height': None, 'image/width': None, 'image/format': None},
     {'image/other': ('float', [np.nan])},
   ):
-    assert list(record_features.faults(features_with(**changes).features.feature)) == []
+    assert list(record_schema.faults(features_with(**changes).features.feature)) == []
 
 
 def test_a_class_id_beyond_32_bits_is_no_class():

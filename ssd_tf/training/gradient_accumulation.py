@@ -1,4 +1,4 @@
-"""Several batches that make one step together, one after the other."""
+"""Accumulates gradients: processes several batches one after the other for one step."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

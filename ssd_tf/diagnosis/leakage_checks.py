@@ -1,4 +1,4 @@
-"""Checks of what training and evaluation share: files, and images in different files."""
+"""Checks for leakage: files and images that training and evaluation share."""
 
 import collections
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The page of an analysis: its sections, each with the plots that it draws."""
+"""Writes the sections of an analysis page, and draws the plots of each."""
 
 import dataclasses
 import os

@@ -1,4 +1,4 @@
-"""Random squares of an image, filled up with black where they reach beyond it."""
+"""Crops random squares from an image, filled with black where they reach beyond it."""
 
 import math
 

@@ -9,7 +9,7 @@ from stub_detector import stub_detectors
 from ssd_tf import fields
 from ssd_tf.models.normalization import FusedBatchNormalization
 from ssd_tf.training import optimizers, trainer
-from ssd_tf.training.accumulation import MicroBatches
+from ssd_tf.training.gradient_accumulation import MicroBatches
 from ssd_tf.training.moving_average import MovingAverage
 
 K, SIDE = 3, 4
