@@ -1,16 +1,18 @@
-r"""Describes TFRecords: boxes, images and labeled images of each class, sizes, shapes, oddities.
+r"""Describes a data set: boxes, images and labeled images of each class, sizes, shapes, oddities.
 
+ssd-tf describe --data=mydata --output_path=mydata.svg
 python tools/describe_dataset.py --input_path=train.record --label_map_path=label_map.pbtxt \
     --output_path=train.svg --json_path=train.json
 
-Records are read once, images are not decoded. Warnings: classes that no image is labeled for, ids
-that are not in the label map, boxes of classes that their image is not labeled for.
+Records are read once, without decoding their images. Warnings: classes that no image is labeled
+for, ids that are not in the label map, boxes of classes that their image is not labeled for.
 """
 
 import sys
 
 from absl import flags
 
+from ssd_tf.errors import InputError
 from ssd_tf.files import json_file
 
 FLAGS = flags.FLAGS
@@ -21,20 +23,26 @@ flags.DEFINE_string('json_path', None, 'JSON file to write; default: none.')
 flags.DEFINE_multi_string(
   'labeled_class', None, 'A class that images are labeled for whose record does not say; else all.'
 )
-flags.mark_flags_as_required(['input_path', 'label_map_path'])
+flags.DEFINE_string(
+  'data', None, 'Instead of records: a folder, or file, of annotated images of any format.'
+)
 
 
 def main() -> None:
-  """Reads the records, then prints, draws and writes what they hold."""
-  paths, classes, default = _inputs()
+  """Reads the annotations, then prints, draws and writes what they hold."""
+  if bool(FLAGS.data) == bool(FLAGS.input_path):
+    raise InputError('give --input_path, TFRecords, or --data, a folder of annotated images')
+  if FLAGS.input_path and not FLAGS.label_map_path:
+    raise InputError('--input_path: give --label_map_path with it')
+  if FLAGS.data and FLAGS.labeled_class:
+    raise InputError('--labeled_class: goes with --input_path')
   # TensorFlow: only once the flags are sound.
   from ssd_tf import plots
-  from ssd_tf.groundtruth import description, plot
+  from ssd_tf.groundtruth import plot
 
   if FLAGS.output_path:
     plots.check_output_path(FLAGS.output_path)
-  names = classes.name_by_id
-  found = description.describe_records(paths, names, default)
+  found = _describe_data() if FLAGS.data else _describe_records()
   print(found)
   for warning in found.warnings():
     print(f'warning: {warning}', file=sys.stderr)
@@ -44,10 +52,24 @@ def main() -> None:
     json_file.write(FLAGS.json_path, found.as_dict())
 
 
-def _inputs():
+def _describe_data():
+  from ssd_tf.groundtruth import description
+  from ssd_tf.project import data_set
+
+  found = data_set.find(FLAGS.data, FLAGS.label_map_path)
+  parts = ', '.join(f'{len(source.items)} {part}' for part, source in found.parts.items())
+  print(f'{found.format} in {found.place}: {parts}')
+  for remark in found.remarks:
+    print(f'Note: {remark}')
+  return description.describe_sources([*found.parts.values()])
+
+
+def _describe_records():
   from ssd_tf.config import input_paths, label_map
+  from ssd_tf.groundtruth import description
 
   classes = label_map.load(FLAGS.label_map_path)
   given = FLAGS.labeled_class
   default = None if given is None else [classes.id_of(name) for name in given]
-  return input_paths.expand_input_paths(FLAGS.input_path), classes, default
+  paths = input_paths.expand_input_paths(FLAGS.input_path)
+  return description.describe_records(paths, classes.name_by_id, default)

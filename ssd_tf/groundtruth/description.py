@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from ssd_tf.config.reader_classes import ReaderClasses
+from ssd_tf.data.source import Source
 from ssd_tf.errors import InputError, listed
 from ssd_tf.groundtruth import text
-from ssd_tf.groundtruth.reading import read_table
+from ssd_tf.groundtruth.reading import read_sources, read_table
 from ssd_tf.groundtruth.table import GroundtruthTable
 
 # Of sqrt(box area / image area), and of width / height in pixels; what lies beyond counts in the
@@ -150,6 +151,18 @@ def describe_records(
   return describe_table(table, names)
 
 
+def describe_sources(sources: Sequence[Source]) -> DatasetDescription:
+  """Describes data sets of any format, such as the parts of one; see `reading.read_sources`.
+
+  Raises:
+    InputError: there is no image, or one is broken.
+  """
+  table = read_sources(sources)
+  if not table.num_images:
+    raise InputError('the data set has no image; expected at least one')
+  return describe_table(table, sources[0].names)
+
+
 def describe_table(table: GroundtruthTable, names: Mapping[int, str]) -> DatasetDescription:
   """Describes at least one image by the ids of its records, dropped classes included."""
   is_measured = table.has_area & table.sizes.all(axis=1)[table.image_index]
@@ -203,7 +216,8 @@ def _oddities(table, names) -> dict[str, tuple[int, list[str]]]:
   for image, sentence, detail in found:
     counts[sentence] += 1
     path, number, source_id = table.place(image)
-    place = f'{path}, record {number}, source_id {source_id}{detail}'
+    record = '' if number is None else f', record {number}'
+    place = f'{path}{record}, source_id {source_id}{detail}'
     if len(places[sentence]) < _MAX_PLACES and place not in places[sentence]:
       places[sentence].append(place)
   return {sentence: (count, places[sentence]) for sentence, count in counts.items()}

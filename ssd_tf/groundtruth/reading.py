@@ -7,15 +7,16 @@ import contextlib
 import dataclasses
 import itertools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tqdm
 
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.config.reader_classes import ReaderClasses
-from ssd_tf.data import image_files, labeled_classes, record_files, tf_example
+from ssd_tf.data import box_validation, image_files, labeled_classes, record_files, tf_example
 from ssd_tf.data.annotation import Annotation
+from ssd_tf.data.source import Source
 from ssd_tf.errors import InputError
 from ssd_tf.groundtruth.table import GroundtruthTable
 
@@ -67,11 +68,36 @@ def read_table(
     (max_records, skips_faulty),
   )
   if key not in _tables:
-    _tables[key] = _Reading(paths, classes, skips_faulty).read(max_records)
+    _tables[key] = _read_records(paths, classes, max_records, skips_faulty)
   table = _tables[key] = _tables.pop(key)  # The last of those in use.
   for unused in list(_tables)[:-_MAX_TABLES]:
     del _tables[unused]
   return table
+
+
+def _read_records(paths, classes, max_records, skips_faulty):
+  def skipping_faults():
+    return contextlib.suppress(*([InputError] if skips_faulty else []))
+
+  def count(path):
+    with skipping_faults():
+      return record_files.count_records(path)
+    return 0
+
+  def read():
+    with skipping_faults():
+      yield from record_files.read_records(paths)
+
+  reading, total = _Reading(classes), sum(map(count, paths))
+  name_to_id = {name: class_id for class_id, name in classes.id_to_name.items()}
+  # disable=None: no bar in a log file.
+  records = tqdm.tqdm(read(), 'records', total, unit='image', disable=None)
+  for position, path, number, record in _evenly_spread(records, total, max_records):
+    place = f'{path}, record {number} (counted from 0)'
+    with skipping_faults():
+      reading.add(_parse(record, place, name_to_id), path, number, position)
+  is_complete = max_records is None or total <= max_records
+  return reading.finish(total, is_complete)
 
 
 def read_reader_table(pipeline: Pipeline, field: str, **options) -> GroundtruthTable:
@@ -110,6 +136,28 @@ def _refuse_unknown(table, classes):
     )
 
 
+def read_sources(sources: Sequence[Source]) -> GroundtruthTable:
+  """Reads the annotations of data sets of any format, boxes as a conversion would write them.
+
+  Args:
+    sources: with the same classes, such as the parts of one data set.
+
+  Returns:
+    The table; its paths are the names of the images' items, as a message has them.
+
+  Raises:
+    InputError: an image or its annotation is broken.
+  """
+  names = sources[0].names
+  classes = ReaderClasses(max(names, default=0), names, frozenset(names), table=None)
+  reading = _Reading(classes)
+  items = [(source, item) for source in sources for item in source.items]
+  for position, (source, item) in enumerate(tqdm.tqdm(items, unit='image', disable=None)):
+    annotation, _ = box_validation.validate_boxes(source.read(item))
+    reading.add(annotation, str(item), 0, position)
+  return dataclasses.replace(reading.finish(len(items)), is_of_records=False)
+
+
 class _Columns:
   """Rows so far; typed, because an array for each image would fill the memory."""
 
@@ -136,13 +184,10 @@ class _Columns:
 
 
 class _Reading:
-  """One reading of records."""
+  """What was read so far."""
 
-  def __init__(self, paths: Sequence[str], classes: ReaderClasses, skips_faulty: bool):
-    self._files = paths
+  def __init__(self, classes: ReaderClasses):
     self._classes = classes
-    self._skips_faulty = skips_faulty
-    self._name_to_id = {name: class_id for class_id, name in classes.id_to_name.items()}
     # Of equal texts and sets one is kept.
     self._same: dict = {}
     self._labeled_of: dict[frozenset, frozenset] = {}
@@ -150,20 +195,13 @@ class _Reading:
     self._paths, self._source_ids, self._labeled = [], [], []
     self._texts, self._sources = [], []
 
-  def read(self, max_records: int | None) -> GroundtruthTable:
-    """Reads the records, as many of them as the limit."""
-    total = sum(map(self._count, self._files))
-    # disable=None: no bar in a log file.
-    records = tqdm.tqdm(self._records(), 'records', total, unit='image', disable=None)
-    for position, path, number, record in _evenly_spread(records, total, max_records):
-      place = f'{path}, record {number} (counted from 0)'
-      with self._skipping_faults():
-        self._add(_parse(record, place, self._name_to_id), path, number, position)
+  def finish(self, num_records: int, is_complete: bool = True) -> GroundtruthTable:
+    """The table of what was read, of so many records in all."""
     boxes = self._boxes.finish()
     boxes['model_class_ids'] = self._model_class_ids(boxes['class_ids'])
     return GroundtruthTable(
-      num_records=total,
-      is_complete=max_records is None or total <= max_records,
+      num_records=num_records,
+      is_complete=is_complete,
       paths=self._paths,
       source_ids=self._source_ids,
       labeled=self._labeled,
@@ -173,19 +211,8 @@ class _Reading:
       **boxes,
     )
 
-  def _count(self, path):
-    with self._skipping_faults():
-      return record_files.count_records(path)
-    return 0
-
-  def _records(self) -> Iterator[tuple[str, int, bytes]]:
-    with self._skipping_faults():
-      yield from record_files.read_records(self._files)
-
-  def _skipping_faults(self):
-    return contextlib.suppress(*([InputError] if self._skips_faulty else []))
-
-  def _add(self, annotation: Annotation, path, number, position):
+  def add(self, annotation: Annotation, path: str, number: int, position: int) -> None:
+    """Adds an image, its record the `number`th of its file and the `position`th of all."""
     header_size = image_files.header_size(annotation.encoded) or (0, 0)
     stated = (annotation.height, annotation.width)
     says = (annotation.labeled_classes, annotation.verified_present, annotation.verified_absent)

@@ -40,6 +40,7 @@ class GroundtruthTable:
     is_crowd: bool[n], as group_of and difficult.
     weights: f32[n].
     box_sources: n of who made the box; '' where the records do not say.
+    is_of_records: whether the paths are of records, and not of the images of another format.
   """
 
   num_records: int
@@ -64,6 +65,7 @@ class GroundtruthTable:
   difficult: np.ndarray
   weights: np.ndarray
   box_sources: Sequence[str]
+  is_of_records: bool = True
 
   @property
   def num_images(self) -> int:
@@ -110,6 +112,7 @@ class GroundtruthTable:
     """bool[I], the images that a reader takes with this sample_1_of_n_examples."""
     return self.positions % max(1, sample_1_of_n) == 0
 
-  def place(self, image: int) -> tuple[str, int, str]:
-    """(file, number of the record in it, source_id) of an image, for a message."""
-    return self.paths[image], int(self.record_numbers[image]), self.source_ids[image]
+  def place(self, image: int) -> tuple[str, int | None, str]:
+    """(file, number of the record in it or None, source_id) of an image, for a message."""
+    number = int(self.record_numbers[image]) if self.is_of_records else None
+    return self.paths[image], number, self.source_ids[image]

@@ -11,6 +11,7 @@ import tool_processes
 from PIL import Image
 
 from ssd_tf.data import tf_example
+from ssd_tf.data.source import Source
 from ssd_tf.errors import InputError
 from ssd_tf.groundtruth import description, plot
 
@@ -115,6 +116,20 @@ def test_text(tmp_path):
     '  200 x 100: 2 images',
   ):
     assert line in lines
+
+
+def test_any_source_is_described_as_its_records_are(tmp_path):
+  images = [FIRST, EMPTY, TALL]
+  path = write(tmp_path / 'a.record', images)
+  # Two parts, as those that train and validate.
+  parts = [Source(NAMES, images[:1], lambda item: item), Source(NAMES, images[1:], lambda i: i)]
+  found = description.describe_sources(parts).as_dict()
+  expected = description.describe_records([path], NAMES).as_dict()
+  assert found.pop('warnings')[0] == expected.pop('warnings')[0]  # The next one names a file.
+  assert found == expected
+  assert found['classes']['dog'] == {'id': 2, 'boxes': 2, 'images': 2, 'labeled_images': 3}
+  with pytest.raises(InputError, match='the data set has no image'):
+    description.describe_sources([Source(NAMES, [], None)])
 
 
 def test_default_labels_and_other_sources_of_labels(tmp_path):
@@ -266,8 +281,9 @@ def test_tool(tmp_path):
 @pytest.mark.parametrize(
   ('flags', 'message'),
   [
-    ((MAP,), 'Flag --input_path must have a value other than None.'),
-    (('--input_path=a.record',), 'Flag --label_map_path must have a value other than None.'),
+    ((MAP,), 'error: give --input_path, TFRecords, or --data, a folder of annotated images'),
+    (('--input_path=a.record',), 'error: --input_path: give --label_map_path with it'),
+    (('--data=.', '--labeled_class=cat'), 'error: --labeled_class: goes with --input_path'),
     (('--input_path=b.record', MAP), 'error: no file matches b.record'),
     (
       ('--input_path=a.record', MAP, '--labeled_class=cats'),
