@@ -16,7 +16,7 @@ from ssd_tf.pretrained.layer_groups import BACKBONE, CLASS_HEADS, group_of
 from ssd_tf.pretrained.load_report import LoadReport
 from ssd_tf.run.fine_tuning import load_fine_tune_checkpoint
 from ssd_tf.run.fine_tuning_risks import Risk, find_risks
-from ssd_tf.run.learner import build_stages
+from ssd_tf.run.training_state import build_stages
 
 _BATCH_SIZE = 8
 _SHUFFLE_BUFFER_SIZE = 64

@@ -6,7 +6,7 @@ from typing import Any
 from absl import logging
 
 from ssd_tf.errors import InputError
-from ssd_tf.run.conditions import differences
+from ssd_tf.run.evaluation_conditions import differences
 from ssd_tf.run.evaluation_log import EvaluationLog
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ssd_tf.experiments.markdown import spread, step_name, table
 from ssd_tf.experiments.recorded_run import RecordedRun
 from ssd_tf.files.failed_writes import open_for_writing
-from ssd_tf.run.record import FINISHED
+from ssd_tf.run.run_json import FINISHED
 
 EXPERIMENTS = 'experiments'
 _COLUMNS = (

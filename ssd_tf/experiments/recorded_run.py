@@ -14,7 +14,7 @@ from ssd_tf.experiments.comparable_evaluations import read_evaluations
 from ssd_tf.experiments.event_scalars import Curve, curve_of, has_events, read_scalars
 from ssd_tf.experiments.experiment_about import read_about
 from ssd_tf.fields import TOTAL_LOSS
-from ssd_tf.run.criterion import Criterion, is_figure, value_of
+from ssd_tf.run.best_metric import Criterion, is_figure, value_of
 from ssd_tf.run.evaluation_log import EvaluationLog
 
 _SEEDED = re.compile(r'(?P<variant>.+)_seed(?P<seed>\d+)')
@@ -101,9 +101,9 @@ class RecordedRun:
   @functools.cached_property
   def records(self) -> list[dict[str, Any]]:
     """Of run.json, of each time that it ran; empty: it was trained before there was one."""
-    from ssd_tf.run import record  # TensorFlow, which a comparison does without.
+    from ssd_tf.run import run_json  # TensorFlow, which a comparison does without.
 
-    return record.read(self.model_dir)
+    return run_json.read(self.model_dir)
 
   @property
   def seconds(self) -> float | None:

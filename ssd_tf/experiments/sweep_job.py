@@ -10,7 +10,7 @@ from ssd_tf.config.pipeline import Pipeline, PipelineConfig
 from ssd_tf.experiments.logged_command import run_logged
 from ssd_tf.experiments.recorded_run import RecordedRun
 from ssd_tf.experiments.sweep import Experiment, Sweep
-from ssd_tf.run import best_checkpoint, record
+from ssd_tf.run import best_checkpoint, run_json
 
 # Of train_config: what a training starts from.
 _SOURCE_FIELDS = (
@@ -46,7 +46,7 @@ class Job:
   @property
   def is_trained(self) -> bool:
     """Whether the training came to its end."""
-    return record.is_finished(self.model_dir)
+    return run_json.is_finished(self.model_dir)
 
   @property
   def untested_steps(self) -> list[int]:

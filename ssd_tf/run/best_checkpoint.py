@@ -11,8 +11,8 @@ from ssd_tf.config.input_paths import find_checkpoint
 from ssd_tf.errors import InputError
 from ssd_tf.evaluation import log_format
 from ssd_tf.files.atomic_file import write_json
+from ssd_tf.run.best_metric import Criterion, value_of
 from ssd_tf.run.checkpoints import Manager, step_in_name
-from ssd_tf.run.criterion import Criterion, value_of
 from ssd_tf.run.evaluation_log import EvaluationLog
 
 _FOLDER, _FILE = 'best', 'best.json'

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Iterable, Sequence
 
-from ssd_tf.run.criterion import Criterion, is_figure
+from ssd_tf.run.best_metric import Criterion, is_figure
 from ssd_tf.run.evaluation_log import EvaluationLog
 
 _FIELD = 'train_config.early_stopping'

@@ -13,6 +13,7 @@ from ssd_tf.evaluation import log_format, short_format
 from ssd_tf.pretrained.checkpoint_description import step_of
 from ssd_tf.pretrained.checkpoint_file import CheckpointDeleted
 from ssd_tf.pretrained.checkpoint_formats import open_checkpoint
+from ssd_tf.run.checked_event_files import CheckedSummaries
 from ssd_tf.run.evaluator import (
   Options,
   build_detector,
@@ -21,10 +22,9 @@ from ssd_tf.run.evaluator import (
   evaluation_details,
   log_evaluation,
 )
-from ssd_tf.run.event_files import write_missing_scalars
 from ssd_tf.run.failures import explaining_failures
+from ssd_tf.run.missing_scalars import write_missing_scalars
 from ssd_tf.run.start import restore
-from ssd_tf.run.summaries import CheckedSummaries
 
 
 def evaluate_checkpoints(

@@ -15,7 +15,7 @@ from absl import logging
 
 from ssd_tf.errors import InputError
 from ssd_tf.files.failed_writes import writing
-from ssd_tf.run.conditions import differences
+from ssd_tf.run.evaluation_conditions import differences
 
 _BEGIN = '{"step": '
 
@@ -83,7 +83,7 @@ class EvaluationLog:
     """The evaluations whose figures can be compared, by step, rising; of each step the last one.
 
     Args:
-      details: split, settings and conditions of those wanted, see `conditions.differences`.
+      details: split, settings and conditions of those wanted, see `differences`.
       losses: whether their losses are to be compared.
     """
     lines = self.read(skip_damaged=skip_damaged)

@@ -14,9 +14,9 @@ from ssd_tf.detector import SsdDetector
 from ssd_tf.evaluation import log_format
 from ssd_tf.evaluation.detection_evaluator import EvaluatorGroup
 from ssd_tf.evaluation.pictures import Pictures
-from ssd_tf.run.conditions import conditions_of
+from ssd_tf.run.checked_event_files import CheckedSummaries
+from ssd_tf.run.evaluation_conditions import conditions_of
 from ssd_tf.run.evaluation_log import EvaluationLog
-from ssd_tf.run.summaries import CheckedSummaries
 from ssd_tf.training.evaluator import Evaluator
 
 

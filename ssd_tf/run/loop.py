@@ -10,11 +10,11 @@ import tensorflow as tf
 from ssd_tf import fields
 from ssd_tf.evaluation import log_format
 from ssd_tf.run import checkpoints
+from ssd_tf.run.checked_event_files import CheckedSummaries
 from ssd_tf.run.early_stopping import EarlyStopping
 from ssd_tf.run.evaluator import evaluate
 from ssd_tf.run.interruption import HeldSignals
 from ssd_tf.run.progress import Progress
-from ssd_tf.run.summaries import CheckedSummaries
 from ssd_tf.training.trainer import Trainer
 
 FOREVER = 10**9

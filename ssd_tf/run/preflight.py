@@ -6,7 +6,7 @@ from ssd_tf import builders
 from ssd_tf.config.checks import by_schema
 from ssd_tf.config.pipeline import Pipeline, PipelineConfig
 from ssd_tf.errors import InputError
-from ssd_tf.run import criterion
+from ssd_tf.run import best_metric
 
 
 def check(pipeline: Pipeline, num_replicas: int, evaluate: bool) -> str:
@@ -30,7 +30,7 @@ def choose_metric(pipeline: Pipeline, evaluate: bool) -> str:
   settings = pipeline.config.train_config
   if evaluate:
     names = builders.metric_names(pipeline)
-    return criterion.resolve_metric(settings.best_metric, names)
+    return best_metric.resolve_metric(settings.best_metric, names)
   if settings.HasField('early_stopping'):
     raise InputError(
       'train_config.early_stopping: needs evaluations while training, but --noevaluate leaves them '
@@ -39,7 +39,7 @@ def choose_metric(pipeline: Pipeline, evaluate: bool) -> str:
   if settings.best_metric:
     logging.warning(
       '%s: nothing is evaluated while training (--noevaluate), so no best checkpoint is kept.',
-      criterion.FIELD,
+      best_metric.FIELD,
     )
   return ''
 

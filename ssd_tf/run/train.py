@@ -15,10 +15,10 @@ from ssd_tf.pretrained.loading import LoadOptions
 from ssd_tf.run import checkpoints, interruption, lock, machine, preflight
 from ssd_tf.run.evaluator import Options
 from ssd_tf.run.failures import explaining_failures
-from ssd_tf.run.learner import build_learner
 from ssd_tf.run.loop import FOREVER, Loop
-from ssd_tf.run.record import Record
+from ssd_tf.run.run_json import RunRecord
 from ssd_tf.run.start import start
+from ssd_tf.run.training_state import build_training_state
 from ssd_tf.run.validation import build_validation
 from ssd_tf.training.label_curves import LabelCurves
 from ssd_tf.training.loss_watch import LossWatch
@@ -60,9 +60,9 @@ def train(
     log_format.writing_to(os.path.join(model_dir, 'train.log')),
   ):
     metric = preflight.check(pipeline, strategy.num_replicas_in_sync, evaluate)
-    learner = _build_learner(pipeline, strategy)
+    state = _build_training_state(pipeline, strategy)
     manager = checkpoints.Manager(
-      learner.checkpoint(),
+      state.checkpoint(),
       model_dir,
       max_to_keep=checkpoint_max_to_keep,
       keep_checkpoint_every_n_hours=config.train_config.keep_checkpoint_every_n_hours,
@@ -71,17 +71,17 @@ def train(
     validation = None
     if evaluate:  # Before `start` writes to model_dir: its best checkpoint may be another's.
       options = Options(sample_1_of_n=sample_1_of_n_eval_examples)
-      validation = build_validation(pipeline, learner, manager, strategy, metric, options)
+      validation = build_validation(pipeline, state, manager, strategy, metric, options)
     start_step = start(
       pipeline,
-      learner.detector.model,
+      state.detector.model,
       manager,
-      learner.moving_average,
+      state.moving_average,
       load_options,
-      learner.stages,
+      state.stages,
     )
-    record = _build_record(pipeline, learner, model_dir, began, check)
-    model_trainer = _build_trainer(pipeline, learner, strategy, start_step, log_every_n)
+    record = _build_record(pipeline, state, model_dir, began, check)
+    model_trainer = _build_trainer(pipeline, state, strategy, start_step, log_every_n)
     loop = Loop(
       model_trainer,
       manager,
@@ -110,22 +110,22 @@ def train(
       # Not before the checkpoint is seen to fit: else the config that it fits would be lost.
       _save_config(pipeline, model_dir, start_step)
       loop.run()
-    model_trainer.loss_watch.flush(int(learner.step.numpy()))
-    _log_end(learner, start_step, began, validation and validation.best, model_dir)
+    model_trainer.loss_watch.flush(int(state.step.numpy()))
+    _log_end(state, start_step, began, validation and validation.best, model_dir)
 
 
-def _build_learner(pipeline, strategy):
+def _build_training_state(pipeline, strategy):
   settings = pipeline.config.train_config
   keras.utils.set_random_seed(settings.seed)
   if settings.op_determinism:
     tf.config.experimental.enable_op_determinism()
   with pipeline.naming_errors(), strategy.scope():
-    return build_learner(pipeline.config)
+    return build_training_state(pipeline.config)
 
 
-def _log_end(learner, start_step, began, best, model_dir):
+def _log_end(state, start_step, began, best, model_dir):
   """What was trained, at what cost, and where the checkpoints are."""
-  step = int(learner.step.numpy())
+  step = int(state.step.numpy())
   log_format.tell(
     'Trained %d steps in %.0f s, start-up and evaluation included; peak memory %.0f MB.',
     step - start_step,
@@ -136,34 +136,34 @@ def _log_end(learner, start_step, began, best, model_dir):
   log_format.tell('%slast: step %d, in %s.', choice, step, model_dir)
 
 
-def _build_record(pipeline, learner, model_dir, began, check):
-  return Record(
+def _build_record(pipeline, state, model_dir, began, check):
+  return RunRecord(
     model_dir,
     began=began,
-    step=lambda: int(learner.step.numpy()),
+    step=lambda: int(state.step.numpy()),
     pipeline=pipeline,
     check=check,
   )
 
 
-def _build_trainer(pipeline, learner, strategy, start_step, log_every_n):
-  settings, scales = pipeline.config.train_config, learner.multi_scale
-  dataset = builders.build_train_dataset(pipeline, learner.detector, start_step, multi_scale=scales)
-  detector = learner.detector
+def _build_trainer(pipeline, state, strategy, start_step, log_every_n):
+  settings, scales = pipeline.config.train_config, state.multi_scale
+  dataset = builders.build_train_dataset(pipeline, state.detector, start_step, multi_scale=scales)
+  detector = state.detector
   return Trainer(
     detectors=scales.detectors if scales else {detector.image_size: detector},
     draws=scales and scales.draws,
-    optimizer=learner.optimizer,
+    optimizer=state.optimizer,
     dataset=strategy.experimental_distribute_dataset(dataset),
     strategy=strategy,
     gradient_clipping_by_norm=settings.gradient_clipping_by_norm,
     bias_grad_multiplier=settings.bias_grad_multiplier,
     add_regularization_loss=settings.add_regularization_loss,
     label_curves=LabelCurves(class_names=pipeline.class_names, interval=log_every_n),
-    moving_average=learner.moving_average,
-    stages=learner.stages,
+    moving_average=state.moving_average,
+    stages=state.stages,
     batches_per_step=settings.gradient_accumulation_steps,
-    loss_scale=learner.loss_scale,
+    loss_scale=state.loss_scale,
     loss_watch=LossWatch(log_every_n),
   )
 

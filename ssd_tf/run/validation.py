@@ -12,7 +12,7 @@ from ssd_tf import builders
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.evaluation import log_format, short_format
 from ssd_tf.run.best_checkpoint import BestCheckpoint
-from ssd_tf.run.criterion import Criterion
+from ssd_tf.run.best_metric import Criterion
 from ssd_tf.run.early_stopping import EarlyStopping
 from ssd_tf.run.evaluation_log import EvaluationLog
 from ssd_tf.run.evaluator import (
@@ -21,9 +21,9 @@ from ssd_tf.run.evaluator import (
   evaluation_details,
   log_evaluation,
 )
-from ssd_tf.run.event_files import write_missing_scalars
-from ssd_tf.run.learner import Learner
 from ssd_tf.run.loop import Loop
+from ssd_tf.run.missing_scalars import write_missing_scalars
+from ssd_tf.run.training_state import TrainingState
 from ssd_tf.training import precision
 from ssd_tf.training.moving_average import AveragedEvaluator
 
@@ -66,7 +66,7 @@ class Validation:
 
 def build_validation(
   pipeline: Pipeline,
-  learner: Learner,
+  state: TrainingState,
   manager: tf.train.CheckpointManager,
   strategy: tf.distribute.Strategy,
   metric: str,
@@ -78,23 +78,23 @@ def build_validation(
   criterion = Criterion(metric, evaluation_details(pipeline, options))
   best, stopping = None, None
   if settings.keep_best_checkpoint:
-    best = BestCheckpoint(manager, learner.step, log, criterion)
+    best = BestCheckpoint(manager, state.step, log, criterion)
   if settings.HasField('early_stopping'):
     patience, min_delta = settings.early_stopping.patience, settings.early_stopping.min_delta
-    stopping = EarlyStopping(log, criterion, learner.stages.borders, patience, min_delta)
-  detector = learner.detector
+    stopping = EarlyStopping(log, criterion, state.stages.borders, patience, min_delta)
+  detector = state.detector
   if in_half := builders.precision_of(settings) != precision.FLOAT32:
     with strategy.scope():
       detector = builders.build_detector(pipeline.config.model, is_training=False)
   evaluator = build_evaluator(pipeline, detector, strategy, options)
 
   def log_it(output):
-    log_evaluation(learner.step, evaluator, output, log, criterion.details)
+    log_evaluation(state.step, evaluator, output, log, criterion.details)
 
   def show_it(output):
     log_format.show_short(
       short_format.evaluation_block(
-        int(learner.step.numpy()),
+        int(state.step.numpy()),
         evaluator.metrics.details['images'],
         output,
         metric,
@@ -104,8 +104,8 @@ def build_validation(
 
   evaluating = evaluator
   if in_half:
-    evaluating = precision.Float32Evaluator(evaluator, learner.detector.model, detector.model)
-  if learner.moving_average:
-    evaluating = AveragedEvaluator(evaluating, learner.moving_average)
+    evaluating = precision.Float32Evaluator(evaluator, state.detector.model, detector.model)
+  if state.moving_average:
+    evaluating = AveragedEvaluator(evaluating, state.moving_average)
   actions = [log_it, show_it, best] if best else [log_it, show_it]
   return Validation(log, criterion, evaluating, actions, best, stopping)

@@ -5,7 +5,7 @@ import pytest
 from ssd_tf.config.input_paths import resolve_path, seen_from
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
-from ssd_tf.run.conditions import differences
+from ssd_tf.run.evaluation_conditions import differences
 
 CONFIG = """
 train_config {

@@ -11,7 +11,7 @@ import tensorflow as tf
 from ssd_tf.errors import InputError
 from ssd_tf.experiments import comparison_plot, repeated_runs, run_comparison
 from ssd_tf.experiments.comparable_evaluations import read_evaluations
-from ssd_tf.run import conditions
+from ssd_tf.run import evaluation_conditions
 from ssd_tf.run.evaluation_log import EvaluationLog
 
 _CLASS = 'DetectionBoxes_PerformanceByCategory/mAP/'
@@ -126,7 +126,7 @@ def test_best_is_the_first_of_equal_ones_and_a_repeated_step_counts_once(tmp_pat
 
 
 def test_how_losses_are_summed_is_no_other_condition_of_the_average_precision(tmp_path, caplog):
-  for step, losses in ((100, {}), (200, {conditions.LOSSES: 'summed'})):
+  for step, losses in ((100, {}), (200, {evaluation_conditions.LOSSES: 'summed'})):
     details = {'split': 'v', 'conditions': {'sample_1_of_n_examples': 1, **losses}}
     EvaluationLog(str(tmp_path)).append(step, {'AP': 0.5}, details)
   assert list(read_evaluations(str(tmp_path))) == [100, 200]

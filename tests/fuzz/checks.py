@@ -19,7 +19,7 @@ from ssd_tf.data import image_files, record_check, record_files, record_writer, 
 from ssd_tf.data.sources import coco, csv_boxes, lvis, open_images, pascal_voc, voc_files, yolo
 from ssd_tf.errors import InputError
 from ssd_tf.inference import input_images
-from ssd_tf.run.criterion import resolve_metric
+from ssd_tf.run.best_metric import resolve_metric
 
 _MIDS = {'cat': '/m/01yrx', 'dog': '/m/0bt9lr', 'traffic light': '/m/015qff'}
 _NAMES = {1: 'cat', 2: 'dog', 3: 'traffic light'}

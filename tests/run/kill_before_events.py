@@ -10,7 +10,7 @@ import sys
 import tensorflow as tf
 
 from ssd_tf.config.pipeline import Pipeline
-from ssd_tf.run import summaries
+from ssd_tf.run import checked_event_files
 from ssd_tf.run.evaluate import evaluate_checkpoints
 from ssd_tf.run.train import train
 
@@ -27,7 +27,7 @@ def main():
     'tiny.config', ['train_config.num_steps=2', 'train_config.batch_size=2']
   ).config
   strategy = tf.distribute.get_strategy()
-  summaries.CheckedSummaries.write_summaries = kill_if_evaluated
+  checked_event_files.CheckedSummaries.write_summaries = kill_if_evaluated
   if sys.argv[1] == 'evaluate':
     evaluate_checkpoints(Pipeline(config, 'tiny.config'), 'out', 'model', strategy=strategy)
   else:

@@ -10,7 +10,7 @@ from ssd_tf.config.input_paths import find_checkpoint
 from ssd_tf.errors import InputError
 from ssd_tf.run import best_checkpoint, checkpoints
 from ssd_tf.run.best_checkpoint import BestCheckpoint
-from ssd_tf.run.criterion import Criterion, resolve_metric
+from ssd_tf.run.best_metric import Criterion, resolve_metric
 from ssd_tf.run.evaluation_log import EvaluationLog
 
 MAP, LOSS = 'DetectionBoxes_Precision/mAP', 'Loss/total_loss'

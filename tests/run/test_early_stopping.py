@@ -10,7 +10,7 @@ from ssd_tf import builders
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
 from ssd_tf.run import preflight
-from ssd_tf.run.criterion import Criterion
+from ssd_tf.run.best_metric import Criterion
 from ssd_tf.run.early_stopping import EarlyStopping, evaluations_without_better
 from ssd_tf.run.evaluation_log import EvaluationLog
 from ssd_tf.run.loop import Loop

@@ -11,7 +11,7 @@ import small_training
 import tensorflow as tf
 import tool_processes
 
-from ssd_tf.run import checkpoints, record
+from ssd_tf.run import checkpoints, run_json
 
 TRAIN = (
   '--model_dir=model', '--checkpoint_every_n=2', '--checkpoint_max_to_keep=1',
@@ -85,7 +85,7 @@ def error_of(stderr):
 
 
 def last_run(tiny):
-  *_, entry = record.read(str(tiny / 'model'))
+  *_, entry = run_json.read(str(tiny / 'model'))
   return entry
 
 

@@ -12,7 +12,7 @@ import tool_processes
 
 from ssd_tf import builders, fields
 from ssd_tf.config.pipeline import Pipeline
-from ssd_tf.run import conditions
+from ssd_tf.run import evaluation_conditions
 
 TINY = tiny_project.ROOT / 'tests/testdata/tiny.config'
 LOSS = 'model.ssd.loss'
@@ -145,10 +145,10 @@ def test_batch_size_and_replicas_change_no_loss(tiny, monkeypatch):
 
 
 def test_losses_of_earlier_versions_are_not_compared_but_other_metrics_are():
-  now = conditions.conditions_of(Pipeline.load(TINY).config)
-  before = {name: value for name, value in now.items() if name != conditions.LOSSES}
+  now = evaluation_conditions.conditions_of(Pipeline.load(TINY).config)
+  before = {name: value for name, value in now.items() if name != evaluation_conditions.LOSSES}
   details, earlier = {'split': 'a', 'conditions': now}, {'split': 'a', 'conditions': before}
-  assert conditions.differences(details, earlier) == conditions.LOSSES
-  assert not conditions.differences(details, details)
-  assert not conditions.differences(details, earlier, losses=False)
-  assert conditions.differences(details, {'split': 'b'}, losses=False)
+  assert evaluation_conditions.differences(details, earlier) == evaluation_conditions.LOSSES
+  assert not evaluation_conditions.differences(details, details)
+  assert not evaluation_conditions.differences(details, earlier, losses=False)
+  assert evaluation_conditions.differences(details, {'split': 'b'}, losses=False)

@@ -15,7 +15,7 @@ from ssd_tf.data import record_writer
 from ssd_tf.data.source import Source
 from ssd_tf.errors import InputError
 from ssd_tf.files import atomic_file, failed_writes
-from ssd_tf.run import checkpoints, summaries
+from ssd_tf.run import checked_event_files, checkpoints
 from ssd_tf.run.evaluation_log import EvaluationLog
 
 
@@ -75,7 +75,7 @@ def test_what_a_killed_save_left_is_removed_before_the_next(tmp_path):
 @pytest.mark.parametrize('leave', [0, 40960])
 def test_an_event_that_is_not_written_whole_is_an_error(disk, leave):
   step = tf.Variable(0, dtype=tf.int64)
-  manager = summaries.CheckedSummaries(str(disk.folder / 'train'), step)
+  manager = checked_event_files.CheckedSummaries(str(disk.folder / 'train'), step)
   manager.write_summaries({'loss': 1.0})
   manager.flush()
   disk.fill(leave)
@@ -88,7 +88,7 @@ def test_an_event_that_is_not_written_whole_is_an_error(disk, leave):
   disk.free()
   (path,) = (disk.folder / 'train').iterdir()
   assert failed_writes.explain(error.value).startswith(f'{path}: ')
-  later = summaries.CheckedSummaries(str(disk.folder / 'later'), step)
+  later = checked_event_files.CheckedSummaries(str(disk.folder / 'later'), step)
   later.write_summaries({'loss': 2.0})
   later.flush()  # As the next process does, in a file of its own.
 
@@ -102,10 +102,10 @@ def test_the_end_of_the_records_is_found_from_any_of_them(tmp_path):
   whole = sum(sizes) + 3 * 16
   assert os.path.getsize(path) == whole
   for start in (0, 19, 35, whole):
-    assert summaries.end_of_records(path, start) == whole
+    assert checked_event_files.end_of_records(path, start) == whole
   for cut, end in ((whole - 1, 35), (36, 35), (34, 19), (18, 0)):
     os.truncate(path, cut)
-    assert summaries.end_of_records(path) == end
+    assert checked_event_files.end_of_records(path) == end
 
 
 def write_config(path):

@@ -10,7 +10,7 @@ import tensorflow as tf
 from ssd_tf import builders
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.errors import InputError
-from ssd_tf.run import loop, record
+from ssd_tf.run import loop, run_json
 from ssd_tf.run.evaluation_log import EvaluationLog
 from ssd_tf.run.train import train as train_for_real
 
@@ -59,9 +59,9 @@ def train(tiny, monkeypatch):
   return run_it
 
 
-def build_trainer(pipeline, learner, *args):
+def build_trainer(pipeline, state, *args):
   watch = types.SimpleNamespace(flush=lambda step: None)
-  return types.SimpleNamespace(global_step=learner.step, non_finite_batch=None, loss_watch=watch)
+  return types.SimpleNamespace(global_step=state.step, non_finite_batch=None, loss_watch=watch)
 
 
 def log_evaluation(step, evaluator, output, log, details):
@@ -78,17 +78,17 @@ def evaluated(tiny):
 def test_an_evaluation_that_died_is_made_up_for_and_the_training_ends(tiny, train, caplog):
   with pytest.raises(KeyboardInterrupt):
     train([KeyboardInterrupt()])
-  assert record.read(str(tiny / 'model'))[-1]['outcome'] == 'interrupted'
+  assert run_json.read(str(tiny / 'model'))[-1]['outcome'] == 'interrupted'
   with pytest.raises(InputError):
     train([0.3, InputError('no such image')])  # At step 2, made up for; at step 4.
   assert evaluated(tiny) == [(2, 0.3)]
-  assert record.read(str(tiny / 'model'))[-1]['outcome'] == 'failed: no such image'
+  assert run_json.read(str(tiny / 'model'))[-1]['outcome'] == 'failed: no such image'
   caplog.set_level('INFO', logger='absl')
   train([0.4])
   assert 'Step 4 is not evaluated yet.' in caplog.messages
   assert caplog.messages[-1] == 'Nothing to do: step 4 of 4 is reached.'
   assert evaluated(tiny) == [(2, 0.3), (4, 0.4)]
-  assert record.is_finished(str(tiny / 'model'))
+  assert run_json.is_finished(str(tiny / 'model'))
   assert json.loads((tiny / 'model/best/best.json').read_text())['step'] == 4
   train([])  # All is done.
   train([0.2], sample_1_of_n_eval_examples=2)  # Under other conditions it is not.
@@ -138,7 +138,7 @@ def test_a_damaged_file_of_evaluations_keeps_no_training_from_going_on(tiny, tra
     file.write('{"step": 4, "metrics": 1}\n')
   train([0.4])
   assert 'metrics.jsonl:2: expected a line of JSON' in caplog.text
-  assert record.is_finished(str(tiny / 'model'))
+  assert run_json.is_finished(str(tiny / 'model'))
 
 
 def test_half_a_line_of_an_evaluation_is_no_evaluation(tiny, train, caplog):

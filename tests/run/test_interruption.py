@@ -13,7 +13,7 @@ import tensorflow as tf
 import tool_processes
 
 from ssd_tf.errors import Terminated
-from ssd_tf.run import checkpoints, record
+from ssd_tf.run import checkpoints, run_json
 from ssd_tf.run.interruption import HeldSignals
 from ssd_tf.training.trainer import Trainer
 
@@ -77,7 +77,7 @@ def interrupt_again_and_again(forks, folder, steps):
     place = f'model/ckpt-{step}'
     assert f'Step {step} is saved in {place}; the same command goes on' in stderr
     assert tf.train.latest_checkpoint(str(folder / 'model')) == str(folder / place)
-    *_, entry = record.read(str(folder / 'model'))
+    *_, entry = run_json.read(str(folder / 'model'))
     assert (entry['outcome'], entry['signal']) == ('interrupted', signal.Signals(number).name)
     assert entry['last_step'] == step
   for model_dir in ('model', 'whole'):
@@ -111,7 +111,7 @@ def test_a_second_signal_ends_it_at_once_and_leaves_nothing_half_written(forks, 
   assert code == 130 and 'Step 0 is saved in model/ckpt-0' in stderr, stderr
   assert tf.train.latest_checkpoint(str(tiny / 'model')) == str(tiny / 'model/ckpt-0')
   assert not list((tiny / 'model').glob('*temp*'))
-  *_, entry = record.read(str(tiny / 'model'))
+  *_, entry = run_json.read(str(tiny / 'model'))
   assert entry['outcome'] == 'interrupted'
 
 

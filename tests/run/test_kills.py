@@ -13,7 +13,7 @@ import tensorflow as tf
 import tool_processes
 
 from ssd_tf import fields
-from ssd_tf.run import record
+from ssd_tf.run import run_json
 
 KILLS, SOME_KILLS = 50, 3
 EVERY = 2  # Steps between checkpoints, each of which is evaluated.
@@ -184,7 +184,7 @@ def kill_and_compare(forks, folder, num_kills, num_steps, seed):
     after.append(kill(start(forks, folder, 'killed', num_steps), killed, rng))
     print(f'{len(after)} {after[-1]}: {sorted(os.listdir(killed))}', flush=True)
   finish(forks, folder, 'killed', num_steps)
-  assert_runs_told(record.read(str(killed)), num_kills, num_steps)
+  assert_runs_told(run_json.read(str(killed)), num_kills, num_steps)
   assert_nothing_lost(killed, folder / 'whole', num_steps)
   return after
 

@@ -11,7 +11,7 @@ from ssd_tf import builders
 from ssd_tf.config.pipeline import Pipeline
 from ssd_tf.run import preflight
 from ssd_tf.run.best_checkpoint import BestCheckpoint
-from ssd_tf.run.criterion import Criterion, value_of
+from ssd_tf.run.best_metric import Criterion, value_of
 from ssd_tf.run.early_stopping import EarlyStopping
 from ssd_tf.run.evaluation_log import EvaluationLog
 from ssd_tf.run.evaluator import build_evaluator

@@ -11,7 +11,7 @@ import tool_processes
 from replicas import FROZEN, SLOW, largest_difference, variables
 
 from ssd_tf.experiments import event_scalars
-from ssd_tf.run import record
+from ssd_tf.run import run_json
 
 
 def test_two_replicas_make_the_same_weights_as_one_with_frozen_batch_norm(tiny, train_tiny):
@@ -79,7 +79,7 @@ def test_training_logs_evaluates_and_writes_curves(tiny, train_tiny):
   lines = [json.loads(line) for line in (tiny / 'model/eval/metrics.jsonl').open()]
   assert [line['step'] for line in lines] == [2, 3]
   assert lines[-1]['images'] == 5 and lines[-1]['split'] == 'eval.record'
-  (entry,) = record.read(str(tiny / 'model'))
+  (entry,) = run_json.read(str(tiny / 'model'))
   assert (entry['first_step'], entry['last_step'], entry['outcome']) == (0, 3, 'finished')
   assert entry['seconds'] > 0 and '--num_train_steps=3' in entry['command']
   tags = {

@@ -9,8 +9,8 @@ from absl import logging
 from google.protobuf.message import DecodeError
 
 from ssd_tf.errors import InputError
+from ssd_tf.run.checked_event_files import CheckedSummaries, records
 from ssd_tf.run.evaluation_log import EvaluationLog
-from ssd_tf.run.summaries import CheckedSummaries, records
 
 # A scalar takes some hundred bytes; pictures take more, and need not be read.
 _MOST_BYTES_OF_A_SCALAR = 1 << 14

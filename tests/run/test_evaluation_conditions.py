@@ -4,7 +4,7 @@ import pytest
 import tiny_project
 
 from ssd_tf.config.pipeline import Pipeline
-from ssd_tf.run.conditions import conditions_of
+from ssd_tf.run.evaluation_conditions import conditions_of
 
 PATH = tiny_project.ROOT / 'tests/testdata/tiny.config'
 

@@ -1,4 +1,4 @@
-"""run.json of a training's folder: command, code, machine and time of each time that it ran."""
+"""Reads and writes run.json: the command, code, machine and time of every run of a training."""
 
 import json
 import os
@@ -57,7 +57,7 @@ def is_finished(model_dir: str) -> bool:
   return bool(entries) and entries[-1]['outcome'] == FINISHED
 
 
-class Record:
+class RunRecord:
   """Keeps an entry of run.json up to date: when entered, when called, and when left.
 
   Called now and then, so that a killed training has its time and step too.

@@ -12,7 +12,7 @@ import pytest
 
 from ssd_tf.config.pipeline import Pipeline, PipelineConfig
 from ssd_tf.errors import InputError, Terminated
-from ssd_tf.run import machine, record
+from ssd_tf.run import machine, run_json
 
 
 class _Training:
@@ -21,7 +21,7 @@ class _Training:
   def __init__(self, model_dir, first_step, seconds=0.0):
     self.step = first_step
     config = PipelineConfig(train_config={'num_steps': 20, 'seed': 3})
-    self.record = record.Record(
+    self.record = run_json.RunRecord(
       str(model_dir),
       began=time.time() - seconds,
       step=lambda: self.step,
@@ -31,8 +31,8 @@ class _Training:
 
 def test_runs_add_up_and_say_how_they_ended(tmp_path, monkeypatch):
   monkeypatch.setattr(sys, 'argv', ['tools/model_main_tf2.py', '--model_dir=a b', '--seed=3'])
-  assert record.read(str(tmp_path)) == []
-  assert not record.is_finished(str(tmp_path))
+  assert run_json.read(str(tmp_path)) == []
+  assert not run_json.is_finished(str(tmp_path))
   first = _Training(tmp_path, first_step=0, seconds=60)
   first.record.__enter__()
   first.step = 5
@@ -44,11 +44,11 @@ def test_runs_add_up_and_say_how_they_ended(tmp_path, monkeypatch):
   third = _Training(tmp_path, first_step=8)
   with pytest.raises(InputError), third.record:
     raise InputError('the loss is not finite\nat step 9')
-  assert not record.is_finished(str(tmp_path))
+  assert not run_json.is_finished(str(tmp_path))
   last = _Training(tmp_path, first_step=8)
   with last.record:
     last.step = 20
-  entries = record.read(str(tmp_path))
+  entries = run_json.read(str(tmp_path))
   assert [(e['first_step'], e['last_step'], e['outcome']) for e in entries] == [
     (0, 5, 'running'),
     (4, 8, 'interrupted'),
@@ -58,7 +58,7 @@ def test_runs_add_up_and_say_how_they_ended(tmp_path, monkeypatch):
   assert [round(e['seconds'], -1) for e in entries] == [60, 30, 0, 0]
   assert entries[0]['command'] == "python tools/model_main_tf2.py '--model_dir=a b' --seed=3"
   assert (entries[0]['seed'], entries[0]['num_steps']) == (3, 20)
-  assert record.is_finished(str(tmp_path))
+  assert run_json.is_finished(str(tmp_path))
   assert [path.name for path in tmp_path.iterdir()] == ['run.json']
 
 
@@ -71,7 +71,7 @@ def test_what_interrupted_it_is_told(interrupt, name, tmp_path):
   with pytest.raises(KeyboardInterrupt), training.record:
     training.step = 7
     raise interrupt
-  (entry,) = record.read(str(tmp_path))
+  (entry,) = run_json.read(str(tmp_path))
   assert (entry['outcome'], entry['signal'], entry['last_step']) == ('interrupted', name, 7)
 
 
@@ -90,7 +90,7 @@ def test_a_second_signal_keeps_nothing_from_being_told(tmp_path, monkeypatch):
     interrupts.append(Terminated(signal.SIGTERM))
     raise KeyboardInterrupt
   assert interrupts == []
-  (entry,) = record.read(str(tmp_path))
+  (entry,) = run_json.read(str(tmp_path))
   assert (entry['outcome'], entry['signal'], entry['last_step']) == ('interrupted', 'SIGINT', 7)
 
 
@@ -117,7 +117,7 @@ def test_code_and_machine_are_those_that_commands_tell(tmp_path, monkeypatch):
 def test_a_damaged_file_is_named(text, tmp_path):
   (tmp_path / 'run.json').write_text(text)
   with pytest.raises(InputError, match=r'run\.json: is no record of a training .*; delete it'):
-    record.read(str(tmp_path))
+    run_json.read(str(tmp_path))
 
 
 def test_a_damaged_file_is_put_aside_by_a_training(tmp_path, caplog):
@@ -125,7 +125,7 @@ def test_a_damaged_file_is_put_aside_by_a_training(tmp_path, caplog):
   (tmp_path / 'run.json').write_text('{"runs": [')
   with _Training(tmp_path, first_step=4).record:
     pass
-  (entry,) = record.read(str(tmp_path))
+  (entry,) = run_json.read(str(tmp_path))
   assert (entry['first_step'], entry['outcome']) == (4, 'finished')
   assert (tmp_path / 'run.json.broken').read_text() == '{"runs": ['
   (message,) = caplog.messages
@@ -146,5 +146,5 @@ def test_the_command_names_the_tool_and_no_folder_of_the_machine(tmp_path, monke
   monkeypatch.setattr(sys, 'argv', [str(tool), '--seed=3'])
   with _Training(tmp_path, first_step=0).record:
     pass
-  (entry,) = record.read(str(tmp_path))
+  (entry,) = run_json.read(str(tmp_path))
   assert entry['command'] == 'python tools/model_main_tf2.py --seed=3'

@@ -1,4 +1,4 @@
-"""What the figures of an evaluation depend on besides the weights, and whether two can be compared.
+"""Defines what an evaluation depends on besides the weights, and whether two are comparable.
 
 A line of metrics.jsonl has three entries of this: `split`, the data set; `settings` of the command
 that asked for the evaluation, if it has any; and `conditions`, what the config says.

@@ -1,4 +1,4 @@
-"""A model in training, and what moves its weights."""
+"""Builds a model for training, and what changes its weights: optimizer, average, stages."""
 
 from typing import NamedTuple
 
@@ -20,8 +20,8 @@ from ssd_tf.training.stages import Stages
 from ssd_tf.training.variable_selection import VariableSelector
 
 
-class Learner(NamedTuple):
-  """A model and what moves its weights."""
+class TrainingState(NamedTuple):
+  """A model, and what changes its weights."""
 
   detector: SsdDetector
   optimizer: keras.optimizers.Optimizer
@@ -42,7 +42,7 @@ class Learner(NamedTuple):
     return training_checkpoint(self.detector.model, self.optimizer, averages, loss_scale)
 
 
-def build_learner(config: PipelineConfig) -> Learner:
+def build_training_state(config: PipelineConfig) -> TrainingState:
   """Builds what is trained, in the scope of its strategy."""
   settings = config.train_config
   compute_dtype = builders.precision_of(settings)
@@ -56,7 +56,7 @@ def build_learner(config: PipelineConfig) -> Learner:
   optimizer.build(stages.variables)
   loss_scale = LossScale() if compute_dtype == precision.MIXED_FLOAT16 else None
   if not settings.optimizer.use_moving_average:
-    return Learner(detector, optimizer, None, stages, multi_scale, loss_scale)
+    return TrainingState(detector, optimizer, None, stages, multi_scale, loss_scale)
   decay = settings.optimizer.moving_average_decay
   logging.info(
     'Evaluation and export take the moving average of the weights, with decay %g: '
@@ -64,7 +64,7 @@ def build_learner(config: PipelineConfig) -> Learner:
     decay,
   )
   averages = MovingAverage(stages.variables, decay=decay)
-  return Learner(detector, optimizer, averages, stages, multi_scale, loss_scale)
+  return TrainingState(detector, optimizer, averages, stages, multi_scale, loss_scale)
 
 
 def build_stages(config: PipelineConfig, model: keras.Model) -> Stages:

@@ -1,4 +1,4 @@
-"""By what the evaluations of a training are compared: one metric of theirs."""
+"""Compares the evaluations of a training by one metric, and finds the best."""
 
 import dataclasses
 import difflib
@@ -8,7 +8,7 @@ from typing import Any
 
 from ssd_tf.errors import InputError
 from ssd_tf.evaluation import coco_figures
-from ssd_tf.run.conditions import differences
+from ssd_tf.run.evaluation_conditions import differences
 from ssd_tf.run.evaluation_log import EvaluationLog
 
 FIELD = 'train_config.best_metric'
@@ -20,7 +20,7 @@ class Criterion:
   """Which evaluations count, and by which of their figures.
 
   Attributes:
-    details: split and conditions of the evaluations that count, see `conditions`.
+    details: split and conditions of the evaluations that count, see `evaluation_conditions`.
   """
 
   metric: str

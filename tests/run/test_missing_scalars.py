@@ -11,7 +11,7 @@ import tiny_project
 import tool_processes
 
 from ssd_tf.config.pipeline import Pipeline
-from ssd_tf.run import event_files
+from ssd_tf.run import missing_scalars
 from ssd_tf.run.evaluate import evaluate_all_checkpoints, evaluate_checkpoints
 from ssd_tf.run.evaluation_log import EvaluationLog
 from ssd_tf.run.train import train
@@ -54,7 +54,7 @@ METRICS = {'Precision/mAP': 0.5, 'Loss/total_loss': math.nan, 'Recall/AR@1': -1.
 
 def test_what_the_event_files_lack_is_written_once(tmp_path, caplog):
   caplog.set_level('INFO', logger='absl')
-  event_files.write_missing_scalars(EvaluationLog(str(tmp_path / 'missing')))
+  missing_scalars.write_missing_scalars(EvaluationLog(str(tmp_path / 'missing')))
   assert not (tmp_path / 'missing').exists()
   for step in (2, 4, 6, 8):
     EvaluationLog(str(tmp_path)).append(step, METRICS, {'split': 'a'})
@@ -62,17 +62,17 @@ def test_what_the_event_files_lack_is_written_once(tmp_path, caplog):
   write_events(tmp_path, 4, {'Precision/mAP': 0.5})  # Killed while it wrote them.
   write_events(tmp_path, 8, METRICS)
   files = sorted(tmp_path.glob('*tfevents*'))
-  event_files.write_missing_scalars(EvaluationLog(str(tmp_path)))
+  missing_scalars.write_missing_scalars(EvaluationLog(str(tmp_path)))
   assert scalars(tmp_path) == of_lines(tmp_path)
   assert 'of step 4, 6; they are written now' in caplog.text
   [new] = set(tmp_path.glob('*tfevents*')) - set(files)
   before = new.read_bytes()
-  event_files.write_missing_scalars(EvaluationLog(str(tmp_path)))
+  missing_scalars.write_missing_scalars(EvaluationLog(str(tmp_path)))
   assert sorted([*files, new]) == sorted(tmp_path.glob('*tfevents*'))
   # Cut short, as by a kill while it is repaired, of a process that had the same number.
   for length in (len(before) - 1, len(before) - 20, len(before) // 2):
     new.write_bytes(before[:length])
-    event_files.write_missing_scalars(EvaluationLog(str(tmp_path)))
+    missing_scalars.write_missing_scalars(EvaluationLog(str(tmp_path)))
     [repair] = set(tmp_path.glob('*tfevents*')) - {*files, new}
     kept, added = scalars_of_whole_records(new), scalars_of_whole_records(repair)
     assert not kept & added and len(kept | added) == 5
@@ -82,7 +82,7 @@ def test_what_the_event_files_lack_is_written_once(tmp_path, caplog):
 def scalars_of_whole_records(path):
   return {
     (event.step, value.tag)
-    for event in event_files._events(str(path))
+    for event in missing_scalars._events(str(path))
     for value in event.summary.value
   }
 
@@ -92,13 +92,13 @@ def test_an_evaluation_under_other_conditions_counts_too(tmp_path):
     EvaluationLog(str(tmp_path)).append(2, {'Precision/mAP': value}, {'split': 'a'})
   write_events(tmp_path, 2, {'Precision/mAP': 0.25})
   for _ in range(2):
-    event_files.write_missing_scalars(EvaluationLog(str(tmp_path)))
+    missing_scalars.write_missing_scalars(EvaluationLog(str(tmp_path)))
     assert scalars(tmp_path) == {(2, 'Precision/mAP'): [0.25, 0.5]}
 
 
 def test_a_damaged_file_of_evaluations_is_told_and_nothing_written(tmp_path, caplog):
   (tmp_path / 'metrics.jsonl').write_text('[]\n')
-  event_files.write_missing_scalars(EvaluationLog(str(tmp_path)))
+  missing_scalars.write_missing_scalars(EvaluationLog(str(tmp_path)))
   assert 'metrics.jsonl:1' in caplog.text and os.listdir(tmp_path) == ['metrics.jsonl']
 
 
