@@ -24,18 +24,10 @@ $(READY): setup.py
 demo: $(READY)
 	test -f $(DEMO)/data/label_map.pbtxt || \
 	  $(PY) tools/create_seven_segment_tf_record.py --output_dir=$(DEMO)/data
-	$(PY) tools/model_main_tf2.py --pipeline_config_path=$(DEMO_CONFIG) --model_dir=$(DEMO)/model \
-	  --noevaluate
-	$(PY) tools/exporter_main_v2.py --pipeline_config_path=$(DEMO_CONFIG) \
-	  --trained_checkpoint_dir=$(DEMO)/model --output_directory=$(DEMO)/exported
-	$(PY) tools/detect_images.py --saved_model_dir=$(DEMO)/exported/saved_model \
-	  --label_map_path=$(DEMO)/data/label_map.pbtxt --tf_record=$(DEMO)/data/digits_eval.record \
-	  --output_dir=$(DEMO)/detections --max_images=12
+	$(VENV)/bin/ssd-tf train --config=$(DEMO_CONFIG) --output=$(DEMO)/model
 	$(PY) tools/plot_losses.py --model_dir=$(DEMO)/model --output_path=$(DEMO)/losses.svg
-	$(PY) tools/model_main_tf2.py --pipeline_config_path=$(DEMO_CONFIG) --model_dir=$(DEMO)/model \
-	  --checkpoint_dir=$(DEMO)/model --eval_timeout=0
 	@echo
-	@echo 'Held-out digits, detections beside groundtruth: $(DEMO)/detections/*.png'
+	@echo 'Held-out digits, detections beside groundtruth: $(DEMO)/model/pictures/*.png'
 	@echo 'Losses: $(DEMO)/losses.svg   Curves: $(VENV)/bin/tensorboard --logdir=$(DEMO)/model'
 
 test: $(READY) lint

@@ -49,7 +49,6 @@ def main() -> None:
   from ssd_tf.project import training
 
   log_format.setup_logging(FLAGS.log_format)
-
   output = FLAGS.output or os.path.join('runs', _name(FLAGS.data or FLAGS.config))
   pipeline = _load_config() if FLAGS.config else _start_or_go_on(output)
   result = training.train(
@@ -65,6 +64,7 @@ def main() -> None:
     print(f'Exported: {result.saved_model}')
   if result.pictures:
     print(f'Detections on validation images: {result.pictures}')
+  print(f'Next: ssd-tf detect --model={output} --images=photo.jpg')
 
 
 def _name(path):
