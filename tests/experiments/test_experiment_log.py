@@ -123,7 +123,7 @@ def test_readme_says_what_was_trained_and_where(run_dir):
     '- Model: SSD MobileNet v1, 0.25 of the filters, 64x96',
     '  - 8 steps of batch 4, from scratch',
     '  - Classification loss: weighted sigmoid focal (gamma 2, alpha 0.75)',
-    '  - Augmentation: random horizontal flip, ssd random crop',
+    '  - Augmentation: random horizontal flip',
     '  - Optimizer: momentum optimizer; momentum optimizer value 0.9; cosine decay learning rate '
     '(learning rate base 0.05, total steps 8, warmup learning rate 0.005, warmup steps 2)',
     "<img src='./Loss_total_loss.svg' width=300/>",

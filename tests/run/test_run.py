@@ -13,6 +13,12 @@ from replicas import FROZEN, SLOW, largest_difference, variables
 from ssd_tf.experiments import event_scalars
 from ssd_tf.run import run_json
 
+# Most tests go without the crop, which takes longer to trace than the rest of a small input.
+AUGMENTED = (
+  '--config_override=train_config.data_augmentation_options='
+  '[{random_horizontal_flip {}}, {ssd_random_crop {}}]'
+)
+
 
 def test_two_replicas_make_the_same_weights_as_one_with_frozen_batch_norm(tiny, train_tiny):
   flags = ('--num_train_steps=4', '--noevaluate', SLOW, *FROZEN)
@@ -40,7 +46,7 @@ def test_two_replicas_train_as_one_with_synchronized_batch_norm(clip, tiny, run_
 
 @pytest.mark.slow
 def test_a_killed_training_goes_on_as_if_nothing_had_been(tiny, train_tiny):
-  flags = ('--noevaluate', '--op_determinism', '--seed=3')
+  flags = ('--noevaluate', '--op_determinism', '--seed=3', AUGMENTED)
   train_tiny(tiny, 'whole', *flags)
   command = ('--pipeline_config_path=tiny.config', '--log_every_n=2', '--checkpoint_every_n=2')
   process = tool_processes.start(
@@ -59,7 +65,7 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(tiny, train_tiny):
 
 
 def test_training_logs_evaluates_and_writes_curves(tiny, train_tiny):
-  output = train_tiny(tiny, 'model', '--num_train_steps=3')
+  output = train_tiny(tiny, 'model', '--num_train_steps=3', AUGMENTED)
   for line in (
     r'^INFO:tensorflow:Step 2 per-step time \d+\.\d{3}s$',
     r"^INFO:tensorflow:\{'Loss/classification_loss': \d",

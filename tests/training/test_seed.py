@@ -10,7 +10,8 @@ from ssd_tf.config.pipeline import Pipeline
 
 def begun(folder, seed):
   """(weights by path, the first 6 batches) of a training of that seed, as `run.train` begins it."""
-  loaded = Pipeline.load(folder / 'tiny.config', [f'train_config.seed={seed}']).config
+  changes = ['train_config.data_augmentation_options={ssd_random_crop {}}']
+  loaded = Pipeline.load(folder / 'tiny.config', [f'train_config.seed={seed}', *changes]).config
   keras.utils.set_random_seed(loaded.train_config.seed)
   detector = builders.build_detector(loaded.model, is_training=True)
   dataset = builders.build_train_dataset(Pipeline(loaded, str(folder / 'tiny.config')), detector)
