@@ -1,4 +1,4 @@
-"""What the Python API trains, evaluates and exports with: the functions that the commands call."""
+"""Trains, evaluates and exports for the Python API, with the functions that the commands call."""
 
 import json
 import os

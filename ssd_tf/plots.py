@@ -1,4 +1,4 @@
-"""The style of every plot, and how it becomes an SVG file."""
+"""Defines the style of every plot, and writes plots as SVG files."""
 
 import contextlib
 import os

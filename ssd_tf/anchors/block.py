@@ -1,4 +1,4 @@
-"""The anchor_generator block of a layout, and what it changes in a config."""
+"""Makes the anchor_generator block of a layout, and lists what it changes in a config."""
 
 import os
 from collections.abc import Sequence

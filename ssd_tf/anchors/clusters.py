@@ -1,4 +1,4 @@
-"""Clusters of box sizes: k-means with the distance 1 - IoU."""
+"""Clusters box sizes by k-means with the distance 1 - IoU."""
 
 import dataclasses
 import itertools

@@ -1,4 +1,4 @@
-"""Anchors for a data set: found, compared with those of the config, written."""
+"""Finds anchors for a data set, compares them with the config's, and writes them."""
 
 import dataclasses
 import os

@@ -1,4 +1,4 @@
-"""Which feature map an anchor of a given size lies on, and how many there are at a location.
+"""Assigns anchors of given sizes to feature maps, and chooses how many a location has.
 
 The rule. A map fits a size if a box of that size, wherever its center lies, overlaps the nearest
 anchor of that size by a mean IoU of `fit` or more: about 0.6 where the box is twice as large as the

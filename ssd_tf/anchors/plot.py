@@ -1,4 +1,4 @@
-"""Boxes and anchors of a data set as one SVG: widths and heights, and the IoU that they reach."""
+"""Draws boxes and anchors of a data set as one SVG: widths, heights and the IoU that they reach."""
 
 import numpy as np
 

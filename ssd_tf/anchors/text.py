@@ -1,4 +1,4 @@
-"""Anchors found for a data set as text for a terminal."""
+"""Describes the anchors found for a data set as text for a terminal."""
 
 from collections.abc import Iterator
 

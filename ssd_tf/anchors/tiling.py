@@ -1,4 +1,4 @@
-"""Anchors as they lie on a model's feature maps, and how well they overlap boxes."""
+"""Computes how well anchors overlap boxes, given how they tile a model's feature maps."""
 
 import dataclasses
 from collections.abc import Sequence

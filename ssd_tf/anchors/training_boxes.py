@@ -1,4 +1,4 @@
-"""The groundtruth boxes of a config's training records, as the model will see them."""
+"""Reads the groundtruth boxes of a config's training records as the model will see them."""
 
 import collections
 import dataclasses

@@ -1,4 +1,4 @@
-"""Anchors, from the config's `model.ssd.anchor_generator`."""
+"""Builds anchors from the config's `model.ssd.anchor_generator`."""
 
 from collections.abc import Sequence
 

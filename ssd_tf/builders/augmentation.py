@@ -1,4 +1,4 @@
-"""Augmentation steps, from the config's `train_config.data_augmentation_options`."""
+"""Builds augmentation steps from the config's `train_config.data_augmentation_options`."""
 
 import functools
 from collections.abc import Callable

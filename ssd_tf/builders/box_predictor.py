@@ -1,4 +1,4 @@
-"""The heads, from the config's `model.ssd.box_predictor`."""
+"""Builds the heads from the config's `model.ssd.box_predictor`."""
 
 import functools
 from collections.abc import Callable, Sequence

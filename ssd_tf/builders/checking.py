@@ -1,4 +1,4 @@
-"""All that is wrong with a config, told at once, before records are read or a network is built."""
+"""Reports all faults of a config at once, before records are read or a network is built."""
 
 import functools
 

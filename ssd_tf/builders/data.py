@@ -1,4 +1,4 @@
-"""Data sets, from the config's input readers."""
+"""Builds data sets from the config's input readers."""
 
 import contextlib
 import dataclasses

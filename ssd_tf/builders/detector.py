@@ -1,4 +1,4 @@
-"""A network, and a detector around it, from the config's `model`."""
+"""Builds a network, and the detector around it, from the config's `model`."""
 
 import dataclasses
 

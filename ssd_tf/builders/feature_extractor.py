@@ -1,4 +1,4 @@
-"""Feature maps from the config's `model.ssd.feature_extractor`: which backbone, and what is on it.
+"""Builds backbone and feature maps from the config's `model.ssd.feature_extractor`.
 
 EXTRACTORS has a row for each type of feature extractor. A new one needs a backbone, a function
 (images, hyperparams) -> [maps], and a neck, a function (maps, hyperparams, extractor) -> [maps],

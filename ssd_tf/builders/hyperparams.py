@@ -1,4 +1,4 @@
-"""What convolutions are made with, from a config's `conv_hyperparams`."""
+"""Builds the settings of convolutions from a config's `conv_hyperparams`."""
 
 import functools
 from collections.abc import Callable

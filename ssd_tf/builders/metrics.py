@@ -1,4 +1,4 @@
-"""What measures and draws detections, from `eval_config`."""
+"""Builds evaluators and the drawing of detections from `eval_config`."""
 
 import difflib
 import functools

@@ -1,4 +1,4 @@
-"""Training at several sizes of the input, from the config's `train_config.multi_scale`."""
+"""Builds training at several input sizes from the config's `train_config.multi_scale`."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""What a training minimizes, from the config's `model.ssd.loss`."""
+"""Builds the training objective from the config's `model.ssd.loss`."""
 
 import functools
 

@@ -1,4 +1,4 @@
-"""How images become the network's input, from `image_resizer` and `feature_extractor.type`."""
+"""Builds resizing and normalization from `image_resizer` and `feature_extractor.type`."""
 
 import functools
 from collections.abc import Callable

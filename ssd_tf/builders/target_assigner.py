@@ -1,4 +1,4 @@
-"""How groundtruth becomes the targets of anchors, from the config's `model.ssd`."""
+"""Builds the target assigner from the config's `model.ssd`."""
 
 from ssd_tf.builders.message_fields import chosen, values_of
 from ssd_tf.config.checks.fault import explained

@@ -1,4 +1,4 @@
-"""Optimizer, learning rate schedule, stages and precision, from the config's `train_config`."""
+"""Builds optimizer, learning rate schedule, stages and precision from `train_config`."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What the converters of COCO's and of LVIS' JSON have in common: flags, and the conversion."""
+"""Defines the flags and the conversion that the converters of COCO and LVIS share."""
 
 import sys
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""The flags of the commands that begin with a user's data."""
+"""Defines the flags of the commands that begin with a user's data."""
 
 import os
 

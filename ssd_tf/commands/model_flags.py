@@ -1,4 +1,4 @@
-"""The flags of the commands that take a trained model, and what they stand for."""
+"""Defines the flags of the commands that take a trained model, and resolves them."""
 
 import os
 

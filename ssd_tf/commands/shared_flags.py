@@ -1,4 +1,4 @@
-"""Flags that several commands have."""
+"""Defines flags that several commands have."""
 
 from typing import Any
 

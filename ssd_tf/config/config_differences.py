@@ -1,4 +1,4 @@
-"""In which fields two messages differ."""
+"""Lists the fields in which two messages differ."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Where the files that a config names lie: working directory or config's folder, globs, shards."""
+"""Resolves the files that a config names: working directory or config's folder, globs, shards."""
 
 import glob
 import os

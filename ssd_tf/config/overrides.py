@@ -1,4 +1,4 @@
-"""Changes to a message, as text: `train_config.batch_size=8`."""
+"""Applies changes to a message that are given as text: `train_config.batch_size=8`."""
 
 import re
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A pipeline.config together with the place it is from: what every other package takes."""
+"""Holds a pipeline.config together with the path that it is from; every other package takes it."""
 
 import contextlib
 import dataclasses

@@ -1,4 +1,4 @@
-"""The classes of each input reader, and of the model that all of them train.
+"""Determines the classes of each input reader, and of the model that all of them train.
 
 Every reader has a label map of its own, whose ids its records hold. The model's classes are those
 of the config's label_map_path; without one, those of the readers, merged by name: the first

@@ -1,4 +1,4 @@
-"""What the schema says of a field: whether it is acted on, and which numbers it may have.
+"""Reads from the schema whether a field has an effect, and which numbers it may have.
 
 These are options of the fields in protos/*.proto, see protos/field_options.proto.
 """

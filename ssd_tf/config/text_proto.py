@@ -1,4 +1,4 @@
-"""Text-format protobuf files: errors that name file, line, column and the closest known name."""
+"""Reads text-format protobuf files; errors name file, line, column and the closest known name."""
 
 import os
 import re

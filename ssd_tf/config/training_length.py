@@ -1,4 +1,4 @@
-"""The length of a training, and of the learning rate schedule with it."""
+"""Changes the length of a training, and of the learning rate schedule with it."""
 
 from ssd_tf.protos import pipeline_pb2
 

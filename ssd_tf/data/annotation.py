@@ -1,4 +1,4 @@
-"""An annotated image; what is said of each box and of its classes, which loops over tables carry.
+"""Defines an annotated image, and the table of its boxes' fields that all code loops over.
 
 To record something else of every box takes one more attribute of `Annotation` made by `_of_box`:
 reading and writing, checks, filtering, merging and dropping of labels go by BOX_FIELDS.

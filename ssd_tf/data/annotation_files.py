@@ -1,4 +1,4 @@
-"""Annotated images as people's other tools read them: Pascal VOC XML files and COCO JSON."""
+"""Writes annotated images for other tools: Pascal VOC XML files and COCO JSON."""
 
 import json
 import os

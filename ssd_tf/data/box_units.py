@@ -1,4 +1,4 @@
-"""The unit of annotated boxes: pixels where pixels are expected, fractions where those are."""
+"""Checks that annotated boxes are in the expected unit: pixels or fractions of the image."""
 
 import numpy as np
 

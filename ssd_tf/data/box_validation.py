@@ -1,4 +1,4 @@
-"""Boxes as people annotate them: clipped to the image, impossible ones dropped, all counted."""
+"""Validates annotated boxes: clips them to the image, drops and counts impossible ones."""
 
 import dataclasses
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Image files on their way into records and networks: one decoder for all, one way to read them."""
+"""Reads image files for records and networks, with one decoder for both."""
 
 import dataclasses
 import io

@@ -1,4 +1,4 @@
-"""Batches from TFRecords, the same ones in the same order whenever they are asked for.
+"""Builds batches from TFRecords, the same ones in the same order for the same seed.
 
 Every example has a position, counted from 0 through all epochs. The order of an epoch is a function
 of (seed, epoch), the augmentation of an example one of (seed, position). So a pipeline that starts

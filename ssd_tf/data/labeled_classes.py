@@ -1,4 +1,4 @@
-"""Which classes an image is annotated for; without TensorFlow, which has them in `partial_labels`.
+"""Resolves which classes an image is labeled for, without TensorFlow; see `partial_labels` for it.
 
 A class is labeled in an image if every instance of it there has a box. What is not labeled may be
 in the image all the same: a loss must not call it background.

@@ -1,4 +1,4 @@
-"""Labeled classes in a graph, see `labeled_classes`; records of one label map in ids of another."""
+"""Computes labeled classes in a graph, and maps records of one label map to the ids of another."""
 
 from collections.abc import Collection, Mapping
 

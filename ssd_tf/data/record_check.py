@@ -1,4 +1,4 @@
-"""Looks through TFRecords before the first step, for what would otherwise end in NaN or mAP 0."""
+"""Checks TFRecords before the first step for what would otherwise end in NaN or an mAP of 0."""
 
 import collections
 import dataclasses

@@ -1,4 +1,4 @@
-"""TFRecord files from outside: how many records they hold and which of them are broken."""
+"""Counts the records of TFRecord files, and finds broken ones."""
 
 import contextlib
 import os

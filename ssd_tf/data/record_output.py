@@ -1,4 +1,4 @@
-"""The files of a record data set on disk: written whole or not at all, by one process at a time."""
+"""Writes the files of a record data set: whole or not at all, by one process at a time."""
 
 import contextlib
 import dataclasses

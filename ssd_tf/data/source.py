@@ -1,4 +1,4 @@
-"""A data set whose images can be read one by one: every format becomes one, every tool takes it."""
+"""Defines a data set whose images are read one by one, which every format becomes."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Checks of the anchors: whether they cover the training's groundtruth as the network sees it."""
+"""Checks whether the anchors cover the training's groundtruth as the network sees it."""
 
 from collections.abc import Iterator
 

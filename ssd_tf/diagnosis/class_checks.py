@@ -1,4 +1,4 @@
-"""Checks of classes: their boxes, their names, and what records are labeled for."""
+"""Checks classes: their boxes, their names, and what records are labeled for."""
 
 import collections
 from collections.abc import Iterator

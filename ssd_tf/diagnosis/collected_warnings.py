@@ -1,4 +1,4 @@
-"""Warnings for the log as text, so that they can be findings."""
+"""Collects warnings for the log as text, so that they can be findings."""
 
 import logging
 

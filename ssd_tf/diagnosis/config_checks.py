@@ -1,4 +1,4 @@
-"""Checks of the config itself, by what a training would refuse or warn of."""
+"""Checks the config itself, by what a training would refuse or warn of."""
 
 from collections.abc import Iterator
 

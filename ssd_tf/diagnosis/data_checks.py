@@ -1,4 +1,4 @@
-"""Checks of records: what training cannot use, images that do not decode, empty images."""
+"""Checks records: what training cannot use, images that do not decode, empty images."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Checks of the evaluation: whether its metrics measure what they should."""
+"""Checks whether the metrics of the evaluation measure what they should."""
 
 import math
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Checks of the learning rate: against the batch size, and in its course over the training."""
+"""Checks the learning rate: against the batch size, and in its course over the training."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""Checks of a trained model: whether it is blind, and where it errs."""
+"""Checks a trained model: whether it detects anything, and where it errs."""
 
 from collections.abc import Iterator, Mapping, Sequence
 

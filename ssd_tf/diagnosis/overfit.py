@@ -1,4 +1,4 @@
-"""Whether a config's model can overfit a few images: if it cannot, no amount of data helps it."""
+"""Tests whether a config's model can overfit a few images; if it cannot, no data will help."""
 
 import dataclasses
 from collections.abc import Sequence

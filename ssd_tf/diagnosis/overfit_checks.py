@@ -1,4 +1,4 @@
-"""The check that trains: can the model overfit a few images?"""
+"""Trains the model on a few images and checks that it overfits them."""
 
 from collections.abc import Iterator
 

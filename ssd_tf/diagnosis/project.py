@@ -1,4 +1,4 @@
-"""What the checks of a diagnosis look at; each part is made when it is first asked for, once."""
+"""Holds what the checks of a diagnosis look at; each part is loaded once, on first use."""
 
 import functools
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What a diagnosis found, as text and as JSON."""
+"""Formats the findings of a diagnosis as text and as JSON."""
 
 import collections
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A diagnosis: every check on one project, and what they found."""
+"""Runs every check of a diagnosis on one project, and collects the findings."""
 
 import dataclasses
 import glob

@@ -1,4 +1,4 @@
-"""Checks of the schedule: its length, the statistics that it moves, and the losses at step 0."""
+"""Checks the schedule: its length, the statistics that it moves, and the losses at step 0."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The network as a training finds it: loaded, frozen, and its first batch gone through."""
+"""Builds the network as a training starts with it: loads, freezes, and runs its first batch."""
 
 import functools
 

@@ -1,4 +1,4 @@
-"""Checks of a start: what is loaded, what trains, and what the heads say at first."""
+"""Checks the start of a training: what is loaded, what trains, and what the heads predict."""
 
 import math
 from collections.abc import Collection, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Average precision from detections and groundtruth, as Pascal VOC and Open Images define it."""
+"""Computes average precision as Pascal VOC and Open Images define it."""
 
 import dataclasses
 

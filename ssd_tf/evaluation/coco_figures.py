@@ -1,4 +1,4 @@
-"""COCO's twelve figures, of all classes together, of each class and of groups of classes."""
+"""Computes COCO's twelve figures over all classes, for each class and for groups of classes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple

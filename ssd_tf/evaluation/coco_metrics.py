@@ -1,4 +1,4 @@
-"""COCO detection metrics, named and ordered as the Object Detection API reports them."""
+"""Computes COCO metrics, named and ordered as the Object Detection API reports them."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence

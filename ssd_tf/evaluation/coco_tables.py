@@ -1,4 +1,4 @@
-"""Boxes as tables with COCO's columns, and the evaluation of two such tables by pycocotools."""
+"""Holds boxes as tables with COCO's columns, and evaluates two such tables by pycocotools."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""What every evaluator of detections does, and several of them as one."""
+"""Defines the interface of detection evaluators, and combines several into one."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Boxes with their names and scores drawn on images."""
+"""Draws boxes with their names and scores on images."""
 
 import colorsys
 import functools

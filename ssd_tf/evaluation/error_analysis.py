@@ -1,4 +1,4 @@
-"""Where a detector errs: what each detection is, what is missed, what is taken for what."""
+"""Analyzes a detector's errors: false positives by kind, missed objects, confused classes."""
 
 import dataclasses
 from collections.abc import Iterable, Sequence

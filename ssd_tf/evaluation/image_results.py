@@ -1,4 +1,4 @@
-"""What is measured of each image: its groundtruth and its detections, out of a batch."""
+"""Extracts each image's groundtruth and detections from a batch, for metrics."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping

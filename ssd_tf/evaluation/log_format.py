@@ -1,4 +1,4 @@
-"""The log lines of training and evaluation, in the Object Detection API's own shape or in ours.
+"""Formats log lines of training and evaluation, as the Object Detection API or as we do.
 
 In the API's shape every line reaches stderr twice, as it does there, so that a parser of either
 finds it:

@@ -1,4 +1,4 @@
-"""Overlaps of detections with groundtruth boxes, and who of them finds which, in NumPy."""
+"""Computes overlaps of detections and groundtruth boxes, and matches them, in NumPy."""
 
 import numpy as np
 from pycocotools import mask

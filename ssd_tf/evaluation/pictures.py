@@ -1,4 +1,4 @@
-"""The pictures of an evaluation: detections beside groundtruth, for TensorBoard and as files."""
+"""Draws detections of an evaluation beside groundtruth, for TensorBoard and as files."""
 
 import dataclasses
 import os

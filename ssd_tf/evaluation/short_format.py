@@ -1,4 +1,4 @@
-"""The lines of a training for people: one for each interval, a block for each evaluation."""
+"""Formats a training's log for people: a line for each interval, a block for each evaluation."""
 
 import math
 from collections.abc import Mapping

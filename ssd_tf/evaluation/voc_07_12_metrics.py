@@ -1,4 +1,4 @@
-"""VOC2007's and VOC2012's average precision side by side, by SSD-Tensorflow's names."""
+"""Computes VOC2007's and VOC2012's average precision side by side, by SSD-Tensorflow's names."""
 
 from typing import Any, NamedTuple
 

@@ -1,4 +1,4 @@
-"""Pascal VOC's and Open Images' average precision, named as the Object Detection API reports it."""
+"""Computes Pascal VOC's and Open Images' AP, named as the Object Detection API reports it."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence

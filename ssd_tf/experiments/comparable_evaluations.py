@@ -1,4 +1,4 @@
-"""The evaluations of a training, of one data set and under one set of conditions."""
+"""Selects the evaluations of a training on one data set and under one set of conditions."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Curves of repeated trainings: each variant's training loss and validation AP over the steps."""
+"""Draws the training loss and validation AP of repeated trainings over the steps, by variant."""
 
 import os
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A pipeline.config in words, as a log of an experiment has it."""
+"""Describes a pipeline.config in words, for the log of an experiment."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Metrics of trainings over their steps, drawn."""
+"""Draws metrics of trainings over their steps."""
 
 import dataclasses
 import os

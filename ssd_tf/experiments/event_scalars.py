@@ -1,4 +1,4 @@
-"""Scalars of trainings and evaluations, read from TensorBoard's event files."""
+"""Reads scalars of trainings and evaluations from TensorBoard's event files."""
 
 import os
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""experiment.json of a training's folder: what the training is for, in words."""
+"""Reads experiment.json of a training's folder, which says in words what the training is for."""
 
 import os
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The log of one training: a folder with README.md, curves and pipeline.config."""
+"""Writes the log of one training: a folder with README.md, curves and pipeline.config."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Several trainings side by side: a table of experiments, and AP of each class over the steps."""
+"""Writes tables of several trainings: experiments, and AP of each class over the steps."""
 
 import csv
 import os

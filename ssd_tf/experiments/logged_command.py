@@ -1,4 +1,4 @@
-"""Runs a command with its output in a log file, and tells why it failed."""
+"""Runs a command with its output in a log file, and says why it failed."""
 
 import contextlib
 import os

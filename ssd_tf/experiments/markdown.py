@@ -1,4 +1,4 @@
-"""Tables and figures of reports: Markdown, mean and deviation."""
+"""Formats tables and figures of reports: Markdown, mean and deviation."""
 
 import statistics
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""A training as its folder records it: config, figures, curves, times, and what it is for."""
+"""Reads a training from its folder: config, metrics, curves, times, and what it is for."""
 
 import dataclasses
 import functools

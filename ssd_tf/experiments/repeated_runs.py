@@ -1,4 +1,4 @@
-"""Trainings repeated with several seeds: folders named <variant>_seed<N>."""
+"""Finds trainings repeated with several seeds: folders named <variant>_seed<N>."""
 
 import os
 from collections.abc import Sequence

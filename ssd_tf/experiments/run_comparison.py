@@ -1,4 +1,4 @@
-"""Variants of a training compared over their seeds: mean, deviation, recovered share of a gap."""
+"""Compares variants of a training over their seeds: mean, deviation, recovered share of a gap."""
 
 import dataclasses
 import statistics

@@ -1,4 +1,4 @@
-"""A sweep file: one config and a list of experiments, each with its changes to it.
+"""Reads a sweep file: one config and a list of experiments, each with its changes to it.
 
 JSON, since Python reads it by itself and a change is then written as --config_override has it:
 

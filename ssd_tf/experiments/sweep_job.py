@@ -1,4 +1,4 @@
-"""One training of a sweep: its folder, its config, and the commands that make it."""
+"""Defines one training of a sweep: its folder, its config, and the commands that run it."""
 
 import dataclasses
 import os

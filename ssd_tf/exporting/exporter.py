@@ -1,4 +1,4 @@
-"""From a config and a checkpoint to a folder that can be deployed."""
+"""Exports a config and a checkpoint as a folder that can be deployed."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""A folder that is whole whenever a process dies: with its old content, or with its new one."""
+"""Replaces a folder atomically: whenever a process dies, its old or its new content is whole."""
 
 import contextlib
 import ctypes

@@ -1,4 +1,4 @@
-"""Small files that are there whole, as they were or as they are now, whenever a process dies."""
+"""Replaces small files atomically: whenever a process dies, the old or the new content is whole."""
 
 import os
 from typing import Any

@@ -1,4 +1,4 @@
-"""Writes that fail for lack of space: the file and the reason, in one line."""
+"""Reports writes that fail for lack of space: the file and the reason, in one line."""
 
 import contextlib
 import errno

@@ -1,4 +1,4 @@
-"""One process at a time: a lock that ends with the process that holds it, however that ends."""
+"""Locks a file for one process; the lock ends with the process, however that ends."""
 
 import contextlib
 import fcntl

@@ -1,4 +1,4 @@
-"""JSON files: read, or one line about what is broken; written so that any reader takes them."""
+"""Reads JSON files, with one line about what is broken; writes them for any reader."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Names that users' files give: of classes, of images, and other texts that have to fit a line."""
+"""Checks texts of users' files, such as names of classes and images, that have to fit one line."""
 
 import re
 import reprlib

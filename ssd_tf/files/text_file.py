@@ -1,4 +1,4 @@
-"""Text files of users: UTF-8, or one clear line about the byte that is not."""
+"""Reads users' UTF-8 text files; an error names the byte that is not UTF-8."""
 
 import os
 import re

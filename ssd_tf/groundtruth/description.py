@@ -1,4 +1,4 @@
-"""What is in a data set: boxes, images and labeled images of each class, sizes, oddities."""
+"""Describes a data set: boxes, images and labeled images of each class, sizes, irregularities."""
 
 import collections
 import dataclasses

@@ -1,4 +1,4 @@
-"""A data set's description as one SVG: classes, labeled images, co-labeling, sizes and shapes."""
+"""Draws a data set's description as one SVG: classes, labeled images, sizes and shapes."""
 
 import numpy as np
 

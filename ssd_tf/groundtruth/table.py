@@ -1,4 +1,4 @@
-"""One table of the groundtruth in records: everything that looks at a data set reads this.
+"""Defines the table of a data set's groundtruth that everything that looks at a data set reads.
 
 table = reading.read_reader_table(pipeline, field)
 table.boxes[table.usable]                       # f32[n,4], of all images

@@ -1,4 +1,4 @@
-"""A data set's description as text for a terminal."""
+"""Formats a data set's description as text for a terminal."""
 
 from collections.abc import Mapping
 from typing import Any

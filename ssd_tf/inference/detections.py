@@ -1,4 +1,4 @@
-"""What a detector found on an image."""
+"""Holds what a detector found on an image."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping

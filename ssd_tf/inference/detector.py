@@ -1,4 +1,4 @@
-"""What detects on images as they come: of any size, from files or memory, one or many."""
+"""Detects on images of any size, from files or memory, one or many."""
 
 import itertools
 import os

@@ -1,4 +1,4 @@
-"""An exported SavedModel as what detects on images."""
+"""Detects with an exported SavedModel."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Images to detect on, from files and folders or from records."""
+"""Reads images to detect on, from files and folders or from records."""
 
 import dataclasses
 import os

@@ -1,4 +1,4 @@
-"""What a path stands for, as a detector: a training, a checkpoint, an export, a SavedModel."""
+"""Loads a detector from a path: a training, a checkpoint, an export or a SavedModel."""
 
 import os
 from collections.abc import Mapping

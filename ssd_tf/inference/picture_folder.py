@@ -1,4 +1,4 @@
-"""A folder of pictures with detections drawn on them, and one JSON file of all detections."""
+"""Writes a folder of pictures with detections, and one JSON file of all detections."""
 
 import itertools
 import os

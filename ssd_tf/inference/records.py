@@ -1,4 +1,4 @@
-"""Runs a detector over records, as an evaluation does, and hands back each image's detections."""
+"""Runs a detector over records, as an evaluation does, and returns each image's detections."""
 
 import dataclasses
 import functools

@@ -1,4 +1,4 @@
-"""The convolutional box predictor: two heads on each feature map; what any box predictor has."""
+"""Defines the convolutional box predictor, two heads on each feature map, and its base class."""
 
 import dataclasses
 

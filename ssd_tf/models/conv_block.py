@@ -1,4 +1,4 @@
-"""The convolution blocks that every MobileNet SSD is made of, and what they are made with."""
+"""Defines the convolution blocks of every MobileNet SSD, and their hyperparameters."""
 
 import dataclasses
 from collections.abc import Callable

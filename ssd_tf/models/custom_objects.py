@@ -1,4 +1,4 @@
-"""The layers of this package that Keras has to be told of to load a saved model."""
+"""Lists the layers of this package that Keras needs to load a saved model."""
 
 from ssd_tf.models.dropout import Dropout
 from ssd_tf.models.l2_normalization import L2Normalization

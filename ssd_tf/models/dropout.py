@@ -1,4 +1,4 @@
-"""Dropout whose random state has a name that does not depend on what else has been built."""
+"""Defines dropout whose random state has a name that does not depend on what else is built."""
 
 import keras
 import tensorflow as tf

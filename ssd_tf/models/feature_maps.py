@@ -1,4 +1,4 @@
-"""Feature maps coarser than the backbone's own."""
+"""Builds feature maps coarser than the backbone's own."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""A network for evaluation, whose batch norms are folded into the convolutions before them."""
+"""Builds a network for evaluation with batch norms folded into the convolutions before them."""
 
 import keras
 

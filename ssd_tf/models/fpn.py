@@ -1,4 +1,4 @@
-"""A feature pyramid: each level sees what the coarser ones have seen."""
+"""Builds a feature pyramid, in which each level includes features of the coarser ones."""
 
 import keras
 

@@ -1,4 +1,4 @@
-"""Normalization of each location's features to a learned length."""
+"""Normalizes each location's features to a learned length."""
 
 import keras
 

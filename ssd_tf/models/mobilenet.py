@@ -1,4 +1,4 @@
-"""MobileNet v1 and v2 as backbones: what an SSD, or a feature pyramid, takes from them."""
+"""Builds MobileNet v1 and v2 as backbones of an SSD or of a feature pyramid."""
 
 import keras
 

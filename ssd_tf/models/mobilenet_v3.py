@@ -1,4 +1,4 @@
-"""MobileNet v3, small and large, as backbones: the feature maps that an SSD takes from them."""
+"""Builds MobileNet v3, small and large, as backbones of an SSD."""
 
 import dataclasses
 import functools

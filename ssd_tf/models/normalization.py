@@ -1,4 +1,4 @@
-"""Batch normalization that calls TensorFlow's fused kernel, frozen or synchronized on request."""
+"""Defines batch normalization by TensorFlow's fused kernel, frozen or synchronized on request."""
 
 import keras
 import tensorflow as tf

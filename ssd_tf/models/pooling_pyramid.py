@@ -1,4 +1,4 @@
-"""The feature maps of a pooling pyramid network: one map, and what max pooling makes of it."""
+"""Builds the feature maps of a pooling pyramid network: one map, repeatedly max-pooled."""
 
 import keras
 

@@ -1,4 +1,4 @@
-"""SSD7: seven convolutions, the last four of which are feature maps."""
+"""Builds SSD7: seven convolutions, the last four of which are feature maps."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""The SSD network as one Keras model: feature maps, and a box predictor on them."""
+"""Defines the SSD network as one Keras model: feature maps, and a box predictor on them."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""VGG-16 as the backbone of SSD300 and SSD512, and the feature maps that they put on it."""
+"""Builds VGG-16 as the backbone of SSD300 and SSD512, and their extra feature maps."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The weight-shared box predictor: the same two heads on every feature map."""
+"""Defines the weight-shared box predictor: the same two heads on every feature map."""
 
 import collections
 

@@ -1,4 +1,4 @@
-"""Anchors: boxes of fixed scales and aspect ratios at every location of every feature map.
+"""Generates anchors: boxes of fixed scales and aspect ratios at every location of feature maps.
 
 Made once, when a model is built, in NumPy. Their order is that of the predictions: feature map
 (fine to coarse), row, column, then box of the location. They are not clipped to the image.

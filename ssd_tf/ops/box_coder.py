@@ -1,4 +1,4 @@
-"""Boxes as offsets from anchors, and back."""
+"""Encodes boxes as offsets from anchors, and decodes them."""
 
 import abc
 import dataclasses

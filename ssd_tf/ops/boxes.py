@@ -1,4 +1,4 @@
-"""Geometry of boxes: f32 [ymin, xmin, ymax, xmax], normalized to [0, 1] unless a name says pixels.
+"""Computes with boxes: f32 [ymin, xmin, ymax, xmax], in [0, 1] unless a name says pixels.
 
 Every function takes any leading dimensions; those of two arguments broadcast against each other.
 - `pairwise_`: all boxes of one set with all of another, f32[..., n, 4], f32[..., m, 4] ->

@@ -1,4 +1,4 @@
-"""Which anchors take part in the loss when background outnumbers everything else."""
+"""Selects the negatives that count in the loss, where they outnumber the positives."""
 
 import dataclasses
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Localization losses of single anchors: not weighted, not reduced over anchors.
+"""Computes localization losses of single anchors: not weighted, not reduced over anchors.
 
 Of encodings, or for `iou` and `giou` of the boxes that they stand for, each beside its target:
 f32[B, A, 4] twice -> f32[B, A].

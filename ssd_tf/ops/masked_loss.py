@@ -1,4 +1,4 @@
-"""The classification loss of partially labeled images, as one op with a closed-form gradient.
+"""Computes the classification loss of partially labeled images, with a closed-form gradient.
 
 An image is labeled for some of the classes only. What is not labeled may be in it all the same, so
 that "no object of class c here" is known only where c is labeled. With k the class of an anchor (0

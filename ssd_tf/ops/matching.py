@@ -1,4 +1,4 @@
-"""Which groundtruth box an anchor has to predict."""
+"""Matches anchors to groundtruth boxes."""
 
 import dataclasses
 from typing import NamedTuple

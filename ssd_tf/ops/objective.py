@@ -1,4 +1,4 @@
-"""What a training step minimizes, apart from regularization."""
+"""Computes the loss that a training step minimizes, apart from regularization."""
 
 import dataclasses
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""From a model's outputs to detections."""
+"""Converts a model's outputs to detections."""
 
 import dataclasses
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Learning rate schedules, as the Object Detection API defines them: step -> rate."""
+"""Defines learning rate schedules (step -> rate) as the Object Detection API does."""
 
 import math
 from collections.abc import Callable, Sequence

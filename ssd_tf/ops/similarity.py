@@ -1,4 +1,4 @@
-"""The similarity of groundtruth boxes and anchors.
+"""Computes the similarity of groundtruth boxes and anchors.
 
 Source: the original's core/region_similarity_calculator.py.
 """

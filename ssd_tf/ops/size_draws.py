@@ -1,4 +1,4 @@
-"""Which size the input of a training step has, where that changes from step to step."""
+"""Draws the input size of each training step in multi-scale training."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""What each anchor is trained to predict."""
+"""Assigns targets to anchors: the class and box that each is trained to predict."""
 
 import dataclasses
 import functools

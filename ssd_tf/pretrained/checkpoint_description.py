@@ -1,4 +1,4 @@
-"""What a checkpoint holds, told by its names and shapes: the model, its classes, the step."""
+"""Describes a checkpoint by its names and shapes: the model, its classes, the step."""
 
 import collections
 import dataclasses

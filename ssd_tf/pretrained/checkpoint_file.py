@@ -1,4 +1,4 @@
-"""A checkpoint's file: opened, seen to be whole, read by name."""
+"""Opens a checkpoint's file, verifies that it is whole, and reads it by name."""
 
 import glob
 import math

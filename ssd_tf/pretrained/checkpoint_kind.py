@@ -1,5 +1,4 @@
-"""What a checkpoint is, told by the names in it: which program wrote it, and how it calls a model's
-variables."""
+"""Determines from a checkpoint's names which program wrote it, and its naming of variables."""
 
 import re
 from collections.abc import Collection, Mapping

@@ -1,4 +1,4 @@
-"""Rows of a class head: carried from a checkpoint's classes to a model's."""
+"""Carries rows of a class head from a checkpoint's classes to a model's."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Downloads a file: goes on where an earlier attempt ended, and checks what came."""
+"""Downloads a file: resumes an earlier attempt, and verifies the result."""
 
 import contextlib
 import hashlib

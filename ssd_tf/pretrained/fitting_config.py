@@ -1,4 +1,4 @@
-"""Which of the stock configs a checkpoint fits, told by its description."""
+"""Finds the stock config that a checkpoint fits, by its description."""
 
 from ssd_tf.pretrained.checkpoint_description import Description
 

@@ -1,4 +1,4 @@
-"""Backbones trained on ImageNet that Keras applications has: VGG-16, MobileNet v1 and v2."""
+"""Loads Keras applications' ImageNet backbones: VGG-16, MobileNet v1 and v2."""
 
 import keras
 import numpy as np

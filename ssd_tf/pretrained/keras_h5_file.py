@@ -1,4 +1,4 @@
-"""Keras's HDF5 files of weights: opened, and read by the names of layers."""
+"""Opens Keras's HDF5 files of weights, and reads them by the names of layers."""
 
 import re
 

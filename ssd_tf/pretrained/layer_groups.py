@@ -1,4 +1,4 @@
-"""The parts of an SSD that a checkpoint may be loaded into: which part a variable belongs to."""
+"""Determines to which part of an SSD a variable belongs, for loading a checkpoint in parts."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Layers that another stack names one by one: our variables in its words, and back."""
+"""Maps our variables to another framework's layer names by a table, and back."""
 
 import dataclasses
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What a checkpoint gave to a model: every variable accounted for, and a table of it."""
+"""Reports what a checkpoint gave to a model: a table that accounts for every variable."""
 
 import dataclasses
 import re

@@ -1,4 +1,4 @@
-"""Loads a checkpoint into a model: what fits goes in, and all of it is accounted for."""
+"""Loads the variables of a checkpoint that fit a model, and accounts for all of them."""
 
 import dataclasses
 from collections.abc import Collection, Mapping

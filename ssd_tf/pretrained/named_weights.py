@@ -1,4 +1,4 @@
-"""Where the files of named weights are: in the package, or in the user's cache."""
+"""Locates the files of named weights: in the package, or in the user's cache."""
 
 import pathlib
 

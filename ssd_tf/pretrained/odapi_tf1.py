@@ -1,4 +1,4 @@
-"""Names of an SSD MobileNet's variables in the Object Detection API's TF1 (name-based) files."""
+"""Maps an SSD MobileNet's variables to names in the Object Detection API's TF1 checkpoints."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The original stacks' names of a model's variables, by which configs and flags choose them."""
+"""Maps a model's variables to the originals' names, by which configs and flags choose them."""
 
 from collections.abc import Iterable
 

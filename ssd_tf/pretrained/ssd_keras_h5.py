@@ -1,4 +1,4 @@
-"""Names of ssd_keras's layers, in its .h5 files of weights: SSD300, SSD512, their VGG-16, SSD7.
+"""Maps variables to layers of ssd_keras in its .h5 files: SSD300, SSD512, their VGG-16, SSD7.
 
 Source: layers of ssd_keras's networks.
 """

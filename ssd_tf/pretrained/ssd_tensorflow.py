@@ -1,4 +1,4 @@
-"""Names of a VGG SSD's variables in SSD-Tensorflow's checkpoints, and in those of its VGG-16.
+"""Maps a VGG SSD's variables to names in checkpoints of SSD-Tensorflow and of its VGG-16.
 
 Source: variable lists of SSD-Tensorflow's networks.
 """

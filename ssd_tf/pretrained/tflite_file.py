@@ -1,4 +1,4 @@
-"""Weights of a TensorFlow Lite file, read as a checkpoint."""
+"""Reads weights of a TensorFlow Lite file as a checkpoint."""
 
 import struct
 

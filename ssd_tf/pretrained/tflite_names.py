@@ -1,4 +1,4 @@
-"""Which layer a convolution of a TensorFlow Lite file is, told by the names of its tensors."""
+"""Identifies the layer of each convolution of a TensorFlow Lite file by names of its tensors."""
 
 import dataclasses
 import re

@@ -1,4 +1,4 @@
-"""The table of named weights as text: what there is, how good it is, and which config it fits."""
+"""Formats the table of named weights as text: quality, and the config that each fits."""
 
 import os
 from collections.abc import Iterator

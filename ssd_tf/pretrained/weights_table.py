@@ -1,4 +1,4 @@
-"""The table of weights that have a name: those in the package, and the SSDs of the API's zoos."""
+"""Defines the table of named weights: those in the package, and the SSDs of the API's zoos."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Checkpoints of the Object Detection API's model zoos, downloaded once into the user's cache."""
+"""Downloads checkpoints of the Object Detection API's model zoos once into the user's cache."""
 
 import gzip
 import os

@@ -1,4 +1,4 @@
-"""What a user's folder or file of data holds: its format is found, and its parts are opened."""
+"""Opens a user's folder or file of data: finds its format and its parts."""
 
 import dataclasses
 import os

@@ -1,4 +1,4 @@
-"""Whether files are those of an earlier run: by their names, sizes and times of change."""
+"""Compares files with those of an earlier run by their names, sizes and modification times."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""The files below a user's folder of data, by kind, and the part that a path belongs to."""
+"""Lists the files below a user's folder of data by kind, and the part that a path belongs to."""
 
 import dataclasses
 import os

@@ -1,4 +1,4 @@
-"""The formats in which people have their data: which files tell one, and what opens them."""
+"""Lists the formats of users' data: the files that identify one, and the function that opens it."""
 
 import csv
 import dataclasses

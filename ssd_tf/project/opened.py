@@ -1,4 +1,4 @@
-"""What opening the annotations of a user's folder gives, whatever their format."""
+"""Defines what opening the annotations of a user's folder returns, whatever their format."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""The settings of a first training: the best measured ones, fitted to the data and the machine.
+"""Chooses the settings of a first training: the best measured ones, fitted to data and machine.
 
 Measured on 156 images of raccoons and 205 of blood cells (logs/raccoon_freezing and
 logs/bccd_ssd_mobilenet_v2): starting from COCO's weights, all of the network trains at a tenth of

@@ -1,4 +1,4 @@
-"""The records of a user's data set: written once, and used again while nothing has changed."""
+"""Writes the records of a user's data set once, and reuses them while nothing has changed."""
 
 import collections
 import dataclasses

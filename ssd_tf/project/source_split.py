@@ -1,4 +1,4 @@
-"""Splits a data set that has no parts: by what its images show."""
+"""Splits a data set without parts by what its images show."""
 
 import collections
 import concurrent.futures

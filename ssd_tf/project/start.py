@@ -1,4 +1,4 @@
-"""From a user's data to a pipeline.config: records, settings and, where needed, anchors."""
+"""Makes a pipeline.config from a user's data: records, settings and, where needed, anchors."""
 
 import dataclasses
 import os

@@ -1,4 +1,4 @@
-"""The configs that come with the package, and what each is known to reach."""
+"""Lists the configs that come with the package, and the accuracy known of each."""
 
 import pathlib
 import re

@@ -1,4 +1,4 @@
-"""A first training to its end: trained, evaluated, exported, and drawn."""
+"""Runs a first training to its end: trains, evaluates, exports and draws."""
 
 import dataclasses
 import itertools

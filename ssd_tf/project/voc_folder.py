@@ -1,4 +1,4 @@
-"""Pascal VOC in a user's folder: a VOCdevkit with its lists, or images and XML files anywhere."""
+"""Opens Pascal VOC in a user's folder: a VOCdevkit, or images and XML files anywhere."""
 
 import collections
 import os

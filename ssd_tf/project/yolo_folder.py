@@ -1,4 +1,4 @@
-"""YOLO in a user's folder: a data.yaml, or images, text files and the names of the classes."""
+"""Opens YOLO in a user's folder: a data.yaml, or images, text files and class names."""
 
 import dataclasses
 import os

@@ -1,4 +1,4 @@
-"""The score thresholds of each class, from a detector's finds on images that people labeled."""
+"""Chooses the score thresholds of each class from detections on labeled images."""
 
 import collections
 import dataclasses

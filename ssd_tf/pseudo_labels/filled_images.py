@@ -1,4 +1,4 @@
-"""The images of records, filled one after another as a detector sees them, and counted."""
+"""Fills the images of records one after another with pseudo-labels, and counts them."""
 
 import collections
 import dataclasses

@@ -1,4 +1,4 @@
-"""Boxes of a detector for the classes that an image is not labeled for, beside those of people.
+"""Adds a detector's boxes of the classes that an image is not labeled for to the annotators'.
 
 A box that the detector is sure of is added with a weight ('pseudo'); one that it is not sure of
 with weight 0 ('ignored'), so that what it covers is trained neither as the class nor as background.

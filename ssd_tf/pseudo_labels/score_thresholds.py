@@ -1,4 +1,4 @@
-"""Score thresholds of a class, from precision and recall on labeled images."""
+"""Chooses score thresholds of a class from precision and recall on labeled images."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Plots of the classes: AP against what their boxes are like, precision over recall, confusion."""
+"""Draws plots of the classes: AP against their boxes' properties, precision-recall, confusion."""
 
 from collections.abc import Mapping, Sequence
 

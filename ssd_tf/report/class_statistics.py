@@ -1,4 +1,4 @@
-"""What the boxes of each class are like: how many, how large, of which shape."""
+"""Computes statistics of each class's boxes: number, size, shape."""
 
 import dataclasses
 from collections.abc import Iterable

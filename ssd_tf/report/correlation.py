@@ -1,4 +1,4 @@
-"""How one figure of the classes goes with another: line and coefficients."""
+"""Computes how two figures of the classes correlate: line and coefficients."""
 
 import dataclasses
 

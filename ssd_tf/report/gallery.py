@@ -1,4 +1,4 @@
-"""The images with the worst errors, drawn beside their groundtruth."""
+"""Draws the images with the worst errors beside their groundtruth."""
 
 import collections
 import dataclasses

@@ -1,4 +1,4 @@
-"""One HTML page that holds its tables and pictures itself: no server, no script, no other file."""
+"""Writes one self-contained HTML page of tables and pictures, without scripts."""
 
 import base64
 import html

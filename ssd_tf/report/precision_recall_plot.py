@@ -1,4 +1,4 @@
-"""Precision over recall of every class, drawn as one SVG."""
+"""Draws precision over recall of every class as one SVG."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The analysis of a run: evaluates a checkpoint, writes plots and the page that holds them."""
+"""Analyzes a run: evaluates a checkpoint, writes plots and the page that holds them."""
 
 import os
 from collections.abc import Sequence

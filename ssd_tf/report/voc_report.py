@@ -1,4 +1,4 @@
-"""What an evaluation with VOC's metrics leaves besides its numbers: tables and curves."""
+"""Writes the tables and curves of an evaluation with VOC's metrics."""
 
 import os
 from collections.abc import Mapping

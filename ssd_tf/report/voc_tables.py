@@ -1,4 +1,4 @@
-"""Tables of the average precision of every class at every checkpoint, in Markdown and CSV."""
+"""Formats the average precision of every class at every checkpoint in Markdown and CSV."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""The best checkpoint of a training, kept beside its last ones."""
+"""Keeps the best checkpoint of a training beside its last ones."""
 
 import glob
 import os

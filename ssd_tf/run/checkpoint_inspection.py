@@ -1,4 +1,4 @@
-"""What a checkpoint is, in lines of text; with a config, what of it would load."""
+"""Describes a checkpoint in lines of text; with a config, what of it would load."""
 
 import math
 import os

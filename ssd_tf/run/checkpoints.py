@@ -1,4 +1,4 @@
-"""Checkpoints of a training: model, optimizer and step, by name."""
+"""Saves and restores checkpoints of a training: model, optimizer and step, by name."""
 
 import contextlib
 import glob

@@ -1,4 +1,4 @@
-"""The end of a training whose metric no longer rises."""
+"""Decides whether a training whose metric no longer improves ends early."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""The evaluation of checkpoints, from a pipeline.config."""
+"""Evaluates checkpoints by a pipeline.config."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""A checkpoint's detections on every image of a data set, kept beside the metrics."""
+"""Stores a checkpoint's detections on every image of a data set beside the metrics."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The log of a model's evaluations: metrics.jsonl, a line of JSON for each.
+"""Reads and writes the log of a model's evaluations: metrics.jsonl, a line of JSON for each.
 
 All that is known of earlier evaluations is read from it: which checkpoint is the best, whether to
 stop early, what need not be evaluated again.

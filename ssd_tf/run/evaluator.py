@@ -1,4 +1,4 @@
-"""What evaluates a model on the evaluation's data set, and what is written of it."""
+"""Builds the evaluator of a model on the evaluation's data set, and writes its results."""
 
 import dataclasses
 import os

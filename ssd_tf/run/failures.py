@@ -1,4 +1,4 @@
-"""Faults of the user's input that show up deep inside, said in the user's words."""
+"""Explains errors of a running graph in terms of the input that caused them."""
 
 import contextlib
 from collections.abc import Iterator

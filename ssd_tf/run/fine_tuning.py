@@ -1,4 +1,4 @@
-"""What a training loads of its fine_tune_checkpoint, by type and class map."""
+"""Loads a training's fine_tune_checkpoint, by type and class map."""
 
 import keras
 from absl import logging

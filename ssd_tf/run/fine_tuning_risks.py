@@ -1,4 +1,4 @@
-"""What fine-tuning by a config risks: told by a diagnosis, and once when a training starts."""
+"""Warns of what fine-tuning by a config risks, in a diagnosis and when a training starts."""
 
 import dataclasses
 from collections.abc import Collection, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""How a signal ends a training: the first one once nothing is lost, a second one at once."""
+"""Ends a training by a signal: the first once nothing is lost, a second at once."""
 
 import contextlib
 import signal

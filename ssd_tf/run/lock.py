@@ -1,4 +1,4 @@
-"""One training at a time in a model_dir."""
+"""Allows one training at a time in a model_dir."""
 
 import contextlib
 import os

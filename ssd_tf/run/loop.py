@@ -1,4 +1,4 @@
-"""The loop of a training: what happens at which of its steps."""
+"""Runs the loop of a training: saves, evaluates and logs at the steps where each is due."""
 
 import os
 import time

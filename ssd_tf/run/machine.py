@@ -1,4 +1,4 @@
-"""What a training runs on: the code, the machine, the packages, and the memory that it takes."""
+"""Describes what a training runs on: code, machine, packages, and the memory that it takes."""
 
 import importlib.metadata
 import os

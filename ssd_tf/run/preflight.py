@@ -1,4 +1,4 @@
-"""What is looked at before a training begins."""
+"""Checks what can be checked before a training begins."""
 
 from absl import logging
 

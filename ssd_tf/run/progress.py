@@ -1,4 +1,4 @@
-"""The short lines of a training that runs."""
+"""Writes the short progress lines of a training."""
 
 import time
 from collections.abc import Callable

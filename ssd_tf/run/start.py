@@ -1,4 +1,4 @@
-"""What a model's variables start from: a training, another checkpoint, or nothing."""
+"""Initializes a model's variables: from a training, from another checkpoint, or at random."""
 
 import os
 

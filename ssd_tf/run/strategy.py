@@ -1,4 +1,4 @@
-"""Where a training or an evaluation runs: on GPUs, or on the CPU as one device or several."""
+"""Chooses the devices of a training or an evaluation: GPUs, or the CPU as one or several."""
 
 import contextlib
 

@@ -1,4 +1,4 @@
-"""A whole training, from a pipeline.config."""
+"""Trains by a pipeline.config, from start to end."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""The evaluations of a training while it runs, and what is decided by them."""
+"""Evaluates a training while it runs, and decides by the results."""
 
 import dataclasses
 import os

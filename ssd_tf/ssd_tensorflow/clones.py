@@ -1,4 +1,4 @@
-"""SSD-Tensorflow's clones: as many replicas as its flags ask for."""
+"""Sets up SSD-Tensorflow's clones: as many replicas as its flags ask for."""
 
 import tensorflow as tf
 from absl import logging

@@ -1,4 +1,4 @@
-"""Data sets as SSD-Tensorflow's scripts name them: a folder of TFRecords, a name and a split."""
+"""Finds data sets as SSD-Tensorflow's scripts name them: by a folder, a name and a split."""
 
 import collections
 import dataclasses

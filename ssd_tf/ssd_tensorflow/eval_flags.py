@@ -1,4 +1,4 @@
-"""The flags of SSD-Tensorflow's eval_ssd_network.py, translated into a pipeline.config."""
+"""Translates the flags of SSD-Tensorflow's eval_ssd_network.py into a pipeline.config."""
 
 import os
 from collections.abc import Collection, Mapping

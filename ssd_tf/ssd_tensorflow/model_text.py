@@ -1,4 +1,4 @@
-"""The model of a pipeline.config for each --model_name, as text."""
+"""Writes the model of a pipeline.config for each --model_name, as text."""
 
 import dataclasses
 import math

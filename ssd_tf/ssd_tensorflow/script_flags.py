@@ -1,4 +1,4 @@
-"""What the flags of SSD-Tensorflow's two scripts mean, where both have them."""
+"""Translates the flags that SSD-Tensorflow's two scripts share."""
 
 import math
 from collections.abc import Collection, Mapping

@@ -1,4 +1,4 @@
-"""The flags of SSD-Tensorflow's train_ssd_network.py, translated into a pipeline.config."""
+"""Translates the flags of SSD-Tensorflow's train_ssd_network.py into a pipeline.config."""
 
 import json
 import os

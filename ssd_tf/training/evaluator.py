@@ -1,4 +1,4 @@
-"""Evaluation: detections and losses of a whole data set, under the tags of the log."""
+"""Evaluates a data set: detections and losses, under the tags of the log."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Curves of what partial labels teach of each class."""
+"""Computes curves of what partial labels contribute to the training of each class."""
 
 import dataclasses
 from collections.abc import Mapping

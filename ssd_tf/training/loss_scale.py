@@ -1,4 +1,4 @@
-"""The factor that keeps the gradients of a float16 network within what float16 can hold."""
+"""Scales the loss of a float16 network so that its gradients stay within float16's range."""
 
 from collections.abc import Callable
 

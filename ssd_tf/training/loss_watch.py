@@ -1,4 +1,4 @@
-"""Warnings of a training that runs, but cannot be right."""
+"""Warns if, while a training runs, one loss dominates or no box matches an anchor."""
 
 import collections
 from collections.abc import Mapping

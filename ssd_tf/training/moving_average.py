@@ -1,4 +1,4 @@
-"""An exponential moving average of the weights, and evaluation with it in their place."""
+"""Keeps an exponential moving average of the weights, and evaluates with it in their place."""
 
 import contextlib
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""The batch whose loss was not finite: kept as the network was fed it, and saved."""
+"""Saves the batch whose loss was not finite, as the network was fed it."""
 
 import os
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Optimizers, where those of the Object Detection API are not Keras's own."""
+"""Defines optimizers where those of the Object Detection API are not Keras's own."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Half precision: layers compute in bfloat16 or float16, weights and losses stay float32.
+"""Trains in half precision: layers compute in bfloat16 or float16; weights and losses stay float32.
 
 The following stay in float32: the weights and their updates; the statistics of batch norms and what
 is computed from them (the fused kernel takes inputs of 16 bits); the L2 normalization of VGG-16's

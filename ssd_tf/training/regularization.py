@@ -1,4 +1,4 @@
-"""The regularization of a network's weights."""
+"""Computes the regularization of a network's weights."""
 
 import keras
 import tensorflow as tf

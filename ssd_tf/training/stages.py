@@ -1,4 +1,4 @@
-"""A training in stages: which variables train from which step on."""
+"""Defines a training in stages: which variables train from which step on."""
 
 import bisect
 from collections.abc import Sequence

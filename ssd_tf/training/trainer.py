@@ -1,4 +1,4 @@
-"""The training step, and the loop of several steps."""
+"""Runs the training step, and the loop of several steps."""
 
 import functools
 import time

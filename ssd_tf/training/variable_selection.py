@@ -1,4 +1,4 @@
-"""Which variables train: freeze, freeze_variables and update_trainable_variables of a config."""
+"""Selects the variables that train: freeze, freeze_variables, update_trainable_variables."""
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence

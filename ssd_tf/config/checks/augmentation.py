@@ -1,4 +1,4 @@
-"""Which values of an augmentation step do not go together: found before a training starts."""
+"""Checks that the values of each augmentation step fit each other, before a training starts."""
 
 from collections.abc import Callable, Iterator
 

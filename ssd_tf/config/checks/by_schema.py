@@ -1,4 +1,4 @@
-"""What the schema says against a config: fields that it refuses, numbers out of range or order."""
+"""Checks a config against the schema: fields that it refuses, numbers out of range or order."""
 
 import itertools
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A fault of a config, and how errors and faults become each other."""
+"""Defines a fault of a config, and converts between errors and faults."""
 
 import contextlib
 import re

@@ -1,4 +1,4 @@
-"""Learning rates that end inside of their warm-up, or that are 0 before their steps are over."""
+"""Checks for schedules that end inside their warm-up, or reach 0 before the last step."""
 
 from collections.abc import Iterator
 

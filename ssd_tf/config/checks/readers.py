@@ -1,4 +1,4 @@
-"""What the input readers say against each other, against the model, and of the files they name."""
+"""Checks the input readers against each other, against the model and against their files."""
 
 from collections.abc import Iterator
 

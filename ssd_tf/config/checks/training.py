@@ -1,4 +1,4 @@
-"""What train_config says against itself, and of the checkpoint that it starts from."""
+"""Checks train_config for contradictions, and the checkpoint that it starts from."""
 
 import re
 from collections.abc import Iterator

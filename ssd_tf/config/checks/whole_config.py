@@ -1,4 +1,4 @@
-"""All that is wrong with a config, found at once, before records are read or a network is built."""
+"""Finds all faults of a config at once, before records are read or a network is built."""
 
 from collections.abc import Callable, Iterable
 

@@ -1,4 +1,4 @@
-"""Changes of the groundtruth boxes alone: what a window leaves of them, and noise."""
+"""Changes groundtruth boxes alone: clips or drops them at a window, and adds noise."""
 
 import tensorflow as tf
 

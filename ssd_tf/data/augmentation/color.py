@@ -1,4 +1,4 @@
-"""Changes of brightness, contrast, hue, saturation and gamma, and gray images.
+"""Changes brightness, contrast, hue, saturation and gamma, and converts to gray.
 
 Functions on pixels are the original's: they take f32[h,w,3] and limit the result to 0 to 255;
 `pixels` says how an image is rounded.

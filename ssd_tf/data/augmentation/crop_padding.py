@@ -1,4 +1,4 @@
-"""Cropping an example and setting the rest into a larger image."""
+"""Crops an example and places the rest in a larger image."""
 
 import dataclasses
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Cropping an example to a random window that keeps groundtruth in view."""
+"""Crops an example to a random window that keeps groundtruth in view."""
 
 import dataclasses
 import functools

@@ -1,4 +1,4 @@
-"""Mirroring and turning an example, and setting it beside itself."""
+"""Flips and rotates an example, and places it beside itself."""
 
 import functools
 

@@ -1,4 +1,4 @@
-"""Changes of which boxes an example has, of which class, and of what its image is labeled for."""
+"""Changes which boxes an example has, their classes, and what its image is labeled for."""
 
 from collections.abc import Collection
 

@@ -1,4 +1,4 @@
-"""Setting an image into a larger one; its boxes shrink with it."""
+"""Places an image in a larger one; its boxes shrink with it."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Changes of pixel values: their range, noise, compression artifacts, patches.
+"""Changes pixel values: their range, noise, compression artifacts, patches.
 
 The original's images are float32, of 0 to 255, through its whole chain. Here an image stays uint8
 as long as it can: every change is computed in float32 and then rounded to whole levels, so it is

@@ -1,4 +1,4 @@
-"""Changes of an image's size; boxes are normalized, so they stay as they are.
+"""Changes an image's size; boxes are normalized, so they stay as they are.
 
 Rows and columns are sampled as the original does it: from their first corner, without half-pixel
 centers or antialiasing. A uint8 image is rounded to whole levels, see `pixels`.

@@ -1,4 +1,4 @@
-"""What a random change of an example is, and how several follow each other."""
+"""Defines a random change of an example, and applies several in sequence."""
 
 import functools
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Class names of a source against those of the label map."""
+"""Compares the class names of a source with those of the label map."""
 
 import difflib
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""COCO: instances JSON files and their images."""
+"""Reads COCO: instances JSON files and their images."""
 
 import collections
 import dataclasses

@@ -1,4 +1,4 @@
-"""The entries of a COCO JSON, checked: ids and numbers by value, boxes also of masks alone."""
+"""Checks the entries of a COCO JSON: ids and numbers by value, boxes also of masks alone."""
 
 import collections
 import reprlib

@@ -1,4 +1,4 @@
-"""Boxes in a CSV file, a row for each, as the tutorials of the Object Detection API make them."""
+"""Reads CSV files with a row for each box, as tutorials of the Object Detection API make them."""
 
 import collections
 import csv

@@ -1,4 +1,4 @@
-"""Rows of CSV files, or one line about what is broken in them."""
+"""Reads rows of CSV files; an error says in one line what is broken."""
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""The formats of data sets, by name: what opens one of each."""
+"""Lists the formats of data sets by name, with the function that opens each."""
 
 from collections.abc import Mapping
 from typing import Any

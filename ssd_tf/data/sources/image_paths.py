@@ -1,4 +1,4 @@
-"""Where the images lie that annotations name: in their folder, never outside of it."""
+"""Finds the images that annotations name: in their folder, never outside of it."""
 
 import os
 

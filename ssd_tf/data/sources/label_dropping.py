@@ -1,4 +1,4 @@
-"""Which labels an image of a complete data set keeps; partial labels are made with it."""
+"""Chooses which labels an image of a complete data set keeps, to make partial labels."""
 
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""LVIS: instances JSON files, v0.5 and v1, of COCO's images, each annotated for some categories."""
+"""Reads LVIS v0.5 and v1: instances JSON files of COCO's images, each labeled for some classes."""
 
 import collections
 import dataclasses

@@ -1,4 +1,4 @@
-"""One image of a merged data set: its classes renamed, what several sources say of it united."""
+"""Makes one image of a merged data set: renames classes, unites what several sources say of it."""
 
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The plan of a merge: which data sets, which of their classes are labeled, renamed or dropped."""
+"""Reads the plan of a merge: its data sets, and their labeled, renamed and dropped classes."""
 
 import dataclasses
 import json

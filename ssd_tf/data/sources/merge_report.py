@@ -1,4 +1,4 @@
-"""What a merge found and did: per source, per class, names that clash, images that occur twice."""
+"""Reports a merge: per source, per class, names that clash, images that occur twice."""
 
 import dataclasses
 import re

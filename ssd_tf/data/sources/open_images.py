@@ -1,4 +1,4 @@
-"""Open Images: CSV files of boxes and of verified image-level labels, and a folder of images.
+"""Reads Open Images: CSV files of boxes and of verified image-level labels, a folder of images.
 
 Of each image, people verified some classes to be present or absent; of those present, instances
 have boxes. Nothing is known of the other classes.

@@ -1,4 +1,4 @@
-"""The CSV files of Open Images, millions of rows: read as a stream, kept as columns by image."""
+"""Reads the CSV files of Open Images, millions of rows, as a stream into columns by image."""
 
 import dataclasses
 import math

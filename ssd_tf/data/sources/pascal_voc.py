@@ -1,4 +1,4 @@
-"""Pascal VOC: XML annotations and their images, brought to records."""
+"""Reads Pascal VOC: XML annotations and their images."""
 
 import collections
 import functools

@@ -1,4 +1,4 @@
-"""The parts of a data set, as the flags of the converters from COCO and LVIS name them."""
+"""Determines the parts of a data set from the flags of the converters of COCO and LVIS."""
 
 import dataclasses
 import os

@@ -1,4 +1,4 @@
-"""The box around a COCO segmentation: polygons, or a mask as run lengths."""
+"""Computes the box around a COCO segmentation: polygons, or a mask as run lengths."""
 
 import itertools
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Seven-segment digits: strings drawn on a canvas, with a box for every digit; no font needed."""
+"""Draws strings of seven-segment digits on a canvas, with a box for every digit, without a font."""
 
 import dataclasses
 import functools

@@ -1,4 +1,4 @@
-"""Pascal VOC data into the files that SSD-Tensorflow reads: 200 images each, with its keys too."""
+"""Writes Pascal VOC data as the files that SSD-Tensorflow reads: 200 images each, with its keys."""
 
 import os
 from collections.abc import Mapping

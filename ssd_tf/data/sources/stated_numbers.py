@@ -1,4 +1,4 @@
-"""Numbers as annotation files state them: by value, whether written as a number or as text."""
+"""Reads numbers of annotation files by value, whether written as a number or as text."""
 
 import math
 

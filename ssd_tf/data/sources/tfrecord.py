@@ -1,4 +1,4 @@
-"""TFRecords as a data set, their images read one by one in any order."""
+"""Reads TFRecords as a data set, image by image in any order."""
 
 import dataclasses
 import functools

@@ -1,4 +1,4 @@
-"""The files of Pascal VOC data: folders, image lists, and which image belongs to an annotation."""
+"""Finds the files of Pascal VOC data: folders, image lists, and the image of an annotation."""
 
 import dataclasses
 import os

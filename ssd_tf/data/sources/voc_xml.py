@@ -1,4 +1,4 @@
-"""Pascal VOC annotation files: XML with an <object> for each box; other dialects are refused."""
+"""Reads Pascal VOC annotation files: XML with an <object> for each box; refuses other dialects."""
 
 import dataclasses
 import math

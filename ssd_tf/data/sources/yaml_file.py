@@ -1,4 +1,4 @@
-"""YAML files of users: every value as it is written; bounded in size and depth, without aliases."""
+"""Reads users' YAML files: values as they are written, bounded size and depth, no aliases."""
 
 import dataclasses
 import os

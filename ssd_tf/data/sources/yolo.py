@@ -1,4 +1,4 @@
-"""YOLO's data sets: an image beside a text file, and a data.yaml that says where they are.
+"""Reads YOLO's data sets: an image beside a text file, and a data.yaml that says where they are.
 
 Paths may be absolute or leave the folder of the file that has them, as is the habit here: a set is
 whatever a data.yaml or an image list names. Only images are read there, and text files of labels

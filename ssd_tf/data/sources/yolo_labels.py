@@ -1,4 +1,4 @@
-"""The lines of YOLO's text files: boxes, polygons, and boxes with keypoints."""
+"""Reads the lines of YOLO's text files: boxes, polygons, and boxes with keypoints."""
 
 import collections
 import math

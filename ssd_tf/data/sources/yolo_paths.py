@@ -1,4 +1,4 @@
-"""Where YOLO's images and their text files lie."""
+"""Finds YOLO's images and their text files."""
 
 import os
 from collections.abc import Sequence
