@@ -1,4 +1,4 @@
-"""Draws docs/partial_labels.svg: what an image labeled for RBC only teaches, masked and naive.
+"""Draws docs/partial_labels.svg: the targets from an image labeled for RBC only, masked and naive.
 
 python docs/draw_partial_labels.py BCCD.record docs/partial_labels.svg    (a TFRecord of BCCD)
 """
@@ -15,7 +15,7 @@ from ssd_tf.data import record_files, tf_example
 LABELED = ('RBC',)
 COLUMNS = ('back-\nground', 'RBC', 'WBC', 'Platelets')
 ANCHORS = ('on a red cell', 'on the white cell', 'on nothing')
-# What each column of an anchor is told: yes, no, or nothing.
+# The target of each column of an anchor: positive, negative, or none.
 TABLES = {
   'naive: what has no box is background': ['no yes no no', 'no no no no', 'no no no no'],
   'masked: what is not labeled is unknown': ['no yes - -', '- no - -', '- no - -'],
@@ -61,7 +61,7 @@ def draw_image(axes, annotation) -> None:
 
 
 def draw_table(axes, title, rows, with_names) -> None:
-  """What each column of each kind of anchor is told."""
+  """The targets of each column of each kind of anchor."""
   for y, row in enumerate(rows):
     for x, answer in enumerate(row):
       axes.add_patch(Rectangle((x + 0.03, y + 0.05), 0.94, 0.9, color=COLORS[answer], linewidth=0))

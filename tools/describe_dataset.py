@@ -1,4 +1,4 @@
-"""Describes TFRecords: boxes, images and labeled images of each class, sizes, shapes, oddities."""
+"""Describes TFRecords: boxes and labeled images of each class, sizes, shapes, irregularities."""
 
 from ssd_tf.commands import describe_dataset
 from ssd_tf.commands.command_line import run

@@ -17,17 +17,25 @@ from ssd_tf.errors import InputError
 FLAGS = flags.FLAGS
 shared_flags.pipeline_config('The pipeline.config; else that of the model_dir.')
 flags.DEFINE_string(
-  'model_dir', '', 'Of the training: checkpoints, and curves in train/ and eval/.'
+  'model_dir', '', 'Folder of the training, with checkpoints, and curves in train/ and eval/.'
 )
 flags.DEFINE_string(
-  'checkpoint', '', 'The prefix of a checkpoint, or a folder; else the newest of the model_dir.'
+  'checkpoint', '', 'Prefix of a checkpoint, or a folder; default: the newest of model_dir.'
 )
-flags.DEFINE_string('output_dir', None, 'Gets index.html, plots and pictures.')
+flags.DEFINE_string('output_dir', None, 'Folder to write index.html, plots and pictures to.')
 flags.DEFINE_float(
-  'score_threshold', 0.5, 'Of the errors and worst images.', lower_bound=0, upper_bound=1
+  'score_threshold',
+  0.5,
+  'Minimum score of the detections in errors and worst images.',
+  lower_bound=0,
+  upper_bound=1,
 )
-flags.DEFINE_integer('num_worst_images', 12, 'Pictures.', lower_bound=0)
-flags.DEFINE_integer('max_images', 0, 'Evaluate on so many; 0: all.', lower_bound=0)
+flags.DEFINE_integer(
+  'num_worst_images', 12, 'Number of pictures of the worst images.', lower_bound=0
+)
+flags.DEFINE_integer(
+  'max_images', 0, 'Evaluate on at most this many images; 0: all.', lower_bound=0
+)
 flags.DEFINE_bool('eval_on_train_data', False, 'Evaluate on the training records.')
 flags.mark_flags_as_required(['output_dir'])
 

@@ -31,9 +31,9 @@ flags.DEFINE_float(
   lower_bound=0.0,
 )
 flags.DEFINE_bool(
-  'fit_positions', True, 'At the end, improve the sizes for where anchors really lie.'
+  'fit_positions', True, 'Finally adjust the sizes to the positions where anchors are.'
 )
-flags.DEFINE_integer('seed', 0, 'Of the clustering.', lower_bound=0)
+flags.DEFINE_integer('seed', 0, 'Seed of the clustering.', lower_bound=0)
 flags.DEFINE_string('output_path', None, 'File for the anchor_generator block; default: none.')
 flags.DEFINE_string(
   'output_config_path', None, 'File for the config with that block, all else unchanged.'

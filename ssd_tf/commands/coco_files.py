@@ -21,7 +21,7 @@ def define_flags(num_shards_help: str) -> None:
   flags.DEFINE_string('val_image_dir', None, 'Folder of the validation images.')
   flags.DEFINE_string('train_annotations_file', None, 'JSON of the training images.')
   flags.DEFINE_string('val_annotations_file', None, 'JSON of the validation images.')
-  flags.DEFINE_string('output_dir', None, 'Folder to write; made if it does not exist.')
+  flags.DEFINE_string('output_dir', None, 'Folder to write; created if it does not exist.')
   flags.DEFINE_string('image_dir', None, 'Folder of the images, for --output_path.')
   flags.DEFINE_string('annotations_file', None, 'JSON of the images, for --output_path.')
   flags.DEFINE_string('output_path', None, 'TFRecord file to write.')

@@ -19,7 +19,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string('model_dirs', None, 'Folders or globs, separated by commas.')
 flags.DEFINE_string('naive', '', 'The variant at the lower end of the gap.')
 flags.DEFINE_string('complete', '', 'The variant at the upper end of the gap.')
-flags.DEFINE_string('output_path', '', 'The Markdown to write; empty: to stdout.')
+flags.DEFINE_string('output_path', '', 'Markdown file to write; empty: stdout.')
 flags.DEFINE_string('plot_path', '', 'The .svg file of the curves; empty: none.')
 flags.mark_flags_as_required(['model_dirs'])
 

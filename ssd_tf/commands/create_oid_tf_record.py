@@ -30,7 +30,7 @@ flags.DEFINE_string('input_label_map', None, 'Label map (pbtxt).')
 flags.DEFINE_string('class_descriptions_csv', None, 'CSV file of MIDs and names.')
 flags.DEFINE_string('output_path', None, 'TFRecord file to write.')
 flags.DEFINE_string(
-  'output_tf_record_path_prefix', None, 'The same, with another default of --num_shards.'
+  'output_tf_record_path_prefix', None, 'As --output_path, with another default of --num_shards.'
 )
 shared_flags.writing_records(
   'image or row',

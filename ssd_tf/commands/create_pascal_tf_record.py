@@ -18,7 +18,7 @@ flags.DEFINE_string('annotations_dir', 'Annotations', 'Folder of the XML files.'
 flags.DEFINE_string('year', 'VOC2007', 'Folder below a VOCdevkit; merged: VOC2007 and VOC2012.')
 flags.DEFINE_string('output_path', None, 'TFRecord file to write.')
 flags.DEFINE_string('label_map_path', None, 'Label map (pbtxt).')
-flags.DEFINE_bool('ignore_difficult_instances', False, 'Leave difficult objects out.')
+flags.DEFINE_bool('ignore_difficult_instances', False, 'Leave out difficult objects.')
 shared_flags.writing_records('image or XML file')
 flags.mark_flags_as_required(['data_dir', 'output_path', 'label_map_path'])
 

@@ -14,7 +14,7 @@ from absl import flags
 from ssd_tf.commands import shared_flags
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string('data_yaml', None, 'Names and folders of the sets.')
+flags.DEFINE_string('data_yaml', None, 'File with names and folders of the sets.')
 flags.DEFINE_string('set', 'train', 'With --data_yaml: train, val or test.')
 flags.DEFINE_string('image_dir', None, 'Instead of --data_yaml: folder of the images.')
 flags.DEFINE_string('label_dir', None, 'Folder of the text files; default: as YOLO finds them.')
@@ -26,7 +26,9 @@ flags.DEFINE_list(
   'default: what data.yaml says.',
 )
 flags.DEFINE_string('output_path', None, 'TFRecord file to write.')
-flags.DEFINE_string('label_map_path', None, "Label map (pbtxt); default: YOLO's numbers and 1.")
+flags.DEFINE_string(
+  'label_map_path', None, "Label map (pbtxt); default: YOLO's class numbers plus 1."
+)
 flags.DEFINE_string('label_map_output_path', None, 'Label map (pbtxt) to write.')
 shared_flags.writing_records('image or text file')
 flags.mark_flags_as_required(['output_path'])

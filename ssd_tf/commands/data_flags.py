@@ -26,11 +26,11 @@ def define_conversion() -> None:
   flags.DEFINE_float(
     'validation_share',
     0.2,
-    'The share of the images that validate, where the data has no part of its own for it.',
+    'Share of the images for validation, unless the data has its own validation part.',
     lower_bound=0.01,
     upper_bound=0.99,
   )
-  flags.DEFINE_integer('seed', 0, 'Of the split, and of a training.', lower_bound=0)
+  flags.DEFINE_integer('seed', 0, 'Seed of the split and of the training.', lower_bound=0)
 
 
 def define() -> None:
@@ -38,10 +38,10 @@ def define() -> None:
   define_conversion()
   flags.DEFINE_string('model', None, 'One of `ssd-tf init --list`.')
   flags.DEFINE_string(
-    'weights', None, 'What to start from: one of `ssd-tf weights`, a checkpoint, or none.'
+    'weights', None, 'Initial weights: one of `ssd-tf weights`, a checkpoint, or none.'
   )
-  flags.DEFINE_integer('num_train_steps', None, 'The length of the training.', lower_bound=1)
-  flags.DEFINE_integer('batch_size', None, 'Images of a step.', lower_bound=1)
+  flags.DEFINE_integer('num_train_steps', None, 'Length of the training in steps.', lower_bound=1)
+  flags.DEFINE_integer('batch_size', None, 'Images per step.', lower_bound=1)
   flags.DEFINE_float('learning_rate', None, 'The highest learning rate.', lower_bound=0)
   shared_flags.config_override()
 

@@ -1,4 +1,4 @@
-r"""Describes a data set: boxes, images and labeled images of each class, sizes, shapes, oddities.
+r"""Describes a data set: boxes and labeled images of each class, sizes, shapes, irregularities.
 
 ssd-tf describe --data=mydata --output_path=mydata.svg
 python tools/describe_dataset.py --input_path=train.record --label_map_path=label_map.pbtxt \

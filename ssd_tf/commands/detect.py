@@ -16,7 +16,7 @@ flags.DEFINE_string('model', None, 'The folder of a training or of an export, or
 flags.DEFINE_list('images', [], 'Image files and folders of them, separated by commas.')
 flags.DEFINE_string('output', 'detections', 'Folder to write.')
 flags.DEFINE_float(
-  'score_threshold', 0.5, 'Of the detections written.', lower_bound=0, upper_bound=1
+  'score_threshold', 0.5, 'Minimum score of the detections written.', lower_bound=0, upper_bound=1
 )
 
 

@@ -11,17 +11,17 @@ from absl import flags
 from ssd_tf.errors import InputError
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string('saved_model_dir', None, 'Holds saved_model.pb.')
-flags.DEFINE_string('output_dir', None, 'Gets the pictures.')
+flags.DEFINE_string('saved_model_dir', None, 'Folder that holds saved_model.pb.')
+flags.DEFINE_string('output_dir', None, 'Folder to write the pictures to.')
 flags.DEFINE_string(
-  'label_map_path', None, 'For the names of classes; default: that of the export.'
+  'label_map_path', None, 'Label map with class names; default: that of the export.'
 )
 flags.DEFINE_list('images', [], 'Image files and folders of them, by commas.')
 flags.DEFINE_list('tf_record', [], 'TFRecords, also name@10; instead of --images.')
 flags.DEFINE_float(
-  'score_threshold', 0.5, 'Of the detections written.', lower_bound=0, upper_bound=1
+  'score_threshold', 0.5, 'Minimum score of the detections written.', lower_bound=0, upper_bound=1
 )
-flags.DEFINE_integer('max_images', None, 'Stop after so many.', lower_bound=1)
+flags.DEFINE_integer('max_images', None, 'Stop after this many images.', lower_bound=1)
 flags.mark_flags_as_required(['saved_model_dir', 'output_dir'])
 
 

@@ -18,9 +18,9 @@ from ssd_tf.files import json_file
 FLAGS = flags.FLAGS
 shared_flags.pipeline_config()
 flags.DEFINE_string(
-  'model_dir', None, 'Of a training; its newest checkpoint is diagnosed, if there is one yet.'
+  'model_dir', None, 'Folder of a training; its newest checkpoint, if any, is diagnosed.'
 )
-flags.DEFINE_string('checkpoint', None, 'The same by its prefix, instead of --model_dir.')
+flags.DEFINE_string('checkpoint', None, 'Prefix of a checkpoint, instead of --model_dir.')
 flags.DEFINE_string('json_path', None, 'JSON file to write; default: none.')
 flags.DEFINE_integer(
   'max_images',
@@ -36,8 +36,10 @@ flags.DEFINE_integer(
   'ids, boxes, damage) the first ones of its files, as many of each.',
   lower_bound=1,
 )
-flags.DEFINE_bool('overfit', False, 'Also try whether the model can overfit 8 images; minutes.')
-flags.DEFINE_integer('overfit_steps', 300, 'Limit of the steps of --overfit.', lower_bound=1)
+flags.DEFINE_bool(
+  'overfit', False, 'Also test whether the model can overfit 8 images; takes minutes.'
+)
+flags.DEFINE_integer('overfit_steps', 300, 'Maximum number of steps of --overfit.', lower_bound=1)
 flags.mark_flags_as_required(['pipeline_config_path'])
 
 

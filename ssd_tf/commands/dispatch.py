@@ -14,7 +14,7 @@ COMMANDS = {
   'export': ('export', 'Exports a trained detector as a SavedModel.'),
   'detect': ('detect', 'Detects on images: writes pictures and a JSON file.'),
   'convert': ('convert', 'Converts annotated images to TFRecords.'),
-  'describe': ('describe_dataset', 'Describes a data set: boxes, classes, sizes, oddities.'),
+  'describe': ('describe_dataset', 'Describes a data set: boxes, classes, sizes, irregularities.'),
   'diagnose': ('diagnose', 'Says what is wrong with a training, before or after it.'),
   'anchors': ('cluster_anchors', 'Finds anchors that fit the boxes of the training records.'),
   'report': ('analyze_run', 'Writes a page about a training, with curves and examples.'),

@@ -16,10 +16,10 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string(
   'checkpoint_path',
   '/tmp/tfmodel/',
-  'A folder, of which the newest checkpoint is taken, or the prefix of a checkpoint; of several, '
-  'separated by commas, all.',
+  'A folder, whose newest checkpoint is evaluated, or the prefix of a checkpoint, or several '
+  'prefixes, separated by commas.',
 )
-flags.DEFINE_string('eval_dir', '/tmp/tfmodel/', 'Gets the results.')
+flags.DEFINE_string('eval_dir', '/tmp/tfmodel/', 'Folder to write the results to.')
 # Not by absl's `required`, which would come before the hint at a missing space.
 flags.DEFINE_string(
   'dataset_dir', None, 'The folder with the TFRecord files of the images; required.'
@@ -30,8 +30,8 @@ flags.DEFINE_string(
   'Required: the files are <name>_<split>_*.tfrecord; of pascalvoc_2007 '
   'voc_2007_<split>_*.tfrecord.',
 )
-flags.DEFINE_string('dataset_split_name', 'test', 'Such as train or test.')
-flags.DEFINE_string('label_map_path', None, 'Names of the classes, if the folder has none.')
+flags.DEFINE_string('dataset_split_name', 'test', 'Name of the split, such as train or test.')
+flags.DEFINE_string('label_map_path', None, 'Label map with class names, if the folder has none.')
 flags.DEFINE_string(
   'model_name',
   None,
@@ -39,21 +39,24 @@ flags.DEFINE_string(
   'is a pipeline.config.',
 )
 flags.DEFINE_integer(
-  'num_classes', 21, 'With the background; not needed if there is a pipeline.config.', lower_bound=2
+  'num_classes',
+  21,
+  'Number of classes, including background; not needed if there is a pipeline.config.',
+  lower_bound=2,
 )
 flags.DEFINE_float(
-  'select_threshold', 0.01, 'Detections have a score above it.', lower_bound=0, upper_bound=1
+  'select_threshold', 0.01, 'Minimum score of detections.', lower_bound=0, upper_bound=1
 )
 flags.DEFINE_integer(
-  'select_top_k', 400, 'Candidates of a class that the suppression looks at.', lower_bound=1
+  'select_top_k', 400, 'Candidates per class for non-maximum suppression.', lower_bound=1
 )
 flags.DEFINE_integer(
-  'keep_top_k', 200, 'Detections of a class that it keeps at most.', lower_bound=1
+  'keep_top_k', 200, 'Maximum number of detections per class after suppression.', lower_bound=1
 )
 flags.DEFINE_float(
   'nms_threshold',
   0.45,
-  'A box is suppressed by a better one that it overlaps by a greater IoU.',
+  'IoU above which the box of higher score suppresses another.',
   lower_bound=0,
   upper_bound=1,
 )
@@ -65,11 +68,9 @@ flags.DEFINE_float(
   upper_bound=1,
 )
 flags.DEFINE_integer('eval_resize', 4, 'Only 4 (WARP_RESIZE): the whole image.')
-flags.DEFINE_bool(
-  'remove_difficult', True, 'Difficult boxes are neither missed nor found, for VOC.'
-)
+flags.DEFINE_bool('remove_difficult', True, 'Ignore difficult boxes (VOC).')
 flags.DEFINE_integer('batch_size', 1, 'Images at a time.', lower_bound=1)
-flags.DEFINE_integer('max_num_batches', None, 'Not more than so many batches.', lower_bound=1)
+flags.DEFINE_integer('max_num_batches', None, 'Maximum number of batches.', lower_bound=1)
 flags.DEFINE_bool(
   'wait_for_checkpoints',
   False,
@@ -78,7 +79,7 @@ flags.DEFINE_bool(
 flags.DEFINE_bool(
   'eval_all_checkpoints',
   False,
-  'Every checkpoint in the folder; those that eval_dir has already are not evaluated again.',
+  'Evaluate every checkpoint in the folder, except those that eval_dir already has.',
 )
 flags.DEFINE_string('preprocessing_name', None, 'Accepted if it is that of the model.')
 # Without effect; a line says why.

@@ -17,12 +17,12 @@ FLAGS = flags.FLAGS
 flags.DEFINE_multi_string(
   'model_dir', None, 'The folder of a training, or a glob of several. May be repeated.'
 )
-flags.DEFINE_string('output_dir', None, 'Gets the files.')
+flags.DEFINE_string('output_dir', None, 'Folder to write the files to.')
 _ABOUT = {
-  'name': flags.DEFINE_string('name', '', 'Of the experiment: the title.'),
-  'purpose': flags.DEFINE_string('purpose', '', 'What it is to show.'),
-  'analysis': flags.DEFINE_string('analysis', '', 'What it has shown.'),
-  'notes': flags.DEFINE_string('notes', '', 'What else there is to say.'),
+  'name': flags.DEFINE_string('name', '', 'Title of the experiment.'),
+  'purpose': flags.DEFINE_string('purpose', '', 'Purpose of the experiment.'),
+  'analysis': flags.DEFINE_string('analysis', '', 'What the experiment has shown.'),
+  'notes': flags.DEFINE_string('notes', '', 'Further notes.'),
 }
 flags.mark_flags_as_required(['model_dir', 'output_dir'])
 

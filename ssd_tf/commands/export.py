@@ -14,16 +14,14 @@ from ssd_tf.commands import model_flags
 
 FLAGS = flags.FLAGS
 model_flags.define()
-flags.DEFINE_string('output', None, 'Folder to write; default: exported, in that of the model.')
+flags.DEFINE_string('output', None, "Folder to write; default: `exported` in the model's folder.")
 flags.DEFINE_enum(
   'input_type',
   'image_tensor',
   ['image_tensor', 'float_image_tensor', 'encoded_image_string_tensor', 'tf_example'],
-  'What the model takes: pixels, encoded images, or tf.train.Examples.',
+  'Input of the model: pixels, encoded images, or tf.train.Examples.',
 )
-flags.DEFINE_integer(
-  'batch_size', None, 'Images of a call; default: any number of them.', lower_bound=1
-)
+flags.DEFINE_integer('batch_size', None, 'Images per call; default: any number.', lower_bound=1)
 
 
 def main() -> None:

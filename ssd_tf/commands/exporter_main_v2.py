@@ -11,12 +11,14 @@ from ssd_tf.commands import shared_flags
 FLAGS = flags.FLAGS
 shared_flags.pipeline_config()
 flags.DEFINE_string('trained_checkpoint_dir', None, 'The model_dir, or the prefix of a checkpoint.')
-flags.DEFINE_string('output_directory', None, 'Gets saved_model, checkpoint, pipeline.config.')
+flags.DEFINE_string(
+  'output_directory', None, 'Folder to write saved_model, checkpoint and pipeline.config to.'
+)
 flags.DEFINE_enum(
   'input_type',
   'image_tensor',
   ['image_tensor', 'float_image_tensor', 'encoded_image_string_tensor', 'tf_example'],
-  'What input_tensor is: pixels, encoded images, or tf.train.Examples.',
+  'Content of input_tensor: pixels, encoded images, or tf.train.Examples.',
 )
 flags.DEFINE_integer(
   'batch_size', None, 'Images per call; left out, or 0: any number.', lower_bound=0

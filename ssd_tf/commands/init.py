@@ -15,7 +15,7 @@ from ssd_tf.errors import InputError
 FLAGS = flags.FLAGS
 data_flags.define()
 flags.DEFINE_string('output', None, 'The pipeline.config to write.')
-flags.DEFINE_bool('list', False, 'List the models that a training can begin with, and end.')
+flags.DEFINE_bool('list', False, 'List the models that a training can begin with, then exit.')
 
 
 def main() -> None:

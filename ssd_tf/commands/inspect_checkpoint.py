@@ -12,9 +12,9 @@ from absl import flags
 from ssd_tf.commands import shared_flags
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string('checkpoint', None, 'A prefix, a file of it, or a folder.')
+flags.DEFINE_string('checkpoint', None, 'Prefix of a checkpoint, one of its files, or a folder.')
 shared_flags.pipeline_config('Also: what a training by this config would load.')
-flags.DEFINE_bool('variables', False, 'List all names and shapes too.')
+flags.DEFINE_bool('variables', False, 'Also list all names and shapes.')
 flags.mark_flags_as_required(['checkpoint'])
 
 

@@ -25,12 +25,14 @@ flags.DEFINE_string('manifest_path', None, 'JSON with the counts; default: outpu
 flags.DEFINE_multi_string(
   'groups', None, 'Classes of one group of images, by commas; once for each group.'
 )
-flags.DEFINE_integer('num_groups', None, 'Draw so many groups, without --groups.', lower_bound=1)
+flags.DEFINE_integer(
+  'num_groups', None, 'Number of groups to draw, without --groups.', lower_bound=1
+)
 flags.DEFINE_float(
   'overlap', 0.0, 'Share of the classes in every drawn group.', lower_bound=0, upper_bound=1
 )
 flags.DEFINE_list('group_fractions', None, 'Share of the images in each group; default: equal.')
-flags.DEFINE_bool('shuffle', False, 'Images come to groups at random, not in turn.')
+flags.DEFINE_bool('shuffle', False, 'Assign images to groups at random, not in turn.')
 flags.DEFINE_float(
   'drop_rate',
   0.0,
@@ -41,7 +43,7 @@ flags.DEFINE_float(
 flags.DEFINE_multi_string(
   'class_drop', [], 'name=rate: probability that the class is not labeled in an image.'
 )
-flags.DEFINE_integer('seed', 0, 'Of all that is drawn.', lower_bound=0)
+flags.DEFINE_integer('seed', 0, 'Seed of all random draws.', lower_bound=0)
 shared_flags.num_workers()
 flags.mark_flags_as_required(['output_path'])
 

@@ -14,7 +14,7 @@ def define() -> None:
   """Defines the flags."""
   flags.DEFINE_string('model', None, 'The folder of a training, such as runs/mine.')
   flags.DEFINE_string('checkpoint', None, 'One of its checkpoints, by its prefix or file.')
-  flags.DEFINE_string('config', None, 'Default: pipeline.config in the folder of the model.')
+  flags.DEFINE_string('config', None, "The config; default: pipeline.config in the model's folder.")
   shared_flags.config_override()
 
 

@@ -17,8 +17,8 @@ from ssd_tf.errors import InputError
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string('pipeline_config_path', None, 'The pipeline.config.')
-flags.DEFINE_string('model_dir', None, 'Gets checkpoints, event files and results.')
-flags.DEFINE_integer('num_train_steps', None, 'Instead of train_config.num_steps.', lower_bound=1)
+flags.DEFINE_string('model_dir', None, 'Folder to write checkpoints, event files and results to.')
+flags.DEFINE_integer('num_train_steps', None, 'Overrides train_config.num_steps.', lower_bound=1)
 flags.DEFINE_string(
   'checkpoint_dir',
   None,
@@ -35,8 +35,8 @@ flags.DEFINE_integer(
 flags.DEFINE_bool(
   'eval_all_checkpoints',
   False,
-  'Evaluate only: every checkpoint in the folder, in the order of steps, and end; those that '
-  'eval/metrics.jsonl of model_dir has already are not evaluated again.',
+  'Evaluate only: every checkpoint in the folder, in the order of steps, except those that '
+  'eval/metrics.jsonl of model_dir already has; then exit.',
 )
 flags.DEFINE_integer('checkpoint_every_n', 1000, 'Steps between checkpoints.', lower_bound=1)
 flags.DEFINE_integer('checkpoint_max_to_keep', 7, 'Older checkpoints are deleted.', lower_bound=1)
@@ -51,12 +51,17 @@ flags.DEFINE_bool('eval_on_train_data', False, 'Evaluate only: on the training r
 flags.DEFINE_integer(
   'sample_1_of_n_eval_on_train_examples', 5, 'As above, with --eval_on_train_data.', lower_bound=1
 )
-flags.DEFINE_integer('num_logical_cpus', 0, 'Try that many replicas on the CPU.', lower_bound=0)
-flags.DEFINE_integer('seed', None, 'Instead of train_config.seed.', lower_bound=0)
+flags.DEFINE_integer(
+  'num_logical_cpus',
+  0,
+  'Train on this many CPU replicas, to try replicas without GPUs.',
+  lower_bound=0,
+)
+flags.DEFINE_integer('seed', None, 'Overrides train_config.seed.', lower_bound=0)
 flags.DEFINE_list(
   'multi_scale',
   [],
-  'Sizes of the input of which a training draws, as 256,320,384x512 (height x width); instead of '
+  'Input sizes to draw from while training, as 256,320,384x512 (height x width); overrides '
   'train_config.multi_scale.size.',
 )
 flags.DEFINE_integer(
@@ -74,31 +79,31 @@ flags.DEFINE_enum(
   'freeze',
   None,
   ['none', 'backbone', 'all_but_heads'],
-  'What stays as it starts; instead of train_config.freeze.',
+  'Part of the network to freeze; overrides train_config.freeze.',
 )
 flags.DEFINE_multi_string(
   'freeze_variables',
   None,
-  'A regular expression: variables that stay as they start, besides. May be repeated; instead of '
+  'Regular expression of further variables to freeze. May be repeated; overrides '
   'train_config.freeze_variables.',
 )
 flags.DEFINE_string(
   'best_metric',
   None,
   'Instead of train_config.best_metric: the metric of the checkpoint kept in the folder best of '
-  'model_dir, and of early stopping; of those that begin with Loss/ the least is the best.',
+  'model_dir, and of early stopping; of metrics that begin with Loss/, lower is better.',
 )
 flags.DEFINE_integer(
   'early_stopping_patience',
   None,
-  'Stop after so many evaluations without a better one; instead of '
+  'Stop after this many evaluations without improvement; overrides '
   'train_config.early_stopping.patience.',
   lower_bound=1,
 )
 flags.DEFINE_integer(
   'gradient_accumulation_steps',
   None,
-  'Batches that make one step together, in the memory of one; instead of '
+  'Batches to accumulate for each step, in the memory of one; overrides '
   'train_config.gradient_accumulation_steps.',
   lower_bound=1,
 )
@@ -113,8 +118,8 @@ shared_flags.log_format('api')
 flags.DEFINE_multi_string(
   'class_map',
   [],
-  'Classes of fine_tune_checkpoint to go on with: old=new, by name or id, separated by commas or '
-  'repeated; instead of train_config.fine_tune_class_map. Old names are those of '
+  'Classes of fine_tune_checkpoint to keep: old=new, by name or id, separated by commas or '
+  'repeated; overrides train_config.fine_tune_class_map. Old names are those of '
   'train_config.fine_tune_label_map_path.',
 )
 flags.DEFINE_string(

@@ -8,7 +8,7 @@ Reads the TensorBoard event files in train/ and, if there is one, eval/ of the m
 from absl import flags
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string('model_dir', None, 'Of the training: holds train/ and eval/.')
+flags.DEFINE_string('model_dir', None, 'Folder of the training, with train/ and eval/.')
 flags.DEFINE_string('output_path', None, 'The .svg file to write.')
 flags.mark_flags_as_required(['model_dir', 'output_path'])
 

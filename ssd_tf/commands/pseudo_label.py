@@ -21,20 +21,29 @@ flags.DEFINE_string('checkpoint', None, 'A folder with checkpoints, or the prefi
 flags.DEFINE_list('input_path', None, 'TFRecords to fill: files, globs, name@10; by commas.')
 flags.DEFINE_list('validation_path', None, 'Labeled TFRecords to choose thresholds on.')
 flags.DEFINE_string('output_path', None, 'The TFRecord to write.')
-flags.DEFINE_string('label_map_path', None, "Of records and model; else the eval_input_reader's.")
+flags.DEFINE_string(
+  'label_map_path', None, "Label map of records and model; default: the eval_input_reader's."
+)
 flags.DEFINE_multi_string(
   'labeled_class',
   [],
   'A class that images to fill are labeled for where their record does not say; else all.',
 )
 flags.DEFINE_float(
-  'beta', 0.5, 'Of the F-beta for the high threshold; below 1, precision counts more.'
+  'beta', 0.5, 'Beta of the F-beta for the high threshold; below 1, precision counts more.'
 )
 flags.DEFINE_float(
-  'low_beta', 2.0, 'Of the F-beta for the low threshold; above 1, recall counts more.'
+  'low_beta', 2.0, 'Beta of the F-beta for the low threshold; above 1, recall counts more.'
 )
-flags.DEFINE_float('min_precision', 0.5, 'Fill no class with less.', lower_bound=0, upper_bound=1)
-flags.DEFINE_integer('min_validation_boxes', 20, 'Fill no class with fewer.', lower_bound=1)
+flags.DEFINE_float(
+  'min_precision', 0.5, 'Minimum precision of a class to be filled.', lower_bound=0, upper_bound=1
+)
+flags.DEFINE_integer(
+  'min_validation_boxes',
+  20,
+  'Minimum number of validation boxes of a class to be filled.',
+  lower_bound=1,
+)
 flags.DEFINE_float(
   'max_overlap',
   0.5,
@@ -42,9 +51,9 @@ flags.DEFINE_float(
   'reaches this.',
   upper_bound=1,
 )
-flags.DEFINE_string('report_path', None, 'Else the output path and .report.json.')
-flags.DEFINE_integer('num_shards', 1, 'Files to write.', lower_bound=1)
-flags.DEFINE_integer('batch_size', 8, 'Images at a time, a device.', lower_bound=1)
+flags.DEFINE_string('report_path', None, 'Report to write; default: output_path.report.json.')
+flags.DEFINE_integer('num_shards', 1, 'Number of files to write.', lower_bound=1)
+flags.DEFINE_integer('batch_size', 8, 'Images per device at a time.', lower_bound=1)
 flags.mark_flags_as_required(
   ['pipeline_config_path', 'checkpoint', 'input_path', 'validation_path', 'output_path']
 )

@@ -16,7 +16,7 @@ from absl import flags
 FLAGS = flags.FLAGS
 flags.DEFINE_string('sweep', None, 'The sweep file (JSON).')
 flags.DEFINE_string(
-  'output_dir', None, 'Gets a folder for each training, experiments.md and experiments.csv.'
+  'output_dir', None, 'Folder for the trainings, experiments.md and experiments.csv.'
 )
 flags.mark_flags_as_required(['sweep', 'output_dir'])
 

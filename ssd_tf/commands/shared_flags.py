@@ -50,7 +50,9 @@ def set_num_train_steps(pipeline) -> None:
 
 def num_workers() -> None:
   """Defines --num_workers, of a converter."""
-  flags.DEFINE_integer('num_workers', None, 'Threads; default: the processors.', lower_bound=1)
+  flags.DEFINE_integer(
+    'num_workers', None, 'Number of threads; default: the number of processors.', lower_bound=1
+  )
 
 
 def writing_records(

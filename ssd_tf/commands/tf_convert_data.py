@@ -14,7 +14,7 @@ from absl import flags
 from ssd_tf.commands import shared_flags
 
 FLAGS = flags.FLAGS
-flags.DEFINE_enum('dataset_name', 'pascalvoc', ['pascalvoc'], 'What the annotations are.')
+flags.DEFINE_enum('dataset_name', 'pascalvoc', ['pascalvoc'], 'Format of the annotations.')
 flags.DEFINE_string('dataset_dir', None, 'Folder with Annotations and JPEGImages.')
 flags.DEFINE_string('output_name', 'pascalvoc', 'Files are <output_name>_000.tfrecord, and so on.')
 flags.DEFINE_string('output_dir', './', 'Folder to write to.')

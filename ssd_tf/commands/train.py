@@ -20,10 +20,20 @@ FLAGS = flags.FLAGS
 data_flags.define()
 flags.DEFINE_string('config', None, 'Instead of --data: a pipeline.config.')
 flags.DEFINE_string(
-  'output', None, 'Gets checkpoints, figures, the export and pictures; default: runs/NAME.'
+  'output', None, 'Folder for checkpoints, figures, export and pictures; default: runs/NAME.'
 )
-flags.DEFINE_integer('checkpoint_every_n', None, 'Steps; default: a tenth.', lower_bound=1)
-flags.DEFINE_integer('log_every_n', None, 'Steps; default: a fortieth, at most 100.', lower_bound=1)
+flags.DEFINE_integer(
+  'checkpoint_every_n',
+  None,
+  'Steps between checkpoints; default: a tenth of the training.',
+  lower_bound=1,
+)
+flags.DEFINE_integer(
+  'log_every_n',
+  None,
+  'Steps between lines; default: a fortieth of the training, at most 100.',
+  lower_bound=1,
+)
 flags.DEFINE_enum(
   'log_format',
   'short',
@@ -32,7 +42,7 @@ flags.DEFINE_enum(
   'these are in train.log of the output in any case.',
 )
 flags.DEFINE_bool('evaluate', True, 'Evaluate at each checkpoint, and keep the best.')
-flags.DEFINE_bool('export', True, 'Export the best checkpoint in the end, and draw detections.')
+flags.DEFINE_bool('export', True, 'Export the best checkpoint at the end, and draw detections.')
 
 _FIELDS = {
   'batch_size': 'batch_size',

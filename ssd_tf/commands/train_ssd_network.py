@@ -16,7 +16,7 @@ FLAGS = flags.FLAGS
 # The objective.
 flags.DEFINE_float('loss_alpha', 1.0, 'Weight of the localization loss.')
 flags.DEFINE_float('negative_ratio', 3.0, 'Hard negatives for each positive anchor.')
-flags.DEFINE_float('match_threshold', 0.5, 'Anchors of a greater IoU are positive.')
+flags.DEFINE_float('match_threshold', 0.5, 'IoU above which anchors are positive.')
 flags.DEFINE_bool(
   'original_objective',
   False,
@@ -24,9 +24,9 @@ flags.DEFINE_bool(
   "the whole batch, losses divided by its images. False: Caffe's.",
 )
 # General.
-flags.DEFINE_string('train_dir', '/tmp/tfmodel/', 'Gets checkpoints and event files.')
+flags.DEFINE_string('train_dir', '/tmp/tfmodel/', 'Folder to write checkpoints and event files to.')
 flags.DEFINE_integer(
-  'num_clones', 1, 'Replicas, on a GPU each; on logical CPUs where there are none.', lower_bound=1
+  'num_clones', 1, 'Number of replicas: one per GPU, or logical CPUs without GPUs.', lower_bound=1
 )
 flags.DEFINE_bool('clone_on_cpu', False, 'Put the clones on logical CPUs.')
 flags.DEFINE_integer('num_readers', 4, 'Files read at a time.', lower_bound=1)
@@ -51,15 +51,19 @@ flags.DEFINE_enum(
   'How the weights are updated.',
 )
 flags.DEFINE_float('adadelta_rho', 0.95, 'Decay of Adadelta.')
-flags.DEFINE_float('adagrad_initial_accumulator_value', 0.1, "Start of Adagrad's sum.")
+flags.DEFINE_float(
+  'adagrad_initial_accumulator_value', 0.1, "Initial value of Adagrad's accumulator."
+)
 flags.DEFINE_float('adam_beta1', 0.9, 'Decay of the first moment.')
 flags.DEFINE_float('adam_beta2', 0.999, 'Decay of the second moment.')
-flags.DEFINE_float('opt_epsilon', 1.0, 'Of adadelta, adam (which needs it small) and rmsprop.')
-flags.DEFINE_float('ftrl_learning_rate_power', -0.5, 'Power of FTRL.')
-flags.DEFINE_float('ftrl_initial_accumulator_value', 0.1, "Start of FTRL's sum.")
+flags.DEFINE_float(
+  'opt_epsilon', 1.0, 'Epsilon of adadelta, adam (which needs it small) and rmsprop.'
+)
+flags.DEFINE_float('ftrl_learning_rate_power', -0.5, 'Learning rate power of FTRL.')
+flags.DEFINE_float('ftrl_initial_accumulator_value', 0.1, "Initial value of FTRL's accumulator.")
 flags.DEFINE_float('ftrl_l1', 0.0, 'L1 strength of FTRL.')
 flags.DEFINE_float('ftrl_l2', 0.0, 'L2 strength of FTRL.')
-flags.DEFINE_float('momentum', 0.9, 'Of the optimizer of that name.')
+flags.DEFINE_float('momentum', 0.9, 'Momentum of the optimizer of that name.')
 flags.DEFINE_float('rmsprop_momentum', 0.9, 'Momentum of RMSProp.')
 flags.DEFINE_float('rmsprop_decay', 0.9, 'Decay of RMSProp.')
 # Learning rate.
@@ -67,20 +71,24 @@ flags.DEFINE_enum(
   'learning_rate_decay_type',
   'exponential',
   ['fixed', 'exponential', 'polynomial'],
-  'How the learning rate falls.',
+  'How the learning rate decays.',
 )
-flags.DEFINE_float('learning_rate', 0.01, 'The first.')
-flags.DEFINE_float('end_learning_rate', 0.0001, 'The last, of polynomial.')
+flags.DEFINE_float('learning_rate', 0.01, 'Initial learning rate.')
+flags.DEFINE_float('end_learning_rate', 0.0001, 'Final learning rate of polynomial decay.')
 flags.DEFINE_float('label_smoothing', 0.0, 'Accepted, without effect.')
-flags.DEFINE_float('learning_rate_decay_factor', 0.94, 'Of exponential, at each decay.')
-flags.DEFINE_float('num_epochs_per_decay', 2.0, 'By the batches of one clone.')
-flags.DEFINE_float('moving_average_decay', None, 'Average the weights; None: do not.')
+flags.DEFINE_float('learning_rate_decay_factor', 0.94, 'Factor of each exponential decay.')
+flags.DEFINE_float(
+  'num_epochs_per_decay', 2.0, 'Epochs between decays, counted by the batches of one clone.'
+)
+flags.DEFINE_float(
+  'moving_average_decay', None, 'Decay of the moving average of the weights; None: no average.'
+)
 # Data.
 flags.DEFINE_string(
   'dataset_name', 'imagenet', 'pascalvoc_2007, or any <name> of <name>_<split>_*.tfrecord.'
 )
-flags.DEFINE_integer('num_classes', 21, 'With the background.', lower_bound=2)
-flags.DEFINE_string('dataset_split_name', 'train', 'As it is in the names of the files.')
+flags.DEFINE_integer('num_classes', 21, 'Number of classes, including background.', lower_bound=2)
+flags.DEFINE_string('dataset_split_name', 'train', 'Name of the split, as in the file names.')
 flags.DEFINE_string('dataset_dir', None, 'Folder of the TFRecords and, maybe, label_map.pbtxt.')
 flags.DEFINE_string('label_map_path', None, 'Label map of the records, if it lies elsewhere.')
 flags.DEFINE_string(
@@ -94,16 +102,16 @@ flags.DEFINE_enum(
   'The network.',
 )
 flags.DEFINE_string('preprocessing_name', None, "Accepted if it is a network's.")
-flags.DEFINE_integer('batch_size', 32, 'Images of a clone.', lower_bound=1)
+flags.DEFINE_integer('batch_size', 32, 'Images per clone.', lower_bound=1)
 flags.DEFINE_integer('train_image_size', None, 'Accepted, without effect.')
-flags.DEFINE_integer('max_number_of_steps', None, 'None: for ever.', lower_bound=1)
+flags.DEFINE_integer('max_number_of_steps', None, 'Number of steps; None: no limit.', lower_bound=1)
 # What to start from.
 flags.DEFINE_string(
   'checkpoint_path', None, 'File, or folder of which the newest is taken; also .h5 of ssd_keras.'
 )
-flags.DEFINE_string('checkpoint_model_scope', None, "The network's scope there.")
-flags.DEFINE_string('checkpoint_exclude_scopes', None, 'Beginnings of names not to load.')
-flags.DEFINE_string('trainable_scopes', None, 'Beginnings of names to train; None: all.')
+flags.DEFINE_string('checkpoint_model_scope', None, 'Scope of the network in the checkpoint.')
+flags.DEFINE_string('checkpoint_exclude_scopes', None, 'Prefixes of variables not to load.')
+flags.DEFINE_string('trainable_scopes', None, 'Prefixes of variables to train; None: all.')
 flags.DEFINE_bool(
   'ignore_missing_vars', False, 'Ignore variables that are missing from the checkpoint.'
 )

@@ -10,7 +10,9 @@ by the first training that names them, or here.
 from absl import flags
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string('download', None, 'A name of the list: download it, and print its path.')
+flags.DEFINE_string(
+  'download', None, 'Name of weights in the list: download them, and print the path.'
+)
 
 
 def main():
