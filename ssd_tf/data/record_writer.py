@@ -106,18 +106,19 @@ def write_records(
   strict: bool = False,
   images_per_file: int | None = None,
   encode: Callable[[Annotation], bytes] = encode_example,
+  show: Callable[[str], None] = print,
 ) -> ConversionReport:
   """Writes a source's images as records, round robin over the shards, in the items' order.
 
   Files appear under their names only when all is written, and replace what an earlier run wrote
-  under the same name: a run that fails leaves none behind, nor touches earlier ones. The report is
-  printed, too.
+  under the same name: a run that fails leaves none behind, nor touches earlier ones.
 
   Args:
     num_workers: threads; None: one for each processor.
     strict: stop at the first broken input, instead of skipping it.
     images_per_file: instead of num_shards: fill one file after the other, voc_000.tfrecord and so
       on for the output_path voc.tfrecord.
+    show: is given the report as text, below the output_path.
 
   Raises:
     InputError: nothing to write, or no box though the input has some; the output cannot be
@@ -144,7 +145,7 @@ def write_records(
       report.add(annotation, findings)
     _require_content(report, output_path, len(source.items))
   report.replaced = removed
-  print(f'{output_path}\n{report}')
+  show(f'{output_path}\n{report}')
   return report
 
 

@@ -188,7 +188,10 @@ def _write_part(source, path, num_shards):
     class_ids.extend(annotation.class_ids.tolist())
     return tf_example.encode_example(annotation)
 
-  report = record_writer.write_records(source, path, num_shards=num_shards, encode=encode)
+  # What the report has to tell is among the remarks.
+  report = record_writer.write_records(
+    source, path, num_shards=num_shards, encode=encode, show=lambda _: None
+  )
   return report, collections.Counter(class_ids)
 
 
@@ -197,6 +200,18 @@ def _remarks(part, report, num_boxes, label_map) -> Iterator[str]:
     yield (
       f'{len(report.skipped)} images of {part} cannot be used, and are left out; the first: '
       f'{report.skipped[0][1]}'
+    )
+  for entries, what in (
+    (report.dropped, 'boxes of {} have no area inside their image, and are left out'),
+    (report.clipped, 'boxes of {} reached outside their image, and are clipped'),
+  ):
+    if entries:
+      first = ': '.join(entries[0])
+      yield f'{len(entries)} {what.format(part)}; the first: {first}'
+  if report.not_turned:
+    yield (
+      f'{len(report.not_turned)} images of {part} have an EXIF orientation that is not applied, '
+      f'such as {report.not_turned[0]}: their boxes are taken as pixels of the images as stored.'
     )
   lacking = [name for class_id, name in label_map.name_by_id.items() if not num_boxes[class_id]]
   what = {'train': 'is not learned', 'val': 'is not evaluated'}.get(part)

@@ -1,5 +1,6 @@
 import collections
 import os
+import re
 
 import numpy as np
 import pytest
@@ -232,6 +233,16 @@ def test_what_cannot_be_used_is_remarked(voc):
   remark = next(each for each in prepared.remarks if 'cannot be used' in each)
   assert remark.startswith('2 ')
   assert prepare(voc).is_reused
+
+
+def test_boxes_that_are_changed_are_remarked(voc, capsys):
+  xmls = sorted((voc / 'in').glob('*.xml'))
+  for xml, box in zip(xmls, ('<xmax>99</xmax>', '<xmax>1</xmax>'), strict=False):
+    xml.write_text(re.sub('<xmax>.*?</xmax>', box, xml.read_text(), count=1))
+  remarks = ' '.join(prepare(voc).remarks)
+  assert re.search(r'1 boxes of \w+ reached outside their image, and are clipped;', remarks)
+  assert re.search(r'1 boxes of \w+ have no area inside their image, and are left out', remarks)
+  assert not capsys.readouterr().out
 
 
 def test_one_image_is_refused_and_two_are_enough(tmp_path):
