@@ -393,7 +393,7 @@ def test_detecting_names_broken_images_and_goes_on(tiny, run, error_of):
   (tiny / 'images/image_1.png').write_bytes(b'')
   detect = ('detect_images.py', '--saved_model_dir=exported/saved_model', '--output_dir=out')
   code, output = run(*detect, '--images=images', '--label_map_path=label_map.pbtxt')
-  assert code == 0 and re.search(r'image_1\.png: .*empty.*; passed over', output), output
+  assert code == 0 and re.search(r'image_1\.png: .*empty.*; skipped', output), output
   assert sorted(os.listdir(tiny / 'out')) == ['detections.json', 'image_0.png', 'image_2.png']
   flip_a_byte(tiny)
   assert re.match(r'train\.record: record \d ', error_of(*detect, '--tf_record=train.record'))

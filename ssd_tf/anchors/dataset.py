@@ -192,7 +192,7 @@ def _checkpoint_notes(train_config, stock, found):
     what = 'its heads load, but were trained for other sizes'
   else:
     what = f'box and class heads of another number of anchors (feature map {", ".join(others)}) '
-    what += 'are skipped and start anew'
+    what += 'are skipped and initialized anew'
     if len(others) < len(found.per_location):
       what += '; the other heads load, but were trained for other sizes'
     if kind == 'full':

@@ -94,8 +94,8 @@ def check_grids(ssd: ssd_pb2.Ssd, feature_map_sizes: Sequence[tuple[int, int]]) 
         where = f'anchor_grid[{layer}]' if kind == _FLEXIBLE else f'{name}_stride[{layer}]'
         raise InputError(
           f'{_PATH}.{kind}.{where}: with {cells[i]} cells, {stride:g} pixels apart, from '
-          f'{offset:g} on, the anchors do not cover the {side} pixels of {name}; take strides and '
-          'offsets out (then they are spread evenly), or leave this size out'
+          f'{offset:g} on, the anchors do not cover the {side} pixels of {name}; remove strides '
+          'and offsets (then they are spread evenly), or leave this size out'
         )
 
 

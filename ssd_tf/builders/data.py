@@ -167,8 +167,8 @@ def check_labeled(
   missing = [name for class_id, name in names.items() if class_id not in labeled]
   if missing:
     advice = (
-      'nothing says where there is none of them, so expect false detections; label some images for '
-      'them, or take them out of the label map'
+      'the model gets no negatives for them, so expect false detections; label some images for '
+      'them, or remove them from the label map'
       if is_training
       else 'they are not measured'
     )

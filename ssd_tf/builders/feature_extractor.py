@@ -247,7 +247,7 @@ def _kind(extractor):
   for name in kind.without:
     default = extractor.DESCRIPTOR.fields_by_name[name].default_value
     if getattr(extractor, name) != default:
-      raise InputError(f'{PATH}.{name}: means nothing to {extractor.type}; take it out')
+      raise InputError(f'{PATH}.{name}: has no effect with {extractor.type}; remove it')
   fpn = extractor.fpn
   if not kind.is_pyramid and extractor.HasField('fpn'):
     raise InputError(f'{PATH}.fpn: is set, but {extractor.type} has none; take its _fpn, or none')

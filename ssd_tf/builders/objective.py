@@ -66,8 +66,8 @@ def _check_fit(loss, mode):
     )
   if loss.HasField('hard_example_miner') and kind in _FOCAL:
     raise InputError(
-      f'{_PATH}: hard_example_miner and {kind} both make up for the many negatives, and do not go '
-      'together; take one of them out'
+      f'{_PATH}: hard_example_miner and {kind} both counter the excess of negatives; '
+      'remove one of them'
     )
 
 
@@ -141,8 +141,8 @@ def _batch_hard_example_miner(values, scope):
     if values.HasField(name) and getattr(values, name) != value:
       told = 'CLASSIFICATION' if name == 'loss_type' else value
       raise InputError(
-        f'{path}.{name}: is of no use with scope {scope}, which takes the negatives of greatest '
-        f'classification loss, however they lie; expected {told}, or take it out'
+        f'{path}.{name}: has no effect with scope {scope}, which takes the negatives of greatest '
+        f'classification loss, however they lie; expected {told}, or remove it'
       )
   if values.max_negatives_per_positive < 1:
     raise InputError(

@@ -115,7 +115,7 @@ def precision_of(train_config: train_pb2.TrainConfig) -> str:
     name = train_config.Precision.Name(train_config.precision)
     raise InputError(
       f'train_config.precision: is {name}, but train_config.use_bfloat16 is true, which is '
-      'MIXED_BFLOAT16; take use_bfloat16 out'
+      'MIXED_BFLOAT16; remove use_bfloat16'
     )
   return _DTYPES[bfloat16]
 

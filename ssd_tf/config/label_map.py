@@ -64,11 +64,11 @@ def load(path: str | os.PathLike) -> LabelMap:
 def load_or_list(path: str | os.PathLike) -> LabelMap:
   """Reads a label map file, or, if it ends in .txt, a class name on each line, numbered from 1.
 
-  Lines that are empty or '???' are passed over; the latter stands for background in the label files
+  Lines that are empty or '???' are skipped; the latter stands for background in the label files
   of TFLite.
 
   Raises:
-    InputError: as `parse`; a name stands twice, or is no text; there is none.
+    InputError: as `parse`; a name occurs twice, or is no text; there is none.
   """
   if not os.fspath(path).endswith('.txt'):
     return load(path)

@@ -116,7 +116,7 @@ def _targets(field, reader, own):
     path = f'{field}.class_map'
     class_id = _id_of(own, mapping.name, path)
     if class_id in seen:
-      raise InputError(f'{path}: {mapping.name!r} is there twice')
+      raise InputError(f'{path}: {mapping.name!r} occurs twice')
     seen.add(class_id)
     if bool(mapping.to) == mapping.drop:
       raise InputError(f'{path}: {mapping.name!r} needs either to: "..." or drop: true')

@@ -17,7 +17,7 @@ _MIN_BOXES = 10  # Of a class or size, for a share that says something.
 _LIMITS = {True: (0.5, 0.9), False: (0.05, 0.2)}
 _MAX_SMALLER_THAN_CELL = 0.1
 _REMEDY = (
-  'Lay anchors of the sizes of these boxes: tools/cluster_anchors.py finds them and writes an '
+  'Use anchors of the sizes of these boxes: tools/cluster_anchors.py finds them and writes an '
   'anchor_generator; or lower model.ssd.matcher.argmax_matcher.matched_threshold, or enlarge '
   'model.ssd.image_resizer.'
 )

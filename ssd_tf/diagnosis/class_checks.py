@@ -46,7 +46,7 @@ def check_classes(project: Project) -> Iterator[Finding]:
       severity,
       f'{fields}: {len(absent)} of {len(names)} classes have no box{somewhere}: '
       f'{_names(names, absent)}{why}.',
-      'Add images of them, or take them out of the label map (and lower model.ssd.num_classes).'
+      'Add images of them, or remove them from the label map (and lower model.ssd.num_classes).'
       if is_complete
       else _LOOK_AT_ALL,
       {'absent': len(absent), 'classes': len(names)},

@@ -148,7 +148,7 @@ def _unlabeled(project, summaries, is_training):
       'labeled classes',
       Severity.WARNING if is_complete else Severity.NOTE,
       warning,
-      'Label some images for them, or take them out of the label map.',
+      'Label some images for them, or remove them from the label map.',
       {'classes': sorted(names)},
     )
 

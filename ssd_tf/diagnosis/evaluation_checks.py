@@ -25,7 +25,7 @@ def check_readers(project: Project) -> Iterator[Finding]:
   if not project.evaluation_fields:
     yield Finding.warning(
       'evaluation data',
-      'There is no eval_input_reader: nothing will tell how good the model becomes, and '
+      'There is no eval_input_reader: nothing measures the model, and '
       'model_main_tf2.py trains with --noevaluate only.',
       'Add an eval_input_reader with a label map and the records of images that are not trained '
       'on; or, of a training by train_ssd_network.py, evaluate with eval_ssd_network.py.',

@@ -106,8 +106,8 @@ def check_recall(images: Sequence[ImageResult]) -> Iterator[Finding]:
   elif recall < _BLIND:
     yield Finding.error(
       'recall',
-      f'The detector is blind: at any score it finds {recall:.1%} of the objects (IoU 0.5); its '
-      f'highest score is {highest:.2g}.',
+      f'The model detects hardly anything: at any score it finds {recall:.1%} of the '
+      f'objects (IoU 0.5); its highest score is {highest:.2g}.',
       'Look at the findings of start, anchors and schedule; try --overfit; train longer.',
       numbers,
     )

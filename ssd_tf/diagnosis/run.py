@@ -80,7 +80,7 @@ def diagnose(
   try:
     Pipeline.load(path)
   except InputError as error:
-    what, remedy = f'{error}.', 'Correct the file; nothing else was looked at.'
+    what, remedy = f'{error}.', 'Correct the file; nothing else was checked.'
     return [Finding.error('config', what, remedy, group='config')]
   is_trained = model_dir is not None and glob.glob(os.path.join(glob.escape(model_dir), '*.index'))
   checkpoint = model_dir if is_trained else checkpoint
@@ -92,10 +92,10 @@ def diagnose(
     for finding in _run(check, project, left_out)
   ]
   if left_out:
-    what = f'Not looked at, because the config is at fault: {", ".join(left_out)}.'
+    what = f'Not checked, because the config has faults: {", ".join(left_out)}.'
     findings.append(Finding.note('config', what, group='config'))
   if model_dir is not None and not is_trained:
-    what = f'{model_dir} holds no checkpoint yet: what a model detects is not looked at.'
+    what = f'{model_dir} holds no checkpoint yet: what the model detects is not checked.'
     findings.append(Finding.note('checkpoint', what, group='model'))
   return findings
 
@@ -114,7 +114,7 @@ def _run(check, project, left_out) -> Iterator[Finding]:
     logging.exception('%s.%s', check.__module__, check.__name__)
     yield Finding.error(
       _name(check),
-      f'This check broke: {type(error).__name__}: {error}.',
+      f'This check failed: {type(error).__name__}: {error}.',
       'This is a fault of the program, not of the config or the data: report it with the traceback '
       'above; the other checks hold.',
     )

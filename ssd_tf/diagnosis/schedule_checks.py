@@ -44,7 +44,7 @@ def check_length(num_steps: int, batch_size: int, num_images: int) -> Iterator[F
   if not num_steps:
     yield Finding.note(
       'training length',
-      'train_config.num_steps is 0: the training goes on until it is stopped.',
+      'train_config.num_steps is 0: the training continues until it is stopped.',
       'Set train_config.num_steps, or --num_train_steps, to have an end.',
     )
     return
@@ -188,7 +188,7 @@ def check_regularization(regularization: float, loss: float) -> Iterator[Finding
       'regularization',
       Severity.ERROR if ratio > 10 else Severity.WARNING,
       f'The regularization loss is {regularization:.4g} at step 0, {ratio:.1f} times the other '
-      f'losses, {loss:.4g}: weights shrink more than they learn.',
+      f'losses, {loss:.4g}: regularization dominates the training.',
       'Lower regularizer.l2_regularizer.weight in the conv_hyperparams; the Object Detection API '
       'has 0.00004.',
       {'regularization': regularization, 'loss': loss, 'ratio': ratio},

@@ -157,7 +157,7 @@ def check_trainable(
     yield Finding.warning(
       'trainable',
       f'No class head trains ({training:,} of {total:,} parameters do): the scores hardly change.',
-      f'Take the class heads out of {field}.',
+      f'Remove the class heads from {field}.',
       numbers,
     )
   random = [path for path in frozen if path not in loaded]
@@ -170,7 +170,7 @@ def check_trainable(
       Severity.ERROR if is_for_ever else Severity.WARNING,
       f'{len(random)} variables are frozen {"" if is_for_ever else "at first "}and nothing is '
       f'loaded into them, so they stay random: {first}{others}.',
-      f'Give train_config.fine_tune_checkpoint, or take them out of {field}.',
+      f'Give train_config.fine_tune_checkpoint, or remove them from {field}.',
       {'variables': len(random), 'parameters': sum(sizes[path] for path in random)},
     )
 
@@ -202,7 +202,7 @@ def check_prior(
       'heads at the start',
       Severity.ERROR if ratio > 100 else Severity.WARNING,
       f'All anchors start at a score of {score:.2g}, and each negative costs {ratio:.2g} times '
-      f'it costs at {PRIOR_SCORE}: their sum drowns the objects.',
+      f'it costs at {PRIOR_SCORE}: their sum outweighs that of the positives.',
       f'Set {field} to -4.6.',
       numbers,
     )
@@ -231,7 +231,8 @@ def check_background(
       'background',
       Severity.ERROR if ratio > _DROWNING_NEGATIVES else Severity.WARNING,
       f'All {num_negatives} negative anchors of the first batch count in the softmax, '
-      f'{ratio:.3g} to each of its {num_positives} positives: their sum drowns the objects.',
+      f'{ratio:.3g} to each of its {num_positives} positives: their sum outweighs that of the '
+      'positives.',
       'Set model.ssd.loss.hard_example_miner, with max_negatives_per_positive 3, or take '
       'weighted_sigmoid_focal in model.ssd.loss.classification_loss.',
       {'positives': num_positives, 'negatives': num_negatives, 'ratio': ratio},

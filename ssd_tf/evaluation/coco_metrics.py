@@ -178,7 +178,7 @@ class CocoEvaluator:
     if source_id and source_id in self._source_ids:
       self._warn_once(
         'source_id',
-        f'source_id {source_id!r} came twice; every image counts, but does the data set repeat?',
+        f'source_id {source_id!r} occurs twice; every image counts, but does the data set repeat?',
       )
     self._source_ids.add(source_id)
     image = {'id': len(self._images) + 1, 'height': result.height, 'width': result.width}

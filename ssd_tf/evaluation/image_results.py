@@ -128,8 +128,8 @@ def _image_result(example, detections, labeled):
   boxes, scores, classes = (detections[key][:count] for key in _DETECTION_KEYS[:3])
   if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
     raise ValueError(
-      f'detections of {str(source_id)!r} are not finite: expected numbers, came NaN or infinity; '
-      'look at the losses of the checkpoint evaluated'
+      f'detections of {str(source_id)!r} are not finite: expected numbers, received NaN or '
+      'infinity; look at the losses of the checkpoint evaluated'
     )
   return ImageResult(
     source_id=str(source_id),

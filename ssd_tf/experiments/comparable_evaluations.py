@@ -40,7 +40,7 @@ def read_evaluations(eval_dir: str) -> dict[int, dict[str, Any]]:
   data_sets = {describe_data_set(line) for group in groups for line in group.values()}
   if len(data_sets) > 1:
     raise InputError(
-      f'{log.path}: expected evaluations on one data set, came '
+      f'{log.path}: expected evaluations on one data set, received '
       f'{"; ".join(sorted(data_sets))}: which is meant? move the lines of a test set to '
       'test/eval/metrics.jsonl, delete the others'
     )

@@ -104,7 +104,7 @@ def plot_losses(model_dir: str, output_path: str) -> None:
   if not panels:
     raise InputError(
       f'{os.path.join(model_dir, "train")}: expected the scalars {[*LOSSES, _LEARNING_RATE]}, '
-      f'came {sorted(train)}'
+      f'received {sorted(train)}'
     )
   if tags := precision_tags(evaluation):
     panels.append(average_panel('mean average precision', 'AP', tags, evaluation))
@@ -127,7 +127,8 @@ def draw_curve_files(model_dir: str, output_dir: str) -> list[str]:
   missing = [tag for tag in LOSSES if tag not in train]
   if missing:
     raise InputError(
-      f'{os.path.join(model_dir, "train")}: expected the scalars {missing}, came {sorted(train)}'
+      f'{os.path.join(model_dir, "train")}: expected the scalars {missing}, '
+      f'received {sorted(train)}'
     )
   panels = {
     f'{tag.replace("/", "_")}.svg': _loss_panel(tag, train, evaluation) for tag in sorted(LOSSES)

@@ -230,7 +230,7 @@ def find_runs(model_dirs: Iterable[str]) -> list[RecordedRun]:
   """Finds trainings.
 
   Args:
-    model_dirs: folders or globs; files that a glob matches are passed over.
+    model_dirs: folders or globs; files that a glob matches are skipped.
 
   Raises:
     InputError: a path stands for no folder.

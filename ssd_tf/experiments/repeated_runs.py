@@ -15,11 +15,11 @@ def read_runs(model_dirs: str) -> tuple[list[RecordedRun], list[str]]:
   """Finds repeated trainings.
 
   Args:
-    model_dirs: folders or globs, separated by commas; files that a glob matches are passed over.
+    model_dirs: folders or globs, separated by commas; files that a glob matches are skipped.
 
   Returns:
     The runs, variants in the order given, seeds ascending; and a line for each matched folder that
-    is not named <variant>_seed<N> and so was passed over.
+    is not named <variant>_seed<N> and so was skipped.
 
   Raises:
     InputError: there is no such folder, two have the same name, or a metrics.jsonl is damaged,
@@ -28,7 +28,7 @@ def read_runs(model_dirs: str) -> tuple[list[RecordedRun], list[str]]:
   runs, passed_over = {}, []
   for run in find_runs(model_dirs.split(',')):
     if run.seed_in_name is None:
-      passed_over.append(f'{run.model_dir}: passed over, its name is not <variant>_seed<N>')
+      passed_over.append(f'{run.model_dir}: skipped, its name is not <variant>_seed<N>')
       continue
     other = runs.setdefault((run.variant, run.seed_in_name), run)
     if other is not run:
@@ -63,6 +63,6 @@ def _check_metrics(evaluations, eval_dir):
   for step, line in evaluations.items():
     if not {AP, AP50} <= line['metrics'].keys():
       raise InputError(
-        f'{EvaluationLog(eval_dir).path}: step {step}: expected metrics {AP!r} and {AP50!r}, came '
-        f'{", ".join(line["metrics"]) or "none"}'
+        f'{EvaluationLog(eval_dir).path}: step {step}: expected metrics {AP!r} and {AP50!r}, '
+        f'received {", ".join(line["metrics"]) or "none"}'
       )

@@ -127,7 +127,7 @@ def _experiment(entry, top, above, place):
     )
   place = f'{place}, {name}'
   if name in above:
-    raise InputError(f'{place}: id: {name!r} is there twice')
+    raise InputError(f'{place}: id: {name!r} occurs twice')
   base = above.get(entry.get('like', ''))
   source = entry.get('from', '')
   for field, value, known in (('like', entry.get('like', ''), []), ('from', source, [BEST])):
@@ -161,26 +161,28 @@ def _experiment(entry, top, above, place):
 def _check(content, kinds, place):
   """The names of a JSON object, and the kinds of their values."""
   if not isinstance(content, dict):
-    raise InputError(f'{place}: expected an object {{...}}, came {json.dumps(content)[:60]}')
+    raise InputError(f'{place}: expected an object {{...}}, received {json.dumps(content)[:60]}')
   for name, value in content.items():
     if name not in kinds:
       raise InputError(f'{place}: unknown name "{name}": {closest(name, kinds)}')
     if not isinstance(value, kinds[name]):
       raise InputError(
-        f'{place}: {name}: expected {_KINDS[kinds[name]]}, came {json.dumps(value)[:60]}'
+        f'{place}: {name}: expected {_KINDS[kinds[name]]}, received {json.dumps(value)[:60]}'
       )
   for name, value in content.get('flags', {}).items():
     if name not in _FLAGS:
       raise InputError(f'{place}: flags: {name!r}: expected one of {", ".join(_FLAGS)}')
     if not _is_count(value):
-      raise InputError(f'{place}: flags: {name}: expected a whole number, came {value!r}')
+      raise InputError(f'{place}: flags: {name}: expected a whole number, received {value!r}')
   for name in ('overrides', 'test', 'prepare'):
     for item in content.get(name, []):
       if not isinstance(item, str):
-        raise InputError(f'{place}: {name}: expected texts, came {json.dumps(item)[:60]}')
+        raise InputError(f'{place}: {name}: expected texts, received {json.dumps(item)[:60]}')
   seeds = content.get('seeds', [0])
   if not seeds or not all(map(_is_count, seeds)) or len(set(seeds)) < len(seeds):
-    raise InputError(f'{place}: seeds: expected different whole numbers, came {json.dumps(seeds)}')
+    raise InputError(
+      f'{place}: seeds: expected different whole numbers, received {json.dumps(seeds)}'
+    )
 
 
 def _is_count(value):

@@ -49,7 +49,7 @@ def run_sweep(
     try:
       fault = _make(job, jobs, failures, command)
     except KeyboardInterrupt:
-      say(f'{place}: interrupted; the same command goes on from its last checkpoint')
+      say(f'{place}: interrupted; the same command resumes from its last checkpoint')
       raise
     if fault:
       failures[job.name] = fault
@@ -72,7 +72,7 @@ def _check(jobs: Sequence[Job]) -> None:
       faults |= {f'{place}: {line}': None for line in str(error).splitlines()}
       continue
     if not config.train_config.num_steps:
-      faults[f'{place}: train_config.num_steps: is 0, for ever; set it'] = None
+      faults[f'{place}: train_config.num_steps: is 0, without end; set it'] = None
     if job.run.has_config and not job.fits(config):
       fault = 'holds a training by another config; delete it, or give the experiment another id'
       faults[f'{place}: {job.model_dir}: {fault}'] = None

@@ -25,7 +25,7 @@ def load(
     if len(entry) < len(pairs):
       keys = [key for key, _ in pairs]
       twice = next(key for key in keys if keys.count(key) > 1)
-      raise InputError(f'{path}: the key {twice!r} stands twice in one object; keep one of them')
+      raise InputError(f'{path}: the key {twice!r} occurs twice in one object; keep one of them')
     return object_hook(entry) if object_hook else entry
 
   text = text_file.read(path)

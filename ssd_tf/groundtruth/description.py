@@ -79,8 +79,8 @@ class DatasetDescription:
     found = []
     if unlabeled := [name for class_id, name in self.names.items() if class_id not in labeled]:
       found.append(
-        f'classes labeled in no image: {listed(unlabeled, _MAX_NAMES)}; nothing tells a detector '
-        'what is not one'
+        f'classes labeled in no image: {listed(unlabeled, _MAX_NAMES)}; a detector '
+        'gets no negatives for it'
       )
     if absent := [name for class_id, name in self.names.items() if not self.boxes[class_id]]:
       found.append(f'classes without a box: {listed(absent, _MAX_NAMES)}')

@@ -27,7 +27,7 @@ class NamedImage:
 
 
 def from_files(paths: list[str], output_dir: str) -> Iterator[NamedImage]:
-  """Reads images; a folder stands for the images in it. A broken one is named and passed over.
+  """Reads images; a folder stands for the images in it. A broken one is named and skipped.
 
   They are turned upright by their EXIF orientation, and otherwise are read as for a conversion.
 
@@ -61,11 +61,11 @@ def _read_files(files):
     try:
       yield NamedImage(file.name, image_files.read_pixels(file))
     except InputError as error:
-      logging.error('%s; passed over', error)
+      logging.error('%s; skipped', error)
 
 
 def from_records(paths: list[str]) -> Iterator[NamedImage]:
-  """Reads images with their groundtruth from TFRecords. A broken one is named and passed over.
+  """Reads images with their groundtruth from TFRecords. A broken one is named and skipped.
 
   Raises:
     InputError: a file is damaged; names the record.
@@ -75,13 +75,13 @@ def from_records(paths: list[str]) -> Iterator[NamedImage]:
     try:
       annotation = tf_example.parse_example(record, place)
     except InputError as error:
-      logging.error('%s; passed over', error)
+      logging.error('%s; skipped', error)
       continue
     try:
       pixels = image_files.decode_image(annotation.encoded).numpy()
     except (ValueError, tf.errors.OpError) as error:
       logging.error(
-        '%s, source_id %s: cannot be read (%s); passed over', place, annotation.source_id, error
+        '%s, source_id %s: cannot be read (%s); skipped', place, annotation.source_id, error
       )
       continue
     classes = np.zeros(len(annotation.boxes), np.int64)  # Of a record without ids.

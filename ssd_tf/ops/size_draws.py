@@ -15,7 +15,7 @@ class SizeDraws:
   size, so that a data set running ahead, every replica and a training that goes on agree.
 
   Attributes:
-    sizes: (height, width), pixels; one that is there twice is drawn twice as often.
+    sizes: (height, width), pixels; one that occurs twice is drawn twice as often.
     steps_per_size: steps between draws.
 
   Source: Redmon and Farhadi 2017, YOLO9000, section 2, where it is every 10 batches.

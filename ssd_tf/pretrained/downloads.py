@@ -56,7 +56,7 @@ def fetch(url: str, path: str, *, size: int | None = None, sha256: str | None = 
     if failures < _ATTEMPTS:
       time.sleep(_PAUSE_SECONDS)
   came = _size_of(part)
-  resume = f' after {came} bytes, from where the same command goes on' if came else ''
+  resume = f' after {came} bytes, from which the same command resumes' if came else ''
   raise InputError(
     f'{url}: cannot be downloaded ({reason}){resume}; or download it elsewhere, and put it at '
     f'{path}'
@@ -87,8 +87,8 @@ def check(path: str, url: str, *, size: int | None, sha256: str | None) -> str:
   if size not in (None, came):
     what = f'{came} bytes, expected {size}'
   raise InputError(
-    f'{url}: what came is damaged, or another file than known here ({what}), and was removed; try '
-    'again, or give the path of a checkpoint of your own'
+    f'{url}: the download is damaged, or not the file that is known here ({what}), and was '
+    'removed; try again, or give the path of a checkpoint of your own'
   )
 
 

@@ -136,7 +136,8 @@ def _check_options(model, kind, options):
   by_scope = (checkpoint_kind.SSD_TENSORFLOW, checkpoint_kind.SLIM_VGG)
   if options.model_scope and kind not in by_scope:
     raise InputError(
-      f'model_scope: {options.model_scope!r} means nothing to a checkpoint of {kind}; leave it out'
+      f'model_scope: {options.model_scope!r} has no effect with a checkpoint of {kind}; '
+      'leave it out'
     )
   has_fc = kind in (checkpoint_kind.SLIM_VGG, checkpoint_kind.KERAS_APPLICATIONS)
   if options.decimate_fc and not (has_fc and describe_model(model).backbone == 'vgg_16'):

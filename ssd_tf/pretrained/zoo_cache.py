@@ -85,8 +85,8 @@ def _obtain(weights, place):
     shutil.rmtree(part)
     os.remove(archive)
     raise InputError(
-      f'{weights.url}: what came is damaged, and was removed ({error}); try again, or download it '
-      f'elsewhere and put it at {archive}'
+      f'{weights.url}: the download is damaged, and was removed ({error}); try again, or '
+      f'download it elsewhere and put it at {archive}'
     ) from error
   content = {'url': weights.url, 'size': os.path.getsize(archive), 'sha256': found}
   atomic_file.write_json(record, content)

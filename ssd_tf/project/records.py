@@ -131,7 +131,7 @@ def _is_up_to_date(known, path, folder, given):
 
 
 def _require_apart(path, folder, given):
-  """Refuses to write where the data set is: it would be replaced, or passed over from then on."""
+  """Refuses to write where the data set is: it would be replaced, or skipped from then on."""
   place = os.path.join(os.path.realpath(folder), '')
   for file in [*file_states.scan(path).files, *given]:
     if os.path.realpath(file).startswith(place):

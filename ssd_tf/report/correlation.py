@@ -14,7 +14,7 @@ class Correlation:
 
   Attributes:
     pearson: r, of the values.
-    pearson_p: probability of an |r| as great among normal values that do not go together.
+    pearson_p: probability of an |r| as great among independent normal values.
     spearman: rho, of the ranks; ties share their mean rank.
   """
 

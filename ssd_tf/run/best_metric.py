@@ -27,7 +27,7 @@ class Criterion:
   details: Mapping[str, Any]
 
   def evaluations(self, log: EvaluationLog) -> dict[int, dict[str, Any]]:
-    """Those that count and have the metric, by step, rising; damaged lines are passed over."""
+    """Those that count and have the metric, by step, rising; damaged lines are skipped."""
     losses = self.metric.startswith(_LESS_IS_BETTER)
     lines = log.comparable(self.details, losses=losses, skip_damaged=True)
     return {

@@ -68,7 +68,7 @@ def telling_last_checkpoint(model_dir: str) -> Iterator[None]:
     last = tf.train.latest_checkpoint(model_dir)
     raise InputError(
       f'{failed_write}; the last good checkpoint is {last or "none"}: free some space and give the '
-      'same command again, which goes on from there'
+      'same command again, which resumes from there'
     ) from error
 
 

@@ -160,7 +160,9 @@ def _steps(checkpoint_dir):
   if isinstance(checkpoint_dir, str):
     find_checkpoint(checkpoint_dir)  # A misspelled or empty folder is told.
     if not os.path.isdir(checkpoint_dir):
-      raise InputError(f'{checkpoint_dir}: expected a folder with checkpoints, came one checkpoint')
+      raise InputError(
+        f'{checkpoint_dir}: expected a folder with checkpoints, received one checkpoint'
+      )
     files = sorted(name for name in os.listdir(checkpoint_dir) if name.endswith('.index'))
     prefixes = [os.path.join(checkpoint_dir, name.removesuffix('.index')) for name in files]
   else:

@@ -120,17 +120,17 @@ def _parse(text, place):
     shown = text.decode(errors='replace').strip()
     joined = shown.rfind(_BEGIN)
     if joined > 0:
-      logging.warning('%s: half a line is passed over, before a whole one.', place)
+      logging.warning('%s: half a line is skipped, before a whole one.', place)
       return _parse(shown[joined:].encode(), place)
     if _is_cut_off(shown):
       logging.warning(
-        '%s: half a line is passed over (%r): a process was killed, or the disk was full, while it '
+        '%s: half a line is skipped (%r): a process was killed, or the disk was full, while it '
         'was written.', place, shown[:80],
       )  # fmt: skip
       return None
     return InputError(
-      f'{place}: expected a line of JSON with step and metrics, came {shown[:80]!r}; delete the '
-      'line, and its step can be evaluated again'
+      f'{place}: expected a line of JSON with step and metrics, received {shown[:80]!r}; delete '
+      'the line, and its step can be evaluated again'
     )
 
 

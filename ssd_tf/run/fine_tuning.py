@@ -110,7 +110,7 @@ def _class_ids(pipeline):
     if target > pipeline.config.model.ssd.num_classes:
       raise InputError(f'{CLASS_MAP}: {mapping.to!r} is id {target}, above num_classes')
     if target in class_ids:
-      raise InputError(f'{CLASS_MAP}: {mapping.to!r} is there twice')
+      raise InputError(f'{CLASS_MAP}: {mapping.to!r} occurs twice')
     class_ids[target] = source
   return class_ids
 

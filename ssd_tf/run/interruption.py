@@ -66,6 +66,6 @@ def telling_where_to_go_on(model_dir: str) -> Iterator[None]:
     if (last := tf.train.latest_checkpoint(model_dir)) is not None:
       step = step_in_name(last)
       log_format.tell(
-        'Interrupted. Step %d is saved in %s; the same command goes on from there.', step, last
+        'Interrupted. Step %d is saved in %s; the same command resumes from there.', step, last
       )
     raise

@@ -76,5 +76,5 @@ def _events(path):
       try:
         yield tf.compat.v1.Event.FromString(file.read(length))
       except DecodeError:
-        logging.warning('%s: is damaged; what follows in it is passed over.', path)
+        logging.warning('%s: is damaged; what follows in it is skipped.', path)
         return

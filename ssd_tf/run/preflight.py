@@ -34,7 +34,7 @@ def choose_metric(pipeline: Pipeline, evaluate: bool) -> str:
   if settings.HasField('early_stopping'):
     raise InputError(
       'train_config.early_stopping: needs evaluations while training, but --noevaluate leaves them '
-      'out; take one of the two out'
+      'out; remove one of the two'
     )
   if settings.best_metric:
     logging.warning(

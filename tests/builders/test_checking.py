@@ -113,5 +113,5 @@ def test_what_a_layer_refuses_is_told_with_its_part(project):
     'model.ssd.feature_extractor.min_depth=0',
   ]
   loaded = Pipeline.load(project / 'tiny.config', overrides).config
-  with pytest.raises(InputError, match=r'^model\.ssd: its values do not go together'):
+  with pytest.raises(InputError, match=r'^model\.ssd: its values contradict each other'):
     builders.build_detector(loaded.model, is_training=True)

@@ -154,12 +154,12 @@ def test_bipartite_first_is_given_to_the_matcher():
   ('overrides', 'message'),
   [
     ([f'{MATCHER}.bipartite_first=true'], 'bipartite_first: takes the place of force_match'),
-    ([mined('BATCH', 'num_hard_examples: 64')], 'num_hard_examples: is of no use .*expected 0'),
-    ([mined('BATCH', 'iou_threshold: 0.7')], 'iou_threshold: is of no use .* expected 1'),
-    ([mined('BATCH', 'loss_type: BOTH')], 'loss_type: is of no use .* expected CLASSIFICATION'),
+    ([mined('BATCH', 'num_hard_examples: 64')], 'num_hard_examples: has no effect .*expected 0'),
+    ([mined('BATCH', 'iou_threshold: 0.7')], 'iou_threshold: has no effect .* expected 1'),
+    ([mined('BATCH', 'loss_type: BOTH')], 'loss_type: has no effect .* expected CLASSIFICATION'),
     (
       [mined('SSD_TENSORFLOW', 'min_negatives_per_image: 3')],
-      'min_negatives_per_image: is of no use with scope SSD_TENSORFLOW,',
+      'min_negatives_per_image: has no effect with scope SSD_TENSORFLOW,',
     ),
     ([f'{MINER}={{scope: BATCH}}'], 'max_negatives_per_positive: is 0; expected at least 1'),
     (

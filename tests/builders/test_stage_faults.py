@@ -92,7 +92,7 @@ def test_all_mistakes_of_stages_are_told_at_once(project):
     'train_config.stage[2].first_step: is 5: expected more than 5, where the stage before it '
     'begins',
     'train_config.stage[3].first_step: is 8: the training ends before, at train_config.num_steps '
-    '8; take the stage out, or raise num_steps',
+    '8; remove the stage, or raise num_steps',
     'train_config.stage[2].learning_rate: is not set; expected one of constant_learning_rate, '
     'exponential_decay_learning_rate, manual_step_learning_rate, cosine_decay_learning_rate, '
     'polynomial_decay_learning_rate',

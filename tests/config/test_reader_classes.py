@@ -170,7 +170,7 @@ def test_evaluation_alone_takes_its_own_label_map(pipeline):
       "label_map_path: 'cells.pbtxt' class_map { name: 'WBC' to: 'RBC' } "
       "class_map { name: 'WBC' drop: true }",
       '',
-      "'WBC' is there twice",
+      "'WBC' occurs twice",
     ),
     (
       "label_map_path: 'animals.pbtxt'",

@@ -83,7 +83,7 @@ def test_a_config_that_training_refuses_is_diagnosed_all_the_same(tmp_path):
   assert {f.check for f in findings['data'] if f.severity is Severity.ERROR} == {'class ids'}
   assert findings['anchors'] == []
   assert left_out.severity is Severity.NOTE
-  assert left_out.what == 'Not looked at, because the config is at fault: anchor.'
+  assert left_out.what == 'Not checked, because the config has faults: anchor.'
 
 
 def test_a_missing_record_is_one_fault_and_a_model_dir_may_be_to_come(tmp_path):
@@ -92,7 +92,7 @@ def test_a_missing_record_is_one_fault_and_a_model_dir_may_be_to_come(tmp_path):
   found = run.diagnose(str(tmp_path / 'tiny.config'), model_dir=str(tmp_path / 'runs/first'))
   about = [f for f in found if 'train.record' in f.what]
   assert [(f.severity, f.group) for f in about] == [(Severity.ERROR, 'config')]
-  (left_out,) = [f for f in found if f.what.startswith('Not looked at')]
+  (left_out,) = [f for f in found if f.what.startswith('Not checked')]
   assert {'records', 'images', 'classes', 'anchor', 'start'} <= {
     *left_out.what.partition(': ')[2].rstrip('.').split(', ')
   }
@@ -150,7 +150,7 @@ def test_a_check_that_breaks_costs_no_other_finding(tmp_path, caplog):
   first, broken, damaged = run.diagnose(str(tmp_path / 'tiny.config'), checks=checks)
   assert first.what == 'Before the fault.'
   assert (broken.check, broken.severity) == ('broken', Severity.ERROR)
-  assert broken.what == 'This check broke: ZeroDivisionError: division by zero.'
+  assert broken.what == 'This check failed: ZeroDivisionError: division by zero.'
   assert 'in check_broken' in caplog.text  # The traceback.
   assert (damaged.check, damaged.severity) == ('records', Severity.ERROR)
   assert 'train.record: record 0 (counted from 0) cannot be read' in damaged.what

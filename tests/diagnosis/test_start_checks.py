@@ -141,7 +141,7 @@ def test_softmax_without_mining_drowns(loss, negatives, has_miner, severity):
   if severity is ERROR:
     assert findings[0].what == (
       'All 8700 negative anchors of the first batch count in the softmax, 870 to each of its 10 '
-      'positives: their sum drowns the objects.'
+      'positives: their sum outweighs that of the positives.'
     )
     assert findings[0].remedy.startswith('Set model.ssd.loss.hard_example_miner, with ')
   assert not list(start_checks.check_background(SoftmaxLoss(), 0, 50, has_miner=False))

@@ -183,7 +183,7 @@ def test_repeated_source_id_loses_no_image_and_warns_once(caplog):
   assert evaluator.details['images'] == 3
   # One of three found at full precision: 34 of 101 recalls (0, .01, .. .33).
   assert evaluator.result()['DetectionBoxes_Precision/mAP'] == pytest.approx(34 / 101)
-  assert [r.getMessage().count("'a' came twice") for r in caplog.records] == [1]
+  assert [r.getMessage().count("'a' occurs twice") for r in caplog.records] == [1]
 
 
 def test_unknown_groundtruth_class_is_named_and_left_out(caplog):

@@ -130,7 +130,7 @@ def test_bad_input_is_named(tmp_path):
   with pytest.raises(InputError, match=r'train: expected events.out.tfevents.\* files, found none'):
     curves.plot_losses(str(tmp_path), output)
   _write(tmp_path / 'train', {'accuracy': {1: 0.5}})
-  with pytest.raises(InputError, match=r"expected the scalars .*, came \['accuracy'\]"):
+  with pytest.raises(InputError, match=r"expected the scalars .*, received \['accuracy'\]"):
     curves.plot_losses(str(tmp_path), output)
   with pytest.raises(InputError, match='losses.png.*ends in .svg'):
     curves.plot_losses(str(tmp_path), 'losses.png')

@@ -166,7 +166,7 @@ def test_what_is_missing_is_named(experiment):
   text = _compare(experiment)
   notes = text[text.index('Missing or to be kept in mind:') :].splitlines()[2:]
   assert notes == [
-    f'- {experiment}/other_seedless: passed over, its name is not <variant>_seed<N>',
+    f'- {experiment}/other_seedless: skipped, its name is not <variant>_seed<N>',
     '- complete: no run with seed 2, 3',
     '- naive: no run with seed 2, 3',
     '- masked_seed2: unfinished and left out of the figures, evaluated up to step 1000 of 1500 '
@@ -230,8 +230,11 @@ def test_recovered_share_needs_a_gap():
   ('text', 'expected'),
   [
     ('{"step": 10}', r'eval/metrics\.jsonl:1: expected a line .*delete the line'),
-    ('[]', r"metrics\.jsonl:1: expected a line of JSON with step and metrics, came '\[\]'"),
-    ('{"step": 1, "metrics": {}}', r'metrics\.jsonl: step 1: expected .*mAP@\.50IOU.*, came none'),
+    ('[]', r"metrics\.jsonl:1: expected a line of JSON with step and metrics, received '\[\]'"),
+    (
+      '{"step": 1, "metrics": {}}',
+      r'metrics\.jsonl: step 1: expected .*mAP@\.50IOU.*, received none',
+    ),
   ],
 )
 def test_a_damaged_line_is_named(text, expected, tmp_path):
@@ -259,7 +262,7 @@ def test_bad_input_is_named(experiment):
   _write(experiment / 'naive_seed0/eval/metrics.jsonl', {1: (0.1, 0.2)}, split='a')
   with (experiment / 'naive_seed0/eval/metrics.jsonl').open('a') as file:
     file.write((experiment / 'naive_seed1/eval/metrics.jsonl').read_text())
-  with pytest.raises(InputError, match=r'one data set, came `a`; `val.record` \(200 images\)'):
+  with pytest.raises(InputError, match=r'one data set, received `a`; `val.record` \(200 images\)'):
     _compare(experiment)
 
 

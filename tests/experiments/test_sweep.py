@@ -116,12 +116,12 @@ def test_like_adds_to_what_is_above_and_seeds_and_flags_come_from_the_top(write)
     (
       [{'id': '1', 'overrides': 'a=1'}],
       {},
-      'sweep.json: experiments[0]: overrides: expected a list [...], came "a=1"',
+      'sweep.json: experiments[0]: overrides: expected a list [...], received "a=1"',
     ),
     (
       [{'id': '1'}, {'id': '1'}],
       {},
-      "sweep.json: experiments[1], 1: id: '1' is there twice",
+      "sweep.json: experiments[1], 1: id: '1' occurs twice",
     ),
     (
       [{'id': '1', 'like': '2'}, {'id': '2'}],
@@ -153,7 +153,7 @@ def test_like_adds_to_what_is_above_and_seeds_and_flags_come_from_the_top(write)
     (
       [{'id': '1'}],
       {'seeds': [1, 1]},
-      'sweep.json: seeds: expected different whole numbers, came [1, 1]',
+      'sweep.json: seeds: expected different whole numbers, received [1, 1]',
     ),
     (
       [{'id': '1'}],
@@ -181,7 +181,7 @@ def test_a_file_that_is_no_json_is_told_by_line_and_column(tiny, monkeypatch):
     (b'{"config": "caf\xe9"}', r'^sweep\.json:1: expected UTF-8 text, found byte 0xe9'),
     (b'[' * 100_000, r'^sweep\.json: .* nested too deeply'),
     (b'{"seeds": [1' + b'0' * 5000 + b']}', r'^sweep\.json: broken JSON'),
-    (b'{"seeds": [1], "seeds": [2]}', r"^sweep\.json: .*'seeds' stands twice"),
+    (b'{"seeds": [1], "seeds": [2]}', r"^sweep\.json: .*'seeds' occurs twice"),
     (b'{"config": "tiny.config", "experiments": [{"id": ".."}]}', r"id: is '\.\.'"),
   ],
 )
@@ -203,7 +203,7 @@ def test_every_bad_override_is_told_before_anything_runs(write):
   assert str(error.value).splitlines() == [
     'sweep.json: experiment 02: override \'train_config.batch_sise=3\': unknown field "batch_sise" '
     'in TrainConfig: did you mean "batch_size"?',
-    'sweep.json: experiment 03: train_config.num_steps: is 0, for ever; set it',
+    'sweep.json: experiment 03: train_config.num_steps: is 0, without end; set it',
   ]
   assert not os.path.exists('out')
 
@@ -367,7 +367,7 @@ def test_a_stopped_sweep_stops_its_training_and_goes_on(write, stop_signal):
   thread.join()
   assert said == [
     '[1/1] 01 seed 0: ',
-    '[1/1] 01 seed 0: interrupted; the same command goes on from its last checkpoint',
+    '[1/1] 01 seed 0: interrupted; the same command resumes from its last checkpoint',
   ]
   assert 'KeyboardInterrupt' in pathlib.Path('out/01_seed0/train.log').read_text()
   folder.write_record(pathlib.Path('out/01_seed0'), (60, 8, 'interrupted'), (60, 8, 'finished'))

@@ -19,7 +19,7 @@ def test_a_byte_order_mark_is_no_content(tmp_path):
     (b'[' * 100_000, 'nested too deeply'),
     (b'{"a":' * 100_000, 'nested too deeply'),
     (b'9' * 5000, 'broken JSON: '),
-    (b'[{"a": 1, "b": 2, "a": 3}]', "the key 'a' stands twice"),
+    (b'[{"a": 1, "b": 2, "a": 3}]', "the key 'a' occurs twice"),
     (b'{\n"name": "\xe9"}', '2: expected UTF-8 text, found byte 0xe9'),
     ('{}'.encode('utf-16'), '1: expected UTF-8 text, found byte 0xff'),
   ],

@@ -101,7 +101,7 @@ def check_records(folder: str) -> None:
 
 
 def check_detection(folder: str) -> None:
-  """Records as `detect_images` reads them: a broken one is passed over."""
+  """Records as `detect_images` reads them: a broken one is skipped."""
   images = list(input_images.from_records([_only_file(folder)]))
   for image in images:
     assert image.pixels.ndim == 3 and image.pixels.dtype == np.uint8, image.pixels.shape

@@ -16,7 +16,7 @@ class Kind:
     check: what is done with it: the full name of a function (folder), see `checks`.
     variants: sets of files, of which an input is one: path in its folder -> path of the seed below
       tests/testdata/fuzz.
-    targets: the paths that are mutated, where a variant has them; one that stands twice is mutated
+    targets: the paths that are mutated, where a variant has them; one that occurs twice is mutated
       twice as often.
   """
 

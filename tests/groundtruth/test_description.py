@@ -138,7 +138,7 @@ def test_default_labels_and_other_sources_of_labels(tmp_path):
   found = description.describe_records([path], NAMES, [2])
   assert found.label_sets == {frozenset([2]): 1, frozenset([1, 5]): 1, frozenset([2, 5]): 1}
   assert found.warnings() == [
-    'classes labeled in no image: $x$; nothing tells a detector what is not one',
+    'classes labeled in no image: $x$; a detector gets no negatives for it',
     'classes without a box: cow, $x$',
     '2 boxes are of a class that their image is not labeled for; first places: '
     f"{path}, record 0, source_id first: class 1 'cat'",
@@ -158,7 +158,7 @@ def test_nothing_labeled_and_ids_outside_the_label_map(tmp_path):
     return '; '.join(f'{path}, record {i}, source_id {i}' for i in numbers)
 
   assert found.warnings() == [
-    'classes labeled in no image: cat, dog, cow, $x$; nothing tells a detector what is not one',
+    'classes labeled in no image: cat, dog, cow, $x$; a detector gets no negatives for it',
     'classes without a box: cat, dog, cow, $x$',
     '6 boxes have class id 9, which is not in the label map; first places: ' + places(0, 1, 2),
     '4 images are labeled for class id 7, which is not in the label map; first places: '

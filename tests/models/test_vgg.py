@@ -273,5 +273,5 @@ def test_an_image_too_small_for_the_last_map_is_refused(message, image_size, nam
   ],
 )
 def test_what_a_type_cannot_follow_is_refused(options, field):
-  with pytest.raises(InputError, match=f'feature_extractor.{field}: means nothing to'):
+  with pytest.raises(InputError, match=f'feature_extractor.{field}: has no effect with'):
     maps_of((64, 64), extractor(**options))

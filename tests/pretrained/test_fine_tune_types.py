@@ -172,7 +172,7 @@ def test_a_class_map_by_names_or_ids(kind, class_map, label_map_path, files):
     ({'class_map': {'c': 'q'}}, 'train_input_reader.label_map_path: the label map has no class n'),
     ({'class_map': {'c': '9'}}, "fine_tune_class_map: '9' is id 9, above num_classes"),
     ({'class_map': {'9': 'c'}}, 'id 9 is to be carried over, but the checkpoint has 3 classes'),
-    ({'class_map': {'a': 'c', 'b': 'c'}}, "fine_tune_class_map: 'c' is there twice"),
+    ({'class_map': {'a': 'c', 'b': 'c'}}, "fine_tune_class_map: 'c' occurs twice"),
     ({'class_map': {'a': ''}}, 'needs name: "..." to: "...", and has no drop'),
     (
       {'class_map': {'a': 'c'}, 'fine_tune_label_map_path': ''},

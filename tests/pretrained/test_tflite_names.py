@@ -10,7 +10,7 @@ TF2 = 'ssd_mobile_net_v2_keras_feature_extractor/model/'
 @pytest.mark.parametrize(
   ('names', 'is_depthwise', 'kernel', 'bias'),
   [
-    # TF1: the kernel's name, with and without the scope that is there twice.
+    # TF1: the kernel's name, with and without the scope that occurs twice.
     (
       [f'{V1}MobilenetV1/Conv2d_0/weights_quant/FakeQuantWithMinMaxVars', 'x'],
       False, f'{V1}Conv2d_0/weights', None,

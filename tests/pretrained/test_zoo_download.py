@@ -227,7 +227,7 @@ def test_a_damaged_archive_is_refused_and_removed(damage, server):
     'no archive': b'<html>moved</html>' * 100,
     'no tar': whole[:10] + b'nothing' * 99,
   }[damage]
-  refused(row(), 'what came is damaged, and was removed')
+  refused(row(), 'the download is damaged, and was removed')
   assert cached_files() == []
   server.content = whole
   zoo_cache.obtain(row())

@@ -186,7 +186,7 @@ def test_the_loop_stops_early(tmp_path, caplog):
     (
       'precision=MIXED_FLOAT16',
       'precision: is MIXED_FLOAT16, but train_config.use_bfloat16 is true, which is '
-      'MIXED_BFLOAT16; take use_bfloat16 out',
+      'MIXED_BFLOAT16; remove use_bfloat16',
     ),
   ],
 )
@@ -219,7 +219,7 @@ def test_a_choice_without_evaluations_is_refused_before_training(tiny):
     preflight.choose_metric(Pipeline(loaded, path), evaluate=False)
   assert str(error.value) == (
     'train_config.early_stopping: needs evaluations while training, but --noevaluate leaves them '
-    'out; take one of the two out'
+    'out; remove one of the two'
   )
 
 

@@ -307,7 +307,7 @@ def flexible(*grids):
       1,
       'train_config.multi_scale.size[1]: 192x320 (height x width): model.ssd.anchor_generator.'
       'ssd_anchor_generator.width_stride[3]: with 5 cells, 96 pixels apart, from 48 on, the '
-      'anchors do not cover the 320 pixels of width; take strides and offsets out (then they are '
+      'anchors do not cover the 320 pixels of width; remove strides and offsets (then they are '
       'spread evenly), or leave this size out',
     ),
     (
@@ -317,7 +317,7 @@ def flexible(*grids):
       1,
       'train_config.multi_scale.size[0]: 96x96 (height x width): model.ssd.anchor_generator.'
       'flexible_grid_anchor_generator.anchor_grid[0]: with 12 cells, 4 pixels apart, from 2 on, '
-      'the anchors do not cover the 96 pixels of height; take strides and offsets out (then they '
+      'the anchors do not cover the 96 pixels of height; remove strides and offsets (then they '
       'are spread evenly), or leave this size out',
     ),
   ],

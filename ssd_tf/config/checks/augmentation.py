@@ -94,7 +94,7 @@ _CLASS_IDS = {
 
 
 def step_faults(values: Message, path: str, num_classes: int | None = None) -> Iterator[Fault]:
-  """Finds values of an augmentation step that do not go together; num_classes may be unknown."""
+  """Finds values of an augmentation step that contradict each other; num_classes may be unknown."""
   kind = values.DESCRIPTOR.name
   class_ids = (_class_ids(field, num_classes) for field in _CLASS_IDS.get(kind, ()))
   for field, expected, is_so in (*_EXPECTED.get(kind, ()), *class_ids):

@@ -50,4 +50,4 @@ def explained(path: str) -> Iterator[None]:
     cause = ' '.join(str(error).split())
     if re.match(r'[a-z_]+: ', cause):
       raise InputError(f'{path}.{cause}') from error
-    raise InputError(f'{path}: its values do not go together: {cause}') from error
+    raise InputError(f'{path}: its values contradict each other: {cause}') from error

@@ -79,7 +79,7 @@ def _stage_faults(train):
       yield Fault(
         f'{field}.first_step',
         f'is {stage.first_step}: the training ends before, at train_config.num_steps'
-        f' {train.num_steps}; take the stage out, or raise num_steps',
+        f' {train.num_steps}; remove the stage, or raise num_steps',
       )
     before = stage.first_step
     yield from _pattern_faults(field, stage)

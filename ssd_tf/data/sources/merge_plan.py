@@ -121,7 +121,7 @@ def _parse(place, entry):
     raise InputError(f'{place}: rename: expected {{"old": "new"}}, received {_shown(rename)}')
   _check_names(place, 'rename', [*rename.values()])
   if both := sorted(rename.keys() & set(drop)):
-    raise InputError(f'{place}: {both[0]!r} is in rename and in drop; take it out of one')
+    raise InputError(f'{place}: {both[0]!r} is in rename and in drop; remove it from one')
   return SourcePlan(name, kind, options, labeled_class, rename, drop, place)
 
 

@@ -129,7 +129,7 @@ def merge(
   for entry in report.classes:
     if not entry.labeled_images:
       report.remarks.append(
-        f'no image is labeled for {entry.name!r}: nothing tells a detector what is not one'
+        f'no image is labeled for {entry.name!r}: a detector gets no negatives for it'
       )
   return report
 

@@ -238,7 +238,7 @@ def _warnings(classes, groups):
     if name not in grouped
   ]
   found += [
-    f'class {name!r} is labeled in no image: nothing tells a detector what is not one'
+    f'class {name!r} is labeled in no image: a detector gets no negatives for it'
     for name, row in classes.items()
     if name in grouped and not row['images_labeled']
   ]

@@ -31,7 +31,7 @@ def read_mapping(path: str | os.PathLike) -> dict[str, Entry]:
   `[yes, no, on, 007]`, YAML itself would make True, False, True and 7.
 
   Raises:
-    InputError: it is not UTF-8, not YAML or no mapping; a key is there twice; it has an alias
+    InputError: it is not UTF-8, not YAML or no mapping; a key occurs twice; it has an alias
       (`*name`), which can unfold to any size, or more than a million characters, 100,000 values or
       20 levels. Names the line.
   """
@@ -86,7 +86,7 @@ class _Loader(yaml.BaseLoader):
       if not self.construct_scalar(key):
         raise _fault('expected a text for a key, found none', key)
       if key.value in keys:
-        raise _fault(f'the key {key.value!r} is there twice; remove one', key)
+        raise _fault(f'the key {key.value!r} occurs twice; remove one', key)
       keys.add(key.value)
     return super().construct_mapping(node, deep)
 

@@ -272,7 +272,7 @@ def _make_set(image_paths, label_path, class_names, keypoint_values, remarks):
   """The set of images, each once, and of the text files that label_path names."""
   images = list({os.path.abspath(path): path for path in image_paths}.values())
   if len(images) < len(image_paths):
-    text = f'{len(image_paths) - len(images)} images are there again in another place of the set'
+    text = f'{len(image_paths) - len(images)} images occur again elsewhere in the set'
     remarks = [*remarks, (_common_folder(images), f'{text}; each is written once')]
   labels = [label_path(path) for path in images]
   users = collections.defaultdict(list)

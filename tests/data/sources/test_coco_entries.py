@@ -145,7 +145,7 @@ def test_labeled_categories_count_by_value(tmp_path):
     (content({'file_name': None}), "images[0] lacks 'file_name'"),
     (json.dumps(content()).replace('[24, ', '[[' + '[' * 5000), 'nested too deeply'),
     (json.dumps(content()).replace('"images"', '"annotations": [], "images"', 1),
-     "the key 'annotations' stands twice"),
+     "the key 'annotations' occurs twice"),
   ],
 )  # fmt: skip
 def test_all_else_is_refused_by_name_by_every_reader_of_coco(tmp_path, value, words):

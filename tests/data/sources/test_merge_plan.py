@@ -76,7 +76,7 @@ def test_every_key_and_every_default(tmp_path):
     *(([{**COCO, key: odd}], f"source 1 ('a'): {key}: expected ")
       for key in ('image_dir', 'drop', 'rename') for odd in (None, '')),
     ('[' * 5000, 'its lists or objects are nested too deeply'),
-    ('[{"name": "a", "rename": {"x": "y", "x": "z"}}]', "the key 'x' stands twice in one object"),
+    ('[{"name": "a", "rename": {"x": "y", "x": "z"}}]', "the key 'x' occurs twice in one object"),
     (b'[{"name":\n"Tier \xe9"}]', ''),
     ('[]'.encode('utf-16'), ''),
   ],

@@ -136,9 +136,7 @@ def test_sources_of_all_three_types(folder):
   assert report.same_name == ["'cat': pets, zoo"]
   ape = report.sources[2].classes[2]
   assert (ape.not_labeled, ape.first_not_labeled) == (1, 'zoo/4.png')
-  assert report.remarks == [
-    "no image is labeled for 'ape': nothing tells a detector what is not one"
-  ]
+  assert report.remarks == ["no image is labeled for 'ape': a detector gets no negatives for it"]
   assert (report.images, report.boxes, report.images_without_boxes) == (5, 6, 1)
   text = str(report)
   assert 'rooms (coco): 1 images (0 say themselves what they are labeled for), 1 boxes kept (1 ' \

@@ -93,7 +93,7 @@ def test_records_keep_images_and_the_boxes_of_their_group(tmp_path):
   assert manifest['share_dropped'] == 0.3
   assert manifest['warnings'] == [
     "class 'd' is in no group: all of its boxes are dropped",
-    "class 'c' is labeled in no image: nothing tells a detector what is not one",
+    "class 'c' is labeled in no image: a detector gets no negatives for it",
   ]
   assert partial_data_sets.describe_manifest(manifest).splitlines()[1:3] == [
     'a                       1        2               3',
@@ -211,7 +211,7 @@ def test_coco(tmp_path):
   assert (manifest['boxes_kept'], manifest['boxes_dropped']) == (3, 1)
   assert manifest['warnings'] == [
     "class 'c' is in no group: all of its boxes are dropped",
-    "class 'd' is labeled in no image: nothing tells a detector what is not one",
+    "class 'd' is labeled in no image: a detector gets no negatives for it",
     f'{source}: 1 annotations have neither bbox nor segmentation (polygon or RLE), and are left '
     'out: annotation 5',
   ]

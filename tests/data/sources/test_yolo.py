@@ -75,7 +75,7 @@ def test_a_list_of_images(folder):
   assert names == ['b.png', 'c.jpg', 'a.jpg']  # b.png is in the folder, too, and written once.
   assert data.label_paths[1] == str(folder / 'labels/val/c.txt')
   ((place, remark),) = data.remarks
-  assert place == str(folder / 'images') and remark.startswith('1 images are there again')
+  assert place == str(folder / 'images') and remark.startswith('1 images occur again')
 
 
 @pytest.mark.parametrize(
