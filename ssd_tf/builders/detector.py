@@ -52,7 +52,7 @@ def build_detector(model_config: pipeline_pb2.DetectionModel, is_training: bool)
     'post_processor': build_post_processor(ssd, box_coder),
   }
   objective = build_objective(ssd, box_coder)
-  # Last, so that faults in all the rest are told at once.
+  # Last, so that faults in all the rest are reported together.
   with explained('model.ssd'):
     model = build_model(model_config, is_training)
     anchors = tf.constant(generate_anchors(ssd, model.feature_map_sizes))

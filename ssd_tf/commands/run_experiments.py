@@ -5,7 +5,7 @@
 The file names one config and, for each experiment, its changes to it, its seeds, and perhaps the
 experiment whose best checkpoint it starts from; see ssd_tf/experiments/sweep.py. Each training is
 `tools/model_main_tf2.py` in a process of its own; its output goes to train.log in its folder. Given
-again, the command passes over what is done and goes on with what was interrupted.
+again, the command skips what is done and resumes what was interrupted.
 """
 
 import os

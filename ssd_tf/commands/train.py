@@ -5,7 +5,7 @@ ssd-tf train --config=mydata/pipeline.config --output=runs/mine
 
 The first finds out the format of the data, splits it where it has no split, writes records and a
 pipeline.config, trains, evaluates, exports the best checkpoint and draws its detections. It prints
-each setting with the flag that changes it. The same command goes on where it was interrupted.
+each setting with the flag that changes it. The same command resumes where it was interrupted.
 """
 
 import json

@@ -6,8 +6,8 @@ python tools/train_ssd_network.py --train_dir=logs --dataset_dir=tfrecords \
     --checkpoint_exclude_scopes=ssd_300_vgg/conv6,ssd_300_vgg/conv7,ssd_300_vgg/block \
     --learning_rate=0.001 --optimizer=momentum --weight_decay=0.0005 --batch_size=32
 
-The flags become a pipeline.config in train_dir, from which model_main_tf2.py goes on, evaluates and
-exports. Started again with the same train_dir, the training goes on.
+The flags become a pipeline.config in train_dir, from which model_main_tf2.py resumes, evaluates and
+exports. Started again with the same train_dir, the training resumes.
 """
 
 from absl import flags

@@ -166,7 +166,7 @@ def _refuse_variables_of_saved_model(folder):
 
 
 def _single_file(path):
-  """A checkpoint in one file, as before TensorFlow 1.0; other formats are told by their ending."""
+  """A checkpoint in one file, as before TensorFlow 1.0; other formats have their own endings."""
   for ending, what in _OTHER_FORMATS.items():
     if path.endswith(ending):
       raise InputError(

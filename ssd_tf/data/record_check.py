@@ -203,7 +203,7 @@ def _feature_problems(features):
 
 
 def _label_oddities(annotation, summary, label_names, labeled_by_default) -> Iterator[str]:
-  """Counts an image's labeled classes into the summary and yields what is odd about them."""
+  """Counts an image's labeled classes into the summary and yields their irregularities."""
   labeled = annotation.labeled_class_ids(labeled_by_default)
   summary.labeled_sets[frozenset(labeled)] += 1
   summary.num_partial += bool(set(label_names) - labeled)

@@ -15,7 +15,7 @@ class Source:
     items: one for each image, small: what `read` takes; `str()` of one names it.
     read: item -> annotation, boxes as they were annotated, class ids by `names`; in any order, by
       several threads or processes. Raises InputError, naming the file, where the input is broken.
-    remarks: (file, remark) of what is odd in the data set as a whole.
+    remarks: (file, remark) of irregularities of the data set as a whole.
     files: that are read besides the images, and must not be overwritten meanwhile.
   """
 

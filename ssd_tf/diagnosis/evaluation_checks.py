@@ -69,7 +69,7 @@ def perfect_metrics(
   """
   metrics = builders.build_metrics(project.pipeline)
   table = project.table(field)
-  # A label map may have too many classes for the model; that is told elsewhere.
+  # A label map may have too many classes for the model; that is reported elsewhere.
   num_classes = max(project.config.model.ssd.num_classes, *project.pipeline.class_names)
   limit = min(table.num_images, _MAX_IMAGES)
   rows = np.unique(np.linspace(0, table.num_images - 1, limit).astype(int))

@@ -29,7 +29,7 @@ def export(
     checkpoint_dir: a folder with checkpoints, or the prefix of one; our own or one of the Object
       Detection API.
     output_dir: gets saved_model/, checkpoint/ckpt-0, pipeline.config and, where the config names
-      one that is there, label_map.pbtxt; all of them at one stroke, see `folder_exchange`. Other
+      one that is there, label_map.pbtxt; all of them atomically, see `folder_exchange`. Other
       files in there stay.
 
   Raises:

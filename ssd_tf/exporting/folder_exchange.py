@@ -19,7 +19,7 @@ _PART, _BEFORE = '.ssd_tf_part-', '.ssd_tf_before'
 
 @contextlib.contextmanager
 def replacing(folder: str) -> Iterator[str]:
-  """Gives a folder new content at one stroke, which is written to a folder next to it.
+  """Atomically gives a folder new content, which is written to a folder next to it.
 
   Killed at any moment, it leaves the old content or the new one, complete; so do two processes that
   replace the same folder at once. Files of the folder that the new content has not are kept, in
@@ -27,7 +27,7 @@ def replacing(folder: str) -> Iterator[str]:
   by the next one.
 
   Two exceptions. A folder that has to stay where it is gets the new files and subfolders one after
-  the other, each at one stroke: if it is a mount point, the working directory or above it, if its
+  the other, each atomically: if it is a mount point, the working directory or above it, if its
   parent cannot be written, or if it holds further subfolders. And where the file system cannot
   exchange two folders (NFS), there is nothing in place between two renames; killed there, the old
   content is called `.NAME.ssd_tf_before`, and the next process puts it back before it begins.
@@ -182,7 +182,7 @@ def _link(file, link):
 
 
 def _exchange(path, new):
-  """Exchanges two files or folders at one stroke; returns whether the system is able to."""
+  """Exchanges two files or folders atomically; returns whether the system is able to."""
   try:
     renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
   except AttributeError:

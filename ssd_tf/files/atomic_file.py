@@ -8,7 +8,7 @@ from ssd_tf.files.failed_writes import writing
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-  """Writes a file, or replaces it in one go; its folder exists."""
+  """Writes a file, or replaces it atomically; its folder exists."""
   # Not a random name: a leftover is overwritten.
   temporary = f'{os.fspath(path)}.part'
   try:

@@ -23,7 +23,7 @@ import tensorflow as tf
 from ssd_tf.ops.sigmoid_loss import BootstrappedSigmoidLoss, SigmoidLoss
 from ssd_tf.ops.softmax_loss import SoftmaxLoss
 
-# Logits that are taken at a time: with what is made of them, about what a cache holds.
+# Logits per chunk: with the intermediate tensors, about what a cache holds.
 _PIECE_SIZE = 2**21
 
 MODES = ('masked', 'masked_but_background', 'naive')

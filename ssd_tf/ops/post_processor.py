@@ -160,7 +160,7 @@ class PostProcessor:
     return detections
 
   def _give_classes(self, detections, class_scores):
-    """Makes a detection of each of a box's best classes; they came with the best one's score."""
+    """Returns a detection of each of a box's best classes; they came with the best one's score."""
     max_total = self.max_total_detections
     max_classes = min(self.max_classes_per_detection, class_scores.shape[-1])
     scores, class_indices = tf.math.top_k(

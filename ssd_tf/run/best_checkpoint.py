@@ -26,7 +26,7 @@ class BestCheckpoint:
   log; where that has no figure of it that can be compared, it is kept until there is one of
   another. Call it after each evaluation, once that is in the log.
 
-  TensorFlow's file `checkpoint`, which is replaced in one go, says which checkpoint is valid, so
+  TensorFlow's file `checkpoint`, which is replaced atomically, says which checkpoint is valid, so
   that a process may die at any moment. best.json, which says why it was chosen, is for people
   alone.
 
@@ -47,7 +47,7 @@ class BestCheckpoint:
     if kept and not (latest and step_in_name(latest)):
       raise InputError(
         f'{self.directory}: holds the best checkpoint of another training (step '
-        f'{step_in_name(kept)}), but {manager.directory} holds none to go on from: move or '
+        f'{step_in_name(kept)}), but {manager.directory} holds none to resume from: move or '
         'delete that folder, or take another model_dir'
       )
     self._manager = Manager(manager.checkpoint, self.directory, max_to_keep=1)

@@ -59,7 +59,7 @@ class Manager(tf.train.CheckpointManager):
 
 @contextlib.contextmanager
 def telling_last_checkpoint(model_dir: str) -> Iterator[None]:
-  """Tells of a write that fails for lack of space, and what a training goes on from then."""
+  """Reports a write that fails for lack of space, and what a training then resumes from."""
   try:
     yield
   except (OSError, tf.errors.OpError) as error:
@@ -78,7 +78,7 @@ def training_checkpoint(
   averages: Mapping[str, tf.Variable] | None = None,
   loss_scale: Mapping[str, tf.Variable] | None = None,
 ) -> tf.train.Checkpoint:
-  """All that a training needs to go on: variables by name, so that layers may be reordered.
+  """All that a training needs to resume: variables by name, so that layers may be reordered.
 
   The input pipeline is a function of seed and step, so the step is also the input's position.
 

@@ -47,7 +47,7 @@ class EarlyStopping:
     evaluations = f'{count} evaluation{"s" * (count > 1)}'
     return (
       f'at step {values[-1][0]}: {evaluations} without a {self.criterion.metric} {than}{by}; '
-      f'to go on, raise {_FIELD}.patience ({self.patience}), or take {_FIELD} out'
+      f'to continue, raise {_FIELD}.patience ({self.patience}), or remove {_FIELD}'
     )
 
 

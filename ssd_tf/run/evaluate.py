@@ -50,7 +50,7 @@ def evaluate_checkpoints(
     The metrics of the last checkpoint evaluated.
   """
   if not wait_for_first:
-    find_checkpoint(checkpoint_dir)  # A misspelled folder is told at once.
+    find_checkpoint(checkpoint_dir)  # Refuses a misspelled folder at once.
   options = options or Options()
   write_missing_scalars(log := options.log(model_dir))
   evaluation = _Evaluation(pipeline, log, strategy, options)
@@ -158,7 +158,7 @@ class _Evaluation:
 def _steps(checkpoint_dir):
   """{prefix: step} of every checkpoint of a folder, or of those given, steps rising."""
   if isinstance(checkpoint_dir, str):
-    find_checkpoint(checkpoint_dir)  # A misspelled or empty folder is told.
+    find_checkpoint(checkpoint_dir)  # Refuses a misspelled or empty folder.
     if not os.path.isdir(checkpoint_dir):
       raise InputError(
         f'{checkpoint_dir}: expected a folder with checkpoints, received one checkpoint'

@@ -94,7 +94,7 @@ def build_evaluator(
     )
 
   with pipeline.naming_errors():
-    make_metrics()  # Its faults are told at once.
+    make_metrics()  # Reports its faults at once.
     pictures = builders.build_pictures(pipeline) if writes else Pictures({}, 0)
   dataset = builders.build_eval_dataset(
     pipeline,

@@ -41,7 +41,7 @@ def load_fine_tune_checkpoint(
   - fine_tune, or nothing: all that fits; what does not fit is skipped.
   - full: everything; what is missing or does not fit is an error.
   An empty type with from_detection_checkpoint set is detection (true) or classification (false).
-  Which stack wrote the checkpoint is told by its names, whatever fine_tune_checkpoint_version says.
+  The names in the checkpoint say which program wrote it, not fine_tune_checkpoint_version.
 
   Raises:
     InputError: there is no such checkpoint, it does not fit, or the class map is at fault.

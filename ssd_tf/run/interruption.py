@@ -59,7 +59,7 @@ class HeldSignals:
 
 @contextlib.contextmanager
 def telling_where_to_go_on(model_dir: str) -> Iterator[None]:
-  """Says what an interrupted training goes on from."""
+  """Says what an interrupted training resumes from."""
   try:
     yield
   except KeyboardInterrupt:

@@ -38,5 +38,6 @@ def deleted(model_dir: str) -> InputError:
   """The error that ends a training whose folder was deleted."""
   return InputError(
     f'model_dir: {model_dir} was deleted, emptied or replaced while the training ran, so the '
-    'training ended and wrote nothing more there; start it again, or move the folder back and go on'
+    'training ended and wrote nothing more there; start it again, or move the folder back and '
+    'resume'
   )

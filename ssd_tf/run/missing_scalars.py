@@ -26,7 +26,7 @@ def write_missing_scalars(log: EvaluationLog) -> None:
   process may be evaluating.
 
   Args:
-    log: its folder need not exist. That it is damaged is told, and nothing written.
+    log: its folder need not exist. If it is damaged, a warning says so and nothing is written.
   """
   try:
     lines = log.read()

@@ -118,7 +118,7 @@ class RunRecord:
       self._entry['outcome'] = f'failed: {fault}'
     try:
       self._write()
-    except KeyboardInterrupt:  # A second signal; what the first one did is told all the same.
+    except KeyboardInterrupt:  # A second signal; what the first one did is still recorded.
       self._write()
       raise
     except (OSError, InputError) as fault:

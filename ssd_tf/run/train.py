@@ -189,11 +189,11 @@ def _save_config(pipeline, model_dir, start_step):
 
 
 def _tell_rate(settings, step):
-  """Of a finished training that goes on."""
+  """Warns that a finished training continues."""
   schedule = builders.build_whole_schedule(settings.optimizer, settings.stage)
   now, end = (float(schedule(tf.constant(at, tf.int64))) for at in (step, settings.num_steps - 1))
   log_format.tell(
-    'The training was finished at step %d; it goes on to step %d, at a learning rate of %.3g at '
+    'The training was finished at step %d; it continues to step %d, at a learning rate of %.3g at '
     'first and of %.3g in the end.',
     step,
     settings.num_steps,

@@ -36,7 +36,7 @@ class TrainingState(NamedTuple):
     return self.optimizer.iterations.value
 
   def checkpoint(self) -> tf.train.Checkpoint:
-    """All that the training needs to go on."""
+    """All that the training needs to resume."""
     averages = self.moving_average and self.moving_average.averages
     loss_scale = self.loss_scale and self.loss_scale.state
     return training_checkpoint(self.detector.model, self.optimizer, averages, loss_scale)

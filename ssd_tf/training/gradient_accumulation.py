@@ -16,7 +16,7 @@ class MicroBatches:
       self._stacked = tf.nest.map_structure(lambda *parts: tf.stack(parts), *batches)
 
   def sum(self, function: Callable[[Any], Any], zeros: Any) -> Any:
-    """Adds up what a function makes of each batch: nests of tensors like the zeros.
+    """Sums the results of a function over the batches: nests of tensors like the zeros.
 
     What the function needs for one batch is let go before the next one begins, so that it takes the
     memory of one batch, whatever their number. It is called once, and traced into a loop, unless

@@ -38,7 +38,7 @@ class LossScale:
     return {'scale': self.scale, 'good_steps': self.good_steps, 'num_skipped': self.num_skipped}
 
   def apply(self, is_finite: tf.Tensor, update: Callable, leave_out: Callable) -> None:
-    """Makes a step, if the gradients on all replicas are finite, or leaves it out, only counting.
+    """Takes a step if the gradients on all replicas are finite; otherwise skips it, only counting.
 
     Called outside of the replicas.
     """

@@ -132,7 +132,7 @@ class Trainer(orbit.StandardTrainer):
     return loop
 
   def train_step(self, iterator: Iterator, size: Size | None = None) -> None:
-    """Makes one update from one global batch, or from several, of images of a (height, width)."""
+    """Computes one update from one or several global batches of images of a (height, width)."""
     size = size or self._size_at(0)
     batches = [next(iterator) for _ in range(self._batches_per_step)]
     self._summarize_images(batches[0])
@@ -278,7 +278,7 @@ class Trainer(orbit.StandardTrainer):
     }
 
   def _apply(self, gradients):
-    """Makes a replica's part of the update."""
+    """Computes a replica's part of the update."""
     self.optimizer.apply(gradients, self.model.trainable_variables)
 
   def _check_finite(self, losses, fits, batches, replica):

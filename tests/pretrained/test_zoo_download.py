@@ -167,7 +167,7 @@ def test_a_transfer_that_breaks_goes_on_where_it_was(server):
 
 def test_a_later_call_goes_on(server):
   server.cuts = (10_000, 0, 0)
-  error = refused(row(), r'the transfer ended at 10000 of \d+ bytes.*the same command goes on')
+  error = refused(row(), r'the transfer ended at 10000 of \d+ bytes.*the same command resumes')
   assert f'put it at {zoo_cache.folder()}/tiny_coco17_tpu-8.tar.gz' in error
   assert cached_files() == ['tiny_coco17_tpu-8.tar.gz.part']
   zoo_cache.obtain(row())

@@ -229,7 +229,7 @@ def test_the_best_of_another_training_is_not_overwritten(tmp_path):
     Training(tmp_path, step=0)
   assert str(error.value) == (
     f'{tmp_path}/best: holds the best checkpoint of another training (step 4), but {tmp_path} '
-    'holds none to go on from: move or delete that folder, or take another model_dir'
+    'holds none to resume from: move or delete that folder, or take another model_dir'
   )
 
 

@@ -57,8 +57,8 @@ def evaluated(folder, first, values, **settings):
 def test_it_stops_after_its_patience_and_says_why(tmp_path):
   assert evaluated(tmp_path, 2, [0.25, 0.2], patience=2) == ''
   assert evaluated(tmp_path, 6, [0.25], patience=2) == (
-    f'at step 6: 2 evaluations without a {MAP} better than 0.25 at step 2; to go on, raise '
-    'train_config.early_stopping.patience (2), or take train_config.early_stopping out'
+    f'at step 6: 2 evaluations without a {MAP} better than 0.25 at step 2; to continue, raise '
+    'train_config.early_stopping.patience (2), or remove train_config.early_stopping'
   )
 
 
@@ -122,8 +122,8 @@ def test_the_loop_says_once_why_there_is_nothing_to_do(tmp_path, caplog):
   assert SmallLoop(tmp_path, 10, step=4, stopping=stopping).is_over()
   assert caplog.messages == [
     'Nothing to do: the training was stopped early at step 4: 1 evaluation without a '
-    f'{MAP} better than 0.25 at step 2 by 0.5; to go on, raise '
-    'train_config.early_stopping.patience (1), or take train_config.early_stopping out.'
+    f'{MAP} better than 0.25 at step 2 by 0.5; to continue, raise '
+    'train_config.early_stopping.patience (1), or remove train_config.early_stopping.'
   ]
   assert not SmallLoop(tmp_path, 10, step=4).is_over()
 
@@ -171,8 +171,9 @@ def test_the_loop_stops_early(tmp_path, caplog):
   loop.run()
   assert loop.calls == ['train to 4', 'evaluate 4', 'train to 8', 'evaluate 8']
   assert [m for m in caplog.messages if m.startswith('Stopped')] == [
-    f'Stopped early at step 8: 1 evaluation without a {MAP} better than 0.5 at step 4; to go on, '
-    'raise train_config.early_stopping.patience (1), or take train_config.early_stopping out.'
+    f'Stopped early at step 8: 1 evaluation without a {MAP} better than 0.5 at step 4; to '
+    'continue, raise train_config.early_stopping.patience (1), or remove '
+    'train_config.early_stopping.'
   ]
 
 

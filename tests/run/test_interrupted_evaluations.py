@@ -112,7 +112,7 @@ def test_early_stopping_counts_what_was_evaluated_before_it_was_asked_for(tiny, 
   more = ('train_config.num_steps=8', 'train_config.early_stopping={patience: 2}')
   train([0.2], *more)
   assert caplog.messages[-3].startswith(
-    f'Stopped early at step 6: 2 evaluations without a {MAP} better than 0.4 at step 2; to go on'
+    f'Stopped early at step 6: 2 evaluations without a {MAP} better than 0.4 at step 2; to continue'
   )
 
 
@@ -174,7 +174,7 @@ def test_going_on_with_a_finished_training_says_at_what_rate_and_what_differs(ti
   train([0.2, 0.1], 'train_config.num_steps=8', 'train_config.batch_size=2')
   # Cosine from .05 at step 2 to 0 at step 8: .025 * (1 + cos(pi * 5 / 6)) at step 7.
   assert (
-    'The training was finished at step 4; it goes on to step 8, at a learning rate of 0.0375 at '
+    'The training was finished at step 4; it continues to step 8, at a learning rate of 0.0375 at '
     'first and of 0.00335 in the end.'
   ) in caplog.messages
   (differs,) = [line for line in caplog.messages if 'differs from the config' in line]

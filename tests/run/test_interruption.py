@@ -75,7 +75,7 @@ def interrupt_again_and_again(forks, folder, steps):
     code, stderr = run(forks, folder, 'model', prepare)
     assert code == 128 + number, stderr
     place = f'model/ckpt-{step}'
-    assert f'Step {step} is saved in {place}; the same command goes on' in stderr
+    assert f'Step {step} is saved in {place}; the same command resumes' in stderr
     assert tf.train.latest_checkpoint(str(folder / 'model')) == str(folder / place)
     *_, entry = run_json.read(str(folder / 'model'))
     assert (entry['outcome'], entry['signal']) == ('interrupted', signal.Signals(number).name)

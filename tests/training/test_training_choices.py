@@ -42,7 +42,7 @@ def test_it_stops_early_and_the_best_evaluates_and_exports(tiny, train_tiny, run
   assert (tiny / 'model/ckpt-6.index').exists()
   again = train_tiny(tiny, 'model', *flags)
   assert 'Nothing to do: the training was stopped early at step 6: 2 evaluations' in again
-  assert 'to go on, raise train_config.early_stopping.patience (2)' in again
+  assert 'to continue, raise train_config.early_stopping.patience (2)' in again
   assert not (tiny / 'model/ckpt-8.index').exists()
   best = json.loads((tiny / 'model/best/best.json').read_text())
   lines = [json.loads(line) for line in (tiny / 'model/eval/metrics.jsonl').open()]

@@ -22,7 +22,7 @@ def find_faults(
   """Checks what a config says against the schema, itself and the files it names; reads no records.
 
   Where the classes are fewer than num_classes, or the training is shorter than its warm-up, this
-  warns. Of a number out of its range this alone is told.
+  warns. Of a number out of its range only this is reported.
 
   Args:
     checking: 'train', 'eval' or 'all': the readers that will be used.
@@ -68,7 +68,7 @@ def _used_part(config, checking, is_training):
 
 
 def _is_about(fault, number):
-  """Whether a fault of the config within its ranges comes from a number that is told already."""
+  """Whether a fault of the config within its ranges comes from a number already reported."""
   parent, _, name = number.field.rpartition('.')
   line = str(fault)
   return number.field in line or (line.startswith(f'{parent}.') and name in line)

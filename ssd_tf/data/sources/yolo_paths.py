@@ -26,7 +26,7 @@ def find(written: str, folders: Sequence[str]) -> str | None:
 
 
 def list_images(place: str) -> tuple[list[str], list[tuple[str, str]]]:
-  """Lists the images of a folder, or of an image list, and (file, remark) of what is odd.
+  """Lists the images of a folder, or of an image list, and (file, remark) of irregularities.
 
   Args:
     place: a folder, which is looked through with all below it but hidden ones; or a text file with
