@@ -314,7 +314,7 @@ def test_only_classification_models_are_decimated(small_512, tmp_path):
 def test_a_scope_means_nothing_to_other_checkpoints(tmp_path):
   model = small_checkpoints.tiny_model()
   small_checkpoints.write_model(tmp_path / 'c', model, checkpoint_kind.TF1)
-  with pytest.raises(InputError, match="model_scope: 'vgg_16' means nothing"):
+  with pytest.raises(InputError, match="model_scope: 'vgg_16' has no effect"):
     load_pretrained(model, str(tmp_path / 'c'), options=LoadOptions(model_scope='vgg_16'))
   # But scopes to exclude are of the model, under the API's names.
   report = load_pretrained(
