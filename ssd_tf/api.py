@@ -35,7 +35,7 @@ def train(
     model_dir: gets checkpoints, curves and pipeline.config.
     evaluate: at each checkpoint, and keep the best.
     checkpoint_every_n: steps; None: a tenth of the training.
-    log_every_n: steps; None: a hundredth of the training, at most 100.
+    log_every_n: steps; None: a fortieth of the training, at most 100.
     verbose: show the progress on stderr, in short lines; False: leave logging as it is.
     **overrides: other values of the config, by the whole path of a field, or by its name alone for
       a field of train_config. A message is given by its text.
