@@ -44,6 +44,7 @@ def test_a_training_takes_overrides_and_keeps_the_best(trained):
   assert checkpoint == (best or str(folder / 'model/ckpt-2'))
 
 
+@pytest.mark.slow
 def test_an_evaluation_gives_the_figures_of_the_training(trained, tmp_path, monkeypatch):
   folder, _ = trained
   monkeypatch.chdir(tmp_path)  # The paths of the config hold from anywhere.

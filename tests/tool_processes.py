@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import pathlib
 import runpy
+import signal
 import subprocess
 import sys
 import tempfile
@@ -57,6 +58,9 @@ def call(function, *args):
 
 def _main(folder, tool, flags, prepare, logs):
   os.chdir(folder)
+  # What runs the tests may ignore them, as a shell's background does.
+  signal.signal(signal.SIGINT, signal.default_int_handler)
+  signal.signal(signal.SIGHUP, signal.SIG_DFL)
   os.environ['CUDA_VISIBLE_DEVICES'] = ''
   for descriptor, name in ((1, 'stdout.txt'), (2, 'stderr.txt')):
     path = os.path.join(logs, name)

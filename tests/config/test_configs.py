@@ -63,7 +63,6 @@ NUM_ANCHORS = {
 EXPORTED = (
   'ssd_tf/configs/ssd300_vgg_voc0712',
   'ssd_tf/configs/ssd_mobilenet_v1_ppn_300x300_coco',
-  'ssd_tf/configs/ssd_mobilenet_v2_320x320_bccd',
   'ssd_tf/configs/ssd_mobilenet_v2_fpnlite_320x320_digits',
   'ssd_tf/configs/ssdlite_mobilenet_v3_small_320x320_coco',
   'tests/testdata/tiny',

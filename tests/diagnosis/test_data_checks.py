@@ -295,7 +295,7 @@ def test_a_class_that_nobody_labels(tmp_path):
   project = planted.project(tmp_path, train, planted.images(2, seed=1), overrides)
   (found,) = data_checks.check_records(project)
   assert (found.check, found.severity) == ('labeled classes', Severity.WARNING)
-  assert found.what.startswith("train_input_reader: no image is labeled for 'c': nothing says")
+  assert found.what.startswith("train_input_reader: no image is labeled for 'c': ")
   assert found.numbers == {'classes': ['c']}
   assert [*class_checks.check_classes(project)] == []  # Told once.
 

@@ -181,7 +181,9 @@ def test_without_logged_losses_the_fault_is_named(run_dir):
   for path in (run_dir / 'train').iterdir():
     path.unlink()
   folder.write_events(run_dir / 'train', {'Loss/total_loss': {1: 1.0}})
-  fault = r"^run/train: expected the scalars \['Loss/localization_loss', .*came \['Loss/total_loss"
+  fault = (
+    r"^run/train: expected the scalars \['Loss/localization_loss', .*received \['Loss/total_loss"
+  )
   with pytest.raises(InputError, match=fault):
     experiment_log.write_log(RecordedRun('run'), 'out')
 

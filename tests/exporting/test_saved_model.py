@@ -132,6 +132,7 @@ def as_in_readme(exported, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.slow
 def test_saved_model_cli_finds_the_variables(as_in_readme, expected):
   command, *flags = shlex.split(readme_block('saved_model_cli run').replace('\\\n', ''))
   assert command == 'saved_model_cli'

@@ -4,7 +4,7 @@ import pytest
 from fuzz import inputs, kinds, run, workers
 
 # The same numbers as in `make fuzz`, which goes on from there.
-NUM_INPUTS = 200
+NUM_INPUTS = 120
 
 
 @pytest.fixture(scope='module')

@@ -110,11 +110,12 @@ def outputs(model, image):
   ('predictor', 'extractor', 'settings', 'tolerance'),
   [
     ('convolutional', 'ssd_mobilenet_v1_keras', {}, 1e-4),
-    ('ssdlite', 'ssd_mobilenet_v2_keras', {}, 1e-4),
-    (
+    pytest.param('ssdlite', 'ssd_mobilenet_v2_keras', {}, 1e-4, marks=pytest.mark.slow),
+    pytest.param(
       *('convolutional', 'ssd_mobilenet_v1_keras'),
       {'optimizations': [tf.lite.Optimize.DEFAULT], 'target_spec': 'float16'},
       0.02,
+      marks=pytest.mark.slow,
     ),
   ],
 )

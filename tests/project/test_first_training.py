@@ -94,7 +94,7 @@ def test_evaluate_takes_the_newest_checkpoint(trained):
     ),
     (['train', '--data=gone'], 'ssd-tf train: error: gone: no such file or folder'),
     (['export'], 'ssd-tf export: error: give --model'),
-    (['detect', '--model=.', '--images=a.jpg'], 'ssd-tf export --model=. writes that'),
+    (['detect', '--model=.', '--images=a.jpg'], 'ssd-tf detect: error: the folder . holds no'),
     (['evaluate', '--model=gone'], 'gone/pipeline.config: no such file'),
     (['trian'], 'ssd-tf: error: no command \'trian\'; did you mean "train"?'),
   ],
