@@ -537,6 +537,7 @@ def test_checkpoints_are_saved_by_time(monkeypatch):
   assert saved == [(130.0, 20), (161.0, 40)]
 
 
+@pytest.mark.slow
 def test_clones_on_the_cpu():
   code = (
     'from ssd_tf.ssd_tensorflow import clones; from absl import logging; logging.set_verbosity(0); '
